@@ -1,0 +1,425 @@
+------------------------------ MODULE Algorithm ------------------------------
+(****************************************************************************)
+(* The start protocol as fsm/ runs it: one action for each critical        *)
+(* section, atomic instruction and wait of the Go code, under the same      *)
+(* name.  README.md in this folder says how to read it.                     *)
+(****************************************************************************)
+EXTENDS Naturals, Sequences, FiniteSets
+
+CONSTANTS
+    Callers,    \* the goroutines that call the lifecycle
+    NParts,     \* how many parts a complete open acquires
+    MaxCalls,   \* bound: calls of any kind, all callers together
+    MaxFails    \* bound: failure reports (Scope.Fail, Lease.Fail)
+
+ASSUME /\ NParts \in Nat /\ MaxCalls \in Nat \ {0} /\ MaxFails \in Nat
+
+VARIABLES
+    st,         \* the state word: what State and Start's fast path load
+    gen,        \* the number of attempts begun; also the current one's number
+    closing,    \* Shutdown has been called
+    cur,        \* the attempt whose gate Acquire tries (0: none opened yet)
+    op,         \* [attempt -> where its operation's goroutine is]
+    held,       \* [attempt -> the parts it holds, in the order of acquiring]
+    fate,       \* [attempt -> why it is rolled back]
+    open,       \* [attempt -> its gate admits uses]
+    inuse,      \* [attempt -> its admitted uses that have not ended]
+    forced,     \* [attempt -> its drain was cut short]
+    relerr,     \* [attempt -> a release of it failed]
+    pc,         \* [caller -> where it is in its call]
+    on,         \* [caller -> the attempt that it waits for or uses]
+    ended,      \* [caller -> its call's context has ended]
+    out,        \* [caller -> its call's result, fixed but not yet returned]
+    calls,      \* calls made so far
+    fails       \* failures reported so far
+
+machine  == <<st, gen, closing, cur>>
+attempts == <<op, held, fate, open, inuse, forced, relerr>>
+callers  == <<pc, on, ended, out>>
+bounds   == <<calls, fails>>
+vars     == <<machine, attempts, callers, bounds>>
+
+Attempts == 1..MaxCalls
+States   == {"Idle", "Starting", "Started", "Stopping", "Closed"}
+None     == <<"none", 0>>
+
+(* The wait of a Start, of a Stop, of a Shutdown.                           *)
+Waits    == {"wait", "stopwait", "shutwait"}
+
+(* Callers that wait for attempt g to open or to be rolled back, and        *)
+(* callers that wait for it to be released.  Whoever has a result in out    *)
+(* has been answered and only has to return.                                *)
+Joined(g)   == {c \in Callers : pc[c] = "wait" /\ on[c] = g /\ out[c] = None}
+Stoppers(g) == {c \in Callers : pc[c] \in {"stopwait", "shutwait"} /\ on[c] = g /\ out[c] = None}
+Using(g)    == {c \in Callers : pc[c] \in {"using", "drop"} /\ on[c] = g}
+
+TypeOK ==
+    /\ st \in States
+    /\ gen \in 0..MaxCalls
+    /\ closing \in BOOLEAN
+    /\ cur \in 0..MaxCalls
+    /\ op \in [Attempts -> {"none", "open", "drain", "release"}]
+    /\ held \in [Attempts -> {SubSeq([i \in 1..NParts |-> i], 1, n) : n \in 0..NParts}]
+    /\ fate \in [Attempts -> {"none", "failed", "abandoned", "stopped", "closed"}]
+    /\ open \in [Attempts -> BOOLEAN]
+    /\ inuse \in [Attempts -> 0..Cardinality(Callers)]
+    /\ forced \in [Attempts -> BOOLEAN]
+    /\ relerr \in [Attempts -> BOOLEAN]
+    /\ pc \in [Callers -> {"idle", "start", "enter", "stop", "shut", "use", "add", "slow",
+                           "using", "drop", "done"} \cup Waits]
+    /\ on \in [Callers -> 0..MaxCalls]
+    /\ ended \in [Callers -> BOOLEAN]
+    /\ \A c \in Callers :
+          out[c] \in {None, <<"ok", 0>>, <<"ctx", 0>>, <<"stopped", 0>>, <<"closed", 0>>,
+                      <<"notstarted", 0>>, <<"relerr", 0>>}
+                     \cup ({"failed"} \X Attempts)
+                     \cup ({"cut"} \X (1..Cardinality(Callers)))
+    /\ calls \in 0..MaxCalls
+    /\ fails \in 0..MaxFails
+
+Init ==
+    /\ st = "Idle" /\ gen = 0 /\ closing = FALSE /\ cur = 0
+    /\ op     = [g \in Attempts |-> "none"]
+    /\ held   = [g \in Attempts |-> <<>>]
+    /\ fate   = [g \in Attempts |-> "none"]
+    /\ open   = [g \in Attempts |-> FALSE]
+    /\ inuse  = [g \in Attempts |-> 0]
+    /\ forced = [g \in Attempts |-> FALSE]
+    /\ relerr = [g \in Attempts |-> FALSE]
+    /\ pc     = [c \in Callers |-> "idle"]
+    /\ on     = [c \in Callers |-> 0]
+    /\ ended  = [c \in Callers |-> FALSE]
+    /\ out    = [c \in Callers |-> None]
+    /\ calls = 0 /\ fails = 0
+
+-----------------------------------------------------------------------------
+(* The guards that the guarantees rest on.  Each has a name, so that a      *)
+(* weakened model can replace exactly one of them (Weak*.cfg).              *)
+
+MayBegin         == st = "Idle"                          \* G1: a Start begins an attempt
+MayJoin          == st = "Starting"                      \* G5: a Start joins the current one
+FastPathOpen     == st = "Started"                       \* G2, G3: a Start has nothing to do
+StillWanted(g)   == st = "Starting" /\ gen = g           \* G6, G8: an open that succeeds is kept
+LastLeaves(c)    == Joined(on[c]) = {c}                  \* G6: nobody else wants the attempt
+Complete(g)      == Len(held[g]) = NParts                \* G3: open returns with all parts
+AllReleased(g)   == held[g] = <<>>                       \* G4, G7: the operation may end
+Undo(s)          == SubSeq(s, 1, Len(s) - 1)             \* G4: the part to release is the last
+StopSees         == {"Starting", "Started", "Stopping"}  \* G8: where a Stop has something to stop
+Drained(g)       == inuse[g] = 0                         \* G9: no admitted use is in flight
+MayForce(c, g)   == pc[c] = "shutwait" \/ Stoppers(g) = {c}  \* G9: who may cut the drain short
+Admits(g)        == open[g]                              \* G10: the gate's sign bit
+Final            == closing                              \* G11: Shutdown has been called
+Current(g)       == g = gen                              \* G13: the report is of this attempt
+Queued           == Joined(gen + 1)                      \* G12: whom the next attempt is for
+
+-----------------------------------------------------------------------------
+(* Pieces of critical sections.                                             *)
+
+(* Answer every caller in S with r: they return when they next run.         *)
+Answer(S, r) == out' = [c \in Callers |-> IF c \in S THEN r ELSE out[c]]
+
+(* Close the gate of the running attempt and let its operation drain it.    *)
+BeginRelease(g, cut) ==
+    /\ open'   = [open EXCEPT ![g] = FALSE]
+    /\ op'     = [op EXCEPT ![g] = "drain"]
+    /\ forced' = [forced EXCEPT ![g] = cut]
+
+(* The call of c is over but for the return.                                *)
+Done(c, r) ==
+    /\ pc'  = [pc EXCEPT ![c] = "done"]
+    /\ out' = [out EXCEPT ![c] = r]
+    /\ on'  = [on EXCEPT ![c] = 0]
+
+-----------------------------------------------------------------------------
+(* A call begins, its context ends, it returns.  These are the caller's     *)
+(* own steps.                                                               *)
+
+Invoke(c, where) ==
+    /\ pc[c] = "idle" /\ calls < MaxCalls
+    /\ calls' = calls + 1
+    /\ pc' = [pc EXCEPT ![c] = where]
+    /\ UNCHANGED <<machine, attempts, on, ended, out, fails>>
+
+InvokeStart(c)    == Invoke(c, "start")
+InvokeStop(c)     == Invoke(c, "stop")
+InvokeShutdown(c) == Invoke(c, "shut")
+InvokeUse(c)      == Invoke(c, "use")
+
+ContextEnds(c) ==
+    /\ pc[c] \in {"start", "enter", "stop", "shut"} \cup Waits
+    /\ out[c] = None /\ ~ended[c]
+    /\ ended' = [ended EXCEPT ![c] = TRUE]
+    /\ UNCHANGED <<machine, attempts, pc, on, out, bounds>>
+
+Return(c) ==
+    /\ out[c] # None
+    /\ pc'    = [pc EXCEPT ![c] = "idle"]
+    /\ on'    = [on EXCEPT ![c] = 0]
+    /\ ended' = [ended EXCEPT ![c] = FALSE]
+    /\ out'   = [out EXCEPT ![c] = None]
+    /\ UNCHANGED <<machine, attempts, bounds>>
+
+-----------------------------------------------------------------------------
+(* Start.                                                                   *)
+
+(* One atomic load.                                                         *)
+StartFast(c) ==
+    /\ pc[c] = "start"
+    /\ IF FastPathOpen
+       THEN Done(c, <<"ok", 0>>)
+       ELSE pc' = [pc EXCEPT ![c] = "enter"] /\ UNCHANGED <<on, out>>
+    /\ UNCHANGED <<machine, attempts, ended, bounds>>
+
+(* Begin an attempt, join the one that is opening, or queue for the one     *)
+(* after the release that is under way.                                     *)
+StartEnter(c) ==
+    /\ pc[c] = "enter"
+    /\ CASE st = "Started" -> Done(c, <<"ok", 0>>) /\ UNCHANGED <<machine, op>>
+         [] st # "Started" /\ Final -> Done(c, <<"closed", 0>>) /\ UNCHANGED <<machine, op>>
+         [] st # "Started" /\ ~Final /\ ended[c] -> Done(c, <<"ctx", 0>>) /\ UNCHANGED <<machine, op>>
+         [] st # "Started" /\ ~Final /\ ~ended[c] ->
+              /\ pc' = [pc EXCEPT ![c] = "wait"]
+              /\ IF MayBegin
+                 THEN /\ st' = "Starting" /\ gen' = gen + 1
+                      /\ op' = [op EXCEPT ![gen + 1] = "open"]
+                      /\ on' = [on EXCEPT ![c] = gen + 1]
+                 ELSE /\ on' = [on EXCEPT ![c] = IF MayJoin THEN gen ELSE gen + 1]
+                      /\ UNCHANGED <<st, gen, op>>
+              /\ UNCHANGED <<closing, cur, out>>
+    /\ UNCHANGED <<held, fate, open, inuse, forced, relerr, ended, bounds>>
+
+(* The context's branch of the wait.  The last to leave an attempt that is  *)
+(* opening cancels it.                                                      *)
+StartLeave(c) ==
+    /\ pc[c] = "wait" /\ ended[c] /\ out[c] = None
+    /\ IF st = "Starting" /\ on[c] = gen /\ LastLeaves(c)
+       THEN st' = "Stopping" /\ fate' = [fate EXCEPT ![gen] = "abandoned"]
+       ELSE UNCHANGED <<st, fate>>
+    /\ Done(c, <<"ctx", 0>>)
+    /\ UNCHANGED <<gen, closing, cur, op, held, open, inuse, forced, relerr, ended, bounds>>
+
+-----------------------------------------------------------------------------
+(* Stop and Shutdown.                                                       *)
+
+(* What both do to an attempt that is opening, running or being released.   *)
+(* Whoever was waiting for a release to end is told r.                      *)
+BeginStop(c, where, r) ==
+    /\ pc' = [pc EXCEPT ![c] = where]
+    /\ on' = [on EXCEPT ![c] = gen]
+    /\ CASE st = "Starting" ->
+              /\ st' = "Stopping" /\ fate' = [fate EXCEPT ![gen] = r]
+              /\ UNCHANGED <<op, open, forced, out>>
+         [] st = "Started" ->
+              /\ st' = "Stopping" /\ BeginRelease(gen, FALSE)
+              /\ UNCHANGED <<fate, out>>
+         [] st = "Stopping" ->
+              /\ Answer(Queued, <<r, 0>>)
+              /\ UNCHANGED <<st, fate, op, open, forced>>
+
+StopEnter(c) ==
+    /\ pc[c] = "stop"
+    /\ IF st \in StopSees
+       THEN BeginStop(c, "stopwait", "stopped")
+       ELSE Done(c, <<"ok", 0>>) /\ UNCHANGED <<st, fate, op, open, forced>>
+    /\ UNCHANGED <<gen, closing, cur, held, inuse, relerr, ended, bounds>>
+
+ShutdownEnter(c) ==
+    /\ pc[c] = "shut"
+    /\ closing' = TRUE
+    /\ IF st \in {"Idle", "Closed"}
+       THEN st' = "Closed" /\ Done(c, <<"ok", 0>>) /\ UNCHANGED <<fate, op, open, forced>>
+       ELSE BeginStop(c, "shutwait", "closed")
+    /\ UNCHANGED <<gen, cur, held, inuse, relerr, ended, bounds>>
+
+(* The context's branch of the wait: it may cut the drain short.            *)
+StopLeave(c) ==
+    /\ pc[c] \in {"stopwait", "shutwait"} /\ ended[c] /\ out[c] = None
+    /\ LET g   == on[c]
+           cut == op[g] = "drain" /\ ~forced[g] /\ inuse[g] > 0 /\ MayForce(c, g)
+       IN /\ forced' = [forced EXCEPT ![g] = @ \/ cut]
+          /\ Done(c, IF cut THEN <<"cut", inuse[g]>> ELSE <<"ctx", 0>>)
+    /\ UNCHANGED <<machine, op, held, fate, open, inuse, relerr, ended, bounds>>
+
+-----------------------------------------------------------------------------
+(* The operation: opening, draining, releasing.  g is the attempt.          *)
+
+(* open registers the release of one more part.                             *)
+OpenPart(g) ==
+    /\ op[g] = "open" /\ Len(held[g]) < NParts
+    /\ held' = [held EXCEPT ![g] = Append(@, Len(@) + 1)]
+    /\ UNCHANGED <<machine, op, fate, open, inuse, forced, relerr, callers, bounds>>
+
+(* open returned the resource.                                              *)
+OpenOk(g) ==
+    /\ op[g] = "open" /\ Complete(g)
+    /\ IF StillWanted(g)
+       THEN /\ st' = "Started" /\ cur' = g
+            /\ open' = [open EXCEPT ![g] = TRUE]
+            /\ op' = [op EXCEPT ![g] = "none"]
+            /\ Answer(Joined(g), <<"ok", 0>>)
+       ELSE /\ op' = [op EXCEPT ![g] = "release"]
+            /\ UNCHANGED <<st, cur, open, out>>
+    /\ UNCHANGED <<gen, closing, held, fate, inuse, forced, relerr, pc, on, ended, bounds>>
+
+(* open returned an error, panicked or exited.                              *)
+OpenErr(g) ==
+    /\ op[g] = "open"
+    /\ op' = [op EXCEPT ![g] = "release"]
+    /\ IF st = "Starting" /\ gen = g
+       THEN st' = "Stopping" /\ fate' = [fate EXCEPT ![g] = "failed"]
+       ELSE UNCHANGED <<st, fate>>
+    /\ UNCHANGED <<gen, closing, cur, held, open, inuse, forced, relerr, callers, bounds>>
+
+(* The start timeout fires.                                                 *)
+Timeout(g) ==
+    /\ st = "Starting" /\ gen = g
+    /\ st' = "Stopping" /\ fate' = [fate EXCEPT ![g] = "failed"]
+    /\ UNCHANGED <<gen, closing, cur, op, held, open, inuse, forced, relerr, callers, bounds>>
+
+(* Scope.Fail or Lease.Fail of attempt g, however late.                     *)
+Fail(g) ==
+    /\ g <= gen /\ fails < MaxFails
+    /\ fails' = fails + 1
+    /\ CASE st = "Starting" /\ Current(g) ->
+              /\ st' = "Stopping" /\ fate' = [fate EXCEPT ![gen] = "failed"]
+              /\ UNCHANGED <<op, open, forced>>
+         [] st = "Started" /\ Current(g) ->
+              st' = "Stopping" /\ BeginRelease(gen, TRUE) /\ UNCHANGED fate
+         [] ~(st \in {"Starting", "Started"} /\ Current(g)) ->
+              UNCHANGED <<st, fate, op, open, forced>>
+    /\ UNCHANGED <<gen, closing, cur, held, inuse, relerr, callers, calls>>
+
+(* The drain is over: whether it was forced is decided here.                *)
+DrainEnd(g) ==
+    /\ op[g] = "drain" /\ (Drained(g) \/ forced[g])
+    /\ op' = [op EXCEPT ![g] = "release"]
+    /\ UNCHANGED <<machine, held, fate, open, inuse, forced, relerr, callers, bounds>>
+
+(* The release of the last part held returned.                              *)
+ReleasePart(g, bad) ==
+    /\ op[g] = "release" /\ held[g] # <<>>
+    /\ held' = [held EXCEPT ![g] = Undo(@)]
+    /\ relerr' = [relerr EXCEPT ![g] = @ \/ bad]
+    /\ UNCHANGED <<machine, op, fate, open, inuse, forced, callers, bounds>>
+
+ReleaseOk(g)  == ReleasePart(g, FALSE)
+ReleaseErr(g) == ReleasePart(g, TRUE)
+
+(* Nothing is held any more: everyone who waits is answered, and whoever    *)
+(* queued gets an attempt of their own in the same section.                 *)
+Finish(g) ==
+    /\ op[g] = "release" /\ AllReleased(g)
+    /\ fate'   = [fate EXCEPT ![g] = "none"]
+    /\ forced' = [forced EXCEPT ![g] = FALSE]
+    /\ relerr' = [relerr EXCEPT ![g] = FALSE]
+    /\ out' = [c \in Callers |->
+                 CASE c \in Joined(g)   -> IF fate[g] = "failed" THEN <<"failed", g>> ELSE <<fate[g], 0>>
+                   [] c \in Stoppers(g) -> <<IF relerr[g] THEN "relerr" ELSE "ok", 0>>
+                   [] OTHER             -> out[c]]
+    /\ IF closing
+       THEN st' = "Closed" /\ op' = [op EXCEPT ![g] = "none"] /\ UNCHANGED gen
+       ELSE IF Queued # {}
+       THEN st' = "Starting" /\ gen' = gen + 1 /\ op' = [op EXCEPT ![g] = "none", ![gen + 1] = "open"]
+       ELSE st' = "Idle" /\ op' = [op EXCEPT ![g] = "none"] /\ UNCHANGED gen
+    /\ UNCHANGED <<closing, cur, held, open, inuse, pc, on, ended, bounds>>
+
+-----------------------------------------------------------------------------
+(* Use, and Acquire with Release: the admission gate, as in sync.RWMutex.   *)
+
+(* Load the pointer to the attempt opened last.                             *)
+UseLoad(c) ==
+    /\ pc[c] = "use"
+    /\ on' = [on EXCEPT ![c] = cur]
+    /\ pc' = [pc EXCEPT ![c] = IF cur = 0 THEN "slow" ELSE "add"]
+    /\ UNCHANGED <<machine, attempts, ended, out, bounds>>
+
+(* Add one to its gate: the sum's sign tells whether it was open.           *)
+UseAdd(c) ==
+    /\ pc[c] = "add"
+    /\ IF Admits(on[c])
+       THEN inuse' = [inuse EXCEPT ![on[c]] = @ + 1] /\ pc' = [pc EXCEPT ![c] = "using"] /\ UNCHANGED on
+       ELSE pc' = [pc EXCEPT ![c] = "slow"] /\ on' = [on EXCEPT ![c] = 0] /\ UNCHANGED inuse
+    /\ UNCHANGED <<machine, op, held, fate, open, forced, relerr, ended, out, bounds>>
+
+(* Refused by the gate: the critical section decides.                       *)
+UseSlow(c) ==
+    /\ pc[c] = "slow"
+    /\ IF st = "Started"
+       THEN /\ inuse' = [inuse EXCEPT ![gen] = @ + 1]
+            /\ pc' = [pc EXCEPT ![c] = "using"] /\ on' = [on EXCEPT ![c] = gen]
+            /\ UNCHANGED out
+       ELSE /\ Done(c, <<IF closing THEN "closed" ELSE "notstarted", 0>>)
+            /\ UNCHANGED inuse
+    /\ UNCHANGED <<machine, op, held, fate, open, forced, relerr, ended, bounds>>
+
+(* Take one from the gate: an open gate needs nothing more.                 *)
+UseEnd(c) ==
+    /\ pc[c] = "using"
+    /\ IF open[on[c]]
+       THEN inuse' = [inuse EXCEPT ![on[c]] = @ - 1] /\ Done(c, <<"ok", 0>>)
+       ELSE pc' = [pc EXCEPT ![c] = "drop"] /\ UNCHANGED <<inuse, on, out>>
+    /\ UNCHANGED <<machine, op, held, fate, open, forced, relerr, ended, bounds>>
+
+(* The gate was closed meanwhile: the last one out ends the drain.          *)
+UseDrop(c) ==
+    /\ pc[c] = "drop"
+    /\ inuse' = [inuse EXCEPT ![on[c]] = @ - 1]
+    /\ Done(c, <<"ok", 0>>)
+    /\ UNCHANGED <<machine, op, held, fate, open, forced, relerr, ended, bounds>>
+
+-----------------------------------------------------------------------------
+(* All calls made and returned, no operation under way.                     *)
+Terminated ==
+    /\ \A c \in Callers : pc[c] = "idle"
+    /\ \A g \in Attempts : op[g] = "none"
+    /\ calls = MaxCalls
+
+Terminating == Terminated /\ UNCHANGED vars
+
+Next ==
+    \/ \E c \in Callers : InvokeStart(c)
+    \/ \E c \in Callers : InvokeStop(c)
+    \/ \E c \in Callers : InvokeShutdown(c)
+    \/ \E c \in Callers : InvokeUse(c)
+    \/ \E c \in Callers : ContextEnds(c)
+    \/ \E c \in Callers : Return(c)
+    \/ \E c \in Callers : StartFast(c)
+    \/ \E c \in Callers : StartEnter(c)
+    \/ \E c \in Callers : StartLeave(c)
+    \/ \E c \in Callers : StopEnter(c)
+    \/ \E c \in Callers : ShutdownEnter(c)
+    \/ \E c \in Callers : StopLeave(c)
+    \/ \E c \in Callers : UseLoad(c)
+    \/ \E c \in Callers : UseAdd(c)
+    \/ \E c \in Callers : UseSlow(c)
+    \/ \E c \in Callers : UseEnd(c)
+    \/ \E c \in Callers : UseDrop(c)
+    \/ \E g \in Attempts : OpenPart(g)
+    \/ \E g \in Attempts : OpenOk(g)
+    \/ \E g \in Attempts : OpenErr(g)
+    \/ \E g \in Attempts : Timeout(g)
+    \/ \E g \in Attempts : Fail(g)
+    \/ \E g \in Attempts : DrainEnd(g)
+    \/ \E g \in Attempts : ReleaseOk(g)
+    \/ \E g \in Attempts : ReleaseErr(g)
+    \/ \E g \in Attempts : Finish(g)
+    \/ Terminating
+
+(* What liveness may assume: a goroutine that can run does, hooks return,   *)
+(* admitted uses end.  Not that a context ends, a timeout fires, a failure  *)
+(* is reported or anyone calls again.                                       *)
+Fairness ==
+    /\ \A c \in Callers :
+         /\ WF_vars(Return(c))
+         /\ WF_vars(StartFast(c)) /\ WF_vars(StartEnter(c)) /\ WF_vars(StartLeave(c))
+         /\ WF_vars(StopEnter(c)) /\ WF_vars(ShutdownEnter(c)) /\ WF_vars(StopLeave(c))
+         /\ WF_vars(UseLoad(c)) /\ WF_vars(UseAdd(c)) /\ WF_vars(UseSlow(c))
+         /\ WF_vars(UseEnd(c)) /\ WF_vars(UseDrop(c))
+    /\ \A g \in Attempts :
+         /\ WF_vars(OpenPart(g) \/ OpenOk(g) \/ OpenErr(g))
+         /\ WF_vars(DrainEnd(g))
+         /\ WF_vars(ReleaseOk(g) \/ ReleaseErr(g))
+         /\ WF_vars(Finish(g))
+
+Spec == Init /\ [][Next]_vars /\ Fairness
+=============================================================================
