@@ -9,7 +9,7 @@
 #   .ci/kafka.sh ends TOPIC [-dir D]          prints topic:partition:end offset, with Kafka's own tool
 #
 # start on a running one prints its address; on one that was killed it starts it again, on the same
-# port with the same data. Without -port a free one is chosen. The directory D
+# port with the same data (about 8 s). Without -port a free one is chosen. The directory D
 # (${SURESTART_CACHE:-...}/broker if not given) holds pid, address, server.properties, kafka.log, data/.
 # Real faults are signals to the process:
 #
@@ -130,8 +130,10 @@ write_properties() { # $1: port, $2: controller's port
 		share.coordinator.state.topic.min.isr=1
 		share.coordinator.state.topic.num.partitions=1
 		group.initial.rebalance.delay.ms=0
-		# a busy or stopped machine must not fence its only broker
-		broker.session.timeout.ms=60000
+		# after SIGKILL the new process is let in only when the old one's session has ended: so not the 9 s
+		# that are usual, but long enough that a busy machine does not fence its only broker
+		broker.session.timeout.ms=5000
+		broker.heartbeat.interval.ms=500
 		num.network.threads=2
 		num.io.threads=4
 		log.cleaner.enable=false
