@@ -1,0 +1,156 @@
+// Package spec is what the specification in tla/ says, as Go: the states and
+// events of a lifecycle, the transition table that the code runs, the executable
+// model of the algorithm that it is compared with, and the guarantees that both
+// keep.
+//
+// Nothing here is a second opinion. The table is generated from the state graph
+// that TLC, the model checker, dumps (go generate ./spec). The model is held
+// equal to that graph by the package's tests: the same states, the same labelled
+// edges, both ways. So a difference between an implementation and this package
+// is a difference between the implementation and the TLA+.
+//
+// Files:
+//   - spec.go: states, events, the table's rows; table_gen.go: the table and
+//     the pinned counts, generated
+//   - snapshot.go: the value of every variable of tla/Algorithm.tla
+//   - algorithm.go: its actions, under its names, in its order
+//   - graph.go: all states and steps within a bound
+//   - guarantees.go: G1 to G15, and which of them a difference concerns
+package spec
+
+import "fmt"
+
+//go:generate go run github.com/seed3893aba4/surestart/internal/tlc/gen -o table_gen.go
+
+// State is where a lifecycle is. The zero value is Idle.
+type State uint8
+
+// The states, as tla/Algorithm.tla name them.
+const (
+	// Idle: nothing is held, a Start begins an attempt.
+	Idle State = iota
+	// Starting: one attempt is opening; Starts join it.
+	Starting
+	// Started: all parts are held, uses are admitted.
+	Started
+	// Stopping: parts are being given back (a rollback or a release); nobody may join.
+	Stopping
+	// Closed is final: nothing is held, nothing will ever be opened.
+	Closed
+
+	numStates = iota
+)
+
+var stateNames = [numStates]string{"Idle", "Starting", "Started", "Stopping", "Closed"}
+
+// States lists every state, in order.
+func States() []State { return []State{Idle, Starting, Started, Stopping, Closed} }
+
+// String returns the state's name in the specification.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// MarshalText writes the state's name; it fails on a value that is no state.
+func (s State) MarshalText() ([]byte, error) {
+	if int(s) >= len(stateNames) {
+		return nil, fmt.Errorf("spec: no such state: %d", uint8(s))
+	}
+	return []byte(stateNames[s]), nil
+}
+
+// UnmarshalText reads a state's name, exactly as String writes it.
+func (s *State) UnmarshalText(text []byte) error {
+	for i, name := range stateNames {
+		if name == string(text) {
+			*s = State(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("spec: no such state: %q", text)
+}
+
+// Event is why a lifecycle changes state. The zero value is EventStart.
+type Event uint8
+
+// The events. An event and a source state have at most one destination.
+const (
+	EventStart     Event = iota // a Start finds it idle, or was queued for the end of a release
+	EventOpened                 // open returned, all parts held
+	EventFailed                 // open returned an error, panicked, exited
+	EventAbandoned              // the last waiter left
+	EventTimeout                // the start timeout fired
+	EventStop                   // Stop
+	EventShutdown               // Shutdown, Close
+	EventDied                   // a failure was reported: Scope.Fail, Lease.Fail
+	EventReleased               // everything was given back
+	EventClosed                 // the same, when closing
+
+	numEvents = iota
+)
+
+var eventNames = [numEvents]string{
+	"start", "opened", "failed", "abandoned", "timeout", "stop", "shutdown", "died", "released", "closed",
+}
+
+// Events lists every event, in order.
+func Events() []Event {
+	all := make([]Event, numEvents)
+	for i := range all {
+		all[i] = Event(i)
+	}
+	return all
+}
+
+// String returns the event's bare name, as the table and looplab/fsm use it.
+func (e Event) String() string {
+	if int(e) < len(eventNames) {
+		return eventNames[e]
+	}
+	return fmt.Sprintf("Event(%d)", uint8(e))
+}
+
+// MarshalText writes the event's name; it fails on a value that is no event.
+func (e Event) MarshalText() ([]byte, error) {
+	if int(e) >= len(eventNames) {
+		return nil, fmt.Errorf("spec: no such event: %d", uint8(e))
+	}
+	return []byte(eventNames[e]), nil
+}
+
+// UnmarshalText reads an event's name, exactly as String writes it.
+func (e *Event) UnmarshalText(text []byte) error {
+	for i, name := range eventNames {
+		if name == string(text) {
+			*e = Event(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("spec: no such event: %q", text)
+}
+
+// Row is one transition: in From, Event leads to To.
+type Row struct {
+	Event    Event
+	From, To State
+}
+
+// String reads like the table in the documentation: "start: Idle -> Starting".
+func (r Row) String() string { return fmt.Sprintf("%v: %v -> %v", r.Event, r.From, r.To) }
+
+// Table returns a copy of the transition table, sorted by event, then by source.
+// It is complete: an event in a source state without a row must be refused.
+func Table() []Row { return append([]Row(nil), table[:]...) }
+
+// Next returns where event leads from state from, and false where the table has no such row.
+func Next(event Event, from State) (State, bool) {
+	for _, r := range table {
+		if r.Event == event && r.From == from {
+			return r.To, true
+		}
+	}
+	return 0, false
+}
