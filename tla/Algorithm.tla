@@ -18,7 +18,7 @@ VARIABLES
     st,         \* the state word: what State and Start's fast path load
     gen,        \* the number of attempts begun; also the current one's number
     closing,    \* Shutdown has been called
-    cur,        \* the attempt whose gate Acquire tries (0: none opened yet)
+    cur,        \* the attempt whose gate Acquire tries (0: none)
     op,         \* [attempt -> where its operation's goroutine is]
     held,       \* [attempt -> the parts it holds, in the order of acquiring]
     fate,       \* [attempt -> why it is rolled back]
@@ -134,16 +134,19 @@ Done(c, r) ==
 (* A call begins, its context ends, it returns.  These are the caller's     *)
 (* own steps.                                                               *)
 
+(* (A guard stands before each use of a shared body, here and in            *)
+(* ReleaseOk: TLC labels an edge with the innermost bare name.)             *)
+MayInvoke(c) == pc[c] = "idle" /\ calls < MaxCalls
+
 Invoke(c, where) ==
-    /\ pc[c] = "idle" /\ calls < MaxCalls
     /\ calls' = calls + 1
     /\ pc' = [pc EXCEPT ![c] = where]
     /\ UNCHANGED <<machine, attempts, on, ended, out, fails>>
 
-InvokeStart(c)    == Invoke(c, "start")
-InvokeStop(c)     == Invoke(c, "stop")
-InvokeShutdown(c) == Invoke(c, "shut")
-InvokeUse(c)      == Invoke(c, "use")
+InvokeStart(c)    == MayInvoke(c) /\ Invoke(c, "start")
+InvokeStop(c)     == MayInvoke(c) /\ Invoke(c, "stop")
+InvokeShutdown(c) == MayInvoke(c) /\ Invoke(c, "shut")
+InvokeUse(c)      == MayInvoke(c) /\ Invoke(c, "use")
 
 ContextEnds(c) ==
     /\ pc[c] \in {"start", "enter", "stop", "shut"} \cup Waits
@@ -296,14 +299,15 @@ DrainEnd(g) ==
     /\ UNCHANGED <<machine, held, fate, open, inuse, forced, relerr, callers, bounds>>
 
 (* The release of the last part held returned.                              *)
+MayRelease(g) == op[g] = "release" /\ held[g] # <<>>
+
 ReleasePart(g, bad) ==
-    /\ op[g] = "release" /\ held[g] # <<>>
     /\ held' = [held EXCEPT ![g] = Undo(@)]
     /\ relerr' = [relerr EXCEPT ![g] = @ \/ bad]
     /\ UNCHANGED <<machine, op, fate, open, inuse, forced, callers, bounds>>
 
-ReleaseOk(g)  == ReleasePart(g, FALSE)
-ReleaseErr(g) == ReleasePart(g, TRUE)
+ReleaseOk(g)  == MayRelease(g) /\ ReleasePart(g, FALSE)
+ReleaseErr(g) == MayRelease(g) /\ ReleasePart(g, TRUE)
 
 (* Nothing is held any more: everyone who waits is answered, and whoever    *)
 (* queued gets an attempt of their own in the same section.                 *)
@@ -321,7 +325,8 @@ Finish(g) ==
        ELSE IF Queued # {}
        THEN st' = "Starting" /\ gen' = gen + 1 /\ op' = [op EXCEPT ![g] = "none", ![gen + 1] = "open"]
        ELSE st' = "Idle" /\ op' = [op EXCEPT ![g] = "none"] /\ UNCHANGED gen
-    /\ UNCHANGED <<closing, cur, held, open, inuse, pc, on, ended, bounds>>
+    /\ cur' = 0
+    /\ UNCHANGED <<closing, held, open, inuse, pc, on, ended, bounds>>
 
 -----------------------------------------------------------------------------
 (* Use, and Acquire with Release: the admission gate, as in sync.RWMutex.   *)
