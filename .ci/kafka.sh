@@ -83,7 +83,7 @@ free_port() { # below the usual ephemeral range, so that no outgoing connection 
 # ready asks the broker, over a connection of its own, for Metadata (version 0) and succeeds when the
 # answer lists a broker: it is registered, unfenced and serves. No JVM: this is asked ten times a second.
 ready() {
-	local size answer
+	local answer
 	exec 3<>"/dev/tcp/$host/$1" || return 1
 	#        size 14          Metadata v0      correlation id   no client  no topics named
 	printf '\x00\x00\x00\x0e\x00\x03\x00\x00\x00\x00\x00\x07\xff\xff\x00\x00\x00\x00' >&3

@@ -5,6 +5,7 @@
 #   .ci/tools.sh java     checks (on Debian, as root: installs) a JRE 17 or newer; prints its command
 #   .ci/tools.sh tlc      prints the path of the TLC jar (2.6 MB the first time)
 #   .ci/tools.sh kafka    prints the directory of the Apache Kafka jars (43 MB the first time)
+#   .ci/tools.sh cc       checks (on Debian, as root: installs) a C compiler, which go test -race needs
 #   .ci/tools.sh env      all of it, as lines for eval: export TLC_JAR=... KAFKA_LIB=...
 #   .ci/tools.sh plan     says what is still to be downloaded, and downloads nothing
 #   .ci/tools.sh pin      rewrites .ci/kafka/SHA256SUMS from a fresh download (after changing pom.xml)
@@ -35,18 +36,20 @@ sha256() { # reads a checksum file's lines on standard input, in the current dir
 java_major() { java -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java.specification.version = //p'; }
 have_java() { command -v java >/dev/null && [ "$(java_major)" -ge 17 ] 2>/dev/null; }
 have_mvn() { command -v mvn >/dev/null; }
+have_cc() { echo 'int main(void){return 0;}' | "$(go env CC)" -x c -o /dev/null - >/dev/null 2>&1; }
 can_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
 apt_updated=
-apt_install() { # $@: packages; Debian's own client, quiet unless it fails
-	local log
+apt_install() { # $1: what it is, with its size; the rest: packages. Debian's own client, quiet unless it fails
+	local log what=$1
+	shift
 	log=$(mktemp)
 	if [ -z "$apt_updated" ]; then
 		say "apt-get update"
 		DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 </dev/null || { cat "$log" >&2; die "apt-get update failed"; }
 		apt_updated=1
 	fi
-	say "apt-get install $* (a JRE and Maven: up to 250 MB, about a minute)"
+	say "apt-get install $* ($what)"
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >"$log" 2>&1 </dev/null ||
 		{ tail -n 20 "$log" >&2; die "apt-get install $* failed"; }
 	rm -f "$log"
@@ -56,18 +59,25 @@ need_java() {
 	have_java && return
 	can_apt || die "a Java runtime, version 17 or newer, is needed on PATH (for TLC and Apache Kafka); install one, for example: apt-get install openjdk-17-jre-headless"
 	local p
-	apt_install ca-certificates
+	apt_install "no download where it is there" ca-certificates
 	for p in openjdk-17-jre-headless openjdk-21-jre-headless default-jre-headless; do # by Debian's release
 		[ -n "$(apt-cache madison "$p" 2>/dev/null)" ] && break
 	done
-	apt_install "$p"
+	apt_install "a JRE: about 50 MB" "$p"
 	have_java || die "java on PATH ($(command -v java)) is version $(java_major); 17 or newer is needed"
 }
 
 need_mvn() {
 	have_mvn && return
 	can_apt || die "Apache Maven (mvn) is needed on PATH, to fetch the TLC and Kafka jars; install it, for example: apt-get install maven"
-	apt_install maven
+	apt_install "about 20 MB" maven
+}
+
+need_cc() {
+	have_cc && return
+	can_apt || die "a C compiler ($(go env CC)) that links is needed, for go test -race; install one, for example: apt-get install gcc libc6-dev"
+	apt_install "a C compiler: about 60 MB" gcc libc6-dev
+	have_cc || die "the C compiler ($(go env CC)) does not link a program"
 }
 
 mvn_copy() { # $1: what is fetched, in words; the rest: mvn's arguments; tried twice, because networks fail
@@ -160,8 +170,9 @@ pin() {
 
 plan() {
 	local todo=()
-	have_java || todo+=("a JRE 17 (apt-get, about 200 MB)")
+	have_java || todo+=("a JRE 17 (apt-get, about 50 MB)")
 	have_mvn || todo+=("Maven (apt-get, about 20 MB)")
+	have_cc || todo+=("a C compiler (apt-get, about 60 MB)")
 	tlc_ok || todo+=("TLC (2.6 MB)")
 	kafka_ok "$(kafka_lib)" || todo+=("Apache Kafka $kafka_version (43 MB)")
 	[ ${#todo[@]} -gt 0 ] || todo=("nothing beside Go modules")
@@ -171,6 +182,7 @@ plan() {
 
 case ${1:-} in
 java) need_java; command -v java ;;
+cc) need_cc ;;
 tlc) need_java; locked fetch_tlc; echo "$tlc_jar" ;;
 kafka) need_java; locked fetch_kafka; kafka_lib; echo ;;
 env)

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// events is what go test -json prints for a package p with one test of each outcome.
+const events = `{"Action":"start","Package":"p"}
+{"Action":"run","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:7: CHECKED spec states=100 edges=250\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"--- PASS: TestA (0.00s)\n"}
+{"Action":"pass","Package":"p","Test":"TestA","Elapsed":0}
+{"Action":"run","Package":"p","Test":"TestB"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:9: needs Java on PATH\n"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"--- SKIP: TestB (0.00s)\n"}
+{"Action":"skip","Package":"p","Test":"TestB","Elapsed":0}
+{"Action":"output","Package":"p","Output":"ok  \tp\t0.1s\n"}
+{"Action":"pass","Package":"p","Elapsed":0.1}
+`
+
+const failing = `{"Action":"output","Package":"q","Test":"TestC","Output":"    c_test.go:3: G1 broken\n"}
+{"Action":"output","Package":"q","Test":"TestC","Output":"--- FAIL: TestC (0.00s)\n"}
+{"Action":"fail","Package":"q","Test":"TestC"}
+{"Action":"output","Package":"q","Output":"FAIL\tq\t0.1s\n"}
+{"Action":"fail","Package":"q"}
+`
+
+const notBuilt = `{"ImportPath":"r [r.test]","Action":"build-output","Output":"r/r.go:3:1: syntax error\n"}
+{"Action":"output","Package":"r","Output":"FAIL\tr [build failed]\n"}
+{"Action":"fail","Package":"r","FailedBuild":"r [r.test]"}
+`
+
+func reportOf(t *testing.T, log string) *report {
+	t.Helper()
+	r := newReport()
+	if err := r.read(strings.NewReader(log)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestCountsAndVerdict(t *testing.T) {
+	for _, c := range []struct {
+		name, log, want string
+		noskip, ok      bool
+	}{
+		{"a skip is allowed", events, "skipped  p.TestB: needs Java on PATH\n1 passed, 0 failed, 1 skipped\n", false, true},
+		{"a skip is a failure", events, "skipped  p.TestB: needs Java on PATH\n1 passed, 0 failed, 1 skipped\n", true, false},
+		{"a failed test, and not its package again", events + failing,
+			"skipped  p.TestB: needs Java on PATH\nfailed   q.TestC: G1 broken\n1 passed, 1 failed, 1 skipped\n", false, false},
+		{"a package that does not build", events + notBuilt,
+			"skipped  p.TestB: needs Java on PATH\nfailed   r: the package failed\n1 passed, 1 failed, 1 skipped\n", false, false},
+		{"no test ran", `{"Action":"skip","Package":"p"}`, "0 passed, 0 failed, 0 skipped\n", false, false},
+		{"an empty log", "", "0 passed, 0 failed, 0 skipped\n", false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := reportOf(t, c.log)
+			var out strings.Builder
+			r.print(&out)
+			if out.String() != c.want {
+				t.Errorf("printed\n%swant\n%s", out.String(), c.want)
+			}
+			if err := r.verdict(c.noskip); (err == nil) != c.ok {
+				t.Errorf("verdict: %v, want ok %v", err, c.ok)
+			}
+		})
+	}
+}
+
+func TestFiguresAreAddedUp(t *testing.T) {
+	r := reportOf(t, events+"CHECKED tlc states=5\nCHECKED spec states=1 depth=9\nunrelated: CHECKED spec states=1000\n")
+	want := []string{"spec states=101 edges=250 depth=9", "tlc states=5"}
+	if got := r.figures(); !slices.Equal(got, want) {
+		t.Errorf("figures %q, want %q", got, want)
+	}
+}
+
+func TestMalformedFigureIsAnError(t *testing.T) {
+	for _, line := range []string{"CHECKED", "CHECKED spec", "CHECKED spec states", "CHECKED spec states=many", "CHECKED spec states=1 2",
+		"CHECKED spec states=99999999999999999999"} {
+		if err := newReport().read(strings.NewReader(line)); err == nil {
+			t.Errorf("%q was accepted", line)
+		}
+	}
+}
