@@ -13,7 +13,8 @@
 //   - spec.go: states, events, the table's rows; table_gen.go: the table and
 //     the pinned counts, generated
 //   - snapshot.go: the value of every variable of tla/Algorithm.tla
-//   - algorithm.go: its actions, under its names, in its order
+//   - algorithm.go: its actions and steps; guards.go, actions.go, actions_op.go:
+//     one function for each guard and action, under its name, in its order
 //   - graph.go: all states and steps within a bound
 //   - guarantees.go: G1 to G15, and which of them a difference concerns
 package spec

@@ -1,0 +1,224 @@
+package spec
+
+// The actions of tla/Algorithm.tla, continued from actions.go.
+
+// The operation: opening, draining, releasing. g is the attempt.
+
+// openPart: open registers the release of one more part.
+func (b *Bound) openPart(s *Snapshot, g uint8) bool {
+	a := s.Attempt(g)
+	if a.Op != OpOpen || int(a.Held) >= b.Parts {
+		return false
+	}
+	a.Held++
+	return true
+}
+
+// openOk: open returned the resource.
+func (b *Bound) openOk(s *Snapshot, g uint8) bool {
+	a := s.Attempt(g)
+	if a.Op != OpOpen || !b.complete(s, g) {
+		return false
+	}
+	if b.stillWanted(s, g) {
+		s.St = Started
+		s.Cur = g
+		a.Open = true
+		a.Op = OpNone
+		answer(s, joined(s, g), OutOK, 0)
+	} else {
+		a.Op = OpRelease
+	}
+	return true
+}
+
+// openErr: open returned an error, panicked or exited.
+func (b *Bound) openErr(s *Snapshot, g uint8) bool {
+	a := s.Attempt(g)
+	if a.Op != OpOpen {
+		return false
+	}
+	a.Op = OpRelease
+	if s.St == Starting && s.Gen == g {
+		s.St = Stopping
+		a.Fate = FateFailed
+	}
+	return true
+}
+
+// timeout: the start timeout fires.
+func (b *Bound) timeout(s *Snapshot, g uint8) bool {
+	if s.St != Starting || s.Gen != g {
+		return false
+	}
+	s.St = Stopping
+	s.Attempt(g).Fate = FateFailed
+	return true
+}
+
+// fail: Scope.Fail or Lease.Fail of attempt g, however late.
+func (b *Bound) fail(s *Snapshot, g uint8) bool {
+	if g > s.Gen || int(s.Fails) >= b.Fails {
+		return false
+	}
+	s.Fails++
+	switch {
+	case s.St == Starting && b.current(s, g):
+		s.St = Stopping
+		s.Attempt(s.Gen).Fate = FateFailed
+	case s.St == Started && b.current(s, g):
+		s.St = Stopping
+		beginRelease(s, s.Gen, true)
+	}
+	return true
+}
+
+// drainEnd: the drain is over; whether it was forced is decided here.
+func (b *Bound) drainEnd(s *Snapshot, g uint8) bool {
+	a := s.Attempt(g)
+	if a.Op != OpDrain || !b.drained(s, g) && !a.Forced {
+		return false
+	}
+	a.Op = OpRelease
+	return true
+}
+
+func (b *Bound) mayRelease(s *Snapshot, g uint8) bool {
+	a := s.Attempt(g)
+	return b.says(gMayRelease, a.Op == OpRelease && a.Held != 0)
+}
+
+// releasePart: the release of the last part held returned.
+func (b *Bound) releasePart(s *Snapshot, g uint8, bad bool) {
+	a := s.Attempt(g)
+	a.Held = b.undo(a.Held)
+	a.RelErr = a.RelErr || bad
+}
+
+func (b *Bound) releaseOk(s *Snapshot, g uint8) bool {
+	if !b.mayRelease(s, g) {
+		return false
+	}
+	b.releasePart(s, g, false)
+	return true
+}
+
+func (b *Bound) releaseErr(s *Snapshot, g uint8) bool {
+	if !b.mayRelease(s, g) {
+		return false
+	}
+	b.releasePart(s, g, true)
+	return true
+}
+
+// finish: nothing is held any more. Everyone who waits is answered, and whoever
+// queued gets an attempt of their own in the same section.
+func (b *Bound) finish(s *Snapshot, g uint8) bool {
+	a := s.Attempt(g)
+	if a.Op != OpRelease || !b.allReleased(s, g) {
+		return false
+	}
+	queued := b.queued(s)
+	switch a.Fate {
+	case FateFailed:
+		answer(s, joined(s, g), OutFailed, g)
+	case FateStopped:
+		answer(s, joined(s, g), OutStopped, 0)
+	case FateClosed:
+		answer(s, joined(s, g), OutClosed, 0)
+	} // else nobody waits for it: abandoned means that, and none is a release of a running attempt
+	if a.RelErr {
+		answer(s, stoppers(s, g), OutRelErr, 0)
+	} else {
+		answer(s, stoppers(s, g), OutOK, 0)
+	}
+	a.Fate, a.Forced, a.RelErr = FateNone, false, false
+	a.Op = OpNone
+	switch {
+	case s.Closing:
+		s.St = Closed
+	case queued != 0:
+		s.St = Starting
+		s.Gen++
+		s.Attempt(s.Gen).Op = OpOpen
+	default:
+		s.St = Idle
+	}
+	s.Cur = 0
+	return true
+}
+
+// Use, and Acquire with Release: the admission gate.
+
+// useLoad loads the pointer to the attempt whose gate is to be tried.
+func (b *Bound) useLoad(s *Snapshot, c uint8) bool {
+	v := &s.Callers[c]
+	if v.PC != PCUse {
+		return false
+	}
+	v.On = s.Cur
+	if s.Cur == 0 {
+		v.PC = PCSlow
+	} else {
+		v.PC = PCAdd
+	}
+	return true
+}
+
+// useAdd adds one to its gate: the sum's sign tells whether it was open.
+func (b *Bound) useAdd(s *Snapshot, c uint8) bool {
+	v := &s.Callers[c]
+	if v.PC != PCAdd {
+		return false
+	}
+	if b.admits(s, v.On) {
+		s.Attempt(v.On).InUse++
+		v.PC = PCUsing
+	} else {
+		v.PC, v.On = PCSlow, 0
+	}
+	return true
+}
+
+// useSlow: refused by the gate, the critical section decides.
+func (b *Bound) useSlow(s *Snapshot, c uint8) bool {
+	v := &s.Callers[c]
+	switch {
+	case v.PC != PCSlow:
+		return false
+	case s.St == Started:
+		s.Attempt(s.Gen).InUse++
+		v.PC, v.On = PCUsing, s.Gen
+	case s.Closing:
+		done(s, c, OutClosed, 0)
+	default:
+		done(s, c, OutNotStarted, 0)
+	}
+	return true
+}
+
+// useEnd takes one from the gate: an open gate needs nothing more.
+func (b *Bound) useEnd(s *Snapshot, c uint8) bool {
+	v := &s.Callers[c]
+	if v.PC != PCUsing {
+		return false
+	}
+	if a := s.Attempt(v.On); a.Open {
+		a.InUse--
+		done(s, c, OutOK, 0)
+	} else {
+		v.PC = PCDrop
+	}
+	return true
+}
+
+// useDrop: the gate was closed meanwhile; the last one out ends the drain.
+func (b *Bound) useDrop(s *Snapshot, c uint8) bool {
+	v := &s.Callers[c]
+	if v.PC != PCDrop {
+		return false
+	}
+	s.Attempt(v.On).InUse--
+	done(s, c, OutOK, 0)
+	return true
+}

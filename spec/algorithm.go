@@ -1,0 +1,324 @@
+package spec
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Bound limits a model: the constants of tla/Algorithm.tla. Its fields limit
+// calls and failure reports only, so no step of a call is ever disabled by it.
+type Bound struct {
+	Callers int // the goroutines that call the lifecycle: c1 to cN
+	Parts   int // how many parts a complete open acquires
+	Calls   int // calls of any kind, all callers together
+	Fails   int // failure reports (Scope.Fail, Lease.Fail)
+
+	altered alteration // the tests' hook, see guards.go; zero: as specified
+}
+
+// Check returns an error that names the field with which a Snapshot cannot hold the model.
+func (b Bound) Check() error {
+	for _, f := range []struct {
+		name           string
+		got, min, most int
+	}{
+		{"Callers", b.Callers, 1, MaxCallers},
+		{"Parts", b.Parts, 0, 255},
+		{"Calls", b.Calls, 1, MaxAttempts},
+		{"Fails", b.Fails, 0, 255},
+	} {
+		if f.got < f.min || f.got > f.most {
+			return fmt.Errorf("spec: Bound.%s is %d, want %d to %d", f.name, f.got, f.min, f.most)
+		}
+	}
+	return nil
+}
+
+// String reads "2 callers, 2 parts, 4 calls, 1 failure report(s)".
+func (b Bound) String() string {
+	return fmt.Sprintf("%d callers, %d parts, %d calls, %d failure report(s)", b.Callers, b.Parts, b.Calls, b.Fails)
+}
+
+// Action is a disjunct of Next in tla/Algorithm.tla, under its name. Terminating
+// is not among them: it is no step of the code, see [Bound.Terminated].
+type Action uint8
+
+// The actions, in the order of Next. Those up to UseDrop are steps of a caller,
+// those from OpenPart on steps of an attempt's operation or of its hooks.
+const (
+	InvokeStart Action = iota
+	InvokeStop
+	InvokeShutdown
+	InvokeUse
+	ContextEnds
+	Return
+	StartFast
+	StartEnter
+	StartLeave
+	StopEnter
+	ShutdownEnter
+	StopLeave
+	UseLoad
+	UseAdd
+	UseSlow
+	UseEnd
+	UseDrop
+	OpenPart
+	OpenOk
+	OpenErr
+	Timeout
+	Fail
+	DrainEnd
+	ReleaseOk
+	ReleaseErr
+	Finish
+
+	numActions = iota
+)
+
+var actionNames = [numActions]string{
+	"InvokeStart", "InvokeStop", "InvokeShutdown", "InvokeUse", "ContextEnds", "Return",
+	"StartFast", "StartEnter", "StartLeave", "StopEnter", "ShutdownEnter", "StopLeave",
+	"UseLoad", "UseAdd", "UseSlow", "UseEnd", "UseDrop",
+	"OpenPart", "OpenOk", "OpenErr", "Timeout", "Fail", "DrainEnd", "ReleaseOk", "ReleaseErr", "Finish",
+}
+
+// Actions lists every action, in order.
+func Actions() []Action {
+	all := make([]Action, numActions)
+	for i := range all {
+		all[i] = Action(i)
+	}
+	return all
+}
+
+// String returns the action's name in the TLA+.
+func (a Action) String() string { return nameOf(actionNames[:], uint8(a)) }
+
+// OfCaller tells whether the action is a caller's, so that Step.Arg is one.
+func (a Action) OfCaller() bool { return a <= UseDrop }
+
+// eventOf is the one place that says which event of the table an action is when
+// it changes st. Finish is not here: its event depends on where it leads.
+var eventOf = map[Action]Event{
+	StartEnter:    EventStart,
+	StartLeave:    EventAbandoned,
+	StopEnter:     EventStop,
+	ShutdownEnter: EventShutdown,
+	OpenOk:        EventOpened,
+	OpenErr:       EventFailed,
+	Timeout:       EventTimeout,
+	Fail:          EventDied,
+}
+
+// Events returns the events of the table that a takes from one state to the
+// other: none when they are the same, two for the Finish that begins the attempt
+// of those who queued, else one. An action that may not change st is an error.
+func (a Action) Events(from, to State) ([]Event, error) {
+	switch e, known := eventOf[a]; {
+	case from == to:
+		return nil, nil
+	case known:
+		return []Event{e}, nil
+	case a == Finish && to == Idle:
+		return []Event{EventReleased}, nil
+	case a == Finish && to == Closed:
+		return []Event{EventClosed}, nil
+	case a == Finish && to == Starting: // through Idle, within one critical section
+		return []Event{EventReleased, EventStart}, nil
+	}
+	return nil, fmt.Errorf("spec: %v leads from %v to %v and stands for no event", a, from, to)
+}
+
+// Step is an action with its parameter.
+type Step struct {
+	Action Action
+	Arg    uint8 // a caller counted from 0, or an attempt counted from 1
+}
+
+// String reads "StartEnter(c1)" or "OpenPart(1)".
+func (st Step) String() string {
+	if st.Action.OfCaller() {
+		return st.Action.String() + "(c" + strconv.Itoa(int(st.Arg)+1) + ")"
+	}
+	return st.Action.String() + "(" + strconv.Itoa(int(st.Arg)) + ")"
+}
+
+// Init is the one initial state.
+func (b Bound) Init() Snapshot { return Snapshot{} }
+
+// Next takes one step from s. It returns false, and s, where the step is not enabled.
+func (b Bound) Next(s Snapshot, st Step) (Snapshot, bool) {
+	if st.Action.OfCaller() {
+		if int(st.Arg) >= b.Callers {
+			return s, false
+		}
+	} else if st.Arg < 1 || int(st.Arg) > b.Calls {
+		return s, false
+	}
+	ok := b.take(&s, st)
+	return s, ok
+}
+
+// take is Next in place. An action whose guards fail leaves s untouched.
+func (b *Bound) take(s *Snapshot, st Step) bool {
+	switch arg := st.Arg; st.Action {
+	case InvokeStart:
+		return b.invokeStart(s, arg)
+	case InvokeStop:
+		return b.invokeStop(s, arg)
+	case InvokeShutdown:
+		return b.invokeShutdown(s, arg)
+	case InvokeUse:
+		return b.invokeUse(s, arg)
+	case ContextEnds:
+		return b.contextEnds(s, arg)
+	case Return:
+		return b.doReturn(s, arg)
+	case StartFast:
+		return b.startFast(s, arg)
+	case StartEnter:
+		return b.startEnter(s, arg)
+	case StartLeave:
+		return b.startLeave(s, arg)
+	case StopEnter:
+		return b.stopEnter(s, arg)
+	case ShutdownEnter:
+		return b.shutdownEnter(s, arg)
+	case StopLeave:
+		return b.stopLeave(s, arg)
+	case UseLoad:
+		return b.useLoad(s, arg)
+	case UseAdd:
+		return b.useAdd(s, arg)
+	case UseSlow:
+		return b.useSlow(s, arg)
+	case UseEnd:
+		return b.useEnd(s, arg)
+	case UseDrop:
+		return b.useDrop(s, arg)
+	case OpenPart:
+		return b.openPart(s, arg)
+	case OpenOk:
+		return b.openOk(s, arg)
+	case OpenErr:
+		return b.openErr(s, arg)
+	case Timeout:
+		return b.timeout(s, arg)
+	case Fail:
+		return b.fail(s, arg)
+	case DrainEnd:
+		return b.drainEnd(s, arg)
+	case ReleaseOk:
+		return b.releaseOk(s, arg)
+	case ReleaseErr:
+		return b.releaseErr(s, arg)
+	case Finish:
+		return b.finish(s, arg)
+	}
+	return false
+}
+
+// Enabled appends to buf the steps that Next would take from s. It looks at each
+// caller's pc and each attempt's op once instead of trying every action; that
+// this finds the same steps as trying is checked on every state of the graph.
+func (b Bound) Enabled(s *Snapshot, buf []Step) []Step {
+	for c := range uint8(b.Callers) {
+		buf = b.enabledCaller(s, c, buf)
+	}
+	for g := uint8(1); int(g) <= b.Calls && g <= s.Gen; g++ {
+		buf = b.enabledAttempt(s, g, buf)
+	}
+	return buf
+}
+
+func (b *Bound) enabledCaller(s *Snapshot, c uint8, buf []Step) []Step {
+	v := &s.Callers[c]
+	switch v.PC {
+	case PCIdle:
+		if b.mayInvoke(s, c) {
+			buf = append(buf, Step{InvokeStart, c}, Step{InvokeStop, c}, Step{InvokeShutdown, c}, Step{InvokeUse, c})
+		}
+	case PCStart:
+		buf = append(buf, Step{StartFast, c})
+	case PCEnter:
+		buf = append(buf, Step{StartEnter, c})
+	case PCStop:
+		buf = append(buf, Step{StopEnter, c})
+	case PCShut:
+		buf = append(buf, Step{ShutdownEnter, c})
+	case PCUse:
+		buf = append(buf, Step{UseLoad, c})
+	case PCAdd:
+		buf = append(buf, Step{UseAdd, c})
+	case PCSlow:
+		buf = append(buf, Step{UseSlow, c})
+	case PCUsing:
+		buf = append(buf, Step{UseEnd, c})
+	case PCDrop:
+		buf = append(buf, Step{UseDrop, c})
+	case PCWait:
+		if v.Ended && v.Out == OutNone {
+			buf = append(buf, Step{StartLeave, c})
+		}
+	case PCStopWait, PCShutWait:
+		if v.Ended && v.Out == OutNone {
+			buf = append(buf, Step{StopLeave, c})
+		}
+	}
+	if hasContext(v.PC) && v.Out == OutNone && !v.Ended {
+		buf = append(buf, Step{ContextEnds, c})
+	}
+	if v.Out != OutNone {
+		buf = append(buf, Step{Return, c})
+	}
+	return buf
+}
+
+func (b *Bound) enabledAttempt(s *Snapshot, g uint8, buf []Step) []Step {
+	v := s.Attempt(g)
+	switch v.Op {
+	case OpOpen:
+		if int(v.Held) < b.Parts {
+			buf = append(buf, Step{OpenPart, g})
+		}
+		if b.complete(s, g) {
+			buf = append(buf, Step{OpenOk, g})
+		}
+		buf = append(buf, Step{OpenErr, g})
+	case OpDrain:
+		if b.drained(s, g) || v.Forced {
+			buf = append(buf, Step{DrainEnd, g})
+		}
+	case OpRelease:
+		if b.mayRelease(s, g) {
+			buf = append(buf, Step{ReleaseOk, g}, Step{ReleaseErr, g})
+		}
+		if b.allReleased(s, g) {
+			buf = append(buf, Step{Finish, g})
+		}
+	}
+	if s.St == Starting && s.Gen == g {
+		buf = append(buf, Step{Timeout, g})
+	}
+	if int(s.Fails) < b.Fails {
+		buf = append(buf, Step{Fail, g})
+	}
+	return buf
+}
+
+// Terminated: all calls made and returned, no operation under way. Such a state
+// has no step but Fail; every other has one, or the model has a deadlock.
+func (b Bound) Terminated(s *Snapshot) bool {
+	for c := range b.Callers {
+		if s.Callers[c].PC != PCIdle {
+			return false
+		}
+	}
+	for g := range b.Calls {
+		if s.Attempts[g].Op != OpNone {
+			return false
+		}
+	}
+	return int(s.Calls) == b.Calls
+}

@@ -1,0 +1,154 @@
+package spec
+
+// The guards that the guarantees rest on, as in tla/Algorithm.tla: same names,
+// same order.
+
+func (b *Bound) mayBegin(s *Snapshot) bool { // G1: a Start begins an attempt
+	return b.says(gMayBegin, s.St == Idle)
+}
+
+func (b *Bound) mayJoin(s *Snapshot) bool { // G5: a Start joins the current one
+	return b.says(gMayJoin, s.St == Starting)
+}
+
+func (b *Bound) fastPathOpen(s *Snapshot) bool { // G2, G3: a Start has nothing to do
+	return b.says(gFastPathOpen, s.St == Started)
+}
+
+func (b *Bound) stillWanted(s *Snapshot, g uint8) bool { // G6, G8: an open that succeeds is kept
+	return b.says(gStillWanted, s.St == Starting && s.Gen == g)
+}
+
+func (b *Bound) lastLeaves(s *Snapshot, c uint8) bool { // G6: nobody else wants the attempt
+	return b.says(gLastLeaves, joined(s, s.Callers[c].On) == only(c))
+}
+
+func (b *Bound) complete(s *Snapshot, g uint8) bool { // G3: open returns with all parts
+	return b.says(gComplete, int(s.Attempt(g).Held) == b.Parts)
+}
+
+func (b *Bound) allReleased(s *Snapshot, g uint8) bool { // G4, G7: the operation may end
+	return b.says(gAllReleased, s.Attempt(g).Held == 0)
+}
+
+func (b *Bound) undo(held uint8) uint8 { // G4: the part to release is the last
+	if !b.says(gUndo, true) {
+		return held
+	}
+	return held - 1
+}
+
+func (b *Bound) stopSees(s *Snapshot) bool { // G8: where a Stop has something to stop
+	return b.says(gStopSees, s.St == Starting || s.St == Started || s.St == Stopping)
+}
+
+func (b *Bound) drained(s *Snapshot, g uint8) bool { // G9: no admitted use is in flight
+	return b.says(gDrained, s.Attempt(g).InUse == 0)
+}
+
+func (b *Bound) mayForce(s *Snapshot, c, g uint8) bool { // G9: who may cut the drain short
+	return b.says(gMayForce, s.Callers[c].PC == PCShutWait || stoppers(s, g) == only(c))
+}
+
+func (b *Bound) admits(s *Snapshot, g uint8) bool { // G10: the gate's sign bit
+	return b.says(gAdmits, s.Attempt(g).Open)
+}
+
+func (b *Bound) final(s *Snapshot) bool { // G11: Shutdown has been called
+	return b.says(gFinal, s.Closing)
+}
+
+func (b *Bound) current(s *Snapshot, g uint8) bool { // G13: the report is of this attempt
+	return b.says(gCurrent, g == s.Gen)
+}
+
+func (b *Bound) queued(s *Snapshot) callers { // G12: whom the next attempt is for
+	if !b.says(gQueued, true) {
+		return 0
+	}
+	return joined(s, s.Gen+1)
+}
+
+// callers is a set of callers, one bit each.
+type callers uint8
+
+func only(c uint8) callers           { return 1 << c }
+func (set callers) has(c uint8) bool { return set&only(c) != 0 }
+
+// joined is Joined(g): callers that wait for attempt g to open or to be rolled
+// back and have no answer yet.
+func joined(s *Snapshot, g uint8) callers {
+	var set callers
+	for c := range s.Callers {
+		if v := &s.Callers[c]; v.PC == PCWait && v.On == g && v.Out == OutNone {
+			set |= 1 << c
+		}
+	}
+	return set
+}
+
+// stoppers is Stoppers(g): callers that wait for attempt g to be released and
+// have no answer yet.
+func stoppers(s *Snapshot, g uint8) callers {
+	var set callers
+	for c := range s.Callers {
+		if v := &s.Callers[c]; (v.PC == PCStopWait || v.PC == PCShutWait) && v.On == g && v.Out == OutNone {
+			set |= 1 << c
+		}
+	}
+	return set
+}
+
+// hasContext: the places of a call in which its context may end.
+func hasContext(pc PC) bool {
+	switch pc {
+	case PCStart, PCEnter, PCStop, PCShut, PCWait, PCStopWait, PCShutWait:
+		return true
+	}
+	return false
+}
+
+// An alteration makes one named guard answer the same always. Only the tests
+// set one, to show that the comparison with TLC's graph notices each guard. For
+// undo and queued, false means: undoes nothing, finds nobody.
+type alteration struct {
+	guard guard
+	says  bool
+}
+
+type guard uint8
+
+const (
+	gNone guard = iota
+	gMayBegin
+	gMayJoin
+	gFastPathOpen
+	gStillWanted
+	gLastLeaves
+	gComplete
+	gAllReleased
+	gUndo
+	gStopSees
+	gDrained
+	gMayForce
+	gAdmits
+	gFinal
+	gCurrent
+	gQueued
+	gMayInvoke
+	gMayRelease
+
+	numGuards = iota
+)
+
+var guardNames = [numGuards]string{
+	"none", "MayBegin", "MayJoin", "FastPathOpen", "StillWanted", "LastLeaves", "Complete", "AllReleased",
+	"Undo", "StopSees", "Drained", "MayForce", "Admits", "Final", "Current", "Queued", "MayInvoke", "MayRelease",
+}
+
+func (b *Bound) says(g guard, v bool) bool {
+	if b.altered.guard == g {
+		return b.altered.says
+	}
+	return v
+}
