@@ -1,0 +1,403 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// An attempt is one opening of the resource and all that follows from it: its
+// rollback, or its use and release. Its operation is the goroutine that runs
+// what is due, if there is anything.
+type attempt[R any] struct {
+	l *Lifecycle[R]
+
+	// gate counts the admitted uses while it is open; when it is closed its sign
+	// is negative and its count means nothing: inUse has what remained. As in
+	// sync.RWMutex, so that a use costs one atomic add at each end.
+	gate atomic.Int64
+
+	// Fixed when the attempt begins.
+	number  uint64
+	ctx     context.Context // open's, and the resource's
+	cancel  context.CancelCauseFunc
+	opening *token      // of ctx: over when open has returned
+	timer   *time.Timer // the start timeout; may be nil
+
+	// The operation's own; resource is fixed when it is offered.
+	resource R
+	ran      bool  // the hook that is due has been called
+	hookErr  error // what it ended with
+
+	// Under l.mu.
+	values   context.Context // where ctx takes its values from
+	op       op
+	fate     error // why it is rolled back; nil: it is not
+	reason   error // why its uses and its context end
+	waiters  int   // Starts that wait for the answer
+	stoppers int   // Stops and Shutdowns that wait for the end
+
+	// answered is closed when the Starts have their result, startErr;
+	// finished, made by the first stopper, when the stoppers have theirs, stopErr.
+	answered   chan struct{}
+	isAnswered bool
+	startErr   error
+	finished   chan struct{}
+	isFinished bool
+	stopErr    error
+
+	acquiring string // Scope.Part
+	parts     []part // held, in the order of acquiring
+	releasing *part  // taken off parts, its release is running: still held
+	badPart   string // the first whose release failed
+	badErrs   []error
+
+	inUse   int           // uses admitted and not ended, once the gate is closed
+	forced  bool          // the drain was cut short
+	drained chan struct{} // closed when inUse is 0 or forced; nil if there was nothing to drain
+	uses    useSet
+}
+
+// op is where an attempt's operation is, as in tla/Algorithm.tla.
+type op uint8
+
+const (
+	opNone op = iota // no goroutine
+	opOpen
+	opDrain
+	opRelease
+)
+
+var opNames = [...]string{"none", "open", "drain", "release"}
+
+type part struct {
+	name    string
+	release func(context.Context) error
+}
+
+const gateClosed = math.MinInt64
+
+func (l *Lifecycle[R]) newAttempt(ctx context.Context) *attempt[R] {
+	if l.base != nil {
+		ctx = l.base
+	}
+	a := &attempt[R]{l: l, values: context.WithoutCancel(ctx), answered: make(chan struct{})}
+	a.gate.Store(gateClosed)
+	return a
+}
+
+// beginLocked makes a the current attempt; its operation has yet to run.
+func (l *Lifecycle[R]) beginLocked(a *attempt[R]) {
+	l.begun++
+	a.number, a.op, l.current = l.begun, opOpen, a
+	l.mustFireLocked(spec.EventStart, nil)
+	a.ctx, a.opening = l.hand(a.values)
+	a.ctx, a.cancel = context.WithCancelCause(a.ctx)
+	if l.startTimeout > 0 {
+		a.timer = time.AfterFunc(l.startTimeout, func() { l.timeout(a) })
+	}
+}
+
+// operate runs the operation of a, and of the attempt that is queued behind it.
+// A hook that calls runtime.Goexit takes this goroutine with it: another one
+// goes on where it ended.
+func (l *Lifecycle[R]) operate(a *attempt[R]) {
+	exited := true
+	defer func() {
+		if exited {
+			l.spawn(func() { l.operate(a) })
+		}
+	}()
+	for a != nil {
+		switch a.op {
+		case opOpen:
+			a = l.runOpen(a)
+		case opDrain:
+			l.drain(a)
+		default:
+			a = l.release(a)
+		}
+	}
+	exited = false
+}
+
+// runOpen calls open and decides: the resource is offered, or rolled back.
+func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
+	err := a.once(func() (err error) {
+		a.resource, err = l.open(a.ctx, &Scope{a})
+		return err
+	})
+	a.opening.over.Store(true)
+	if err == nil {
+		l.point(spec.OpenOk, a)
+	} else {
+		l.point(spec.OpenErr, a)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	if err == nil && l.State() == spec.Starting {
+		l.cause = nil
+		a.op = opNone
+		a.gate.Store(0)
+		l.mustFireLocked(spec.EventOpened, nil)
+		l.gate.Store(a)
+		a.answerLocked(nil)
+		return nil
+	}
+	// An attempt that was cancelled is not kept, whatever open returned (G6).
+	if err != nil && l.fireLocked(spec.EventFailed, err) {
+		l.rollBackLocked(a, a.failure(err), err)
+	}
+	a.op = opRelease
+	a.popLocked()
+	return a
+}
+
+// drain waits until no admitted use is in flight, or the drain is forced.
+func (l *Lifecycle[R]) drain(a *attempt[R]) {
+	if l.hook != nil {
+		l.hook.Wait(spec.DrainEnd, a, a.drained, nil)
+	} else if a.drained != nil {
+		<-a.drained
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.op = opRelease // from here nobody can force it
+	a.uses.cancelLocked(a.reason)
+	a.cancel(a.reason)
+	a.popLocked()
+}
+
+// release runs the release of the part that is due, or ends the attempt if there
+// is none. It returns what is to be operated next: a, the attempt that was
+// queued behind it, or nil.
+func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
+	if a.releasing == nil {
+		l.point(spec.Finish, a)
+		next, unheard := l.finish(a)
+		if unheard != nil {
+			l.log().Error("surestart: a release failed and nobody waits for it", "attempt", a.number, "error", unheard)
+		}
+		return next
+	}
+	err := a.once(func() error { return a.runRelease(a.releasing) })
+	if err == nil {
+		l.point(spec.ReleaseOk, a)
+	} else {
+		l.point(spec.ReleaseErr, a)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		if a.badErrs == nil {
+			a.badPart = a.releasing.name
+		}
+		a.badErrs = append(a.badErrs, fmt.Errorf("%s: %w", a.releasing.name, err))
+	}
+	a.popLocked()
+	return a
+}
+
+// finish ends an attempt that holds nothing any more: everyone who waits is
+// answered, and whoever queued gets an attempt of their own at the same instant.
+// unheard is what failed if nobody was there to be told.
+func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unheard error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(a.parts) > 0 { // registered after open had returned
+		a.popLocked()
+		return a, nil
+	}
+	if bad := errors.Join(a.badErrs...); bad != nil {
+		a.stopErr = &StopError{Part: a.badPart, Err: bad}
+		l.rememberLocked(a, bad)
+		if a.waiters == 0 && a.stoppers == 0 {
+			unheard = a.stopErr
+		}
+	}
+	a.op = opNone
+	a.answerLocked(a.fate)
+	a.finishLocked()
+	l.current = nil
+	l.gate.Store(nil)
+	if l.closing {
+		l.mustFireLocked(spec.EventClosed, nil)
+		return nil, unheard
+	}
+	l.mustFireLocked(spec.EventReleased, nil)
+	if next = l.queued; next != nil {
+		l.queued = nil
+		l.beginLocked(next)
+	}
+	return next, unheard
+}
+
+// rememberLocked adds what failed in the releases to why the attempt failed (G14).
+// Errors that callers may hold already are not written to.
+func (l *Lifecycle[R]) rememberLocked(a *attempt[R], bad error) {
+	failed, ok := l.cause.(*StartError)
+	switch {
+	case ok && a.fate != nil:
+		with := *failed
+		with.Rollback = bad
+		if a.fate == l.cause {
+			a.fate = &with
+		}
+		l.cause = &with
+	case l.cause != nil:
+		l.cause = errors.Join(l.cause, a.stopErr)
+	default:
+		l.cause = a.stopErr
+	}
+}
+
+// rollBackLocked cancels an attempt that was opening, right after the machine
+// went to Stopping: its Starts will get result, its context ends with reason.
+func (l *Lifecycle[R]) rollBackLocked(a *attempt[R], result, reason error) {
+	a.fate, a.reason = result, reason
+	l.cause = result
+	if _, ok := result.(*StartError); !ok {
+		l.cause = a.failure(reason)
+	}
+	a.cancel(reason)
+}
+
+// releaseLocked closes the gate of the running attempt and begins its release.
+func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason error, force bool) {
+	// The gate before the word: who has seen Stopping is not admitted any more.
+	a.inUse = int(a.gate.Add(gateClosed) - gateClosed)
+	l.mustFireLocked(event, reason)
+	a.op, a.reason = opDrain, reason
+	if a.inUse > 0 {
+		a.drained = make(chan struct{})
+	}
+	if force {
+		a.forceLocked()
+	}
+	l.spawn(func() { l.operate(a) })
+}
+
+// forceLocked cuts the drain short: the uses' contexts end, here and now (G9).
+func (a *attempt[R]) forceLocked() {
+	a.forced = true
+	a.uses.cancelLocked(a.reason)
+	if a.inUse > 0 {
+		close(a.drained)
+	}
+}
+
+// fail is Scope.Fail and Lease.Fail: the resource of a, or its attempt, is dead.
+func (l *Lifecycle[R]) fail(a *attempt[R], cause error) {
+	if cause == nil {
+		cause = errNoCause
+	}
+	l.point(spec.Fail, a)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.current != a: // an older one, or a queued one's (G13)
+	case l.State() == spec.Starting:
+		l.mustFireLocked(spec.EventDied, cause)
+		l.rollBackLocked(a, a.failure(cause), cause)
+	case l.State() == spec.Started:
+		l.cause = cause
+		l.releaseLocked(a, spec.EventDied, cause, true)
+	}
+}
+
+// timeout is what the start timeout's timer runs.
+func (l *Lifecycle[R]) timeout(a *attempt[R]) {
+	l.point(spec.Timeout, a)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cause := context.DeadlineExceeded
+	if l.current == a && l.fireLocked(spec.EventTimeout, cause) {
+		l.rollBackLocked(a, a.failure(cause), cause)
+	}
+}
+
+// popLocked takes the part that is to be released next, the last acquired.
+func (a *attempt[R]) popLocked() {
+	a.releasing, a.ran = nil, false
+	if n := len(a.parts); n > 0 {
+		p := a.parts[n-1]
+		a.parts, a.releasing = a.parts[:n-1], &p
+	}
+}
+
+// answerLocked gives the attempt's Starts their result.
+func (a *attempt[R]) answerLocked(result error) {
+	if a.isAnswered {
+		return
+	}
+	a.isAnswered, a.startErr, a.waiters = true, result, 0
+	close(a.answered)
+}
+
+// finishLocked gives the attempt's stoppers their result, stopErr.
+func (a *attempt[R]) finishLocked() {
+	a.isFinished, a.stoppers = true, 0
+	if a.finished != nil {
+		close(a.finished)
+	}
+}
+
+// failure is the error of the attempt that failed because of err.
+func (a *attempt[R]) failure(err error) error {
+	return &StartError{Attempt: a.number, Part: a.acquiring, Err: err}
+}
+
+// once runs the hook that is due, and contains its panic. A hook that called
+// runtime.Goexit has taken the goroutine with it: to the one that goes on it has
+// run already, and failed.
+func (a *attempt[R]) once(hook func() error) error {
+	if !a.ran {
+		a.ran, a.hookErr = true, errExited
+		a.hookErr = contain(hook)
+	}
+	return a.hookErr
+}
+
+func contain(hook func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return hook()
+}
+
+// runRelease calls the release of p, on a fresh context of its own (G4).
+func (a *attempt[R]) runRelease(p *part) error {
+	ctx, handed := a.l.hand(context.WithValue(context.WithoutCancel(a.ctx), forcedKey{}, a.forced))
+	defer handed.over.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, a.l.releaseTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		a.l.log().Warn("surestart: a release outlives its timeout; its part stays held until it returns",
+			"part", p.name, "attempt", a.number, "timeout", a.l.releaseTimeout)
+	})
+	defer stop()
+	return p.release(ctx)
+}
+
+type forcedKey struct{}
+
+// Forced tells a release whether the drain before it was cut short, so that uses
+// may still be running: then it should cut them off rather than wait for them.
+// It is decided before the first release runs. False for any other context.
+func Forced(ctx context.Context) bool {
+	forced, _ := ctx.Value(forcedKey{}).(bool)
+	return forced
+}

@@ -1,0 +1,59 @@
+package fsm
+
+import "github.com/seed3893aba4/surestart/internal/control"
+
+// What a scheduler reads: the fields themselves, not a copy kept beside them.
+
+func init() {
+	control.Inspect = func(l any) control.Machine { return l.(interface{ inspect() control.Machine }).inspect() }
+	control.Timeout = func(l any) { l.(interface{ fireTimeout() }).fireTimeout() }
+	control.LeaseOf = func(lease any) control.Attempt {
+		return lease.(interface{ attemptOf() control.Attempt }).attemptOf()
+	}
+}
+
+func (l *Lifecycle[R]) inspect() control.Machine {
+	m := control.Machine{
+		Word: l.State(), State: l.machine.state(), Closing: l.closing, Begun: l.begun,
+	}
+	// A nil *attempt must not become an Attempt that is not nil.
+	if l.current != nil {
+		m.Current = l.current
+	}
+	if l.queued != nil {
+		m.Queued = l.queued
+	}
+	if a := l.gate.Load(); a != nil {
+		m.Gate = a
+	}
+	return m
+}
+
+func (l *Lifecycle[R]) fireTimeout() {
+	if a := l.current; a != nil {
+		l.timeout(a)
+	}
+}
+
+func (x *Lease[R]) attemptOf() control.Attempt {
+	if x.a == nil || x.released {
+		return nil
+	}
+	return x.a
+}
+
+// View implements control.Attempt.
+func (a *attempt[R]) View() control.View {
+	held := len(a.parts)
+	if a.releasing != nil {
+		held++
+	}
+	return control.View{
+		Number: a.number, Current: a.l.current == a,
+		Op: opNames[a.op], Held: held, Open: a.gate.Load() >= 0, InUse: a.inUseLocked(),
+		Forced: a.forced, RelErr: a.badErrs != nil,
+		Waiters: a.waiters, Stoppers: a.stoppers,
+		Answered: a.isAnswered, StartErr: a.startErr,
+		Finished: a.isFinished, StopErr: a.stopErr, Fate: a.fate,
+	}
+}

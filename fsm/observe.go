@@ -1,0 +1,183 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// Status is what a Lifecycle was doing at one instant.
+type Status struct {
+	State     State
+	Attempt   uint64    // the latest attempt begun, counted from 1; 0: none yet
+	Since     time.Time // of the last transition, or of New
+	Waiters   int       // callers in Start, Stop and Shutdown that wait
+	InFlight  int       // admitted uses that have not ended, of the latest attempt
+	Held      []string  // the parts held, in the order of acquiring
+	Releasing string    // the part whose release is running; it is held until that returns
+	// Cause is why the last attempt failed (a *StartError), the resource died
+	// (what Fail was given) or the last release failed (a *StopError); nil after a
+	// successful start (G14).
+	Cause error
+}
+
+// Status returns what the lifecycle is doing. It does not block.
+func (l *Lifecycle[R]) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := Status{State: l.State(), Attempt: l.begun, Since: l.since, Cause: l.cause}
+	if l.queued != nil {
+		s.Waiters = l.queued.waiters
+	}
+	a := l.current
+	if a == nil {
+		return s
+	}
+	s.Waiters += a.waiters + a.stoppers
+	s.InFlight = a.inUseLocked()
+	for _, p := range a.parts {
+		s.Held = append(s.Held, p.name)
+	}
+	if a.releasing != nil {
+		s.Releasing = a.releasing.name
+		s.Held = append(s.Held, s.Releasing)
+	}
+	return s
+}
+
+func (a *attempt[R]) inUseLocked() int {
+	if n := a.gate.Load(); n >= 0 {
+		return int(n)
+	}
+	return a.inUse
+}
+
+// A Transition is a change of state, as observers see it.
+type Transition struct {
+	From, To State
+	Event    spec.Event
+	Attempt  uint64        // the latest attempt begun
+	At       time.Time     // when it took effect
+	Took     time.Duration // how long the state From had lasted
+	Cause    error         // why, where there is a reason: a failure, a cancellation, a Stop
+}
+
+// noteLocked tells whoever waits for a state, and the observers.
+func (l *Lifecycle[R]) noteLocked(e spec.Event, from, to State, cause error) {
+	now := time.Now()
+	took := now.Sub(l.since)
+	l.since = now
+	if to == spec.Closed {
+		close(l.done)
+	}
+	waiting := l.watchers[:0]
+	for _, w := range l.watchers {
+		if w.wants(to) || to == spec.Closed {
+			w.seen <- to // has room for one
+		} else {
+			waiting = append(waiting, w)
+		}
+	}
+	clear(l.watchers[len(waiting):])
+	l.watchers = waiting
+	if len(l.observers) == 0 {
+		return
+	}
+	l.untold = append(l.untold, Transition{from, to, e, l.begun, now, took, cause})
+	if !l.telling {
+		l.telling = true
+		go l.tell()
+	}
+}
+
+// tell calls the observers for what they have not seen, then ends. An observer
+// that calls runtime.Goexit takes this goroutine with it: another one goes on.
+func (l *Lifecycle[R]) tell() {
+	over := false
+	defer func() {
+		if !over {
+			go l.tell()
+		}
+	}()
+	for {
+		l.mu.Lock()
+		if len(l.untold) == 0 {
+			l.telling, over = false, true
+			l.mu.Unlock()
+			return
+		}
+		t := l.untold[0]
+		l.untold = l.untold[1:]
+		l.mu.Unlock()
+		for _, observe := range l.observers {
+			if err := contain(func() error { observe(t); return nil }); err != nil {
+				l.log().Error("surestart: an observer panicked", "transition", t.Event, "error", err)
+			}
+		}
+	}
+}
+
+// A watcher waits for one of a set of states.
+type watcher struct {
+	states []State
+	seen   chan State
+}
+
+func (w *watcher) wants(s State) bool {
+	for _, want := range w.states {
+		if s == want {
+			return true
+		}
+	}
+	return false
+}
+
+var errNoStates = errors.New("fsm: Wait: want at least one state to wait for")
+
+// Wait returns the first of the states that the lifecycle is in or enters: one
+// that it only passes through counts. It returns ErrClosed, with Closed, once
+// the lifecycle is Closed and Closed was not asked for; the cause of ctx, with
+// the present state, once ctx ends; and an error if no state is named. It takes no
+// part in the detection of ErrReentrant: a wait from within an open, release or
+// use of its own may wait for itself.
+func (l *Lifecycle[R]) Wait(ctx context.Context, states ...State) (State, error) {
+	if len(states) == 0 {
+		return l.State(), errNoStates
+	}
+	w := &watcher{states: states, seen: make(chan State, 1)}
+	l.mu.Lock()
+	if s := l.State(); w.wants(s) || s == spec.Closed {
+		w.seen <- s
+	} else {
+		l.watchers = append(l.watchers, w)
+	}
+	l.mu.Unlock()
+	select {
+	case s := <-w.seen:
+		return w.result(s)
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case s := <-w.seen: // it came first
+		return w.result(s)
+	default:
+	}
+	for i, other := range l.watchers {
+		if other == w {
+			l.watchers = append(l.watchers[:i], l.watchers[i+1:]...)
+			break
+		}
+	}
+	return l.State(), context.Cause(ctx)
+}
+
+func (w *watcher) result(s State) (State, error) {
+	if !w.wants(s) {
+		return s, ErrClosed
+	}
+	return s, nil
+}

@@ -1,0 +1,69 @@
+package fsm
+
+import (
+	"context"
+
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// A Scope is what open registers the parts of the resource with. It belongs to
+// one attempt, and may be kept for as long as the resource runs. Its methods may
+// be called concurrently.
+type Scope struct{ owner owner }
+
+type owner interface {
+	setPart(name string)
+	push(p part)
+	reportFailure(cause error)
+}
+
+// Part names what is being acquired from now on, for StartError.Part.
+func (s *Scope) Part(name string) { s.owner.setPart(name) }
+
+// Defer registers the release of a part that has just been acquired. Releases
+// run one at a time, the last registered first, each once, each on a fresh context
+// of its own that WithReleaseTimeout bounds (G4); one that fails, panics or calls
+// runtime.Goexit does not keep the others from running. After the attempt has
+// ended release is called at once, in the caller's goroutine, and an error of it
+// is logged. A nil release panics.
+func (s *Scope) Defer(name string, release func(context.Context) error) {
+	if release == nil {
+		panic("fsm: Scope.Defer: part " + name + ": a nil release")
+	}
+	s.owner.push(part{name, release})
+}
+
+// Fail reports that the resource died: it is released at once, without waiting
+// for its uses, and cause is kept (G14). Before open has returned it fails the
+// attempt. Of an attempt that is being given back, or that is not the latest, it
+// does nothing (G13). It does not wait. A nil cause is replaced by one that says so.
+func (s *Scope) Fail(cause error) { s.owner.reportFailure(cause) }
+
+func (a *attempt[R]) setPart(name string) {
+	a.l.mu.Lock()
+	defer a.l.mu.Unlock()
+	a.acquiring = name
+}
+
+func (a *attempt[R]) push(p part) {
+	a.l.point(spec.OpenPart, a)
+	a.l.mu.Lock()
+	late := a.isFinished
+	if !late {
+		a.parts = append(a.parts, p)
+	}
+	a.l.mu.Unlock()
+	if !late {
+		return
+	}
+	err := errExited
+	defer func() {
+		if err != nil {
+			a.l.log().Error("surestart: the release of a part registered after the end failed",
+				"part", p.name, "attempt", a.number, "error", err)
+		}
+	}()
+	err = contain(func() error { return a.runRelease(&p) })
+}
+
+func (a *attempt[R]) reportFailure(cause error) { a.l.fail(a, cause) }

@@ -1,0 +1,72 @@
+// Package control is how the shipped code of fsm is stepped by a scheduler: it
+// carries the hook into a Lifecycle and the Lifecycle's own fields out of it,
+// without a build tag and without a name in fsm's public interface.
+//
+// A point stands before each critical section, atomic instruction and wait of
+// fsm, under the name of the action of tla/Algorithm.tla that follows it.
+package control
+
+import "github.com/seed3893aba4/surestart/spec"
+
+// Hook is what a scheduler implements. A lifecycle without one never calls it:
+// all that it pays is the test of a nil field.
+type Hook interface {
+	// Point returns when the calling goroutine may go on to the action. at is
+	// the attempt that the action concerns, nil where the action finds it itself.
+	Point(action spec.Action, at Attempt)
+	// Wait stands for a select: it returns true for done, false for the context.
+	// action is what follows the context's branch; ended may be nil.
+	Wait(action spec.Action, at Attempt, done, ended <-chan struct{}) bool
+	// Go runs f as a goroutine of the scheduler's.
+	Go(f func())
+}
+
+// Attempt is an attempt of a lifecycle, seen from outside.
+type Attempt interface {
+	// View reads the attempt's own fields. Only while every goroutine of the
+	// lifecycle stands at a point.
+	View() View
+}
+
+// View is what an attempt's fields say.
+type View struct {
+	Number   uint64 // 0: queued, not begun
+	Current  bool   // the lifecycle's latest
+	Op       string // as in tla/Algorithm.tla: none, open, drain, release
+	Held     int    // parts held
+	Open     bool   // the gate admits uses
+	InUse    int    // admitted uses that have not ended
+	Forced   bool   // the drain was cut short
+	RelErr   bool   // a release failed
+	Waiters  int    // callers in Start that were not answered
+	Stoppers int    // callers in Stop or Shutdown that were not answered
+	Answered bool   // its Start callers have their result
+	StartErr error  // that result
+	Finished bool   // its stoppers have their result
+	StopErr  error  // that result
+	Fate     error  // why it is rolled back; nil: it is not
+}
+
+// Machine is what a lifecycle's fields say.
+type Machine struct {
+	Word    spec.State // what State loads
+	State   spec.State // what looplab/fsm says
+	Closing bool
+	Begun   uint64  // attempts begun
+	Current Attempt // nil: none since the last one ended
+	Queued  Attempt // nil: nobody waits for the next one
+	Gate    Attempt // the attempt whose gate Acquire tries; nil: none
+}
+
+// These are set by package fsm when it is initialised. l is a *fsm.Lifecycle,
+// lease a *fsm.Lease, of any resource.
+var (
+	// WithHook returns an fsm.Option.
+	WithHook func(Hook) any
+	// Inspect reads a lifecycle's fields, as View does.
+	Inspect func(l any) Machine
+	// LeaseOf returns the attempt that a lease holds open, nil after its release.
+	LeaseOf func(lease any) Attempt
+	// Timeout is what the start timeout's timer runs, for the latest attempt begun.
+	Timeout func(l any)
+)
