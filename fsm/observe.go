@@ -88,7 +88,7 @@ func (l *Lifecycle[R]) noteLocked(e spec.Event, from, to State, cause error) {
 	l.untold = append(l.untold, Transition{from, to, e, l.begun, now, took, cause})
 	if !l.telling {
 		l.telling = true
-		go l.tell()
+		l.spawn(l.tell)
 	}
 }
 
@@ -98,7 +98,7 @@ func (l *Lifecycle[R]) tell() {
 	over := false
 	defer func() {
 		if !over {
-			go l.tell()
+			l.spawn(l.tell)
 		}
 	}()
 	for {
