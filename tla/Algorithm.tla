@@ -98,7 +98,8 @@ Init ==
 
 MayBegin         == st = "Idle"                          \* G1: a Start begins an attempt
 MayJoin          == st = "Starting"                      \* G5: a Start joins the current one
-FastPathOpen     == st = "Started"                       \* G2, G3: a Start has nothing to do
+FastPathOpen     == st = "Started"                       \* G3: a Start has nothing to do
+FoundOpen        == st = "Started"                       \* G2: nor has one that had to look again
 StillWanted(g)   == st = "Starting" /\ gen = g           \* G6, G8: an open that succeeds is kept
 LastLeaves(c)    == Joined(on[c]) = {c}                  \* G6: nobody else wants the attempt
 Complete(g)      == Len(held[g]) = NParts                \* G3: open returns with all parts
@@ -177,10 +178,10 @@ StartFast(c) ==
 (* after the release that is under way.                                     *)
 StartEnter(c) ==
     /\ pc[c] = "enter"
-    /\ CASE st = "Started" -> Done(c, <<"ok", 0>>) /\ UNCHANGED <<machine, op>>
-         [] st # "Started" /\ Final -> Done(c, <<"closed", 0>>) /\ UNCHANGED <<machine, op>>
-         [] st # "Started" /\ ~Final /\ ended[c] -> Done(c, <<"ctx", 0>>) /\ UNCHANGED <<machine, op>>
-         [] st # "Started" /\ ~Final /\ ~ended[c] ->
+    /\ CASE FoundOpen -> Done(c, <<"ok", 0>>) /\ UNCHANGED <<machine, op>>
+         [] ~FoundOpen /\ Final -> Done(c, <<"closed", 0>>) /\ UNCHANGED <<machine, op>>
+         [] ~FoundOpen /\ ~Final /\ ended[c] -> Done(c, <<"ctx", 0>>) /\ UNCHANGED <<machine, op>>
+         [] ~FoundOpen /\ ~Final /\ ~ended[c] ->
               /\ pc' = [pc EXCEPT ![c] = "wait"]
               /\ IF MayBegin
                  THEN /\ st' = "Starting" /\ gen' = gen + 1
@@ -320,7 +321,7 @@ Finish(g) ==
                  CASE c \in Joined(g)   -> IF fate[g] = "failed" THEN <<"failed", g>> ELSE <<fate[g], 0>>
                    [] c \in Stoppers(g) -> <<IF relerr[g] THEN "relerr" ELSE "ok", 0>>
                    [] OTHER             -> out[c]]
-    /\ IF closing
+    /\ IF Final
        THEN st' = "Closed" /\ op' = [op EXCEPT ![g] = "none"] /\ UNCHANGED gen
        ELSE IF Queued # {}
        THEN st' = "Starting" /\ gen' = gen + 1 /\ op' = [op EXCEPT ![g] = "none", ![gen + 1] = "open"]

@@ -1,4 +1,4 @@
--------------------------------- MODULE MC --------------------------------
-(* What the configurations in this folder run: Quick.cfg, CI.cfg.          *)
-EXTENDS Algorithm
-===========================================================================
+--------------------------------- MODULE MC ---------------------------------
+(* What the configurations in this folder run.                              *)
+EXTENDS Refinement, TLC
+=============================================================================

@@ -1,0 +1,241 @@
+------------------------------ MODULE Abstract ------------------------------
+(****************************************************************************)
+(* The contract: what a caller of Start, Stop, Shutdown and Use may rely    *)
+(* on, whatever the implementation.  Read this module first.                *)
+(*                                                                          *)
+(* Each call has three moments: it is invoked; once, before it returns, it  *)
+(* takes effect, in one indivisible step in which its result is fixed; it   *)
+(* returns.  One step may give effect to many calls: one opening answers    *)
+(* all who joined it.  A call that has to wait takes two steps: it joins    *)
+(* what it waits for, and is answered by its end.                           *)
+(*                                                                          *)
+(* A finite automaton for a finite set of callers: nothing is counted.      *)
+(****************************************************************************)
+EXTENDS Naturals, FiniteSets
+
+CONSTANT Callers
+
+VARIABLES
+    res,    \* the resource: "empty", busy ("opening" or "closing"), or "open"
+    why,    \* while closing: why an opening is undone ("none": it was open)
+    final,  \* a Shutdown has taken effect
+    call,   \* [caller -> where it is in its call]
+    ended,  \* [caller -> its call's context has ended]
+    out     \* [caller -> its call's result, once fixed]
+
+vars == <<res, why, final, call, ended, out>>
+
+None == <<"none", 0>>
+Ok   == <<"ok", 0>>
+Ctx  == <<"ctx", 0>>
+
+(* "start", "stop", "shut", "use": invoked, without effect as yet.  "join", *)
+(* "stopwait", "shutwait": waiting for what is under way.  "using": holds   *)
+(* the resource open.  "cut": still running, but the resource was taken     *)
+(* away.  "done": the result is fixed.                                      *)
+Calls == {"idle", "start", "join", "stop", "stopwait", "shut", "shutwait", "use", "using", "cut", "done"}
+
+At(place)  == {c \in Callers : call[c] = place}
+Stopping   == At("stopwait") \cup At("shutwait")
+Verdict(c) == IF call[c] = "stop" THEN "stopped" ELSE "closed"
+
+TypeOK ==
+    /\ res \in {"empty", "opening", "open", "closing"}
+    /\ why \in {"none", "failed", "abandoned", "stopped", "closed"}
+    /\ final \in BOOLEAN
+    /\ call \in [Callers -> Calls]
+    /\ ended \in [Callers -> BOOLEAN]
+    /\ \A c \in Callers :
+          out[c] \in ({"none", "ok", "ctx", "failed", "stopped", "closed", "notstarted", "relerr"} \X {0})
+                     \cup ({"cut"} \X (1..Cardinality(Callers)))
+
+Init ==
+    /\ res = "empty" /\ why = "none" /\ final = FALSE
+    /\ call = [c \in Callers |-> "idle"]
+    /\ ended = [c \in Callers |-> FALSE]
+    /\ out = [c \in Callers |-> None]
+
+(* The call of c has its result: all that is left is to return.             *)
+Answer(c, r) == call' = [call EXCEPT ![c] = "done"] /\ out' = [out EXCEPT ![c] = r]
+Move(c, place) == call' = [call EXCEPT ![c] = place] /\ UNCHANGED out
+
+-----------------------------------------------------------------------------
+(* What callers do by themselves.                                           *)
+
+Invoke(c) ==
+    /\ call[c] = "idle"
+    /\ \E kind \in {"start", "stop", "shut", "use"} : Move(c, kind)
+    /\ UNCHANGED <<res, why, final, ended>>
+
+ContextEnds(c) ==
+    /\ call[c] \in {"start", "join", "stop", "stopwait", "shut", "shutwait"} /\ ~ended[c]
+    /\ ended' = [ended EXCEPT ![c] = TRUE]
+    /\ UNCHANGED <<res, why, final, call, out>>
+
+Return(c) ==
+    /\ call[c] = "done"
+    /\ call' = [call EXCEPT ![c] = "idle"]
+    /\ out' = [out EXCEPT ![c] = None]
+    /\ ended' = [ended EXCEPT ![c] = FALSE]
+    /\ UNCHANGED <<res, why, final>>
+
+-----------------------------------------------------------------------------
+(* Start.  Of an open resource: nil, at once.  Otherwise refused once       *)
+(* closed, and then when its own context has ended.                         *)
+
+StartOfOpen(c) ==
+    /\ call[c] = "start" /\ res = "open"
+    /\ Answer(c, Ok)
+    /\ UNCHANGED <<res, why, final, ended>>
+
+StartRefused(c) ==
+    /\ call[c] = "start" /\ res # "open" /\ (final \/ ended[c])
+    /\ Answer(c, IF final THEN <<"closed", 0>> ELSE Ctx)
+    /\ UNCHANGED <<res, why, final, ended>>
+
+(* It begins an attempt, or joins the one that is opening.  Nobody joins    *)
+(* what is closing: such a Start stays where it is until that has ended.    *)
+StartJoins(c) ==
+    /\ call[c] = "start" /\ res \in {"empty", "opening"} /\ ~final /\ ~ended[c]
+    /\ res' = "opening"
+    /\ Move(c, "join")
+    /\ UNCHANGED <<why, final, ended>>
+
+(* Who waited is told nil when all is open ...                              *)
+Opened ==
+    /\ res = "opening"
+    /\ res' = "open"
+    /\ call' = [c \in Callers |-> IF call[c] = "join" THEN "done" ELSE call[c]]
+    /\ out' = [c \in Callers |-> IF call[c] = "join" THEN Ok ELSE out[c]]
+    /\ UNCHANGED <<why, final, ended>>
+
+(* ... or waits for what had been acquired to be given back (Released).     *)
+OpenFails ==
+    /\ res = "opening"
+    /\ res' = "closing" /\ why' = "failed"
+    /\ UNCHANGED <<final, call, ended, out>>
+
+(* Whoever's context ends leaves alone; the last one takes the attempt with *)
+(* it.                                                                      *)
+StartLeaves(c) ==
+    /\ call[c] = "join" /\ ended[c]
+    /\ Answer(c, Ctx)
+    /\ IF res = "opening" /\ At("join") = {c}
+       THEN res' = "closing" /\ why' = "abandoned"
+       ELSE UNCHANGED <<res, why>>
+    /\ UNCHANGED <<final, ended>>
+
+-----------------------------------------------------------------------------
+(* Stop and Shutdown.  Of an empty resource: nil, at once.  Its context is  *)
+(* not asked: it takes effect all the same.                                 *)
+
+StopOfEmpty(c) ==
+    /\ call[c] \in {"stop", "shut"} /\ res = "empty"
+    /\ final' = (final \/ call[c] = "shut")
+    /\ Answer(c, Ok)
+    /\ UNCHANGED <<res, why, ended>>
+
+(* It cancels an opening, begins the closing of what is open, or joins the  *)
+(* closing that is under way; then any Starts that wait for its end (S) are *)
+(* told.                                                                    *)
+StopTakesEffect(c) ==
+    /\ call[c] \in {"stop", "shut"} /\ res # "empty"
+    /\ final' = (final \/ call[c] = "shut")
+    /\ res' = "closing"
+    /\ why' = IF res = "opening" THEN Verdict(c) ELSE why
+    /\ \E S \in SUBSET At("start") :
+          /\ res # "closing" => S = {}
+          /\ call' = [d \in Callers |-> IF d \in S THEN "done"
+                                        ELSE IF d = c THEN (IF call[c] = "stop" THEN "stopwait" ELSE "shutwait")
+                                        ELSE call[d]]
+          /\ out' = [d \in Callers |-> IF d \in S THEN <<Verdict(c), 0>> ELSE out[d]]
+    /\ UNCHANGED ended
+
+(* Its context ends: a Shutdown, or the only one who waits, cuts off the    *)
+(* uses in flight and is told how many.  Anyone else leaves alone.          *)
+StopLeaves(c) ==
+    /\ c \in Stopping /\ ended[c]
+    /\ LET n == Cardinality(At("using"))
+       IN IF n > 0 /\ (call[c] = "shutwait" \/ Stopping = {c})
+          THEN /\ call' = [d \in Callers |-> CASE d = c             -> "done"
+                                               [] call[d] = "using" -> "cut"
+                                               [] OTHER             -> call[d]]
+               /\ out' = [out EXCEPT ![c] = <<"cut", n>>]
+          ELSE Answer(c, Ctx)
+    /\ UNCHANGED <<res, why, final, ended>>
+
+(* The running resource died: the closing that follows does not wait for    *)
+(* uses in flight.                                                          *)
+Died ==
+    /\ res = "open"
+    /\ res' = "closing"
+    /\ call' = [c \in Callers |-> IF call[c] = "using" THEN "cut" ELSE call[c]]
+    /\ UNCHANGED <<why, final, ended, out>>
+
+(* Everything has been given back, after the last use that was not cut off  *)
+(* had ended.  Starts of the attempt are told why it was undone, Stops how  *)
+(* the release went (bad: a part of it failed).  Of the Starts that waited  *)
+(* for this, some (S) may begin the next attempt in the same step.          *)
+Released(bad) ==
+    /\ res = "closing" /\ At("using") = {}
+    /\ \E S \in SUBSET At("start") :
+          /\ final => S = {}
+          /\ res' = IF S = {} THEN "empty" ELSE "opening"
+          /\ call' = [c \in Callers |-> IF c \in S THEN "join"
+                                        ELSE IF c \in At("join") \cup Stopping THEN "done"
+                                        ELSE call[c]]
+    /\ out' = [c \in Callers |-> IF call[c] = "join" THEN <<why, 0>>
+                                 ELSE IF c \in Stopping THEN (IF bad THEN <<"relerr", 0>> ELSE Ok)
+                                 ELSE out[c]]
+    /\ why' = "none"
+    /\ UNCHANGED <<final, ended>>
+
+-----------------------------------------------------------------------------
+(* Use, and Acquire with Release.                                           *)
+
+UseAdmitted(c) ==
+    /\ call[c] = "use" /\ res = "open"
+    /\ Move(c, "using")
+    /\ UNCHANGED <<res, why, final, ended>>
+
+UseRefused(c) ==
+    /\ call[c] = "use" /\ res # "open"
+    /\ Answer(c, <<IF final THEN "closed" ELSE "notstarted", 0>>)
+    /\ UNCHANGED <<res, why, final, ended>>
+
+UseEnds(c) ==
+    /\ call[c] \in {"using", "cut"}
+    /\ Answer(c, Ok)
+    /\ UNCHANGED <<res, why, final, ended>>
+
+-----------------------------------------------------------------------------
+Next ==
+    \/ \E c \in Callers :
+         \/ Invoke(c) \/ ContextEnds(c) \/ Return(c)
+         \/ StartOfOpen(c) \/ StartRefused(c) \/ StartJoins(c) \/ StartLeaves(c)
+         \/ StopOfEmpty(c) \/ StopTakesEffect(c) \/ StopLeaves(c)
+         \/ UseAdmitted(c) \/ UseRefused(c) \/ UseEnds(c)
+    \/ Opened \/ OpenFails \/ Died \/ Released(FALSE) \/ Released(TRUE)
+
+Safety == Init /\ [][Next]_vars
+
+(* Every call returns, and what is busy comes to rest.                      *)
+Progress ==
+    /\ \A c \in Callers : (call[c] # "idle") ~> (call[c] = "idle")
+    /\ (res \in {"opening", "closing"}) ~> (res \in {"empty", "open"})
+
+Spec == Safety /\ Progress
+
+-----------------------------------------------------------------------------
+(* What follows from the contract; TLC checks it on this module alone.      *)
+
+Consistent ==
+    /\ res = "opening" => At("join") # {}              \* nobody opens for nobody
+    /\ At("join") # {} => res \in {"opening", "closing"}
+    /\ Stopping # {} => res = "closing"
+    /\ At("using") # {} => res \in {"open", "closing"}
+    /\ res = "closing" /\ At("join") # {} => why \in {"failed", "stopped", "closed"}
+    /\ res # "closing" => why = "none"
+    /\ final => res \in {"closing", "empty"}
+    /\ \A c \in Callers : (out[c] # None) <=> (call[c] = "done")
+=============================================================================

@@ -1,0 +1,284 @@
+----------------------------- MODULE Guarantees -----------------------------
+(****************************************************************************)
+(* What the protocol promises, G1 to G13, each under the name by which the  *)
+(* Go documentation and the tests cite it.  (G14 and G15 concern errors'    *)
+(* texts and contexts' ancestry; the Go tests show them.)                   *)
+(*                                                                          *)
+(* A promise about a step is written [][...]_vars: unprimed is before the   *)
+(* step, primed after it.  Each is stated on variables alone, never through *)
+(* a named guard of Algorithm: a weakened guard would weaken it too.        *)
+(****************************************************************************)
+EXTENDS Algorithm
+
+Ok     == <<"ok", 0>>
+Ctx    == <<"ctx", 0>>
+RelErr == <<"relerr", 0>>
+
+AllParts == [i \in 1..NParts |-> i]
+
+(* Nothing is held, by this attempt or an earlier one, and nobody works.    *)
+NothingHeld == \A g \in Attempts : held[g] = <<>>
+NothingRuns == \A g \in Attempts : op[g] = "none"
+
+(* In this step the call of c gets its result; c goes on from place w.      *)
+Answered(c)  == out[c] = None /\ out'[c] # None
+Leaves(c, w) == pc[c] = w /\ pc'[c] # w
+
+(* The step changes nothing but where c is in its call.                     *)
+Quiet(c) == /\ UNCHANGED <<machine, attempts>>
+            /\ \A d \in Callers \ {c} : UNCHANGED <<pc[d], on[d], out[d]>>
+
+(****************************************************************************)
+(* G1.  One operation at a time.  Whoever starts while nothing is open      *)
+(* waits for the one attempt there is, which opens once; when it ends, all  *)
+(* who waited get the same answer.                                          *)
+(****************************************************************************)
+SingleFlight == [][
+    /\ \A g \in Attempts : op'[g] # "none" => g = gen'
+    /\ st' \in {"Starting", "Stopping"} <=> ~NothingRuns'
+    /\ gen' # gen => /\ gen' = gen + 1 /\ op[gen'] = "none" /\ op'[gen'] = "open"
+                     /\ st \in {"Idle", "Stopping"} /\ NothingHeld'
+    /\ \A g \in Attempts : op[g] # "open" /\ op'[g] = "open" => gen' = g /\ gen' # gen
+    /\ \A c \in Callers :
+          Leaves(c, "enter") /\ st \in {"Idle", "Starting"} /\ ~closing /\ ~ended[c] =>
+             pc'[c] = "wait" /\ on'[c] = gen' /\ out'[c] = None
+    /\ \A g \in Attempts : op[g] # "none" /\ op'[g] = "none" =>
+          \A c, d \in Joined(g) : Answered(c) /\ out'[c] = out'[d]
+    ]_vars
+
+(****************************************************************************)
+(* G2.  Start of a started lifecycle, Stop of an idle or closed one and     *)
+(* Shutdown of a closed one return nil at once and change nothing.          *)
+(****************************************************************************)
+Idempotence == [][
+    \A c \in Callers :
+       \/ Leaves(c, "start") /\ st = "Started"
+       \/ Leaves(c, "enter") /\ st = "Started"
+       \/ Leaves(c, "stop") /\ st \in {"Idle", "Closed"}
+       \/ Leaves(c, "shut") /\ st = "Closed"
+       => out'[c] = Ok /\ Quiet(c)
+    ]_vars
+
+(****************************************************************************)
+(* G3.  A Start is answered nil only at an instant at which the resource is *)
+(* open, complete and admits uses.  (Refinement.tla: the whole object is    *)
+(* linearizable.)                                                           *)
+(****************************************************************************)
+IsOpen(g) == g # 0 /\ open[g] /\ held[g] = AllParts /\ op[g] = "none"
+
+StartedIsOpen == [][
+    /\ st' = "Started" => IsOpen(gen)'
+    /\ \A g \in Attempts : open'[g] => st' = "Started" /\ g = gen'
+    /\ \A c \in Callers :
+          pc[c] \in {"start", "enter", "wait"} /\ Answered(c) /\ out'[c] = Ok => st' = "Started"
+    ]_vars
+
+(****************************************************************************)
+(* G4.  An attempt that does not succeed gives back every part it holds,    *)
+(* last first, each once, whatever happens, and acquires none meanwhile;    *)
+(* a release that fails stops nothing.  Nobody who still waits is told      *)
+(* before it is done; then all is as if it had never been, or the next      *)
+(* attempt of those who queued begins.                                      *)
+(****************************************************************************)
+Rollback == [][
+    /\ \A g \in Attempts :
+          /\ held'[g] # held[g] =>
+                \/ op[g] = "open" /\ held'[g] = Append(held[g], Len(held[g]) + 1)
+                \/ op[g] = "release" /\ held[g] # <<>> /\ held'[g] = SubSeq(held[g], 1, Len(held[g]) - 1)
+          /\ op[g] = "open" /\ op'[g] # "open" => op'[g] = "release" \/ st' = "Started"
+          /\ op[g] = "release" /\ op'[g] # "release" => op'[g] = "none" /\ held[g] = <<>>
+          /\ \A c \in Joined(g) :
+                Answered(c) /\ out'[c] \notin {Ok, Ctx} => op'[g] = "none" /\ held'[g] = <<>>
+    /\ st = "Stopping" /\ st' # "Stopping" =>
+          /\ NothingHeld'
+          /\ st' \in IF closing THEN {"Closed"} ELSE {"Idle", "Starting"}
+    ]_vars
+
+(****************************************************************************)
+(* G5.  The error of an attempt reaches only those who joined it while it   *)
+(* was opening.  A Start that comes later, when it is already being rolled  *)
+(* back, waits, and then has an attempt of its own.                         *)
+(****************************************************************************)
+NoStaleFailure == [][
+    /\ \A c \in Callers :
+          /\ Leaves(c, "enter") /\ pc'[c] = "wait" =>
+                \/ st' = "Starting" /\ on'[c] = gen'
+                \/ st' = "Stopping" /\ on'[c] = gen' + 1
+          /\ pc[c] = "wait" /\ pc'[c] = "wait" => on'[c] = on[c]
+          /\ Answered(c) /\ out'[c][1] = "failed" =>
+                pc[c] = "wait" /\ on[c] = out'[c][2] /\ fate[on[c]] = "failed"
+    /\ st' = "Starting" => fate'[gen'] = "none"
+    /\ st = "Stopping" /\ st' # "Stopping" =>
+          \A c \in Joined(gen + 1) : st' = "Starting" /\ gen' = gen + 1 /\ out'[c] = None
+    ]_vars
+
+(****************************************************************************)
+(* G6.  A caller whose context ends leaves alone.  An attempt is cancelled  *)
+(* by a failure, a Stop or a Shutdown, or because nobody waits for it any   *)
+(* more, and by nothing else; nobody joins it then, nor does it succeed.    *)
+(* A Start whose context has already ended opens nothing.                   *)
+(****************************************************************************)
+NoForeignCancellation == [][
+    /\ \A c \in Callers :
+          /\ Answered(c) /\ out'[c] = Ctx =>
+                /\ ended[c]
+                /\ pc[c] \in {"enter", "wait"} =>
+                      \/ Quiet(c)
+                      \/ /\ st = "Starting" /\ st' = "Stopping" /\ Joined(gen) = {c}
+                         /\ \A d \in Callers \ {c} : UNCHANGED <<pc[d], on[d], out[d]>>
+          /\ Leaves(c, "enter") /\ ended[c] => Quiet(c) /\ pc'[c] = "done"
+          /\ pc[c] # "wait" /\ pc'[c] = "wait" => (on'[c] = gen' + 1 <=> st' = "Stopping")
+    /\ st' = "Starting" => (Joined(gen) # {})'
+    /\ st = "Starting" /\ st' = "Stopping" =>
+          CASE fate'[gen] = "abandoned" -> (Joined(gen) = {})'
+            [] fate'[gen] = "stopped"   -> \E c \in Callers : Leaves(c, "stop")
+            [] fate'[gen] = "closed"    -> \E c \in Callers : Leaves(c, "shut")
+            [] fate'[gen] = "failed"    -> UNCHANGED callers
+            [] OTHER                    -> FALSE
+    /\ st = "Starting" => st' \in {"Starting", "Started", "Stopping"}
+    /\ st = "Stopping" => st' # "Started"
+    /\ \A g \in Attempts :
+          /\ fate'[g] # "none" => st' = "Stopping" /\ g = gen'
+          /\ fate[g] # "none" /\ fate'[g] # fate[g] => op'[g] = "none"
+    ]_vars
+
+(****************************************************************************)
+(* G7.  Idle or Closed: no part is held and nothing of the library runs.    *)
+(* Started: nothing runs, and only the current attempt holds parts.         *)
+(****************************************************************************)
+NoLeak ==
+    /\ st \in {"Idle", "Closed"} => NothingHeld /\ NothingRuns
+    /\ st = "Started" => NothingRuns
+    /\ \A g \in Attempts \ {gen} : held[g] = <<>> /\ op[g] = "none" /\ ~open[g]
+
+(****************************************************************************)
+(* G8.  A Stop or Shutdown, its context ended or not, cancels an attempt    *)
+(* that is opening, whose Starts are then told of the Stop, and tells the   *)
+(* Starts that were waiting for a release to end.  Those who come while     *)
+(* something is being given back join.  Whoever is told that it went well   *)
+(* (or that a release failed) is told when nothing is held.                 *)
+(****************************************************************************)
+StopWins == [][
+    \A c \in Callers :
+       /\ \A w \in {"stop", "shut"} :
+             Leaves(c, w) /\ st \in {"Starting", "Started", "Stopping"} =>
+                LET verdict == IF w = "stop" THEN "stopped" ELSE "closed"
+                IN /\ st' = "Stopping" /\ out'[c] = None /\ on'[c] = gen
+                   /\ pc'[c] = IF w = "stop" THEN "stopwait" ELSE "shutwait"
+                   /\ st = "Starting" => fate'[gen] = verdict
+                   /\ \A d \in Joined(gen + 1) : out'[d] = <<verdict, 0>>
+       /\ pc[c] = "wait" /\ Answered(c) =>
+             LET verdict == IF fate[on[c]] \in {"stopped", "closed"} THEN {<<fate[on[c]], 0>>} ELSE {}
+             IN verdict # {} => out'[c] \in verdict \cup {Ctx}
+       /\ pc[c] \in {"stop", "shut", "stopwait", "shutwait"} /\ Answered(c) /\ out'[c] \in {Ok, RelErr} =>
+             NothingHeld'
+    ]_vars
+
+(****************************************************************************)
+(* G9.  The release of a running resource begins when no use is in flight,  *)
+(* or when it is forced: by a Shutdown that leaves, whoever else waits, by  *)
+(* the only stopper left, if that leaves, or by the resource's death.  The  *)
+(* one that forces is told how many uses it cut off; one that leaves        *)
+(* without forcing is told of its context; one that stays is told how the   *)
+(* release went.                                                            *)
+(****************************************************************************)
+CutsShort(c, g) ==
+    /\ op[g] = "drain" /\ ~forced[g] /\ Using(g) # {}
+    /\ pc[c] = "shutwait" \/ Stoppers(g) = {c}
+
+DrainFirst == [][
+    \A g \in Attempts :
+       /\ op[g] # "release" /\ op'[g] = "release" =>
+             op[g] = "open" \/ (op[g] = "drain" /\ (Using(g) = {} \/ forced[g]))
+       /\ open[g] /\ ~open'[g] => op'[g] = "drain"
+       /\ ~forced[g] /\ forced'[g] =>
+             \/ st = "Started" /\ fails' # fails
+             \/ \E c \in Stoppers(g) : Answered(c) /\ CutsShort(c, g)
+       /\ forced[g] /\ ~forced'[g] => op'[g] = "none"
+       /\ forced'[g] # forced[g] => op[g] # "release" \/ op'[g] = "none"
+       /\ \A c \in Stoppers(g) : Answered(c) =>
+             IF op'[g] = "none"
+             THEN out'[c] = IF relerr[g] THEN RelErr ELSE Ok
+             ELSE /\ ended[c]
+                  /\ IF CutsShort(c, g)
+                     THEN forced'[g] /\ out'[c] = <<"cut", Cardinality(Using(g))>>
+                     ELSE forced'[g] = forced[g] /\ out'[c] = Ctx
+    ]_vars
+
+(****************************************************************************)
+(* G10.  A use is admitted only while Started, and then the resource stays  *)
+(* whole until it ends, unless the release was forced.  Refused, it is told *)
+(* whether for ever.                                                        *)
+(****************************************************************************)
+UseOnlyStarted == [][
+    /\ \A c \in Callers :
+          /\ pc[c] # "using" /\ pc'[c] = "using" => st = "Started" /\ on'[c] = gen
+          /\ pc[c] \in {"use", "add", "slow"} /\ Answered(c) =>
+                st # "Started" /\ out'[c] = IF closing THEN <<"closed", 0>> ELSE <<"notstarted", 0>>
+          /\ pc[c] = "using" /\ pc'[c] = "drop" => ~open[on[c]]
+    /\ \A g \in Attempts :
+          /\ inuse'[g] = Cardinality(Using(g))'
+          /\ op[g] # "open" /\ held'[g] # held[g] => Using(g) = {} \/ forced[g]
+    ]_vars
+
+(****************************************************************************)
+(* G11.  Once Shutdown has been called no attempt begins, ever, and every   *)
+(* Start is refused; when one has returned nil, nothing is open.            *)
+(****************************************************************************)
+CloseIsFinal == [][
+    /\ closing => closing' /\ gen' = gen
+    /\ closing' => st' \in {"Stopping", "Closed"}
+    /\ st = "Closed" => UNCHANGED <<st, closing, op, held, open>>
+    /\ \A c \in Callers :
+          /\ Leaves(c, "enter") /\ closing => out'[c] = <<"closed", 0>>
+          /\ Leaves(c, "shut") => closing'
+          /\ pc[c] \in {"shut", "shutwait"} /\ Answered(c) /\ out'[c] = Ok => st' = "Closed" /\ NothingHeld'
+    ]_vars
+
+(****************************************************************************)
+(* G12.  Every call returns and every attempt and release comes to its end, *)
+(* if hooks return and uses end.  Nothing else is assumed: no context need  *)
+(* end, no timeout fire, nobody call again.                                 *)
+(****************************************************************************)
+Progress ==
+    /\ \A c \in Callers : (pc[c] # "idle") ~> (pc[c] = "idle")
+    /\ \A g \in Attempts : (op[g] # "none") ~> (op[g] = "none")
+
+(* Its second part, under PatientFairness, where hooks may hang and uses go *)
+(* on for ever: a Start, Stop or Shutdown whose context has ended returns.  *)
+ProgressOnContextEnd == \A c \in Callers : ended[c] ~> ~ended[c]
+
+(* And what holds of each state, if no wake-up is ever lost: whoever waits, *)
+(* waits for what is under way.                                             *)
+ProgressAwaited ==
+    \A c \in Callers : pc[c] \in Waits /\ out[c] = None =>
+       \/ on[c] = gen /\ op[gen] # "none"
+       \/ pc[c] = "wait" /\ on[c] = gen + 1 /\ st = "Stopping"
+
+PatientFairness ==
+    \A c \in Callers :
+       /\ WF_vars(Return(c))
+       /\ WF_vars(StartFast(c)) /\ WF_vars(StartEnter(c)) /\ WF_vars(StartLeave(c))
+       /\ WF_vars(StopEnter(c)) /\ WF_vars(ShutdownEnter(c)) /\ WF_vars(StopLeave(c))
+
+PatientSpec == Init /\ [][Next]_vars /\ PatientFairness
+
+(****************************************************************************)
+(* G13.  A failure report of an old attempt changes nothing, and the end of *)
+(* an old use only that attempt's own count; nothing else of an old attempt *)
+(* ever changes.  A report before open has returned fails the attempt.      *)
+(****************************************************************************)
+OwnGeneration == [][
+    /\ \A g \in 1..gen :
+          /\ Fail(g) /\ (g # gen \/ st \notin {"Starting", "Started"}) =>
+                UNCHANGED <<machine, attempts, callers, calls>>
+          /\ Fail(g) /\ g = gen /\ st = "Starting" => st' = "Stopping" /\ fate'[g] = "failed"
+          /\ Fail(g) /\ g = gen /\ st = "Started" => st' = "Stopping" /\ forced'[g]
+    /\ \A g \in Attempts : g # gen /\ g # gen' =>
+          UNCHANGED <<op[g], held[g], fate[g], open[g], forced[g], relerr[g]>>
+    /\ \A g \in 1..gen : g # gen => inuse'[g] <= inuse[g]
+    /\ \A c \in Callers : pc[c] \in {"using", "drop"} /\ on[c] # gen =>
+          /\ \A g \in Attempts \ {on[c]} : UseEnd(c) \/ UseDrop(c) => inuse'[g] = inuse[g]
+          /\ UseEnd(c) \/ UseDrop(c) => Quiet(c) \/ inuse'[on[c]] = inuse[on[c]] - 1
+    ]_vars
+=============================================================================
