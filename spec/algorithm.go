@@ -144,6 +144,31 @@ func (st Step) String() string {
 	return st.Action.String() + "(" + strconv.Itoa(int(st.Arg)) + ")"
 }
 
+// StepOf tells from the two states which step of an action leads from one to the
+// other: TLC's labels have no parameters. A caller's step changes its own pc or
+// the end of its own context and nobody else's; an operation's changes its
+// attempt's op or what it holds. It returns false for a Fail that comes too late
+// to change anything, since that could be the report of any attempt begun.
+func StepOf(action Action, from, to *Snapshot) (Step, bool) {
+	switch {
+	case action.OfCaller():
+		for c := range from.Callers {
+			if f, t := &from.Callers[c], &to.Callers[c]; f.PC != t.PC || f.Ended != t.Ended {
+				return Step{action, uint8(c)}, true
+			}
+		}
+		return Step{}, false
+	case action == Timeout, action == Fail:
+		return Step{action, from.Gen}, from.St != to.St
+	}
+	for g := range from.Attempts { // the lowest: Finish may begin the next attempt too
+		if f, t := &from.Attempts[g], &to.Attempts[g]; f.Op != t.Op || f.Held != t.Held {
+			return Step{action, uint8(g + 1)}, true
+		}
+	}
+	return Step{}, false
+}
+
 // Init is the one initial state.
 func (b Bound) Init() Snapshot { return Snapshot{} }
 

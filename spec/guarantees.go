@@ -1,0 +1,191 @@
+package spec
+
+import (
+	"slices"
+	"strings"
+)
+
+// Guarantee is one of the promises of a lifecycle. Its name is the same in the
+// TLA+ (an invariant, an action property or a temporal property), in the doc
+// comment that makes the promise, and in the test that shows it.
+type Guarantee struct{ ID, Name, Promise string }
+
+// String reads "G1 SingleFlight".
+func (g Guarantee) String() string { return g.ID + " " + g.Name }
+
+var guarantees = []Guarantee{
+	{"G1", "SingleFlight", "At most one operation runs at any instant; concurrent Starts of an idle lifecycle open once and all get that result."},
+	{"G2", "Idempotence", "Start of a started lifecycle returns nil and runs nothing; so do Stop of an idle and Shutdown of a closed one."},
+	{"G3", "StartedIsOpen", "When Start returns nil the resource was open, all parts held, at an instant between the call and its return."},
+	{"G4", "Rollback", "An attempt that fails in any way releases every part it holds, each once, in reverse, before a waiting caller returns; then Start works again."},
+	{"G5", "NoStaleFailure", "A Start called after an attempt has begun to roll back waits and makes an attempt of its own; it never gets the old error."},
+	{"G6", "NoForeignCancellation", "A caller whose context ends leaves alone; an attempt is cancelled by its last waiter, Stop, Shutdown, Fail or the start timeout, and then nobody joins it."},
+	{"G7", "NoLeak", "Idle or Closed: no part is held and no goroutine of the library runs; none runs while Started either."},
+	{"G8", "StopWins", "Stop during Starting cancels the attempt, waits for its rollback, and its Starts, also those queued, get ErrStopped or ErrClosed."},
+	{"G9", "DrainFirst", "Release begins when no admitted use is in flight, or when a stopper with the right to force it leaves, who is told how many were cut off."},
+	{"G10", "UseOnlyStarted", "A use is admitted only while Started, holds the resource open until it ends, and is never closed under unforced."},
+	{"G11", "CloseIsFinal", "After Shutdown or Close was called no attempt begins; after it returned nil nothing is open."},
+	{"G12", "Progress", "With hooks that return and uses that end every call returns; with any hooks, a call returns once its own context ends."},
+	{"G13", "OwnGeneration", "An old attempt, lease or failure report never affects a newer one; a failure reported during open fails the attempt."},
+	{"G14", "CauseKept", "Why the last attempt or release failed or the resource died stays readable until the next successful start, with the part."},
+	{"G15", "NoSelfDeadlock", "Start, Stop or Shutdown from within a hook or use of the same lifecycle returns ErrReentrant without any effect."},
+}
+
+// Guarantees returns G1 to G15, in order.
+func Guarantees() []Guarantee { return slices.Clone(guarantees) }
+
+// GuaranteeOf returns the guarantee with that name or number, and false where there is none.
+func GuaranteeOf(nameOrID string) (Guarantee, bool) {
+	i := slices.IndexFunc(guarantees, func(g Guarantee) bool { return g.Name == nameOrID || g.ID == nameOrID })
+	if i < 0 {
+		return Guarantee{}, false
+	}
+	return guarantees[i], true
+}
+
+// rule says which guarantee a difference concerns. Empty fields match anything;
+// the first rule that matches decides, so the rules go from special to general.
+type rule struct {
+	variable  string
+	actions   []Action
+	want, got string // a value, or a value with ! before it
+	guarantee string
+}
+
+var (
+	inStart = []Action{InvokeStart, StartFast, StartEnter}
+	inStop  = []Action{InvokeStop, StopEnter}
+	inShut  = []Action{InvokeShutdown, ShutdownEnter}
+	inUse   = []Action{InvokeUse, UseLoad, UseAdd, UseSlow}
+	endUse  = []Action{UseEnd, UseDrop}
+)
+
+func act(as ...Action) []Action { return as }
+
+// blame is the table of Blame. In words: what is open or closed wrongly is the
+// gate's (G10) or the drain's (G9); what is held or released wrongly the
+// rollback's (G4); an attempt too many G1; an answer that never comes G12.
+var blame = []rule{
+	// A step that can be taken and should not (want no), or the reverse.
+	{VarEnabled, act(OpenPart), "no", "", "SingleFlight"},
+	{VarEnabled, act(OpenOk), "no", "", "StartedIsOpen"},
+	{VarEnabled, act(OpenErr, ReleaseOk, ReleaseErr), "", "", "Rollback"},
+	{VarEnabled, act(DrainEnd, StopLeave), "no", "", "DrainFirst"},
+	{VarEnabled, act(Finish), "no", "", "NoLeak"},
+	{VarEnabled, act(StartLeave, ContextEnds, Timeout), "no", "", "NoForeignCancellation"},
+	{VarEnabled, act(Fail), "", "", "OwnGeneration"},
+	{VarEnabled, inUse, "no", "", "UseOnlyStarted"},
+	{VarEnabled, endUse, "no", "", "DrainFirst"},
+	{VarEnabled, inStop, "no", "", "StopWins"},
+	{VarEnabled, inShut, "no", "", "CloseIsFinal"},
+	{VarEnabled, inStart, "no", "", "Idempotence"},
+	{VarEnabled, act(Return), "no", "", "StartedIsOpen"},
+	{VarEnabled, nil, "yes", "no", "Progress"},
+
+	// The state.
+	{"st", inStart, "Closed", "", "CloseIsFinal"},
+	{"st", inStart, "Started", "", "Idempotence"},
+	{"st", inStart, "", "Starting", "SingleFlight"},
+	{"st", inStart, "", "", "Progress"},
+	{"st", act(StartLeave, OpenOk), "", "", "NoForeignCancellation"},
+	{"st", act(OpenErr, Timeout), "", "", "Rollback"},
+	{"st", act(Fail), "", "", "OwnGeneration"},
+	{"st", inStop, "", "", "StopWins"},
+	{"st", inShut, "", "", "CloseIsFinal"},
+	{"st", act(Finish), "Closed", "", "CloseIsFinal"},
+	{"st", act(Finish), "Starting", "", "Progress"},
+	{"st", act(Finish), "Idle", "Starting", "SingleFlight"},
+	{"st", act(Finish), "", "", "Rollback"},
+	{"st", inUse, "", "", "UseOnlyStarted"},
+	{"st", nil, "", "", "NoLeak"},
+	{"closing", nil, "", "", "CloseIsFinal"},
+
+	// The attempts.
+	{"gen", act(Finish), "", "", "Progress"},
+	{"gen", nil, "", "", "SingleFlight"},
+	{"cur", act(Finish), "", "", "NoLeak"},
+	{"cur", nil, "", "", "UseOnlyStarted"},
+	{"op", nil, "open", "", "SingleFlight"},
+	{"op", nil, "", "open", "SingleFlight"},
+	{"op", act(OpenOk, OpenErr), "", "", "Rollback"},
+	{"op", nil, "drain", "", "DrainFirst"},
+	{"op", nil, "", "drain", "DrainFirst"},
+	{"op", nil, "", "", "NoLeak"},
+	{"held", nil, "", "", "Rollback"},
+	{"relerr", nil, "", "", "Rollback"},
+	{"fate", act(StartLeave), "", "", "NoForeignCancellation"},
+	{"fate", slices.Concat(inStop, inShut), "", "", "StopWins"},
+	{"fate", act(OpenErr, Timeout), "", "", "Rollback"},
+	{"fate", nil, "", "", "OwnGeneration"},
+	{"open", nil, "", "", "UseOnlyStarted"},
+	{"inuse", endUse, "", "", "DrainFirst"},
+	{"inuse", nil, "", "", "UseOnlyStarted"},
+	{"forced", nil, "", "", "DrainFirst"},
+
+	// The results.
+	{"out", nil, "!none", "none", "Progress"},
+	{"out", inUse, "", "", "UseOnlyStarted"},
+	{"out", nil, "cut", "", "DrainFirst"},
+	{"out", nil, "", "cut", "DrainFirst"},
+	{"out", nil, "stopped", "", "StopWins"},
+	{"out", nil, "", "stopped", "StopWins"},
+	{"out", inStart, "closed", "", "CloseIsFinal"},
+	{"out", inStart, "", "closed", "CloseIsFinal"},
+	{"out", nil, "closed", "", "StopWins"},
+	{"out", nil, "", "closed", "StopWins"},
+	{"out", nil, "ctx", "", "NoForeignCancellation"},
+	{"out", nil, "", "ctx", "NoForeignCancellation"},
+	{"out", nil, "relerr", "", "DrainFirst"},
+	{"out", nil, "", "relerr", "DrainFirst"},
+	{"out", nil, "failed", "ok", "StartedIsOpen"},
+	{"out", nil, "", "failed", "NoStaleFailure"},
+	{"out", nil, "failed", "", "SingleFlight"},
+	{"out", slices.Concat(inStop, inShut), "", "", "Idempotence"},
+	{"out", nil, "", "ok", "StartedIsOpen"},
+	{"out", nil, "", "", "SingleFlight"},
+
+	// Where the callers are.
+	{"pc", inStart, "done", "", "Idempotence"},
+	{"pc", inStart, "", "", "SingleFlight"},
+	{"pc", slices.Concat(inStop, inShut), "done", "", "Idempotence"},
+	{"pc", inStop, "", "", "StopWins"},
+	{"pc", inShut, "", "", "CloseIsFinal"},
+	{"pc", inUse, "", "", "UseOnlyStarted"},
+	{"pc", slices.Concat(endUse, act(StopLeave)), "", "", "DrainFirst"},
+	{"pc", act(StartLeave, ContextEnds), "", "", "NoForeignCancellation"},
+	{"pc", nil, "", "", "Progress"},
+	{"on", inStart, "", "", "NoStaleFailure"},
+	{"on", slices.Concat(inStop, inShut), "", "", "StopWins"},
+	{"on", nil, "", "", "OwnGeneration"},
+	{"ended", nil, "", "", "NoForeignCancellation"},
+	{"fails", nil, "", "", "OwnGeneration"},
+	{"calls", nil, "", "", "Progress"},
+}
+
+// Blame returns the guarantee that a difference after (or in the enabling of) a
+// step most plausibly concerns, so that a report says what is broken and not only
+// where. It is a reading aid: one broken guard often breaks several guarantees.
+// G14 and G15 are outside the model and never blamed.
+func Blame(st Step, d Difference) Guarantee {
+	for _, r := range blame {
+		if r.variable == d.Var && (r.actions == nil || slices.Contains(r.actions, st.Action)) &&
+			matches(r.want, d.Want) && matches(r.got, d.Got) {
+			g, _ := GuaranteeOf(r.guarantee)
+			return g
+		}
+	}
+	g, _ := GuaranteeOf("Progress")
+	return g
+}
+
+// matches compares without the number that a result may have: "failed" is "failed,2".
+func matches(pattern, value string) bool {
+	if pattern == "" {
+		return true
+	}
+	value, _, _ = strings.Cut(value, ",")
+	if pattern[0] == '!' {
+		return value != pattern[1:]
+	}
+	return value == pattern
+}
