@@ -1,0 +1,156 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// Pair is a world and the state in which the model says that it is.
+type Pair struct {
+	*World
+	Bound spec.Bound
+	Model spec.Snapshot
+	Steps []spec.Step // taken so far
+
+	code, model []spec.Step // scratch
+}
+
+// NewPair returns a world at the model's Init. Close it.
+func NewPair(b spec.Bound) *Pair {
+	return &Pair{World: New(b), Bound: b, Model: b.Init()}
+}
+
+// Difference is where code and model part.
+type Difference struct {
+	Bound     spec.Bound
+	Steps     []spec.Step // the schedule up to there
+	What      []string
+	Guarantee spec.Guarantee
+}
+
+// Error tells what differs, names the guarantee, and draws the schedule.
+func (d *Difference) Error() string {
+	return fmt.Sprintf("code and model differ after %d steps: %s %s is broken\n  %s\n\n%s",
+		len(d.Steps), d.Guarantee.ID, d.Guarantee.Name, strings.Join(d.What, "\n  "), Timeline(d.Bound, d.Steps))
+}
+
+// Enabled returns the steps that can be taken next, or a *Difference unless they
+// are the same for code and model. The slice is valid until the next call.
+func (p *Pair) Enabled() ([]spec.Step, error) {
+	p.code = p.World.Enabled(p.code[:0])
+	p.model = p.Bound.Enabled(&p.Model, p.model[:0])
+	slices.SortFunc(p.code, compare)
+	slices.SortFunc(p.model, compare)
+	if slices.Equal(p.code, p.model) {
+		return p.model, nil
+	}
+	var ds []spec.Difference
+	for _, st := range p.model {
+		if !slices.Contains(p.code, st) {
+			ds = append(ds, spec.Missing(st))
+		}
+	}
+	for _, st := range p.code {
+		if !slices.Contains(p.model, st) {
+			ds = append(ds, spec.Extra(st))
+		}
+	}
+	return nil, p.differ(ds)
+}
+
+func compare(a, b spec.Step) int {
+	if a.Action != b.Action {
+		return int(a.Action) - int(b.Action)
+	}
+	return int(a.Arg) - int(b.Arg)
+}
+
+// Take takes a step of those that Enabled returned, in code and model, and
+// returns a *Difference unless every observable agrees afterwards.
+func (p *Pair) Take(st spec.Step) error {
+	before := p.Model
+	after, ok := p.Bound.Next(before, st)
+	if !ok {
+		return fmt.Errorf("scheduler: %v is not enabled in %v", st, before)
+	}
+	p.Model = after
+	p.Steps = append(p.Steps, st)
+	p.Do(st)
+
+	var ds []spec.Difference
+	for _, text := range p.complaints {
+		ds = append(ds, spec.Difference{Var: "held", Index: fmt.Sprint(st.Arg), Want: "as promised", Got: text})
+	}
+	got, err := p.Snapshot()
+	if err != nil {
+		ds = append(ds, spec.Difference{Var: "st", Want: "a state of the model", Got: err.Error()})
+	} else if want := Canonical(after); got != want {
+		ds = append(ds, spec.Diff(want, got)...)
+	}
+	ds = append(ds, p.observed(st, before, after)...)
+	if ds == nil {
+		return nil
+	}
+	return p.differ(ds)
+}
+
+// observed compares what hooks and observers saw during a step with what the
+// model says of it.
+func (p *Pair) observed(st spec.Step, before, after spec.Snapshot) []spec.Difference {
+	var ds []spec.Difference
+	add := func(name string, index, want, got any) {
+		ds = append(ds, spec.Difference{Var: name, Index: fmt.Sprint(index), Want: fmt.Sprint(want), Got: fmt.Sprint(got)})
+	}
+
+	// Transitions seen, in order.
+	var seen []spec.Event
+	at := before.St
+	for _, t := range p.seen {
+		if t.From != at {
+			add("st", "observer", at, t.From)
+		}
+		at = t.To
+		seen = append(seen, t.Event)
+	}
+	want, err := st.Action.Events(before.St, after.St)
+	if err != nil {
+		panic(err)
+	}
+	if !slices.Equal(seen, want) {
+		add("st", "observer", want, seen)
+	}
+
+	// The order of the releases: the part released is the last that was held.
+	var parts []uint8
+	if st.Action == spec.ReleaseOk || st.Action == spec.ReleaseErr {
+		parts = []uint8{before.Attempt(st.Arg).Held}
+	}
+	if !slices.Equal(p.released, parts) {
+		add("held", "order of releases", parts, p.released)
+	}
+
+	// An attempt's context ends when it is cancelled, or when its release begins.
+	for i, a := range p.attempts {
+		v := after.Attempts[i]
+		live := v.Op == spec.OpOpen && v.Fate == spec.FateNone || v.Op == spec.OpDrain || v.Open
+		if (a.ctx.Err() == nil) != live {
+			add("fate", fmt.Sprintf("context of open %d", i+1), live, !live)
+		}
+	}
+	return ds
+}
+
+func (p *Pair) differ(ds []spec.Difference) *Difference {
+	var last spec.Step
+	if n := len(p.Steps); n > 0 {
+		last = p.Steps[n-1]
+	}
+	d := &Difference{Bound: p.Bound, Steps: slices.Clone(p.Steps), Guarantee: spec.Blame(last, ds[0])}
+	for _, one := range ds {
+		d.What = append(d.What, one.String())
+	}
+	return d
+}

@@ -1,0 +1,406 @@
+// Package scheduler steps the shipped code of fsm, one goroutine at a time, from
+// one point to the next, and compares it with the executable model of spec after
+// each step: what can happen next, and the value of every variable, read from the
+// implementation's own fields.
+//
+// A World is one lifecycle with its callers and hooks. Each goroutine is a
+// coroutine that stands at a point (see internal/control); a step lets one of
+// them run to its next point. Nothing runs otherwise, so a schedule is a list of
+// steps and running it again gives the same result.
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/control"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// World is a lifecycle under control.
+type World struct {
+	bound    spec.Bound
+	life     *fsm.Lifecycle[int]
+	callers  []*caller
+	ops      []*thread // the operations' goroutines
+	fresh    []*thread // not yet at their first point
+	attempts []*attempt
+
+	running *thread // nil: the scheduler itself
+	step    spec.Step
+	granted bool // step was chosen and its point not yet passed
+	aborted bool
+
+	calls, fails uint8
+	seen         []fsm.Transition // what the observer saw during the step
+	released     []uint8          // the parts released during the step
+	complaints   []string         // what a hook found wrong during the step
+}
+
+// attempt is what the hooks of one attempt know.
+type attempt struct {
+	control.Attempt
+	ctx   context.Context
+	scope *fsm.Scope
+	parts uint8 // registered so far
+}
+
+// thread is a coroutine and the point at which it stands.
+type thread struct {
+	w     *World
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+	at    point
+	over  bool
+}
+
+type pointKind uint8
+
+const (
+	atIdle    pointKind = iota // a caller between calls
+	atPoint                    // before action
+	atWait                     // before a select: done, or action for the context
+	atDone                     // a caller that has its result
+	atOpen                     // open, about to do something
+	atRelease                  // a release, about to return
+)
+
+type point struct {
+	kind        pointKind
+	action      spec.Action
+	attempt     control.Attempt
+	done, ended <-chan struct{}
+}
+
+var errAborted = errors.New("scheduler: aborted")
+
+// New returns a world at the model's Init.
+func New(b spec.Bound) *World {
+	if err := b.Check(); err != nil {
+		panic(err)
+	}
+	w := &World{bound: b}
+	w.life = fsm.New(w.open,
+		control.WithHook(w).(fsm.Option),
+		fsm.WithObserver(func(t fsm.Transition) { w.seen = append(w.seen, t) }))
+	for i := range b.Callers {
+		c := &caller{w: w, name: fmt.Sprintf("c%d", i+1)}
+		c.thread = w.newThread(c.run)
+		w.callers = append(w.callers, c)
+		w.resume(c.thread)
+	}
+	return w
+}
+
+// Close ends every goroutine of the world, wherever it stands.
+func (w *World) Close() {
+	w.aborted = true
+	for _, c := range w.callers {
+		c.thread.abort()
+	}
+	for _, t := range w.ops {
+		t.abort()
+	}
+}
+
+func (w *World) newThread(f func()) *thread {
+	t := &thread{w: w}
+	t.next, t.stop = iter.Pull(func(yield func(struct{}) bool) {
+		t.yield = yield
+		f()
+	})
+	return t
+}
+
+func (w *World) resume(t *thread) {
+	outer := w.running
+	w.running = t
+	_, more := t.next()
+	w.running = outer
+	t.over = !more
+}
+
+// pause is called on the thread's own goroutine.
+func (t *thread) pause(p point) {
+	t.at = p
+	if t.w.aborted || !t.yield(struct{}{}) {
+		panic(errAborted)
+	}
+}
+
+func (t *thread) abort() {
+	if t.over {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil && v != any(errAborted) {
+			panic(v)
+		}
+	}()
+	t.stop()
+}
+
+// Point implements control.Hook.
+func (w *World) Point(action spec.Action, at control.Attempt) {
+	if w.running == nil { // the scheduler calls Fail or Timeout itself
+		w.granted = false
+		return
+	}
+	if !w.granted || w.step.Action != action {
+		w.running.pause(point{kind: atPoint, action: action, attempt: at})
+	}
+	w.granted = false
+}
+
+// Wait implements control.Hook.
+func (w *World) Wait(action spec.Action, at control.Attempt, done, ended <-chan struct{}) bool {
+	w.running.pause(point{kind: atWait, action: action, attempt: at, done: done, ended: ended})
+	if w.step.Action == spec.Return {
+		return true // the caller's own point, after the call, takes the grant
+	}
+	w.granted = false
+	return action == spec.DrainEnd
+}
+
+// Go implements control.Hook.
+func (w *World) Go(f func()) {
+	if !w.aborted {
+		w.fresh = append(w.fresh, w.newThread(f))
+	}
+}
+
+// caller is a goroutine that makes calls.
+type caller struct {
+	w               *World
+	thread          *thread
+	name            string
+	ctx             *callContext
+	lease           fsm.Lease[int]
+	err             error // the result, at atDone
+	using, shutting bool
+}
+
+func (c *caller) run() {
+	w := c.w
+	for {
+		c.thread.pause(point{kind: atIdle})
+		w.granted = false
+		w.calls++
+		c.ctx = newCallContext()
+		switch w.step.Action {
+		case spec.InvokeStart:
+			w.Point(spec.StartFast, nil)
+			c.err = w.life.Start(c.ctx)
+		case spec.InvokeStop:
+			c.err = w.life.Stop(c.ctx)
+		case spec.InvokeShutdown:
+			c.shutting = true
+			c.err = w.life.Shutdown(c.ctx)
+			c.shutting = false
+		case spec.InvokeUse:
+			w.Point(spec.UseLoad, nil)
+			c.use()
+		}
+		if !w.granted || w.step.Action != spec.Return {
+			c.thread.pause(point{kind: atDone})
+		}
+		w.granted = false
+		c.ctx, c.err = nil, nil
+	}
+}
+
+func (c *caller) use() {
+	if c.lease, c.err = c.w.life.Acquire(); c.err != nil {
+		return
+	}
+	c.using = true
+	c.w.Point(spec.UseEnd, control.LeaseOf(&c.lease))
+	c.using = false
+	c.lease.Release()
+}
+
+// open is the hook: what it does next is the scheduler's choice.
+func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
+	a := &attempt{Attempt: control.Inspect(w.life).Current, ctx: ctx, scope: scope}
+	w.attempts = append(w.attempts, a)
+	self := w.running
+	for {
+		self.pause(point{kind: atOpen, attempt: a.Attempt})
+		switch w.step.Action {
+		case spec.OpenPart:
+			a.parts++
+			n := a.parts
+			scope.Part(fmt.Sprintf("p%d", n))
+			scope.Defer(fmt.Sprintf("p%d", n), func(ctx context.Context) error { return w.release(ctx, a, n) })
+		case spec.OpenOk:
+			return int(a.parts), nil
+		default:
+			return 0, w.misfortune()
+		}
+	}
+}
+
+// release is the hook of part n.
+func (w *World) release(ctx context.Context, a *attempt, n uint8) error {
+	w.running.pause(point{kind: atRelease, attempt: a.Attempt})
+	w.released = append(w.released, n)
+	if err := ctx.Err(); err != nil {
+		w.complaints = append(w.complaints, fmt.Sprintf("the release of part %d was given a context that has ended: %v", n, err))
+	}
+	if forced := a.View().Forced; fsm.Forced(ctx) != forced {
+		w.complaints = append(w.complaints, fmt.Sprintf("the release of part %d was told forced=%v, want %v", n, !forced, forced))
+	}
+	if w.step.Action == spec.ReleaseOk {
+		return nil
+	}
+	return w.misfortune()
+}
+
+var errBad = errors.New("bad luck")
+
+// misfortune is an error or a panic, in turn.
+func (w *World) misfortune() error {
+	if (int(w.step.Arg)+len(w.attempts)+int(w.calls))%2 == 0 {
+		panic(errBad)
+	}
+	return errBad
+}
+
+// Enabled appends the steps that the code can take, found without the model.
+func (w *World) Enabled(buf []spec.Step) []spec.Step {
+	for i, c := range w.callers {
+		arg, at := uint8(i), &c.thread.at
+		add := func(actions ...spec.Action) {
+			for _, a := range actions {
+				buf = append(buf, spec.Step{Action: a, Arg: arg})
+			}
+		}
+		switch at.kind {
+		case atIdle:
+			if int(w.calls) < w.bound.Calls {
+				add(spec.InvokeStart, spec.InvokeStop, spec.InvokeShutdown, spec.InvokeUse)
+			}
+			continue
+		case atPoint:
+			add(at.action)
+		case atDone:
+			add(spec.Return)
+			continue
+		case atWait:
+			if closed(at.done) {
+				add(spec.Return)
+				continue
+			}
+			if closed(at.ended) {
+				add(at.action)
+			}
+		}
+		if !c.ctx.over() && !c.inUse() {
+			add(spec.ContextEnds)
+		}
+	}
+	for _, t := range w.ops {
+		arg := uint8(t.at.attempt.View().Number)
+		add := func(a spec.Action) { buf = append(buf, spec.Step{Action: a, Arg: arg}) }
+		switch t.at.kind {
+		case atPoint:
+			add(t.at.action)
+		case atWait:
+			if t.at.done == nil || closed(t.at.done) {
+				add(t.at.action)
+			}
+		case atOpen:
+			if parts := w.attempts[arg-1].parts; int(parts) < w.bound.Parts {
+				add(spec.OpenPart)
+			} else {
+				add(spec.OpenOk)
+			}
+			add(spec.OpenErr)
+		case atRelease:
+			add(spec.ReleaseOk)
+			add(spec.ReleaseErr)
+		}
+	}
+	m := control.Inspect(w.life)
+	if m.State == spec.Starting {
+		buf = append(buf, spec.Step{Action: spec.Timeout, Arg: uint8(m.Begun)})
+	}
+	if int(w.fails) < w.bound.Fails {
+		for g := range w.attempts {
+			buf = append(buf, spec.Step{Action: spec.Fail, Arg: uint8(g + 1)})
+		}
+	}
+	return buf
+}
+
+// inUse: a use's context plays no part in the protocol.
+func (c *caller) inUse() bool {
+	switch c.thread.at.action {
+	case spec.UseLoad, spec.UseAdd, spec.UseSlow, spec.UseEnd, spec.UseDrop:
+		return true
+	}
+	return false
+}
+
+// Do takes a step that is enabled.
+func (w *World) Do(st spec.Step) {
+	w.seen, w.released, w.complaints = w.seen[:0], w.released[:0], w.complaints[:0]
+	w.step, w.granted = st, true
+	switch {
+	case st.Action == spec.ContextEnds:
+		w.callers[st.Arg].ctx.end()
+		w.granted = false
+	case st.Action == spec.Fail:
+		w.fails++
+		w.reportFailure(st.Arg)
+	case st.Action == spec.Timeout:
+		control.Timeout(w.life)
+	case st.Action.OfCaller():
+		w.resume(w.callers[st.Arg].thread)
+	default:
+		for _, t := range w.ops {
+			if t.at.attempt.View().Number == uint64(st.Arg) {
+				w.resume(t)
+				break
+			}
+		}
+		w.ops = slices.DeleteFunc(w.ops, func(t *thread) bool { return t.over })
+	}
+	if w.granted {
+		w.complaints = append(w.complaints, fmt.Sprintf("%v was chosen and the code did not come by its point", st))
+		w.granted = false
+	}
+	for len(w.fresh) > 0 {
+		t := w.fresh[0]
+		w.fresh = w.fresh[1:]
+		w.resume(t)
+		if !t.over {
+			w.ops = append(w.ops, t)
+		}
+	}
+}
+
+// reportFailure uses a lease of the attempt if a caller has one, else its scope.
+func (w *World) reportFailure(g uint8) {
+	for _, c := range w.callers {
+		if a := control.LeaseOf(&c.lease); c.using && a != nil && a.View().Number == uint64(g) {
+			c.lease.Fail(errBad)
+			return
+		}
+	}
+	w.attempts[g-1].scope.Fail(errBad)
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}

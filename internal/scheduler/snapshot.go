@@ -1,0 +1,184 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/control"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// Snapshot reads the value of every variable of the model from the
+// implementation. Two things differ by nature and are brought to one form, here
+// and in Canonical: a field of an attempt that has ended and is not looked at any
+// more counts as reset, and a caller that has been answered waits for nothing.
+func (w *World) Snapshot() (spec.Snapshot, error) {
+	m := control.Inspect(w.life)
+	s := spec.Snapshot{
+		St: m.State, Gen: uint8(m.Begun), Closing: m.Closing, Cur: number(m.Gate),
+		Calls: w.calls, Fails: w.fails,
+	}
+	if m.Word != m.State {
+		return s, fmt.Errorf("the state word says %v, looplab/fsm %v", m.Word, m.State)
+	}
+	if len(w.attempts) != int(m.Begun) {
+		return s, fmt.Errorf("%d attempts begun, open called %d times", m.Begun, len(w.attempts))
+	}
+	for i, a := range w.attempts {
+		v := a.View()
+		vars := spec.AttemptVars{
+			Op: opOf(v.Op), Held: uint8(v.Held), Open: v.Open && number(m.Gate) == uint8(v.Number), InUse: uint8(v.InUse),
+		}
+		if !v.Finished {
+			fate, err := fateOf(v.Fate)
+			if err != nil {
+				return s, err
+			}
+			vars.Fate, vars.Forced, vars.RelErr = fate, v.Forced, v.RelErr
+		}
+		s.Attempts[i] = vars
+	}
+	for i, c := range w.callers {
+		vars, err := c.vars(m)
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", c.name, err)
+		}
+		s.Callers[i] = vars
+	}
+	return s, nil
+}
+
+// Canonical is the form of a model's snapshot in which it is compared.
+func Canonical(s spec.Snapshot) spec.Snapshot {
+	for i := range s.Callers {
+		if c := &s.Callers[i]; c.Out != spec.OutNone {
+			c.On = 0
+		}
+	}
+	return s
+}
+
+func number(a control.Attempt) uint8 {
+	if a == nil {
+		return 0
+	}
+	return uint8(a.View().Number)
+}
+
+// pcOf is where a caller stands before a point.
+var pcOf = map[spec.Action]spec.PC{
+	spec.StartFast: spec.PCStart, spec.StartEnter: spec.PCEnter,
+	spec.StopEnter: spec.PCStop, spec.ShutdownEnter: spec.PCShut,
+	spec.UseLoad: spec.PCUse, spec.UseAdd: spec.PCAdd, spec.UseSlow: spec.PCSlow,
+	spec.UseEnd: spec.PCUsing, spec.UseDrop: spec.PCDrop,
+}
+
+func (c *caller) vars(m control.Machine) (spec.CallerVars, error) {
+	var v spec.CallerVars
+	at := &c.thread.at
+	if c.ctx != nil {
+		v.Ended = c.ctx.over()
+	}
+	var err error
+	switch at.kind {
+	case atIdle:
+	case atDone:
+		v.PC = spec.PCDone
+		v.Out, v.N, err = outOf(c.err)
+	case atPoint:
+		pc, known := pcOf[at.action]
+		if !known {
+			return v, fmt.Errorf("stands before %v, which is no caller's", at.action)
+		}
+		v.PC, v.On = pc, number(at.attempt)
+	case atWait:
+		a := at.attempt.View()
+		v.On = uint8(a.Number)
+		if v.On == 0 { // queued
+			v.On = uint8(m.Begun) + 1
+		}
+		switch {
+		case at.action == spec.StartLeave:
+			v.PC = spec.PCWait
+			if a.Answered {
+				v.Out, v.N, err = outOf(a.StartErr)
+			}
+		case at.action == spec.StopLeave:
+			v.PC = c.stopPC()
+			if a.Finished {
+				v.Out, v.N, err = outOf(a.StopErr)
+			}
+		}
+		if v.Out != spec.OutNone {
+			v.On = 0
+		}
+		if closed(at.done) != (v.Out != spec.OutNone) {
+			return v, fmt.Errorf("its channel is closed: %v, and its result there: %v", closed(at.done), v.Out != spec.OutNone)
+		}
+	default:
+		return v, fmt.Errorf("stands where only an operation can")
+	}
+	return v, err
+}
+
+func (c *caller) stopPC() spec.PC {
+	if c.shutting {
+		return spec.PCShutWait
+	}
+	return spec.PCStopWait
+}
+
+func opOf(name string) spec.Op {
+	for op := spec.OpNone; op <= spec.OpRelease; op++ {
+		if op.String() == name {
+			return op
+		}
+	}
+	panic("scheduler: no such op: " + name)
+}
+
+func fateOf(err error) (spec.Fate, error) {
+	var failed *fsm.StartError
+	switch {
+	case err == nil:
+		return spec.FateNone, nil
+	case err == fsm.ErrStopped:
+		return spec.FateStopped, nil
+	case err == fsm.ErrClosed:
+		return spec.FateClosed, nil
+	case errors.As(err, &failed) && failed.Err == context.Canceled:
+		return spec.FateAbandoned, nil
+	case errors.As(err, &failed):
+		return spec.FateFailed, nil
+	}
+	return 0, fmt.Errorf("an attempt is rolled back with %v", err)
+}
+
+// outOf is the result of a call as the model has it.
+func outOf(err error) (spec.Out, uint8, error) {
+	var failed *fsm.StartError
+	var stop *fsm.StopError
+	switch {
+	case err == nil:
+		return spec.OutOK, 0, nil
+	case err == fsm.ErrStopped:
+		return spec.OutStopped, 0, nil
+	case err == fsm.ErrClosed:
+		return spec.OutClosed, 0, nil
+	case err == fsm.ErrNotStarted:
+		return spec.OutNotStarted, 0, nil
+	case err == context.Canceled:
+		return spec.OutCtx, 0, nil
+	case errors.As(err, &failed):
+		return spec.OutFailed, uint8(failed.Attempt), nil
+	case errors.As(err, &stop) && stop.CutOff > 0:
+		return spec.OutCut, uint8(stop.CutOff), nil
+	case errors.As(err, &stop) && stop.Err == context.Canceled:
+		return spec.OutCtx, 0, nil
+	case errors.As(err, &stop):
+		return spec.OutRelErr, 0, nil
+	}
+	return 0, 0, fmt.Errorf("a call returned %v, which no guarantee allows", err)
+}
