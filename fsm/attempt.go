@@ -97,7 +97,7 @@ func (l *Lifecycle[R]) beginLocked(a *attempt[R]) {
 	l.begun++
 	a.number, a.op, l.current = l.begun, opOpen, a
 	l.mustFireLocked(spec.EventStart, nil)
-	a.ctx, a.opening = l.hand(a.values)
+	a.ctx, a.opening = l.handWithin(a.values, nil)
 	a.ctx, a.cancel = context.WithCancelCause(a.ctx)
 	if l.startTimeout > 0 {
 		a.timer = time.AfterFunc(l.startTimeout, func() { l.timeout(a) })

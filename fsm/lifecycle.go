@@ -36,6 +36,7 @@ type Lifecycle[R any] struct {
 
 	watchers []*watcher   // Wait
 	untold   []Transition // to the observers
+	told     int          // how many of them know the first of these
 	telling  bool         // a goroutine is telling them
 	done     chan struct{}
 }
@@ -243,13 +244,13 @@ func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 	switch l.State() {
 	case spec.Idle:
 		if final {
-			l.mustFireLocked(event, nil)
+			l.mustFireLocked(event, reason)
 		}
 		return nil
 	case spec.Closed:
 		return nil
 	case spec.Starting:
-		l.mustFireLocked(event, nil)
+		l.mustFireLocked(event, reason)
 		l.rollBackLocked(a, reason, reason)
 	case spec.Started:
 		l.releaseLocked(a, event, reason, false)

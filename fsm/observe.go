@@ -103,18 +103,19 @@ func (l *Lifecycle[R]) tell() {
 	}()
 	for {
 		l.mu.Lock()
+		if l.told == len(l.observers) {
+			l.untold, l.told = l.untold[1:], 0
+		}
 		if len(l.untold) == 0 {
 			l.telling, over = false, true
 			l.mu.Unlock()
 			return
 		}
-		t := l.untold[0]
-		l.untold = l.untold[1:]
+		t, observe := l.untold[0], l.observers[l.told]
+		l.told++
 		l.mu.Unlock()
-		for _, observe := range l.observers {
-			if err := contain(func() error { observe(t); return nil }); err != nil {
-				l.log().Error("surestart: an observer panicked", "transition", t.Event, "error", err)
-			}
+		if err := contain(func() error { observe(t); return nil }); err != nil {
+			l.log().Error("surestart: an observer panicked", "transition", t.Event, "error", err)
 		}
 	}
 }

@@ -16,8 +16,16 @@ type token struct {
 }
 
 // hand returns a context derived from ctx that the lifecycle knows as its own.
+// The values of ctx are foreign: not under the lock.
 func (l *Lifecycle[R]) hand(ctx context.Context) (context.Context, *token) {
-	t := &token{outer: live(l.handed(ctx))}
+	return l.handWithin(ctx, live(l.handed(ctx)))
+}
+
+// handWithin is hand where outer, the innermost live token of ctx, is known: nil
+// for what derives from the context of a Start, which was refused otherwise. It
+// may be called under the lock.
+func (l *Lifecycle[R]) handWithin(ctx context.Context, outer *token) (context.Context, *token) {
+	t := &token{outer: outer}
 	return context.WithValue(ctx, handedKey[R]{l}, t), t
 }
 

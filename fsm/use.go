@@ -7,8 +7,8 @@ import (
 )
 
 // A Lease holds the resource open until it is released (G10). The zero value
-// holds nothing. It must not be copied after first use, and its Release is not
-// for concurrent use.
+// holds nothing. It must not be copied after first use. Resource, Context and
+// Fail may be called concurrently; Release not, nor along with them.
 type Lease[R any] struct {
 	a        *attempt[R]
 	released bool
@@ -70,17 +70,26 @@ func (x *Lease[R]) Resource() (r R) {
 // ErrClosed, or what Fail was given). It carries the values of open's. Of a
 // lease that is zero or released it has ended.
 func (x *Lease[R]) Context() context.Context {
+	if x.a == nil {
+		return endedContext()
+	}
+	x.a.l.mu.Lock() // several may use one lease
+	defer x.a.l.mu.Unlock()
 	if x.context == nil {
-		if x.a == nil || x.released {
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			return ctx
+		if x.released {
+			return endedContext()
 		}
-		ctx, handed := x.a.l.hand(x.a.leases())
+		ctx, handed := x.a.l.handWithin(x.a.leasesLocked(), nil)
 		ctx, cancel := context.WithCancel(ctx)
 		x.context = &leaseContext{ctx, cancel, handed}
 	}
 	return x.context.Context
+}
+
+func endedContext() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 // Release ends the use. Called again, or of a zero lease, it does nothing.
@@ -186,9 +195,7 @@ func (s *useSet) cancelLocked(reason error) {
 	}
 }
 
-func (a *attempt[R]) leases() context.Context {
-	a.l.mu.Lock()
-	defer a.l.mu.Unlock()
+func (a *attempt[R]) leasesLocked() context.Context {
 	s := &a.uses
 	if s.leases == nil {
 		s.leases, s.cancel = context.WithCancelCause(a.values)

@@ -1,0 +1,261 @@
+package fsm_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+type ctxKey string
+
+func TestG6NoForeignCancellation(t *testing.T) {
+	errMine := errors.New("mine")
+	bubble(t, "who leaves leaves alone", func(t *testing.T) {
+		r := newRig(t, "a")
+		proceed := make(chan struct{})
+		r.at = func(context.Context, string) error { <-proceed; return nil }
+		l := r.new()
+		ctx, cancel := context.WithCancelCause(background())
+		first := begin(t, func() error { return l.Start(ctx) })
+		synctest.Wait()
+		second := begin(t, func() error { return l.Start(background()) })
+		second.mustPend("the second Start")
+		cancel(errMine)
+		if err := first.result(); err != errMine {
+			t.Errorf("the caller that left got %v; want its own cause", err)
+		}
+		second.mustPend("the Start that stayed")
+		wantState(t, l, spec.Starting)
+		if r.ctx.Err() != nil {
+			t.Errorf("open's context ended with the first caller's: %v", context.Cause(r.ctx))
+		}
+		close(proceed)
+		wantNil(t, "the Start that stayed", second.result())
+		if r.ctx.Err() != nil {
+			t.Errorf("the resource's context ended with the first caller's: %v", context.Cause(r.ctx))
+		}
+		r.wantLog("open +a")
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+	bubble(t, "the last one's leaving cancels, whatever open returns", func(t *testing.T) {
+		r := newRig(t, "a")
+		proceed := make(chan struct{})
+		r.at = func(_ context.Context, part string) error { // deaf
+			if part == "" && r.opened == 1 {
+				<-proceed
+			}
+			return nil
+		}
+		l := r.new()
+		one, cancelOne := context.WithCancelCause(background())
+		two, cancelTwo := context.WithCancelCause(background())
+		first := begin(t, func() error { return l.Start(one) })
+		second := begin(t, func() error { return l.Start(two) })
+		synctest.Wait()
+		cancelOne(errBoom)
+		wantIs(t, "the first", first.result(), errBoom)
+		wantState(t, l, spec.Starting)
+		cancelTwo(errMine)
+		wantIs(t, "the last", second.result(), errMine)
+		wantState(t, l, spec.Stopping) // from that instant, though open still runs
+		if context.Cause(r.ctx) != errMine {
+			t.Errorf("open's context: %v; want the last caller's cause", context.Cause(r.ctx))
+		}
+		late := begin(t, func() error { return l.Start(background()) })
+		late.mustPend("a Start after the cancellation")
+		close(proceed) // open returns nil: too late
+		wantNil(t, "the late Start", late.result())
+		r.wantLog("open +a -a open +a")
+		if got := l.Status().Attempt; got != 2 {
+			t.Errorf("Status.Attempt = %d; want 2: nobody joins a cancelled attempt", got)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+	bubble(t, "a context that has ended opens nothing", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.at = func(context.Context, string) error { time.Sleep(time.Second); return nil }
+		r.release = r.at
+		l := r.new()
+		over, cancel := context.WithCancelCause(background())
+		cancel(errMine)
+		wantIs(t, "Start, idle", l.Start(over), errMine)
+		wantState(t, l, spec.Idle)
+		r.wantLog("")
+		start := begin(t, func() error { return l.Start(background()) })
+		start.mustPend("Start")
+		wantIs(t, "Start, starting", l.Start(over), errMine) // and its leaving cancels nothing
+		wantNil(t, "Start", start.result())
+		stop := begin(t, func() error { return l.Stop(background()) })
+		stop.mustPend("Stop")
+		wantIs(t, "Start, stopping", l.Start(over), errMine)
+		wantNil(t, "Stop", stop.result())
+		wantState(t, l, spec.Idle)
+		r.wantLog("open +a -a")
+	})
+	bubble(t, "a deadline counts as an end", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.at = func(ctx context.Context, part string) error { <-ctx.Done(); return context.Cause(ctx) }
+		l := r.new()
+		ctx, cancel := context.WithTimeout(background(), time.Second)
+		defer cancel()
+		began := time.Now()
+		wantIs(t, "Start", l.Start(ctx), context.DeadlineExceeded)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("Start took %v; want 1s", took)
+		}
+	})
+}
+
+// The attempt is cancelled by these only; each tells open why, moves the state
+// at once, and what open then returns does not matter.
+func TestG6CancelledBy(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		opts  []fsm.Option
+		do    func(t *testing.T, l *fsm.Lifecycle[*rig], r *rig, leave context.CancelCauseFunc) *call
+		cause error // of open's context
+		event spec.Event
+		start error // what Start gets
+		final fsm.State
+	}{
+		{name: "the last waiter's leaving",
+			do: func(t *testing.T, l *fsm.Lifecycle[*rig], r *rig, leave context.CancelCauseFunc) *call {
+				leave(errBoom)
+				return nil
+			}, cause: errBoom, event: spec.EventAbandoned, start: errBoom},
+		{name: "Stop",
+			do: func(t *testing.T, l *fsm.Lifecycle[*rig], r *rig, leave context.CancelCauseFunc) *call {
+				return begin(t, func() error { return l.Stop(background()) })
+			}, cause: fsm.ErrStopped, event: spec.EventStop, start: fsm.ErrStopped},
+		{name: "Shutdown",
+			do: func(t *testing.T, l *fsm.Lifecycle[*rig], r *rig, leave context.CancelCauseFunc) *call {
+				return begin(t, func() error { return l.Shutdown(background()) })
+			}, cause: fsm.ErrClosed, event: spec.EventShutdown, start: fsm.ErrClosed, final: spec.Closed},
+		{name: "Fail",
+			do: func(t *testing.T, l *fsm.Lifecycle[*rig], r *rig, leave context.CancelCauseFunc) *call {
+				r.scope.Fail(errBoom)
+				return nil
+			}, cause: errBoom, event: spec.EventDied, start: errBoom},
+		{name: "WithStartTimeout", opts: []fsm.Option{fsm.WithStartTimeout(time.Minute)},
+			do: func(t *testing.T, l *fsm.Lifecycle[*rig], r *rig, leave context.CancelCauseFunc) *call {
+				time.Sleep(time.Minute)
+				return nil
+			}, cause: context.DeadlineExceeded, event: spec.EventTimeout, start: context.DeadlineExceeded},
+	} {
+		for what, result := range map[string]error{"nil": nil, "an error": errors.New("late")} {
+			bubble(t, c.name+", open returns "+what, func(t *testing.T) {
+				r := newRig(t, "a", "b")
+				proceed := make(chan struct{})
+				r.at = func(_ context.Context, part string) error {
+					if part == "" {
+						<-proceed
+						return result
+					}
+					return nil
+				}
+				var seen []fsm.Transition
+				l := r.new(append(c.opts, fsm.WithObserver(func(tr fsm.Transition) { seen = append(seen, tr) }))...)
+				ctx, leave := context.WithCancelCause(background())
+				start := begin(t, func() error { return l.Start(ctx) })
+				start.mustPend("Start")
+				stop := c.do(t, l, r, leave)
+				synctest.Wait()
+				wantState(t, l, spec.Stopping)
+				if got := context.Cause(r.ctx); got != c.cause {
+					t.Errorf("open's context: %v; want %v", got, c.cause)
+				}
+				if last := seen[len(seen)-1]; last.Event != c.event || last.From != spec.Starting || last.Cause != c.cause {
+					t.Errorf("the transition %+v; want %v with cause %v", last, c.event, c.cause)
+				}
+				if c.event != spec.EventAbandoned {
+					start.mustPend("Start, before its parts are given back")
+				}
+				close(proceed)
+				wantIs(t, "Start", start.result(), c.start)
+				if stop != nil {
+					wantNil(t, "Stop", stop.result())
+				}
+				synctest.Wait()
+				wantState(t, l, c.final)
+				wantIs(t, "Status.Cause", l.Status().Cause, c.cause) // G14
+				r.wantLog("open +a +b -b -a")
+			})
+		}
+	}
+}
+
+// The context that open gets belongs to the resource.
+func TestOpenContext(t *testing.T) {
+	bubble(t, "values of the first caller, not its end", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.at = func(context.Context, string) error { time.Sleep(time.Second); return nil }
+		l := r.new()
+		first, cancel := context.WithTimeout(context.WithValue(background(), ctxKey("who"), "first"), time.Hour)
+		start := begin(t, func() error { return l.Start(first) })
+		synctest.Wait()
+		wantNil(t, "Start", l.Start(context.WithValue(background(), ctxKey("who"), "second")))
+		wantNil(t, "Start", start.result())
+		cancel()
+		synctest.Wait()
+		if _, bounded := r.ctx.Deadline(); bounded || r.ctx.Err() != nil {
+			t.Errorf("the resource's context has the first caller's end: bounded %v, %v", bounded, r.ctx.Err())
+		}
+		if got := r.ctx.Value(ctxKey("who")); got != "first" {
+			t.Errorf("the resource's context carries the value of %v; want the first caller's", got)
+		}
+		r.release = func(ctx context.Context, _ string) error {
+			if context.Cause(r.ctx) != fsm.ErrStopped {
+				t.Errorf("in the release the resource's context is %v; want ErrStopped", context.Cause(r.ctx))
+			}
+			if got := ctx.Value(ctxKey("who")); got != "first" {
+				t.Errorf("the release's context carries the value of %v; want the first caller's", got)
+			}
+			return nil
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+	bubble(t, "it lives as long as uses drain", func(t *testing.T) {
+		r := newRig(t, "a")
+		l := r.new()
+		wantNil(t, "Start", l.Start(background()))
+		lease, err := l.Acquire()
+		wantNil(t, "Acquire", err)
+		stop := begin(t, func() error { return l.Stop(background()) })
+		stop.mustPend("Stop")
+		if r.ctx.Err() != nil {
+			t.Error("the resource's context ended before its release began")
+		}
+		lease.Release()
+		wantNil(t, "Stop", stop.result())
+		wantIs(t, "the resource's context", context.Cause(r.ctx), fsm.ErrStopped)
+	})
+	bubble(t, "of a failed attempt it ends with why", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.at = func(_ context.Context, part string) error {
+			if part == "" {
+				return errBoom
+			}
+			return nil
+		}
+		l := r.new()
+		wantIs(t, "Start", l.Start(background()), errBoom)
+		wantIs(t, "open's context", context.Cause(r.ctx), errBoom)
+	})
+	bubble(t, "values of WithBaseContext, not its end", func(t *testing.T) {
+		r := newRig(t, "a")
+		base, cancel := context.WithCancel(context.WithValue(background(), ctxKey("who"), "base"))
+		l := r.new(fsm.WithBaseContext(base))
+		wantNil(t, "Start", l.Start(context.WithValue(background(), ctxKey("who"), "caller")))
+		cancel()
+		synctest.Wait()
+		if got := r.ctx.Value(ctxKey("who")); got != "base" || r.ctx.Err() != nil {
+			t.Errorf("the resource's context: value %v, %v; want base's value and no end", got, r.ctx.Err())
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+}
