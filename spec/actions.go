@@ -116,7 +116,7 @@ func (b *Bound) startEnter(s *Snapshot, c uint8) bool {
 		return false
 	}
 	switch {
-	case s.St == Started:
+	case b.foundOpen(s):
 		done(s, c, OutOK, 0)
 	case b.final(s):
 		done(s, c, OutClosed, 0)
@@ -143,7 +143,7 @@ func (b *Bound) startEnter(s *Snapshot, c uint8) bool {
 // that is opening cancels it.
 func (b *Bound) startLeave(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
-	if v.PC != PCWait || !v.Ended || v.Out != OutNone {
+	if v.PC != PCWait || !b.mayLeave(s, c) || v.Out != OutNone {
 		return false
 	}
 	if s.St == Starting && v.On == s.Gen && b.lastLeaves(s, c) {
@@ -202,7 +202,7 @@ func (b *Bound) shutdownEnter(s *Snapshot, c uint8) bool {
 // stopLeave is the context's branch of the wait: it may cut the drain short.
 func (b *Bound) stopLeave(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
-	if v.PC != PCStopWait && v.PC != PCShutWait || !v.Ended || v.Out != OutNone {
+	if v.PC != PCStopWait && v.PC != PCShutWait || !b.mayLeave(s, c) || v.Out != OutNone {
 		return false
 	}
 	a := s.Attempt(v.On)

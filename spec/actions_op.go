@@ -135,7 +135,7 @@ func (b *Bound) finish(s *Snapshot, g uint8) bool {
 	a.Fate, a.Forced, a.RelErr = FateNone, false, false
 	a.Op = OpNone
 	switch {
-	case s.Closing:
+	case b.final(s):
 		s.St = Closed
 	case queued != 0:
 		s.St = Starting

@@ -283,11 +283,11 @@ func (b *Bound) enabledCaller(s *Snapshot, c uint8, buf []Step) []Step {
 	case PCDrop:
 		buf = append(buf, Step{UseDrop, c})
 	case PCWait:
-		if v.Ended && v.Out == OutNone {
+		if b.mayLeave(s, c) && v.Out == OutNone {
 			buf = append(buf, Step{StartLeave, c})
 		}
 	case PCStopWait, PCShutWait:
-		if v.Ended && v.Out == OutNone {
+		if b.mayLeave(s, c) && v.Out == OutNone {
 			buf = append(buf, Step{StopLeave, c})
 		}
 	}

@@ -11,12 +11,20 @@ func (b *Bound) mayJoin(s *Snapshot) bool { // G5: a Start joins the current one
 	return b.says(gMayJoin, s.St == Starting)
 }
 
-func (b *Bound) fastPathOpen(s *Snapshot) bool { // G2, G3: a Start has nothing to do
+func (b *Bound) fastPathOpen(s *Snapshot) bool { // G3: a Start has nothing to do
 	return b.says(gFastPathOpen, s.St == Started)
+}
+
+func (b *Bound) foundOpen(s *Snapshot) bool { // G2: nor has one that had to look again
+	return b.says(gFoundOpen, s.St == Started)
 }
 
 func (b *Bound) stillWanted(s *Snapshot, g uint8) bool { // G6, G8: an open that succeeds is kept
 	return b.says(gStillWanted, s.St == Starting && s.Gen == g)
+}
+
+func (b *Bound) mayLeave(s *Snapshot, c uint8) bool { // G6, G12: the context's branch of a wait
+	return b.says(gMayLeave, s.Callers[c].Ended)
 }
 
 func (b *Bound) lastLeaves(s *Snapshot, c uint8) bool { // G6: nobody else wants the attempt
@@ -123,7 +131,9 @@ const (
 	gMayBegin
 	gMayJoin
 	gFastPathOpen
+	gFoundOpen
 	gStillWanted
+	gMayLeave
 	gLastLeaves
 	gComplete
 	gAllReleased
@@ -142,8 +152,8 @@ const (
 )
 
 var guardNames = [numGuards]string{
-	"none", "MayBegin", "MayJoin", "FastPathOpen", "StillWanted", "LastLeaves", "Complete", "AllReleased",
-	"Undo", "StopSees", "Drained", "MayForce", "Admits", "Final", "Current", "Queued", "MayInvoke", "MayRelease",
+	"none", "MayBegin", "MayJoin", "FastPathOpen", "FoundOpen", "StillWanted",
+	"MayLeave", "LastLeaves", "Complete", "AllReleased", "Undo", "StopSees", "Drained", "MayForce", "Admits", "Final", "Current", "Queued", "MayInvoke", "MayRelease",
 }
 
 func (b *Bound) says(g guard, v bool) bool {
