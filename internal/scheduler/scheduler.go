@@ -33,7 +33,7 @@ type World struct {
 	running *thread // nil: the scheduler itself
 	step    spec.Step
 	granted bool // step was chosen and its point not yet passed
-	aborted bool
+	closing bool
 
 	calls, fails uint8
 	seen         []fsm.Transition // what the observer saw during the step
@@ -77,8 +77,6 @@ type point struct {
 	done, ended <-chan struct{}
 }
 
-var errAborted = errors.New("scheduler: aborted")
-
 // New returns a world at the model's Init.
 func New(b spec.Bound) *World {
 	if err := b.Check(); err != nil {
@@ -97,14 +95,15 @@ func New(b spec.Bound) *World {
 	return w
 }
 
-// Close ends every goroutine of the world, wherever it stands.
+// Close ends every goroutine of the world, wherever it stands: no point holds it
+// any more, no wait waits, and the hooks return at once.
 func (w *World) Close() {
-	w.aborted = true
+	w.closing = true
 	for _, c := range w.callers {
-		c.thread.abort()
+		c.thread.stop()
 	}
 	for _, t := range w.ops {
-		t.abort()
+		t.stop()
 	}
 }
 
@@ -128,26 +127,14 @@ func (w *World) resume(t *thread) {
 // pause is called on the thread's own goroutine.
 func (t *thread) pause(p point) {
 	t.at = p
-	if t.w.aborted || !t.yield(struct{}{}) {
-		panic(errAborted)
+	if !t.w.closing {
+		t.yield(struct{}{})
 	}
-}
-
-func (t *thread) abort() {
-	if t.over {
-		return
-	}
-	defer func() {
-		if v := recover(); v != nil && v != any(errAborted) {
-			panic(v)
-		}
-	}()
-	t.stop()
 }
 
 // Point implements control.Hook.
 func (w *World) Point(action spec.Action, at control.Attempt) {
-	if w.running == nil { // the scheduler calls Fail or Timeout itself
+	if w.running == nil || w.closing { // or the scheduler calls Fail or Timeout itself
 		w.granted = false
 		return
 	}
@@ -159,8 +146,10 @@ func (w *World) Point(action spec.Action, at control.Attempt) {
 
 // Wait implements control.Hook.
 func (w *World) Wait(action spec.Action, at control.Attempt, done, ended <-chan struct{}) bool {
-	w.running.pause(point{kind: atWait, action: action, attempt: at, done: done, ended: ended})
-	if w.step.Action == spec.Return {
+	if !w.closing {
+		w.running.pause(point{kind: atWait, action: action, attempt: at, done: done, ended: ended})
+	}
+	if w.step.Action == spec.Return || w.closing {
 		return true // the caller's own point, after the call, takes the grant
 	}
 	w.granted = false
@@ -169,7 +158,7 @@ func (w *World) Wait(action spec.Action, at control.Attempt, done, ended <-chan 
 
 // Go implements control.Hook.
 func (w *World) Go(f func()) {
-	if !w.aborted {
+	if !w.closing {
 		w.fresh = append(w.fresh, w.newThread(f))
 	}
 }
@@ -189,6 +178,9 @@ func (c *caller) run() {
 	w := c.w
 	for {
 		c.thread.pause(point{kind: atIdle})
+		if w.closing {
+			return
+		}
 		w.granted = false
 		w.calls++
 		c.ctx = newCallContext()
@@ -231,6 +223,9 @@ func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
 	self := w.running
 	for {
 		self.pause(point{kind: atOpen, attempt: a.Attempt})
+		if w.closing {
+			return 0, errBad
+		}
 		switch w.step.Action {
 		case spec.OpenPart:
 			a.parts++
@@ -247,6 +242,9 @@ func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
 
 // release is the hook of part n.
 func (w *World) release(ctx context.Context, a *attempt, n uint8) error {
+	if w.closing {
+		return nil
+	}
 	w.running.pause(point{kind: atRelease, attempt: a.Attempt})
 	w.released = append(w.released, n)
 	if err := ctx.Err(); err != nil {
@@ -255,7 +253,7 @@ func (w *World) release(ctx context.Context, a *attempt, n uint8) error {
 	if forced := a.View().Forced; fsm.Forced(ctx) != forced {
 		w.complaints = append(w.complaints, fmt.Sprintf("the release of part %d was told forced=%v, want %v", n, !forced, forced))
 	}
-	if w.step.Action == spec.ReleaseOk {
+	if w.step.Action == spec.ReleaseOk || w.closing {
 		return nil
 	}
 	return w.misfortune()
@@ -263,9 +261,9 @@ func (w *World) release(ctx context.Context, a *attempt, n uint8) error {
 
 var errBad = errors.New("bad luck")
 
-// misfortune is an error or a panic, in turn.
+// misfortune is an error or, now and then, a panic (which is dear).
 func (w *World) misfortune() error {
-	if (int(w.step.Arg)+len(w.attempts)+int(w.calls))%2 == 0 {
+	if (int(w.step.Arg)+len(w.attempts)+int(w.calls))%8 == 0 {
 		panic(errBad)
 	}
 	return errBad
