@@ -1,0 +1,41 @@
+package testbroker
+
+import (
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A Hang makes the embedded cluster accept requests and never answer them.
+type Hang struct {
+	on   atomic.Bool
+	hits atomic.Int64
+}
+
+// Hang swallows requests of the keys, all if none is given, while it is on; it
+// begins switched on.
+func (b *Broker) Hang(keys ...kmsg.Key) *Hang {
+	h := new(Hang)
+	h.on.Store(true)
+	swallow := func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.Fake.KeepControl()
+		if !h.on.Load() {
+			return nil, nil, false
+		}
+		h.hits.Add(1)
+		return nil, nil, true
+	}
+	if len(keys) == 0 {
+		b.Fake.Control(swallow)
+	}
+	for _, k := range keys {
+		b.Fake.ControlKey(k.Int16(), swallow)
+	}
+	return h
+}
+
+// Set switches it on or off. Requests that were swallowed stay unanswered.
+func (h *Hang) Set(on bool) { h.on.Store(on) }
+
+// Hits is how many requests were swallowed.
+func (h *Hang) Hits() int { return int(h.hits.Load()) }

@@ -1,0 +1,65 @@
+package testbroker
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Sockets is how many TCP connections this process has open to the cluster, as
+// the operating system counts them (Linux). On an in-memory network it is Open.
+func (b *Broker) Sockets(t testing.TB) int {
+	t.Helper()
+	if b.Dial != nil {
+		return b.Open()
+	}
+	mine := socketInodes(t)
+	ports := make(map[string]bool)
+	for _, a := range b.Addrs {
+		_, port, err := net.SplitHostPort(a)
+		if err != nil {
+			t.Fatalf("testbroker: %v", err)
+		}
+		n, _ := strconv.Atoi(port)
+		ports[fmt.Sprintf("%04X", n)] = true
+	}
+	count := 0
+	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+		text, err := os.ReadFile(table)
+		if err != nil {
+			continue // no IPv6
+		}
+		for _, line := range strings.Split(string(text), "\n")[1:] {
+			// sl local remote state queues timer retransmits uid timeout inode
+			f := strings.Fields(line)
+			if len(f) < 10 {
+				continue
+			}
+			remote := f[2][strings.LastIndexByte(f[2], ':')+1:]
+			if ports[remote] && mine[f[9]] {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+// socketInodes is the sockets that this process holds a descriptor of.
+func socketInodes(t testing.TB) map[string]bool {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		Missing(t, "/proc/self/fd, to count sockets: "+err.Error())
+	}
+	inodes := make(map[string]bool)
+	for _, fd := range fds {
+		link, err := os.Readlink("/proc/self/fd/" + fd.Name())
+		if err == nil && strings.HasPrefix(link, "socket:[") {
+			inodes[strings.TrimSuffix(strings.TrimPrefix(link, "socket:["), "]")] = true
+		}
+	}
+	return inodes
+}

@@ -1,0 +1,279 @@
+// Package testbroker gives tests a Kafka cluster to produce to: embedded on the
+// loopback, embedded on an in-memory network inside a testing/synctest bubble, or
+// a real Apache Kafka named by the environment. A test that is written against
+// Broker runs on all of them.
+package testbroker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Env names a real cluster to test on: host:port[,host:port...].
+const Env = "SURESTART_KAFKA"
+
+// A Broker is a cluster.
+type Broker struct {
+	Name  string
+	Addrs []string
+	// Dial is how to reach it; nil: over the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Fake is the embedded cluster, with its faults; nil: a real one.
+	Fake *kfake.Cluster
+
+	accepted, ended *atomic.Int64 // connections, as the embedded cluster counts them
+}
+
+// Each runs the test on every kind of broker, each in a subtest.
+func Each(t *testing.T, test func(t *testing.T, b *Broker)) {
+	t.Helper()
+	EachFake(t, test)
+	t.Run("kafka", func(t *testing.T) { test(t, Real(t)) })
+}
+
+// EachFake is Each for a test that needs what only the embedded broker offers.
+func EachFake(t *testing.T, test func(t *testing.T, b *Broker), opts ...kfake.Opt) {
+	t.Helper()
+	t.Run("kfake", func(t *testing.T) { test(t, Fake(t, opts...)) })
+	t.Run("virtual", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { test(t, Virtual(t, opts...)) })
+	})
+}
+
+// Fake starts an embedded cluster of one broker, unless the options say
+// otherwise, on the loopback.
+func Fake(t testing.TB, opts ...kfake.Opt) *Broker {
+	t.Helper()
+	b := &Broker{Name: "kfake"}
+	b.start(t, net.Listen, append([]kfake.Opt{kfake.NumBrokers(1)}, opts...))
+	return b
+}
+
+// Virtual is Fake on an in-memory network, for a synctest bubble: there a minute
+// of a broker that hangs takes no time. With more than one broker, name as many
+// kfake.Ports.
+func Virtual(t testing.TB, opts ...kfake.Opt) *Broker {
+	t.Helper()
+	vn := new(kfake.VirtualNetwork)
+	b := &Broker{Name: "virtual", Dial: vn.DialContext}
+	b.start(t, vn.Listen, append([]kfake.Opt{kfake.Ports(9092)}, opts...))
+	return b
+}
+
+func (b *Broker) start(t testing.TB, listen func(network, address string) (net.Listener, error), opts []kfake.Opt) {
+	t.Helper()
+	b.accepted, b.ended = new(atomic.Int64), new(atomic.Int64)
+	counted := func(network, address string) (net.Listener, error) {
+		ln, err := listen(network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &listener{ln, b}, nil
+	}
+	c, err := kfake.NewCluster(append(opts, kfake.ListenFn(counted))...)
+	if err != nil {
+		t.Fatalf("testbroker: start an embedded cluster: %v", err)
+	}
+	t.Cleanup(c.Close)
+	b.Fake, b.Addrs = c, c.ListenAddrs()
+}
+
+type listener struct {
+	net.Listener
+	b *Broker
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.b.accepted.Add(1)
+	return &serverConn{Conn: c, ended: l.b.ended}, nil
+}
+
+type serverConn struct {
+	net.Conn
+	closed atomic.Bool
+	ended  *atomic.Int64
+}
+
+func (c *serverConn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.ended.Add(1)
+	}
+	return c.Conn.Close()
+}
+
+// Accepted is how many connections the embedded cluster has accepted so far.
+func (b *Broker) Accepted() int { return int(b.accepted.Load()) }
+
+// Open is how many connections the embedded cluster holds open. It notices the
+// end of one a moment after the client.
+func (b *Broker) Open() int { return int(b.accepted.Load() - b.ended.Load()) }
+
+// Real returns the cluster that the environment names, or skips the test.
+func Real(t testing.TB) *Broker {
+	t.Helper()
+	addrs := os.Getenv(Env)
+	if addrs == "" {
+		Missing(t, "a real Apache Kafka: set "+Env+" to its host:port (.ci/kafka.sh start prints it)")
+	}
+	return &Broker{Name: "kafka", Addrs: strings.Split(addrs, ",")}
+}
+
+// Missing skips the test because of what is missing, or fails it if the
+// environment says that nothing may be.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("SURESTART_NO_SKIP") == "1" {
+		t.Fatalf("missing, and SURESTART_NO_SKIP is set: %s", what)
+	}
+	t.Skipf("missing: %s", what)
+}
+
+// Client returns a franz-go client of the cluster: independent of what is tested.
+func (b *Broker) Client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	opts = append([]kgo.Opt{kgo.SeedBrokers(b.Addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner())}, opts...)
+	if b.Dial != nil {
+		opts = append(opts, kgo.Dialer(b.Dial))
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatalf("testbroker: franz-go: %v", err)
+	}
+	return cl
+}
+
+var topics atomic.Int64
+
+// TopicName returns a name that no topic has yet.
+func TopicName() string {
+	return fmt.Sprintf("t%d-%d-%d", os.Getpid(), time.Now().UnixNano(), topics.Add(1))
+}
+
+// CreateTopic creates a topic under a new name and waits until it has leaders.
+func (b *Broker) CreateTopic(t testing.TB, partitions int) string {
+	t.Helper()
+	name := TopicName()
+	b.CreateTopicNamed(t, name, partitions)
+	return name
+}
+
+// CreateTopicNamed is CreateTopic under a name of the test's.
+func (b *Broker) CreateTopicNamed(t testing.TB, name string, partitions int) {
+	t.Helper()
+	cl := b.Client(t)
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.TimeoutMillis = 30_000
+	rt := kmsg.NewCreateTopicsRequestTopic()
+	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = name, int32(partitions), -1
+	req.Topics = append(req.Topics, rt)
+	res, err := req.RequestWith(ctx, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(res.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("testbroker: create topic %s: %v", name, err)
+	}
+	for !b.hasLeaders(ctx, cl, name, partitions) {
+		if ctx.Err() != nil {
+			t.Fatalf("testbroker: topic %s has no leaders after a minute", name)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (b *Broker) hasLeaders(ctx context.Context, cl *kgo.Client, name string, partitions int) bool {
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = kmsg.StringPtr(name)
+	req.Topics = append(req.Topics, rt)
+	res, err := req.RequestWith(ctx, cl)
+	if err != nil || len(res.Topics) != 1 || res.Topics[0].ErrorCode != 0 || len(res.Topics[0].Partitions) != partitions {
+		return false
+	}
+	for _, p := range res.Topics[0].Partitions {
+		if p.ErrorCode != 0 || p.Leader < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Read returns every record of the topic, read with franz-go.
+func (b *Broker) Read(t testing.TB, topic string) []*kgo.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cl := b.Client(t, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	defer cl.Close()
+
+	want := int64(0)
+	for _, end := range b.ends(ctx, t, cl, topic) {
+		want += end
+	}
+	var records []*kgo.Record
+	for int64(len(records)) < want {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("testbroker: read %s: %v (%d of %d records read)", topic, err, len(records), want)
+		}
+		records = append(records, fetches.Records()...)
+	}
+	return records
+}
+
+// ends returns the end offset of each partition; the topics start at 0.
+func (b *Broker) ends(ctx context.Context, t testing.TB, cl *kgo.Client, topic string) map[int32]int64 {
+	t.Helper()
+	mreq := kmsg.NewPtrMetadataRequest()
+	mt := kmsg.NewMetadataRequestTopic()
+	mt.Topic = kmsg.StringPtr(topic)
+	mreq.Topics = append(mreq.Topics, mt)
+	mres, err := mreq.RequestWith(ctx, cl)
+	if err != nil {
+		t.Fatalf("testbroker: metadata of %s: %v", topic, err)
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic = topic
+	for _, p := range mres.Topics[0].Partitions {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = p.Partition, -1
+		rt.Partitions = append(rt.Partitions, rp)
+	}
+	req.Topics = append(req.Topics, rt)
+	ends := make(map[int32]int64)
+	for _, shard := range cl.RequestSharded(ctx, req) {
+		if shard.Err != nil {
+			t.Fatalf("testbroker: end offsets of %s: %v", topic, shard.Err)
+		}
+		for _, rt := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
+			for _, rp := range rt.Partitions {
+				if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+					t.Fatalf("testbroker: end offset of %s/%d: %v", topic, rp.Partition, err)
+				}
+				ends[rp.Partition] = rp.Offset
+			}
+		}
+	}
+	return ends
+}

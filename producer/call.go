@@ -1,0 +1,281 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/seed3893aba4/surestart/fsm"
+)
+
+// A call is one WriteMessages. kafka-go's Writer is asynchronous here; the call
+// waits for its messages itself, and so knows the result of each, lets its caller
+// leave, and holds the lease and the bytes until the last one has its result.
+type call struct {
+	s     *session
+	lease fsm.Lease[*session]
+	bytes int64
+	msgs  []kafka.Message // as handed to kafka-go, which copies them
+	slots []slot          // one for each message of the call
+
+	left   atomic.Int64  // messages without a result
+	state  atomic.Uint32 // waiting, finished or abandoned
+	failed atomic.Bool
+	done   chan struct{} // receives once when finished
+	timer  *time.Timer
+}
+
+const (
+	waiting = iota
+	finished
+	abandoned
+)
+
+// A slot is where the result of one message goes; the message carries it as its
+// WriterData.
+type slot struct {
+	call      *call
+	data      any // the user's WriterData
+	partition int
+	err       error // fixed when has is set
+	has       atomic.Bool
+}
+
+// keep is how large a call may be that is kept for the next one.
+const keep = 4096
+
+func (s *session) newCall() *call {
+	if c, ok := s.calls.Get().(*call); ok {
+		return c
+	}
+	return &call{s: s, done: make(chan struct{}, 1)}
+}
+
+// fill takes the messages over. The caller's slice is left as it is.
+func (c *call) fill(msgs []kafka.Message, large bool) {
+	if cap(c.slots) < len(msgs) {
+		c.slots = make([]slot, len(msgs))
+	}
+	c.slots = c.slots[:len(msgs)]
+	single, topic := c.s.p.single, c.s.cfg.Topic
+	for i := range msgs {
+		m, slot := &msgs[i], &c.slots[i]
+		slot.call, slot.data = c, m.WriterData
+		if large && size(m) > c.s.cfg.BatchBytes {
+			slot.fail(failed(ErrRejected, kafka.MessageTooLargeError{Message: *m}))
+			continue
+		}
+		c.msgs = append(c.msgs, *m)
+		m = &c.msgs[len(c.msgs)-1]
+		m.WriterData = slot
+		// kafka-go wants the topic in the Writer or in the message, not in both.
+		if single {
+			m.Topic = ""
+		} else if m.Topic == "" {
+			m.Topic = topic
+		}
+	}
+}
+
+// submit hands the messages to kafka-go, which returns once they are in batches.
+func (c *call) submit(ctx context.Context) {
+	s, n := c.s, int64(len(c.msgs))
+	c.left.Store(n)
+	if !s.inside.enter() {
+		c.failAll(errCutOff)
+		return
+	}
+	s.pending.Add(n)
+	accepted := false
+	var err error
+	defer func() { // a balancer may panic
+		clear(c.msgs)
+		s.inside.leave()
+		if !accepted {
+			s.pending.Add(-n)
+			if err == nil {
+				err = errors.New("the balancer panicked")
+			}
+			c.failAll(err)
+		}
+	}()
+	err = s.writer.WriteMessages(ctx, c.msgs...)
+	accepted = err == nil
+}
+
+// failAll ends every message that was to be sent: none was.
+func (c *call) failAll(cause error) {
+	err, n := failed(ErrNotSent, cause), int64(0)
+	for i := range c.slots {
+		if !c.slots[i].has.Load() {
+			c.slots[i].fail(err)
+			n++
+		}
+	}
+	c.settle(n)
+}
+
+func (s *slot) fail(err error) {
+	s.err = err
+	s.call.failed.Store(true)
+	s.has.Store(true)
+}
+
+// settle notes that n more messages have their results. The call may belong to
+// another caller once it returns.
+func (c *call) settle(n int64) {
+	if c.left.Add(-n) > 0 {
+		return
+	}
+	c.lease.Release()
+	c.s.p.budget.give(c.bytes)
+	if c.state.CompareAndSwap(waiting, finished) {
+		c.done <- struct{}{}
+	} else {
+		c.recycle()
+	}
+}
+
+// wait waits for the results, or leaves.
+func (c *call) wait(ctx context.Context, began time.Time) error {
+	limit := c.s.cfg.DeliveryTimeout
+	if !began.IsZero() {
+		limit -= time.Since(began)
+	}
+	if c.timer == nil {
+		c.timer = time.NewTimer(limit)
+	} else {
+		c.timer.Reset(limit)
+	}
+	var cause error
+	select {
+	case <-c.done:
+		return c.result()
+	case <-ctx.Done():
+		cause = context.Cause(ctx)
+	case <-c.timer.C:
+		cause = errDeliveryTimeout
+	}
+	return c.abandon(cause)
+}
+
+func (c *call) result() error {
+	var err error
+	if c.failed.Load() {
+		err = c.writeError(nil)
+	}
+	c.timer.Stop()
+	c.recycle()
+	return err
+}
+
+// abandon lets the caller leave. The call lives on until its last message has its
+// result.
+func (c *call) abandon(cause error) error {
+	c.timer.Stop()
+	err := c.writeError(failed(ErrMaybeDelivered, cause))
+	if c.state.CompareAndSwap(waiting, abandoned) {
+		return err
+	}
+	<-c.done // it finished first
+	return c.result()
+}
+
+// writeError collects the results; unknown is the error of those that have none.
+func (c *call) writeError(unknown error) *WriteError {
+	errs := make(kafka.WriteErrors, len(c.slots))
+	for i := range c.slots {
+		if slot := &c.slots[i]; slot.has.Load() {
+			errs[i] = slot.err
+		} else {
+			errs[i] = unknown
+		}
+	}
+	return &WriteError{errs}
+}
+
+// recycle keeps the call for the next one, if it is not too large to keep.
+func (c *call) recycle() {
+	if cap(c.slots) > keep {
+		return
+	}
+	for i := range c.slots {
+		slot := &c.slots[i]
+		slot.call, slot.data, slot.err = nil, nil, nil
+		slot.has.Store(false)
+	}
+	c.msgs, c.slots = c.msgs[:0], c.slots[:0]
+	c.lease = fsm.Lease[*session]{}
+	c.failed.Store(false)
+	c.state.Store(waiting)
+	c.s.calls.Put(c)
+}
+
+// completed is the Writer's Completion: it gives the messages of a batch their
+// results, the user's Completion first.
+func (s *session) completed(msgs []kafka.Message, err error) {
+	if err != nil {
+		err = classified(err)
+	}
+	if s.isCut.Load() && err != nil {
+		s.countLost(msgs)
+	}
+	s.pending.Add(-int64(len(msgs)))
+	if s.cfg.Completion == nil {
+		settle(len(msgs), func(i int) *slot { return msgs[i].WriterData.(*slot) }, err)
+		return
+	}
+	slots := make([]*slot, len(msgs))
+	for i := range msgs {
+		m := &msgs[i]
+		slots[i] = m.WriterData.(*slot)
+		m.WriterData = slots[i].data
+		if err != nil { // otherwise kafka-go has done it
+			m.Partition = slots[i].partition
+			if m.Topic == "" {
+				m.Topic = s.cfg.Topic
+			}
+		}
+	}
+	s.cfg.Completion(msgs, err)
+	settle(len(msgs), func(i int) *slot { return slots[i] }, err)
+}
+
+// settle gives n messages their result, call by call: a call whose last message
+// has its result must not be touched any more.
+func settle(n int, at func(int) *slot, err error) {
+	for i := 0; i < n; {
+		c, run := at(i).call, int64(0)
+		for ; i < n && at(i).call == c; i++ {
+			if err != nil {
+				at(i).fail(err)
+			} else {
+				at(i).has.Store(true)
+			}
+			run++
+		}
+		c.settle(run)
+	}
+}
+
+func (s *session) countLost(msgs []kafka.Message) {
+	s.lost.Add(int64(len(msgs)))
+	for i := range msgs {
+		if msgs[i].WriterData.(*slot).call.state.Load() == abandoned {
+			s.lostAbandoned.Add(1)
+		}
+	}
+}
+
+// classified is the error of a batch. What does not come from the courier comes
+// from kafka-go's reading of an answer: the request was sent.
+func classified(err error) error {
+	var v *verdict
+	if errors.As(err, &v) {
+		return &v.failure
+	}
+	return failed(ErrMaybeDelivered, err)
+}

@@ -1,0 +1,212 @@
+package producer
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+
+	"github.com/seed3893aba4/surestart/fsm"
+)
+
+// Config is what a Producer is made of. Brokers and one of Topic, Topics and
+// AnyTopic are required; every other zero value is a safe default. New copies it.
+//
+// No password, key or certificate appears when a Config is printed or logged.
+type Config struct {
+	// Brokers are the addresses, host:port, to learn the cluster from.
+	Brokers []string
+	// ClientID is how the brokers know this client in their logs and quotas.
+	ClientID string
+
+	// Topic is where messages go that name none.
+	Topic string
+	// Topics are further topics that a message may name. Start proves every
+	// declared topic; a write that names another one fails as a whole (*TopicError).
+	Topics []string
+	// AnyTopic lets messages name any topic; it is proved on its first use.
+	AnyTopic bool
+
+	// TLS is how to connect; nil: without encryption. TLS 1.2 is the least.
+	TLS *tls.Config
+	// SASL is how to authenticate; nil: not at all.
+	SASL sasl.Mechanism
+	// AllowPlaintextPassword allows SASL PLAIN without TLS to a broker that is not
+	// on this machine: whoever listens on the way reads the password.
+	AllowPlaintextPassword bool
+	// Dial replaces the dialing of connections. It must return soon after its
+	// context ends.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Acks is who must have a message before it counts as delivered.
+	Acks Acks
+
+	// Linger is how long a message waits for others to share a request. Default
+	// 1 ms, which is what a timer takes; a batch that is full does not wait.
+	Linger time.Duration
+	// BatchSize is how many messages make a batch full. Default 256.
+	BatchSize int
+	// BatchBytes is how many bytes do, and the largest message. Default 1 MiB.
+	BatchBytes int64
+	// MaxInFlightBytes bounds the bytes of the messages that have no result yet:
+	// a write waits, under its context, until there is room. A call that is larger
+	// than that waits until it is alone. Default 64 MiB.
+	MaxInFlightBytes int64
+	// MaxAttempts is how often a batch is sent at most. Default: as often as the
+	// DeliveryTimeout permits.
+	MaxAttempts int
+
+	// Compression of the batches. Default none.
+	Compression kafka.Compression
+	// Balancer chooses the partitions. Default: a message with a key goes where the
+	// Java client puts it (murmur2), others are spread evenly.
+	Balancer kafka.Balancer
+
+	// DialTimeout bounds a connect: TCP, TLS, API versions and SASL. Default 5 s.
+	DialTimeout time.Duration
+	// ReadTimeout bounds a request for information, such as Ping's. Default 10 s.
+	ReadTimeout time.Duration
+	// WriteTimeout bounds one attempt to send a batch. Default 10 s.
+	WriteTimeout time.Duration
+	// DeliveryTimeout bounds a write from call to result, retries included. Default 30 s.
+	DeliveryTimeout time.Duration
+	// IdleTimeout is after how long an unused connection is closed. Default 9
+	// minutes, a minute less than a broker's default.
+	IdleTimeout time.Duration
+	// StartTimeout bounds an attempt to start. Default 30 s.
+	StartTimeout time.Duration
+	// StopTimeout bounds Close, the forced release included. Default 20 s: it fits
+	// into Kubernetes' 30.
+	StopTimeout time.Duration
+
+	// AllowPartial starts although partitions have no leader, as long as one has.
+	AllowPartial bool
+	// CheckWritePermission makes Start prove that the topics may be written to,
+	// without writing.
+	CheckWritePermission bool
+	// StartOnWrite makes a write start a producer that was never stopped.
+	StartOnWrite bool
+	// AllowAutoTopicCreation asks the brokers to create topics that do not exist.
+	AllowAutoTopicCreation bool
+
+	// Completion is told the result of each batch, as with a *kafka.Writer. It is
+	// called before the writes concerned return and holds up the partition, so it
+	// should be quick; it must not wait for Stop, Shutdown or Close.
+	Completion func([]kafka.Message, error)
+	// Logger gets what no caller would otherwise learn of. Default slog.Default.
+	Logger *slog.Logger
+	// Lifecycle are options for the lifecycle: observers, for example. They come
+	// after those that the other fields make; StopTimeout alone is what bounds Close.
+	Lifecycle []fsm.Option
+}
+
+// Acks is who must have a message before it counts as delivered.
+type Acks int8
+
+const (
+	// AcksAll: every replica that is in sync. The default.
+	AcksAll Acks = iota
+	// AcksOne: the leader of the partition.
+	AcksOne
+	// AcksNone: nobody. A message counts as delivered when it was handed to the
+	// network; what is refused or lost after that is not noticed.
+	AcksNone
+)
+
+// String returns all, one or none.
+func (a Acks) String() string {
+	switch a {
+	case AcksAll, AcksOne, AcksNone:
+		return [...]string{"all", "one", "none"}[a]
+	}
+	return fmt.Sprintf("Acks(%d)", int8(a))
+}
+
+func (a Acks) required() kafka.RequiredAcks {
+	return [...]kafka.RequiredAcks{kafka.RequireAll, kafka.RequireOne, kafka.RequireNone}[a]
+}
+
+// withDefaults returns a copy in which every value that has a default is set.
+func (c Config) withDefaults() Config {
+	c.Brokers = append([]string(nil), c.Brokers...)
+	c.Topics = append([]string(nil), c.Topics...)
+	c.Lifecycle = append([]fsm.Option(nil), c.Lifecycle...)
+	if c.TLS != nil {
+		c.TLS = c.TLS.Clone()
+	}
+	orDefault(&c.Linger, time.Millisecond)
+	orDefault(&c.BatchSize, 256)
+	orDefault(&c.BatchBytes, 1<<20)
+	orDefault(&c.MaxInFlightBytes, 64<<20)
+	orDefault(&c.DialTimeout, 5*time.Second)
+	orDefault(&c.ReadTimeout, 10*time.Second)
+	orDefault(&c.WriteTimeout, 10*time.Second)
+	orDefault(&c.DeliveryTimeout, 30*time.Second)
+	orDefault(&c.IdleTimeout, 9*time.Minute)
+	orDefault(&c.StartTimeout, 30*time.Second)
+	orDefault(&c.StopTimeout, 20*time.Second)
+	if c.Balancer == nil {
+		c.Balancer = new(javaBalancer)
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func orDefault[T int | int64 | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// declared returns Topic and Topics, each once.
+func (c *Config) declared() []string {
+	var topics []string
+	seen := make(map[string]bool)
+	for _, t := range append([]string{c.Topic}, c.Topics...) {
+		if t != "" && !seen[t] {
+			seen[t] = true
+			topics = append(topics, t)
+		}
+	}
+	return topics
+}
+
+// String says what can be said of a Config without telling a secret.
+func (c Config) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "producer.Config{Brokers: %q, ClientID: %q, Topic: %q, Topics: %q, AnyTopic: %t, Acks: %s",
+		c.Brokers, c.ClientID, c.Topic, c.Topics, c.AnyTopic, c.Acks)
+	fmt.Fprintf(&b, ", TLS: %t, SASL: %s, AllowPlaintextPassword: %t", c.TLS != nil, c.mechanism(), c.AllowPlaintextPassword)
+	fmt.Fprintf(&b, ", Linger: %v, BatchSize: %d, BatchBytes: %d, MaxInFlightBytes: %d, MaxAttempts: %d, Compression: %v",
+		c.Linger, c.BatchSize, c.BatchBytes, c.MaxInFlightBytes, c.MaxAttempts, c.Compression)
+	fmt.Fprintf(&b, ", DialTimeout: %v, ReadTimeout: %v, WriteTimeout: %v, DeliveryTimeout: %v, IdleTimeout: %v, StartTimeout: %v, StopTimeout: %v",
+		c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.DeliveryTimeout, c.IdleTimeout, c.StartTimeout, c.StopTimeout)
+	fmt.Fprintf(&b, ", AllowPartial: %t, CheckWritePermission: %t, StartOnWrite: %t, AllowAutoTopicCreation: %t}",
+		c.AllowPartial, c.CheckWritePermission, c.StartOnWrite, c.AllowAutoTopicCreation)
+	return b.String()
+}
+
+func (c Config) mechanism() string {
+	if c.SASL == nil {
+		return "none"
+	}
+	return c.SASL.Name()
+}
+
+// Format is String for every verb: %+v and %#v must not print the password that
+// a mechanism holds.
+func (c Config) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// LogValue is String, for slog.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

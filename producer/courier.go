@@ -1,0 +1,293 @@
+package producer
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+	"github.com/segmentio/kafka-go/protocol/produce"
+)
+
+// A courier stands between the Writer and its Transport and decides what becomes
+// of a batch: delivered, sent again, or failed, and then as what. The Writer has
+// one request a partition under way and sends a batch again as long as it is told
+// to, before it turns to the next: that keeps the order within a partition.
+type courier struct {
+	s     *session
+	next  *kafka.Transport
+	lanes sync.Map // lane key -> *lane
+	known sync.Map // topics that the Transport has been seen to know
+}
+
+// A lane is the way to one partition. It is used by one goroutine at a time, the
+// Writer's for that partition.
+type lane struct {
+	began   time.Time // the first attempt of the batch under way
+	attempt int       // 0: no batch is under way
+	maybe   bool      // an attempt may have been appended
+	refused bool      // a broker has refused an attempt
+	guard   *guard
+}
+
+type laneKey struct {
+	topic     string
+	partition int32
+}
+
+// RoundTrip implements kafka.RoundTripper.
+func (c *courier) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Request) (kafka.Response, error) {
+	switch r := req.(type) {
+	case *metadata.Request:
+		return c.metadata(ctx, addr, r)
+	case *produce.Request:
+		return c.produce(ctx, addr, r)
+	}
+	return c.next.RoundTrip(ctx, addr, req)
+}
+
+func (c *courier) lane(topic string, partition int32) *lane {
+	key := laneKey{topic, partition}
+	if l, ok := c.lanes.Load(key); ok {
+		return l.(*lane)
+	}
+	l, _ := c.lanes.LoadOrStore(key, &lane{guard: new(guard)})
+	return l.(*lane)
+}
+
+func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Request) (kafka.Response, error) {
+	topic := &req.Topics[0]
+	set := &topic.Partitions[0].RecordSet
+	l := c.lane(topic.Topic, topic.Partitions[0].Partition)
+	if l.attempt == 0 {
+		l.began = time.Now()
+	}
+	if c.s.isCut.Load() {
+		return nil, l.final(errCutOff)
+	}
+	l.attempt++
+
+	// The Writer's context bounds the attempt; the delivery as a whole is bounded here.
+	if left := c.s.cfg.DeliveryTimeout - time.Since(l.began); left < c.s.cfg.WriteTimeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, left)
+		defer cancel()
+	}
+	l.guard.RecordReader = set.Records
+	set.Records = l.guard
+	res, err := c.next.RoundTrip(ctx, addr, req)
+	if err != nil {
+		if !l.guard.revoke() {
+			l.maybe = true
+		}
+		// The old guard may still be in the hands of the connection's goroutine.
+		l.guard = new(guard)
+		return nil, c.decide(l, err, retryable(err))
+	}
+	l.guard.reset()
+	if res == nil { // nobody was asked to acknowledge
+		l.done()
+		return nil, nil
+	}
+	switch err, temporary := refusal(res, l); {
+	case err == nil:
+		l.done()
+		return res, nil
+	default:
+		return nil, c.decide(l, err, temporary)
+	}
+}
+
+// refusal returns the error in a broker's answer and notes what it implies.
+func refusal(res kafka.Response, l *lane) (err error, temporary bool) {
+	r, ok := res.(*produce.Response)
+	if !ok || len(r.Topics) == 0 || len(r.Topics[0].Partitions) == 0 {
+		l.maybe = true
+		return fmt.Errorf("the broker's answer to a produce request lacks the partition: %w", kafka.Unknown), false
+	}
+	p := &r.Topics[0].Partitions[0]
+	if p.ErrorCode == 0 {
+		return nil, false
+	}
+	code := kafka.Error(p.ErrorCode)
+	switch code {
+	case kafka.Unknown, kafka.RequestTimedOut, kafka.NetworkException, kafka.NotEnoughReplicasAfterAppend, kafka.KafkaStorageError:
+		l.maybe = true
+	default:
+		l.refused = true
+	}
+	if p.ErrorMessage != "" {
+		return fmt.Errorf("%w: %s", code, p.ErrorMessage), code.Temporary()
+	}
+	return code, code.Temporary()
+}
+
+// decide answers the Writer: send the batch again, after a pause, or give it up.
+func (c *courier) decide(l *lane, err error, temporary bool) error {
+	s := c.s
+	switch {
+	case s.isCut.Load():
+		return l.final(fmt.Errorf("%w: %w", errCutOff, err))
+	case !temporary:
+		return l.final(err)
+	case s.cfg.MaxAttempts > 0 && l.attempt >= s.cfg.MaxAttempts:
+		return l.final(fmt.Errorf("gave up after %d attempts: %w", l.attempt, err))
+	}
+	wait := pause(l.attempt)
+	if time.Since(l.began)+wait >= s.cfg.DeliveryTimeout {
+		return l.final(fmt.Errorf("%w (%d attempts): %w", errDeliveryTimeout, l.attempt, err))
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return again{err}
+	case <-s.ctx.Done():
+		return l.final(fmt.Errorf("%w: %w", errCutOff, err))
+	}
+}
+
+const (
+	firstPause   = 10 * time.Millisecond
+	longestPause = time.Second
+)
+
+// pause is how long to wait after the n-th attempt: it doubles, give or take a
+// fifth, so that producers that failed together do not return together.
+func pause(n int) time.Duration {
+	d := min(firstPause<<min(n-1, 10), longestPause)
+	return d*4/5 + rand.N(d*2/5)
+}
+
+// done ends the batch under way.
+func (l *lane) done() { l.attempt, l.maybe, l.refused = 0, false, false }
+
+// final ends the batch under way as failed.
+func (l *lane) final(err error) error {
+	class := ErrNotSent
+	switch {
+	case l.maybe:
+		class = ErrMaybeDelivered
+	case l.refused:
+		class = ErrRejected
+	}
+	l.done()
+	return &verdict{failure{class, err}}
+}
+
+// retryable tells whether an attempt that got no answer may fare better later.
+func retryable(err error) bool {
+	var code kafka.Error
+	if errors.As(err, &code) {
+		return code.Temporary() || code == kafka.BrokerNotAvailable
+	}
+	var (
+		certificate *tls.CertificateVerificationError
+		unknownCA   x509.UnknownAuthorityError
+		hostname    x509.HostnameError
+		alert       tls.AlertError
+	)
+	return !errors.As(err, &certificate) && !errors.As(err, &unknownCA) && !errors.As(err, &hostname) &&
+		!errors.As(err, &alert) && !errors.Is(err, errPlaintext)
+}
+
+// again makes the Writer send the batch again; verdict makes it give up: it looks
+// for Temporary, and for causes of its own choice, which a verdict does not show.
+type again struct{ error }
+
+func (again) Temporary() bool { return true }
+
+type verdict struct{ failure failure }
+
+func (v *verdict) Error() string   { return v.failure.Error() }
+func (v *verdict) Temporary() bool { return false }
+
+// A guard passes the records of an attempt on to the encoder, and knows whether
+// it did. Revoked before that, the attempt can never be sent.
+type guard struct {
+	protocol.RecordReader
+	state atomic.Uint32
+}
+
+const (
+	untouched = iota
+	encoding
+	revoked
+)
+
+var errRevoked = errors.New("the attempt was given up before it was sent")
+
+// ReadRecord implements protocol.RecordReader.
+func (g *guard) ReadRecord() (*protocol.Record, error) {
+	if g.state.Load() != encoding && !g.state.CompareAndSwap(untouched, encoding) {
+		return nil, errRevoked
+	}
+	return g.RecordReader.ReadRecord()
+}
+
+func (g *guard) revoke() bool { return g.state.CompareAndSwap(untouched, revoked) }
+
+func (g *guard) reset() {
+	g.RecordReader = nil
+	g.state.Store(untouched)
+}
+
+// metadata answers what the Writer asks before it chooses partitions, from the
+// Transport's cache nearly always.
+func (c *courier) metadata(ctx context.Context, addr net.Addr, req *metadata.Request) (kafka.Response, error) {
+	if req.AllowAutoTopicCreation {
+		// It may wait for the topic to appear, for as long as ctx lasts.
+		if _, ok := c.known.Load(req.TopicNames[0]); !ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, c.s.cfg.DeliveryTimeout)
+			defer cancel()
+			defer context.AfterFunc(c.s.ctx, cancel)()
+		}
+	}
+	res, err := c.next.RoundTrip(ctx, addr, req)
+	if err != nil {
+		return nil, err
+	}
+	m := res.(*metadata.Response)
+	if c.s.cfg.AnyTopic && len(m.Topics) > 0 && m.Topics[0].ErrorCode == int16(kafka.UnknownTopicOrPartition) {
+		if m, err = c.prove(ctx, addr, req.TopicNames); err != nil {
+			return nil, err
+		}
+	}
+	for i := range m.Topics {
+		t := &m.Topics[i]
+		switch {
+		case t.ErrorCode != 0:
+			return nil, &TopicError{Topic: t.Name, Err: kafka.Error(t.ErrorCode)}
+		case len(t.Partitions) == 0: // a balancer would divide by it
+			return nil, &TopicError{Topic: t.Name, Err: kafka.LeaderNotAvailable}
+		}
+		if req.AllowAutoTopicCreation {
+			c.known.Store(t.Name, true)
+		}
+	}
+	return m, nil
+}
+
+// prove asks the brokers, not the cache, whether a topic exists.
+func (c *courier) prove(ctx context.Context, addr net.Addr, topics []string) (*metadata.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.s.cfg.ReadTimeout)
+	defer cancel()
+	defer context.AfterFunc(c.s.ctx, cancel)()
+	fresh := c.s.newTransport(topics)
+	defer fresh.CloseIdleConnections()
+	res, err := fresh.RoundTrip(ctx, addr, &metadata.Request{TopicNames: topics})
+	if err != nil {
+		return nil, err
+	}
+	return res.(*metadata.Response), nil
+}

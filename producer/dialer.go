@@ -1,0 +1,130 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+var (
+	errDialsRefused = errors.New("the producer is stopping: no new connections")
+	errPlaintext    = errors.New("SASL PLAIN without TLS would show the password on the way (see Config.AllowPlaintextPassword)")
+)
+
+// A dialer opens the connections of one attempt and knows them all, so that a
+// release can end what kafka-go would wait for without bound: cut off, it closes
+// every one and refuses new ones.
+type dialer struct {
+	base      func(ctx context.Context, network, address string) (net.Conn, error)
+	localOnly bool          // the password would be readable elsewhere
+	timeout   time.Duration // of one connect, all of it
+
+	mu      sync.Mutex
+	refused bool
+	conns   map[*conn]struct{} // opened, and not closed by kafka-go yet
+	dialing map[*context.CancelFunc]struct{}
+	empty   chan struct{} // closed when both are empty; made by whoever waits for that
+	opened  int
+}
+
+// conn is one connection. kafka-go's goroutine that owns it ends with Close.
+type conn struct {
+	net.Conn
+	d *dialer
+}
+
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if d.localOnly && !isLocal(address) {
+		return nil, fmt.Errorf("connect to %s: %w", address, errPlaintext)
+	}
+	connect, began := ctx, time.Now()
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	d.mu.Lock()
+	if d.refused {
+		d.mu.Unlock()
+		return nil, errDialsRefused
+	}
+	if d.dialing == nil {
+		d.dialing, d.conns = make(map[*context.CancelFunc]struct{}), make(map[*conn]struct{})
+	}
+	d.dialing[&cancel] = struct{}{}
+	d.mu.Unlock()
+
+	nc, err := d.base(ctx, network, address)
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.dialing, &cancel)
+	defer d.checkLocked()
+	if err != nil {
+		return nil, err
+	}
+	if d.refused {
+		nc.Close()
+		return nil, errDialsRefused
+	}
+	c := &conn{nc, d}
+	d.conns[c] = struct{}{}
+	d.opened++
+	// kafka-go clears its deadline before the SASL exchange. The context that it
+	// dials with lives until the connection is ready: until then we bound it.
+	limit := time.AfterFunc(d.timeout-time.Since(began), func() { nc.Close() })
+	context.AfterFunc(connect, func() {
+		limit.Stop()
+		if errors.Is(connect.Err(), context.DeadlineExceeded) {
+			nc.Close()
+		}
+	})
+	return c, nil
+}
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	delete(c.d.conns, c)
+	c.d.checkLocked()
+	return err
+}
+
+// cut closes every connection and refuses new ones, from now on.
+func (d *dialer) cut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused = true
+	for cancel := range d.dialing {
+		(*cancel)()
+	}
+	for c := range d.conns {
+		c.Conn.Close() // kafka-go has yet to close it: until then it is counted
+	}
+}
+
+func (d *dialer) checkLocked() {
+	if d.empty != nil && d.refused && len(d.conns) == 0 && len(d.dialing) == 0 {
+		close(d.empty)
+		d.empty = nil
+	}
+}
+
+// join waits, after cut, until kafka-go has let go of every connection, and so
+// ended the goroutines that own them.
+func (d *dialer) join() {
+	d.mu.Lock()
+	empty := make(chan struct{})
+	d.empty = empty
+	d.checkLocked()
+	d.mu.Unlock()
+	<-empty
+}
+
+// open returns how many connections there are, and how many there ever were.
+func (d *dialer) open() (now, ever int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.conns), d.opened
+}

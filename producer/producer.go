@@ -1,0 +1,147 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// State is where a Producer is: Idle, Starting, Started, Stopping or Closed.
+type State = fsm.State
+
+// A Producer sends messages to Kafka. Make one with New; its methods may be
+// called concurrently, at any moment. It must not be copied.
+type Producer struct {
+	// All by pointer: a Producer that is printed shows no secret of its Config.
+	cfg        *Config
+	topics     []string // declared
+	isDeclared map[string]bool
+	single     bool // Config.Topic is the only one
+	lifecycle  *fsm.Lifecycle[*session]
+	budget     *budget
+	stats      *stats
+
+	neverStopped context.Context // ends with the first Stop, Shutdown or Close
+	stopped      context.CancelFunc
+	current      *latest
+}
+
+// New returns an idle producer; it opens nothing and connects to nobody. Whatever
+// could not work is refused here, all of it in one error that names the fields.
+func New(config Config) (*Producer, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	cfg := config.withDefaults()
+	p := &Producer{
+		cfg:        &cfg,
+		topics:     cfg.declared(),
+		isDeclared: make(map[string]bool),
+		single:     cfg.Topic != "" && !cfg.AnyTopic,
+		budget:     &budget{max: cfg.MaxInFlightBytes},
+		stats:      new(stats),
+		current:    new(latest),
+	}
+	for _, t := range p.topics {
+		p.isDeclared[t] = true
+		p.single = p.single && t == cfg.Topic
+	}
+	p.neverStopped, p.stopped = context.WithCancel(context.Background())
+	p.lifecycle = fsm.New(p.open, append([]fsm.Option{
+		fsm.WithStartTimeout(cfg.StartTimeout),
+		fsm.WithReleaseTimeout(cfg.releaseTimeout()),
+		fsm.WithLogger(cfg.Logger),
+	}, cfg.Lifecycle...)...)
+	return p, nil
+}
+
+// The forced release fits into what Close has left when it begins.
+func (c *Config) stopReserve() time.Duration    { return min(c.StopTimeout/10, time.Second) }
+func (c *Config) releaseTimeout() time.Duration { return max(c.stopReserve()/2, time.Millisecond) }
+
+// Start connects to the cluster and returns when the producer can send: a broker
+// was reached and accepts the credentials, every declared topic exists, and the
+// leader of each of its partitions is known and connected, so that the first
+// write dials nothing. Call it from anywhere, any number of times: it is
+// [fsm.Lifecycle.Start], with its errors. A *fsm.StartError names the part that
+// failed: transport, metadata, leaders, permission or writer.
+func (p *Producer) Start(ctx context.Context) error { return p.lifecycle.Start(ctx) }
+
+// Stop waits until every write has its result, those whose callers have left
+// included, and closes everything; then the producer may be started again. It is
+// [fsm.Lifecycle.Stop]: while it waits, new writes get ErrNotStarted.
+//
+// When ctx ends first, the connections are cut: what is not acknowledged by then
+// fails, and Stop returns a *StopError that says how many messages that were. It
+// returns within 50 ms of the end of ctx, with nothing left open as a rule; what
+// is still closing by then goes on without this caller.
+func (p *Producer) Stop(ctx context.Context) error {
+	return p.stop(ctx, p.lifecycle.Stop, stopGrace)
+}
+
+// Shutdown is Stop for good: from its call on nothing is started again, and
+// Start and WriteMessages get ErrClosed.
+func (p *Producer) Shutdown(ctx context.Context) error {
+	return p.stop(ctx, p.lifecycle.Shutdown, stopGrace)
+}
+
+// Close is Shutdown bounded by Config.StopTimeout, the cut included.
+func (p *Producer) Close() error {
+	reserve := p.cfg.stopReserve()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), p.cfg.StopTimeout-reserve, errStopTimeout)
+	defer cancel()
+	return p.stop(ctx, p.lifecycle.Shutdown, reserve)
+}
+
+// stopGrace is how long a Stop whose context has ended waits for the cut to take
+// effect, so that it can say what was cut off and leave nothing open behind it.
+const stopGrace = 40 * time.Millisecond
+
+func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, grace time.Duration) error {
+	s := p.current.Load()
+	err := stop(ctx)
+	if !errors.Is(err, fsm.ErrReentrant) {
+		p.stopped()
+	}
+	var stopErr *fsm.StopError
+	if !errors.As(err, &stopErr) {
+		return err
+	}
+	if s == nil || ctx.Err() == nil || stopErr.CutOff == 0 && !s.isCut.Load() {
+		return &StopError{Err: err}
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	left := int64(0)
+	select {
+	case <-s.released:
+	case <-timer.C:
+		left = s.pending.Load()
+	}
+	return &StopError{Messages: int(s.lost.Load() + left), Abandoned: int(s.lostAbandoned.Load()), Err: err}
+}
+
+// State returns the state. It never blocks.
+func (p *Producer) State() State { return p.lifecycle.State() }
+
+// Status returns what the producer is doing, part by part. It does not block.
+func (p *Producer) Status() fsm.Status { return p.lifecycle.Status() }
+
+// Wait waits for one of the states, as [fsm.Lifecycle.Wait].
+func (p *Producer) Wait(ctx context.Context, states ...State) (State, error) {
+	return p.lifecycle.Wait(ctx, states...)
+}
+
+// Done returns a channel that is closed when the producer is closed for good.
+func (p *Producer) Done() <-chan struct{} { return p.lifecycle.Done() }
+
+// String says which topics it is for, and its state.
+func (p *Producer) String() string {
+	if p.State() == spec.Idle {
+		return "producer(" + p.cfg.Topic + ") Idle"
+	}
+	return "producer(" + p.cfg.Topic + ") " + p.State().String()
+}

@@ -1,0 +1,107 @@
+package producer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// stats adds up what the Writers of all sessions count. A Writer forgets what it
+// has told, so it is asked by nobody else.
+type stats struct {
+	mu          sync.Mutex
+	last, total kafka.WriterStats
+}
+
+// Stats returns what happened since the last call of Stats, as the Stats of a
+// *kafka.Writer does, over all starts.
+func (p *Producer) Stats() kafka.WriterStats {
+	p.stats.mu.Lock()
+	defer p.stats.mu.Unlock()
+	p.gatherLocked()
+	s := p.stats.last
+	p.stats.last = kafka.WriterStats{}
+	return p.describe(s)
+}
+
+// Totals returns what happened since New, over all starts.
+func (p *Producer) Totals() kafka.WriterStats {
+	p.stats.mu.Lock()
+	defer p.stats.mu.Unlock()
+	p.gatherLocked()
+	return p.describe(p.stats.total)
+}
+
+func (p *Producer) gatherLocked() {
+	if lease, err := p.lifecycle.Acquire(); err == nil {
+		p.stats.addLocked(lease.Resource().writer.Stats())
+		lease.Release()
+	}
+}
+
+// retire takes the last figures of a session that has been closed.
+func (t *stats) retire(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.addLocked(s.writer.Stats())
+}
+
+func (t *stats) addLocked(s kafka.WriterStats) {
+	add(&t.last, s)
+	add(&t.total, s)
+}
+
+// describe fills in what was configured: the Writer's own settings say how the
+// producer uses it.
+func (p *Producer) describe(s kafka.WriterStats) kafka.WriterStats {
+	c := p.cfg
+	s.MaxAttempts = int64(c.MaxAttempts)
+	s.WriteBackoffMin, s.WriteBackoffMax = firstPause, longestPause
+	s.MaxBatchSize = int64(c.BatchSize)
+	s.BatchTimeout, s.ReadTimeout, s.WriteTimeout = c.Linger, c.ReadTimeout, c.WriteTimeout
+	s.RequiredAcks = int64(c.Acks.required())
+	s.Topic, s.ClientID = c.Topic, c.ClientID
+	return s
+}
+
+// add adds the counts of b to a.
+func add(a *kafka.WriterStats, b kafka.WriterStats) {
+	a.Writes += b.Writes
+	a.Messages += b.Messages
+	a.Bytes += b.Bytes
+	a.Errors += b.Errors
+	a.Retries += b.Retries
+	addDurations(&a.BatchTime, b.BatchTime)
+	addDurations(&a.BatchQueueTime, b.BatchQueueTime)
+	addDurations(&a.WriteTime, b.WriteTime)
+	addDurations(&a.WaitTime, b.WaitTime)
+	addSummary(&a.BatchSize, b.BatchSize)
+	addSummary(&a.BatchBytes, b.BatchBytes)
+}
+
+func addDurations(a *kafka.DurationStats, b kafka.DurationStats) {
+	if b.Count == 0 {
+		return
+	}
+	if a.Count == 0 || b.Min < a.Min {
+		a.Min = b.Min
+	}
+	a.Max = max(a.Max, b.Max)
+	a.Count += b.Count
+	a.Sum += b.Sum
+	a.Avg = a.Sum / time.Duration(a.Count)
+}
+
+func addSummary(a *kafka.SummaryStats, b kafka.SummaryStats) {
+	if b.Count == 0 {
+		return
+	}
+	if a.Count == 0 || b.Min < a.Min {
+		a.Min = b.Min
+	}
+	a.Max = max(a.Max, b.Max)
+	a.Count += b.Count
+	a.Sum += b.Sum
+	a.Avg = a.Sum / a.Count
+}
