@@ -176,8 +176,9 @@ plan() {
 	tlc_ok || todo+=("TLC (2.6 MB)")
 	kafka_ok "$(kafka_lib)" || todo+=("Apache Kafka $kafka_version (43 MB)")
 	[ ${#todo[@]} -gt 0 ] || todo=("nothing beside Go modules")
-	local IFS=,
-	echo "${todo[*]}" | sed 's/,/, /g'
+	local what=${todo[0]} t
+	for t in "${todo[@]:1}"; do what+="; $t"; done
+	echo "$what"
 }
 
 case ${1:-} in
