@@ -101,6 +101,7 @@ MayJoin          == st = "Starting"                      \* G5: a Start joins th
 FastPathOpen     == st = "Started"                       \* G3: a Start has nothing to do
 FoundOpen        == st = "Started"                       \* G2: nor has one that had to look again
 StillWanted(g)   == st = "Starting" /\ gen = g           \* G6, G8: an open that succeeds is kept
+MayLeave(c)      == ended[c]                             \* G6, G12: the context's branch of a wait
 LastLeaves(c)    == Joined(on[c]) = {c}                  \* G6: nobody else wants the attempt
 Complete(g)      == Len(held[g]) = NParts                \* G3: open returns with all parts
 AllReleased(g)   == held[g] = <<>>                       \* G4, G7: the operation may end
@@ -195,7 +196,7 @@ StartEnter(c) ==
 (* The context's branch of the wait.  The last to leave an attempt that is  *)
 (* opening cancels it.                                                      *)
 StartLeave(c) ==
-    /\ pc[c] = "wait" /\ ended[c] /\ out[c] = None
+    /\ pc[c] = "wait" /\ MayLeave(c) /\ out[c] = None
     /\ IF st = "Starting" /\ on[c] = gen /\ LastLeaves(c)
        THEN st' = "Stopping" /\ fate' = [fate EXCEPT ![gen] = "abandoned"]
        ELSE UNCHANGED <<st, fate>>
@@ -237,7 +238,7 @@ ShutdownEnter(c) ==
 
 (* The context's branch of the wait: it may cut the drain short.            *)
 StopLeave(c) ==
-    /\ pc[c] \in {"stopwait", "shutwait"} /\ ended[c] /\ out[c] = None
+    /\ pc[c] \in {"stopwait", "shutwait"} /\ MayLeave(c) /\ out[c] = None
     /\ LET g   == on[c]
            cut == op[g] = "drain" /\ ~forced[g] /\ inuse[g] > 0 /\ MayForce(c, g)
        IN /\ forced' = [forced EXCEPT ![g] = @ \/ cut]
@@ -413,19 +414,21 @@ Next ==
 
 (* What liveness may assume: a goroutine that can run does, hooks return,   *)
 (* admitted uses end.  Not that a context ends, a timeout fires, a failure  *)
-(* is reported or anyone calls again.                                       *)
+(* is reported or anyone calls again.  (One of each line's steps is enabled *)
+(* at a time, and stays so until it is taken: to be fair to the line is to  *)
+(* be fair to each.)                                                        *)
+CallRuns(c) ==
+    \/ Return(c)
+    \/ StartFast(c) \/ StartEnter(c) \/ StartLeave(c)
+    \/ StopEnter(c) \/ ShutdownEnter(c) \/ StopLeave(c)
+    \/ UseLoad(c) \/ UseAdd(c) \/ UseSlow(c)
+UseRuns(c)       == UseEnd(c) \/ UseDrop(c)
+OperationRuns(g) == \/ OpenPart(g) \/ OpenOk(g) \/ OpenErr(g)
+                    \/ DrainEnd(g) \/ ReleaseOk(g) \/ ReleaseErr(g) \/ Finish(g)
+
 Fairness ==
-    /\ \A c \in Callers :
-         /\ WF_vars(Return(c))
-         /\ WF_vars(StartFast(c)) /\ WF_vars(StartEnter(c)) /\ WF_vars(StartLeave(c))
-         /\ WF_vars(StopEnter(c)) /\ WF_vars(ShutdownEnter(c)) /\ WF_vars(StopLeave(c))
-         /\ WF_vars(UseLoad(c)) /\ WF_vars(UseAdd(c)) /\ WF_vars(UseSlow(c))
-         /\ WF_vars(UseEnd(c)) /\ WF_vars(UseDrop(c))
-    /\ \A g \in Attempts :
-         /\ WF_vars(OpenPart(g) \/ OpenOk(g) \/ OpenErr(g))
-         /\ WF_vars(DrainEnd(g))
-         /\ WF_vars(ReleaseOk(g) \/ ReleaseErr(g))
-         /\ WF_vars(Finish(g))
+    /\ \A c \in Callers  : WF_vars(CallRuns(c)) /\ WF_vars(UseRuns(c))
+    /\ \A g \in Attempts : WF_vars(OperationRuns(g))
 
 Spec == Init /\ [][Next]_vars /\ Fairness
 =============================================================================

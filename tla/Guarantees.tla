@@ -255,11 +255,7 @@ ProgressAwaited ==
        \/ on[c] = gen /\ op[gen] # "none"
        \/ pc[c] = "wait" /\ on[c] = gen + 1 /\ st = "Stopping"
 
-PatientFairness ==
-    \A c \in Callers :
-       /\ WF_vars(Return(c))
-       /\ WF_vars(StartFast(c)) /\ WF_vars(StartEnter(c)) /\ WF_vars(StartLeave(c))
-       /\ WF_vars(StopEnter(c)) /\ WF_vars(ShutdownEnter(c)) /\ WF_vars(StopLeave(c))
+PatientFairness == \A c \in Callers : WF_vars(CallRuns(c))
 
 PatientSpec == Init /\ [][Next]_vars /\ PatientFairness
 
