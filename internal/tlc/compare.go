@@ -31,12 +31,10 @@ func (m Mismatch) String() string {
 
 // Report is the outcome of a comparison.
 type Report struct {
-	Counts     spec.Counts // of what was compared
-	Mismatches []Mismatch  // the first few
-	Total      int         // all of them
+	Counts     spec.Counts // of TLC's graph
+	Mismatches []Mismatch  // as many as were asked for
+	More       bool        // there may be more: the comparison ended early
 }
-
-const shown = 5
 
 // Compare holds the model of bound b against TLC's graph, both ways: the initial
 // states; from every state of TLC the same steps, to the same states; the same
@@ -46,15 +44,21 @@ const shown = 5
 // TLC's labels have no parameters, so what is compared for a state is the set of
 // pairs of an action and a target; the model's parameter is checked against the
 // one that the two states show (spec.StepOf).
-func (g *Graph) Compare(b spec.Bound) Report {
+//
+// It ends early once it has found most mismatches.
+func (g *Graph) Compare(b spec.Bound, most int) Report {
 	c := comparison{Graph: g, bound: b}
+	c.report.Counts, _ = g.Counts()
 	if len(g.Initial) != 1 || g.States[g.Initial[0]] != b.Init() {
 		c.mismatch(spec.Step{}, Mismatch{Source: b.Init(), What: fmt.Sprintf("TLC has %d initial states, the model has this one", len(g.Initial))})
 	}
 	for i := range g.States {
+		if len(c.report.Mismatches) >= most {
+			c.report.Mismatches, c.report.More = c.report.Mismatches[:most], true
+			return c.report
+		}
 		c.state(int32(i))
 	}
-	c.report.Counts, _ = g.Counts()
 	if unreached := len(g.States) - c.report.Counts.States; unreached > 0 {
 		c.mismatch(spec.Step{}, Mismatch{What: fmt.Sprintf("%d states of TLC's dump are not reached from its initial state", unreached)})
 	}
@@ -71,12 +75,10 @@ type comparison struct {
 }
 
 func (c *comparison) mismatch(st spec.Step, m Mismatch) {
-	if c.report.Total++; len(c.report.Mismatches) < shown {
-		if len(m.Diffs) > 0 {
-			m.Guarantee = spec.Blame(st, m.Diffs[0])
-		}
-		c.report.Mismatches = append(c.report.Mismatches, m)
+	if len(m.Diffs) > 0 {
+		m.Guarantee = spec.Blame(st, m.Diffs[0])
 	}
+	c.report.Mismatches = append(c.report.Mismatches, m)
 }
 
 // state compares the steps out of one state of TLC.
@@ -103,7 +105,8 @@ func (c *comparison) state(i int32) {
 		}
 		c.matched[j] = true
 		if shown, ok := spec.StepOf(st.Action, s, &next); ok && shown != st {
-			c.mismatch(st, Mismatch{Source: *s, What: fmt.Sprintf("the model's %v has the effect of TLC's %v", st, shown)})
+			c.mismatch(st, Mismatch{Source: *s, Diffs: []spec.Difference{spec.Extra(st)},
+				What: fmt.Sprintf("the model's %v has the effect of TLC's %v", st, shown)})
 		}
 	}
 	for j, e := range want {

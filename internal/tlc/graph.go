@@ -129,7 +129,7 @@ func (l *loader) edge(from, to int64, label []byte) error {
 
 func (l *loader) finish() error {
 	if i := slices.Index(l.known, false); i >= 0 {
-		return fmt.Errorf("%d edges and no text for a state", i)
+		return fmt.Errorf("state number %d is in an edge and has no text", i)
 	}
 	slices.SortFunc(l.edges, func(x, y edge) int {
 		return cmp.Or(cmp.Compare(x.from, y.from), cmp.Compare(x.action, y.action), cmp.Compare(x.to, y.to))

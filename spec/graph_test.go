@@ -1,0 +1,214 @@
+package spec_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/tlc"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// dumps keeps what TLC says of each model for all tests of the package: at the CI
+// bound TLC needs half a minute, and the file has some 270 MB.
+var dumps = map[string]func() (*tlc.Graph, error){}
+
+func init() {
+	for _, model := range tlc.Models() {
+		dumps[model] = sync.OnceValues(func() (*tlc.Graph, error) {
+			t, err := tlc.Find()
+			if err != nil {
+				return nil, err
+			}
+			dir, err := os.MkdirTemp("", "surestart-dump")
+			if err != nil {
+				return nil, err
+			}
+			defer os.RemoveAll(dir)
+			return t.Graph(context.Background(), model, dir)
+		})
+	}
+}
+
+// dumped returns TLC's graph of a model, or skips where TLC cannot run.
+func dumped(t *testing.T, model string) *tlc.Graph {
+	t.Helper()
+	g, err := dumps[model]()
+	if errors.Is(err, tlc.ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// bounds are the models to compare in this run: all, or the quick one alone with
+// -short unless SURESTART_BOUND=ci.
+func bounds() []string {
+	if testing.Short() && os.Getenv("SURESTART_BOUND") != "ci" {
+		return []string{"quick"}
+	}
+	return tlc.Models()
+}
+
+// largest is the largest of them.
+func largest() string { all := bounds(); return all[len(all)-1] }
+
+// The model is TLC's graph: the same states, the same labelled edges, both ways.
+func TestModelIsTLCsGraph(t *testing.T) {
+	for _, model := range bounds() {
+		t.Run(model, func(t *testing.T) {
+			g := dumped(t, model)
+			pin, ok := spec.PinOf(model)
+			if !ok || pin.Bound != g.Bound {
+				t.Fatalf("the bound is %v, pinned is %v: run go generate ./spec", g.Bound, pin.Bound)
+			}
+			r := g.Compare(g.Bound, 5)
+			for _, m := range r.Mismatches {
+				t.Error(m)
+			}
+			if r.More {
+				t.Error("and perhaps more")
+			}
+			if r.Counts != pin.Counts {
+				t.Errorf("TLC has %v, pinned is %v: run go generate ./spec", r.Counts, pin.Counts)
+			}
+			if !t.Failed() {
+				t.Logf("CHECKED spec bound=%s %v", model, r.Counts)
+			}
+		})
+	}
+}
+
+// What go generate ./spec would write is what is there.
+func TestTableIsWhatTLCGenerates(t *testing.T) {
+	if largest() != "ci" {
+		t.Skip("needs the CI bound, which -short leaves out (SURESTART_BOUND=ci)")
+	}
+	var graphs []*tlc.Graph
+	for _, model := range tlc.Models() {
+		graphs = append(graphs, dumped(t, model))
+	}
+	want, err := tlc.Generate(tlc.Models(), graphs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("table_gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("table_gen.go is not what TLC's graph gives: run go generate ./spec\n%s", want)
+	}
+}
+
+// unnoticed says, for each model, which alterations of a guard change nothing in
+// it, because the situation in which the guard matters needs more calls or
+// callers. Everything that is not listed here has to be noticed, what is has not.
+var unnoticed = map[string]string{
+	"quick": "Drained == true, MayForce == true, MayForce == false", // a Start, a use and a Stop are three calls
+	"ci":    "MayForce == true",                                     // two who wait to stop and one who uses are three callers
+}
+
+// The comparison notices each named guard of the model altered, one at a time, to
+// be always true and to be always false, and blames a guarantee.
+func TestComparisonNoticesEveryGuard(t *testing.T) {
+	for _, model := range bounds() {
+		t.Run(model, func(t *testing.T) {
+			g := dumped(t, model)
+			var missed []string
+			for _, name := range spec.GuardNames() {
+				for _, says := range []bool{true, false} {
+					if says && (name == "Undo" || name == "Queued") {
+						continue // true is as specified for these two
+					}
+					alteration := fmt.Sprintf("%s == %v", name, says)
+					r := g.Compare(g.Bound.Alter(name, says), 1)
+					if len(r.Mismatches) == 0 {
+						missed = append(missed, alteration)
+						continue
+					}
+					t.Logf("%s: %v", alteration, r.Mismatches[0])
+				}
+			}
+			if got := strings.Join(missed, ", "); got != unnoticed[model] {
+				t.Errorf("not noticed: %s; want %s", got, unnoticed[model])
+			}
+		})
+	}
+}
+
+// The comparison notices a dump in which one line is other than TLC's: an edge
+// dropped, its label swapped, a value changed, a state given other fingerprints.
+func TestComparisonNoticesALine(t *testing.T) {
+	g := dumped(t, "quick") // skips where TLC cannot run
+	tool, err := tlc.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := tool.Dump(context.Background(), "quick", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	find := func(parts ...string) int { // a line from the middle on with all the parts
+		for i := len(lines) / 3; i < len(lines); i++ {
+			if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(lines[i], p) }) {
+				return i
+			}
+		}
+		t.Fatalf("no line with %q", parts)
+		return 0
+	}
+	replace := func(i int, old, new string) string {
+		if !strings.Contains(lines[i], old) {
+			t.Fatalf("no %q in line %d", old, i)
+		}
+		return strings.Replace(lines[i], old, new, 1)
+	}
+	for name, alter := range map[string]func() (line int, text string){
+		"as it is":     func() (int, string) { return 0, lines[0] },
+		"edge dropped": func() (int, string) { return find(" -> ", `"Finish"`), "" },
+		"label swapped": func() (int, string) {
+			i := find(" -> ", `"ReleaseOk"`)
+			return i, replace(i, "ReleaseOk", "ReleaseErr")
+		},
+		"label unknown": func() (int, string) { i := find(" -> ", `"Finish"`); return i, replace(i, "Finish", "Finished") },
+		"state dropped": func() (int, string) { return find(`inuse = <<1, 0>>`), "" },
+		"value changed": func() (int, string) {
+			i := find(`\"stopwait\"`, "relerr = <<FALSE")
+			return i, replace(i, "relerr = <<FALSE", "relerr = <<TRUE")
+		},
+		"value unknown":        func() (int, string) { i := find(`st = \"Started\"`); return i, replace(i, "Started", "Running") },
+		"variable unknown":     func() (int, string) { i := find(`closing = `); return i, replace(i, "closing", "closed") },
+		"parts out of order":   func() (int, string) { i := find(`held = <<<<1>>`); return i, replace(i, "<<<<1>>", "<<<<2>>") },
+		"second initial state": func() (int, string) { i := find(`/\\\\ st = `, `"];`); return i, replace(i, `"];`, `",style = filled]`) },
+		"terminal no more":     func() (int, string) { return find(" -> ", `"Terminating"`), "" },
+		"end cut off":          func() (int, string) { return len(lines) - 2, "" },
+	} {
+		i, line := alter()
+		altered := slices.Concat(lines[:i], []string{line}, lines[i+1:])
+		got, err := tlc.Read(strings.NewReader(strings.Join(altered, "")), g.Bound)
+		var what string
+		if err != nil {
+			what = err.Error()
+		} else if r := got.Compare(g.Bound, 1); len(r.Mismatches) > 0 {
+			what = r.Mismatches[0].String()
+		}
+		t.Logf("%s: %s", name, what)
+		if (what == "") != (name == "as it is") {
+			t.Errorf("%s: the comparison says %q", name, what)
+		}
+	}
+}
