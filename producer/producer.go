@@ -113,15 +113,14 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	if s == nil || ctx.Err() == nil || stopErr.CutOff == 0 && !s.isCut.Load() {
 		return &StopError{Err: err}
 	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	left := int64(0)
-	select {
-	case <-s.released:
-	case <-timer.C:
-		left = s.pending.Load()
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	p.lifecycle.Wait(ctx, spec.Idle, spec.Starting, spec.Started, spec.Closed) // out of Stopping
+	return &StopError{
+		Messages:  int(s.lost.Load() + s.pending.Load()), // pending: if it has not ended yet
+		Abandoned: int(s.lostAbandoned.Load()),
+		Err:       err,
 	}
-	return &StopError{Messages: int(s.lost.Load() + left), Abandoned: int(s.lostAbandoned.Load()), Err: err}
 }
 
 // State returns the state. It never blocks.

@@ -35,7 +35,6 @@ type session struct {
 	isCut         atomic.Bool
 	lost          atomic.Int64 // messages that the cut left without a good result
 	lostAbandoned atomic.Int64 // of them, those whose callers had left
-	released      chan struct{}
 }
 
 func (p *Producer) newSession(ctx context.Context) *session {
@@ -48,7 +47,6 @@ func (p *Producer) newSession(ctx context.Context) *session {
 			localOnly: p.cfg.plaintextPassword(),
 			timeout:   p.cfg.DialTimeout,
 		},
-		released: make(chan struct{}),
 	}
 	s.inside.init()
 	s.probes.init()
@@ -147,7 +145,6 @@ func (s *session) closeTransport(context.Context) error {
 	s.dialer.cut()
 	s.probes.shut()
 	s.dialer.join()
-	close(s.released)
 	return nil
 }
 

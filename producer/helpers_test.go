@@ -1,0 +1,197 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// hang is how long a test waits for what must happen; it is no measure of anything.
+const hang = time.Minute
+
+var bg = context.Background()
+
+// newProducer makes a producer for b, and checks when the test ends that it left
+// nothing behind: no connection, no goroutine.
+func newProducer(t testing.TB, b *testbroker.Broker, cfg Config) *Producer {
+	t.Helper()
+	if cfg.Brokers == nil {
+		cfg.Brokers = b.Addrs
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = b.Dial
+	}
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(bg, hang)
+		defer cancel()
+		if err := p.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown at the end of the test: %v", err)
+		}
+		nothingLeft(t, b, p)
+	})
+	return p
+}
+
+func start(t testing.TB, p *Producer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(bg, hang)
+	defer cancel()
+	if err := p.Start(ctx); err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+}
+
+// nothingLeft fails unless the producer holds no part, no connection by its own
+// count, the operating system's and the broker's, and no goroutine (G7).
+func nothingLeft(t testing.TB, b *testbroker.Broker, p *Producer) {
+	t.Helper()
+	if s := p.State(); s != spec.Idle && s != spec.Closed {
+		t.Errorf("state %v, want Idle or Closed", s)
+	}
+	if held := p.Status().Held; len(held) > 0 {
+		t.Errorf("parts still held: %q", held)
+	}
+	if s := p.current.Load(); s != nil {
+		if now, _ := s.dialer.open(); now != 0 {
+			t.Errorf("%d connections still open", now)
+		}
+	}
+	eventually(t, "no socket left", func() string {
+		if n := b.Sockets(t); n > 0 {
+			return fmt.Sprintf("%d sockets", n)
+		}
+		return ""
+	})
+	noGoroutines(t)
+}
+
+// noGoroutines fails if a goroutine of kafka-go, fsm or this package remains. The
+// last instructions of one that has let go of everything may take a moment.
+func noGoroutines(t testing.TB) {
+	t.Helper()
+	eventually(t, "no goroutine left", func() string {
+		buf := make([]byte, 1<<20)
+		buf = buf[:runtime.Stack(buf, true)]
+		for i, g := range strings.Split(string(buf), "\n\n") {
+			if i == 0 || strings.Contains(g, "testing.(*T).Run(") || strings.Contains(g, "testing.tRunner") {
+				continue // this one, and the tests above it
+			}
+			for _, pkg := range []string{"segmentio/kafka-go", "surestart/producer", "surestart/fsm"} {
+				if strings.Contains(g, pkg) {
+					return g
+				}
+			}
+		}
+		return ""
+	})
+}
+
+// eventually waits until check finds nothing.
+func eventually(t testing.TB, what string, check func() string) {
+	t.Helper()
+	began, wait := time.Now(), 100*time.Microsecond
+	for {
+		found := check()
+		if found == "" {
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Errorf("%s: after %v still:\n%s", what, time.Since(began), found)
+			return
+		}
+		time.Sleep(wait)
+		wait = min(2*wait, 50*time.Millisecond)
+	}
+}
+
+func message(v string) kafka.Message { return kafka.Message{Value: []byte(v)} }
+
+func messages(prefix string, n int) []kafka.Message {
+	msgs := make([]kafka.Message, n)
+	for i := range msgs {
+		msgs[i] = message(fmt.Sprintf("%s-%d", prefix, i))
+	}
+	return msgs
+}
+
+// values counts the records of the topic by value.
+func values(t testing.TB, b *testbroker.Broker, topic string) map[string]int {
+	t.Helper()
+	found := make(map[string]int)
+	for _, r := range b.Read(t, topic) {
+		found[string(r.Value)]++
+	}
+	return found
+}
+
+// classOf returns the one class of a message's error, and fails if there are
+// none or several.
+func classOf(t testing.TB, err error) error {
+	t.Helper()
+	var classes []error
+	for _, class := range []error{ErrNotSent, ErrMaybeDelivered, ErrRejected} {
+		if errors.Is(err, class) {
+			classes = append(classes, class)
+		}
+	}
+	if len(classes) != 1 {
+		t.Errorf("%v is of %d classes %v, want exactly one", err, len(classes), classes)
+		return nil
+	}
+	return classes[0]
+}
+
+func mustBe(t testing.TB, err error, targets ...error) {
+	t.Helper()
+	for _, target := range targets {
+		if !errors.Is(err, target) {
+			t.Errorf("got %v, want an error that is %v", err, target)
+		}
+	}
+}
+
+// async runs f in a goroutine and returns where its result comes.
+func async[T any](f func() T) <-chan T {
+	c := make(chan T, 1)
+	go func() { c <- f() }()
+	return c
+}
+
+// get waits for a result that must come.
+func get[T any](t testing.TB, c <-chan T) (v T) {
+	t.Helper()
+	timer := time.NewTimer(hang)
+	defer timer.Stop()
+	select {
+	case v = <-c:
+	case <-timer.C:
+		buf := make([]byte, 1<<20)
+		t.Fatalf("nothing came within %v\n%s", hang, buf[:runtime.Stack(buf, true)])
+	}
+	return v
+}
+
+// until waits for what another goroutine brings about.
+func until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	began := time.Now()
+	for !done() {
+		if time.Since(began) > hang {
+			t.Fatalf("waited %v for: %s", hang, what)
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}

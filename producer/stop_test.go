@@ -1,0 +1,314 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// A stop whose patience ends cuts the connections of a broker that hangs, says
+// how many messages that cost, tells each write what became of it, and leaves
+// nothing (G9, G7). Then the producer starts again.
+func TestStopForcedOnHangingBroker(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		if err := p.WriteMessages(bg, message("before")); err != nil {
+			t.Fatal(err)
+		}
+		hung := b.Hang(kmsg.Produce)
+
+		sent := async(func() error { return p.WriteMessages(bg, messages("sent", 3)...) })
+		until(t, "the first batch to be at the broker", func() bool { return hung.Hits() == 1 })
+		queued := async(func() error { return p.WriteMessages(bg, messages("queued", 2)...) })
+		ctx, leave := context.WithCancel(bg)
+		left := async(func() error { return p.WriteMessages(ctx, messages("left", 4)...) })
+		until(t, "all to be in flight", func() bool { return p.current.Load().pending.Load() == 9 })
+		leave()
+		if err := get(t, left); classOf(t, err) != ErrMaybeDelivered {
+			t.Errorf("the write that left: %v", err)
+		}
+
+		impatient, cancel := context.WithTimeout(bg, 200*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		err := p.Stop(impatient)
+		took := time.Since(began)
+		var stopErr *StopError
+		if !errors.As(err, &stopErr) || stopErr.Messages != 9 || stopErr.Abandoned != 4 {
+			t.Errorf("Stop: %v, want a StopError of 9 messages, 4 of them abandoned", err)
+		}
+		var inner *fsm.StopError
+		if !errors.As(err, &inner) || inner.CutOff != 3 {
+			t.Errorf("Stop: %v, want to find an fsm.StopError of 3 uses", err)
+		}
+		mustBe(t, err, context.DeadlineExceeded)
+		if b.Name == "virtual" && took > 250*time.Millisecond { // virtual time: exact
+			t.Errorf("Stop took %v, want at most 50 ms after its context", took)
+		}
+		t.Logf("Stop took %v", took)
+		if err := get(t, sent); classOf(t, err) != ErrMaybeDelivered {
+			t.Errorf("the batch that was sent: %v", err)
+		}
+		if err := get(t, queued); classOf(t, err) != ErrNotSent {
+			t.Errorf("the batch that was not sent: %v", err)
+		}
+		if got := p.State(); got != spec.Idle {
+			t.Errorf("state %v, want Idle", got)
+		}
+		nothingLeft(t, b, p)
+
+		hung.Set(false)
+		start(t, p)
+		if err := p.WriteMessages(bg, message("after")); err != nil {
+			t.Error(err)
+		}
+		found := values(t, b, topic)
+		if found["before"] != 1 || found["after"] != 1 || found["queued-0"] != 0 || found["left-0"] != 0 {
+			t.Errorf("found %v", found)
+		}
+	})
+}
+
+// Close is bounded by StopTimeout, the forced release included, also if every
+// request hangs: 20 s by default, to the instant.
+func TestCloseBoundedByStopTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), DeliveryTimeout: time.Hour})
+		start(t, p)
+		hung := b.Hang()
+		write := async(func() error { return p.WriteMessages(bg, message("x")) })
+		until(t, "the batch to be at the broker", func() bool { return hung.Hits() > 0 })
+		began := time.Now()
+		err := p.Close()
+		took := time.Since(began)
+		var stopErr *StopError
+		if !errors.As(err, &stopErr) || stopErr.Messages != 1 {
+			t.Errorf("Close: %v, want a StopError of 1 message", err)
+		}
+		if took < 15*time.Second || took > 20*time.Second {
+			t.Errorf("Close took %v, want it to wait, and at most 20 s", took)
+		}
+		if err := get(t, write); classOf(t, err) != ErrMaybeDelivered {
+			t.Error(err)
+		}
+		if p.State() != spec.Closed {
+			t.Errorf("state %v, want Closed", p.State())
+		}
+		nothingLeft(t, b, p)
+	})
+}
+
+// A stopper who has somebody waiting behind him forces nothing and cuts off nothing.
+func TestStopThatLeavesWithoutForcing(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
+		start(t, p)
+		resume := pauseProduce(b)
+		write := async(func() error { return p.WriteMessages(bg, message("x")) })
+		until(t, "the write to be in flight", func() bool { return p.Status().InFlight == 1 })
+		patient := async(func() error { return p.Stop(bg) })
+		until(t, "the patient one to wait", func() bool { return p.Status().Waiters == 1 })
+		ended, cancel := context.WithCancel(bg)
+		cancel()
+		var stopErr *StopError
+		if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("the impatient one: %v, want a StopError of 0 messages", err)
+		}
+		resume()
+		if err := get(t, patient); err != nil {
+			t.Error(err)
+		}
+		if err := get(t, write); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A stop during each part of a start cancels it and leaves nothing.
+func TestStopDuringEachPart(t *testing.T) {
+	for _, at := range []struct {
+		part string
+		key  kmsg.Key
+	}{{"metadata", kmsg.ApiVersions}, {"metadata", kmsg.Metadata}, {"leaders", kmsg.ListOffsets}, {"permission", kmsg.Produce}} {
+		t.Run(fmt.Sprintf("%s-%d", at.part, at.key), func(t *testing.T) {
+			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+				p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), CheckWritePermission: true})
+				hung := b.Hang(at.key)
+				starting := async(func() error { return p.Start(bg) })
+				until(t, "the attempt to hang", func() bool { return hung.Hits() > 0 })
+				if err := p.Stop(bg); err != nil {
+					t.Errorf("Stop: %v", err)
+				}
+				mustBe(t, get(t, starting), ErrStopped)
+				nothingLeft(t, b, p)
+				var failed *fsm.StartError
+				if !errors.As(p.Status().Cause, &failed) || failed.Part != at.part {
+					t.Errorf("cause %v, want part %s", p.Status().Cause, at.part)
+				}
+				hung.Set(false)
+				start(t, p)
+			})
+		})
+	}
+}
+
+// What hangs in the dial, or between a dial and the broker's first word, is given
+// up and leaves nothing.
+func TestStopDuringDial(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		dialing := make(chan struct{}, 10)
+		p := newProducer(t, b, Config{Topic: "t", Dial: hangingDial(dialing)})
+		starting := async(func() error { return p.Start(bg) })
+		get(t, dialing)
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		mustBe(t, get(t, starting), ErrStopped)
+		nothingLeft(t, b, p)
+	})
+}
+
+// A writer that keeps writing while the producer is stopped by force and started
+// again, over and over: each message is acknowledged and found, or failed as
+// exactly one of the three; none that was ErrNotSent or ErrRejected is found.
+func TestForceThenStartAgain(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 4)
+		p := newProducer(t, b, Config{Topic: topic})
+		outcome := make(chan map[string]error, 4)
+		stopAll := make(chan struct{})
+		for w := range cap(outcome) {
+			go func() {
+				mine := make(map[string]error)
+				defer func() { outcome <- mine }()
+				for i := 0; ; i++ {
+					select {
+					case <-stopAll:
+						return
+					default:
+					}
+					v := fmt.Sprintf("%d-%d", w, i)
+					err := p.WriteMessages(bg, message(v))
+					mine[v] = err
+					if errors.Is(err, ErrNotStarted) {
+						p.Wait(bg, spec.Started, spec.Idle)
+						time.Sleep(100 * time.Microsecond)
+					}
+				}
+			}()
+		}
+		forced, cut := 0, 0
+		for range 20 {
+			start(t, p)
+			before := p.Totals().Messages
+			until(t, "writes", func() bool { return p.Totals().Messages > before+10 && p.Status().InFlight > 0 })
+			ctx, cancel := context.WithCancel(bg)
+			cancel()
+			var stopErr *StopError
+			if err := p.Stop(ctx); errors.As(err, &stopErr) {
+				forced++
+				cut += stopErr.Messages
+			} else if err != nil {
+				t.Error(err)
+			}
+			p.Wait(bg, spec.Idle)
+		}
+		close(stopAll)
+		start(t, p) // nobody is to wait for ever
+		acked, classes := 0, map[error]int{}
+		results := make(map[string]error)
+		for range cap(outcome) {
+			for v, err := range get(t, outcome) {
+				results[v] = err
+			}
+		}
+		found := values(t, b, topic)
+		for v, err := range results {
+			if err == nil {
+				acked++
+				if found[v] == 0 {
+					t.Errorf("%s was acknowledged and is not there", v)
+				}
+				continue
+			}
+			class := classOf(t, err)
+			classes[class]++
+			if class != ErrMaybeDelivered && found[v] > 0 {
+				t.Errorf("%s failed as %v and is there", v, err)
+			}
+		}
+		t.Logf("%d forced stops cut off %d messages; %d acknowledged, %v", forced, cut, acked, classes)
+		if forced == 0 {
+			t.Error("no stop was forced")
+		}
+	})
+}
+
+// Acknowledged means found: concurrent writers, an orderly stop in the middle.
+func TestAcknowledgedIsFound(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 6)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		type result struct{ acked, refused []string }
+		results := make(chan result, 8)
+		for w := range cap(results) {
+			go func() {
+				var r result
+				for i := range 50 {
+					msgs := messages(fmt.Sprintf("%d-%d", w, i), 20)
+					err := p.WriteMessages(bg, msgs...)
+					for j := range msgs {
+						if err == nil {
+							r.acked = append(r.acked, string(msgs[j].Value))
+						} else {
+							r.refused = append(r.refused, string(msgs[j].Value))
+						}
+					}
+					if err != nil {
+						mustBe(t, err, ErrNotStarted, ErrNotSent)
+					}
+				}
+				results <- r
+			}()
+		}
+		until(t, "some writes", func() bool { return p.Totals().Messages > 500 })
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		acked := 0
+		all := make([]result, 0, cap(results))
+		for range cap(results) {
+			all = append(all, get(t, results))
+		}
+		found := values(t, b, topic)
+		for _, r := range all {
+			acked += len(r.acked)
+			for _, v := range r.acked {
+				if found[v] != 1 {
+					t.Errorf("%s was acknowledged once and found %d times", v, found[v])
+				}
+			}
+			for _, v := range r.refused {
+				if found[v] != 0 {
+					t.Errorf("%s was not sent and found %d times", v, found[v])
+				}
+			}
+		}
+		if acked != len(found) {
+			t.Errorf("%d acknowledged, %d found", acked, len(found))
+		}
+	})
+}
