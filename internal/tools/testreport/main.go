@@ -6,10 +6,12 @@
 // of tests passed, failed and skipped, with the name and the reason of each that did not pass. From
 // every line printed, by a test or by anything else, come the figures of the form
 //
-//	CHECKED <layer> <key>=<n> ...
+//	CHECKED <layer> [<what>...] <key>=<n> ...
 //
-// Figures of one layer and key are added up. A line that begins like one and is not one is an error,
-// because a figure that is silently dropped looks like nothing was lost.
+// for example "CHECKED spec bound=ci states=248393 edges=1074429": everything before the first
+// key=number is the figures' heading. Figures of one heading and key are added up. A line that
+// begins like one and is not one is an error, because a figure that is silently dropped looks like
+// nothing was lost.
 //
 // The last line is "N passed, N failed, N skipped". The exit status is 1 when something failed, when
 // no test ran at all (unless -notests: the logs are those of something else), or when one was skipped
@@ -35,7 +37,7 @@ func main() {
 	noskip := flag.Bool("noskip", false, "a skipped test is a failure")
 	notests := flag.Bool("notests", false, "the logs are not of tests: only collect CHECKED lines")
 	counts := flag.String("counts", "", "write the counts here, as one line: passed failed skipped packages")
-	checked := flag.String("checked", "", "append the summed CHECKED figures here, a line for each layer")
+	checked := flag.String("checked", "", "append the summed CHECKED figures here, a line for each heading")
 	flag.Parse()
 
 	r := newReport()
@@ -94,8 +96,8 @@ type event struct {
 // outcome is a test that did not pass, and the last thing that it said.
 type outcome struct{ name, said string }
 
-// figure is one key of one CHECKED layer.
-type figure struct{ layer, key string }
+// figure is one key of one CHECKED heading.
+type figure struct{ heading, key string }
 
 type report struct {
 	passed   int
@@ -165,7 +167,7 @@ func (r *report) add(e event) error {
 var (
 	logPrefix   = regexp.MustCompile(`^\s*[\w.-]+\.go:\d+: `)
 	marker      = regexp.MustCompile(`^(=== |--- |PASS$|FAIL$|FAIL\s|ok\s)`)
-	checkedLine = regexp.MustCompile(`^CHECKED (\S+)((?: [\w.-]+=\d+)+)$`)
+	checkedLine = regexp.MustCompile(`^CHECKED (\S+(?: \S+)*?)((?: [\w.-]+=\d+)+)$`)
 )
 
 func (r *report) collect(said string) error {
@@ -174,7 +176,7 @@ func (r *report) collect(said string) error {
 	}
 	m := checkedLine.FindStringSubmatch(said)
 	if m == nil {
-		return fmt.Errorf("not of the form CHECKED <layer> <key>=<n> ...: %q", said)
+		return fmt.Errorf("not of the form CHECKED <layer> [<what>...] <key>=<n> ...: %q", said)
 	}
 	for _, pair := range strings.Fields(m[2]) {
 		key, digits, _ := strings.Cut(pair, "=")
@@ -191,20 +193,20 @@ func (r *report) collect(said string) error {
 	return nil
 }
 
-// figures returns a line for each layer that printed CHECKED lines: "layer key=n key=n".
+// figures returns a line for each heading: "heading<tab>key=n key=n".
 func (r *report) figures() []string {
-	var layers []string
+	var lines []string
 	text := map[string]string{}
 	for _, f := range r.order {
-		if !slices.Contains(layers, f.layer) {
-			layers = append(layers, f.layer)
+		if !slices.Contains(lines, f.heading) {
+			lines = append(lines, f.heading)
 		}
-		text[f.layer] += fmt.Sprintf(" %s=%d", f.key, r.sums[f])
+		text[f.heading] += fmt.Sprintf(" %s=%d", f.key, r.sums[f])
 	}
-	for i, layer := range layers {
-		layers[i] = layer + text[layer]
+	for i, heading := range lines {
+		lines[i] = heading + "\t" + strings.TrimSpace(text[heading])
 	}
-	return layers
+	return lines
 }
 
 func (r *report) print(w io.Writer) {

@@ -71,15 +71,16 @@ func TestCountsAndVerdict(t *testing.T) {
 }
 
 func TestFiguresAreAddedUp(t *testing.T) {
-	r := reportOf(t, events+"CHECKED tlc states=5\nCHECKED spec states=1 depth=9\nunrelated: CHECKED spec states=1000\n")
-	want := []string{"spec states=101 edges=250 depth=9", "tlc states=5"}
+	r := reportOf(t, events+"CHECKED tlc states=5\nCHECKED spec states=1 depth=9\nunrelated: CHECKED spec states=1000\n"+
+		"CHECKED spec model bound=ci states=7\nCHECKED spec model bound=ci states=7\n")
+	want := []string{"spec\tstates=101 edges=250 depth=9", "tlc\tstates=5", "spec model bound=ci\tstates=14"}
 	if got := r.figures(); !slices.Equal(got, want) {
 		t.Errorf("figures %q, want %q", got, want)
 	}
 }
 
 func TestMalformedFigureIsAnError(t *testing.T) {
-	for _, line := range []string{"CHECKED", "CHECKED spec", "CHECKED spec states", "CHECKED spec states=many", "CHECKED spec states=1 2",
+	for _, line := range []string{"CHECKED", "CHECKED spec", "CHECKED spec states", "CHECKED spec states=many", "CHECKED spec states=1 2", "CHECKED states=1",
 		"CHECKED spec states=99999999999999999999"} {
 		if err := newReport().read(strings.NewReader(line)); err == nil {
 			t.Errorf("%q was accepted", line)
