@@ -172,8 +172,8 @@ func (l *Lifecycle[R]) drain(a *attempt[R]) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a.op = opRelease // from here nobody can force it
-	a.uses.cancelLocked(a.reason)
+	a.op = opRelease           // from here nobody can force it
+	a.uses.endLocked(a.reason) // none is left, but for those that were cut off
 	a.cancel(a.reason)
 	a.popLocked()
 }
@@ -226,9 +226,13 @@ func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unheard error) {
 			unheard = a.stopErr
 		}
 	}
+	// Whoever is answered runs at once, and State takes no lock: the answers come
+	// after the transition, or a Stop would return while the state is Stopping.
+	defer func() {
+		a.answerLocked(a.fate)
+		a.finishLocked()
+	}()
 	a.op = opNone
-	a.answerLocked(a.fate)
-	a.finishLocked()
 	l.current = nil
 	l.gate.Store(nil)
 	if l.closing {
@@ -274,7 +278,7 @@ func (l *Lifecycle[R]) rollBackLocked(a *attempt[R], result, reason error) {
 }
 
 // releaseLocked closes the gate of the running attempt and begins its release.
-func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason error, force bool) {
+func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason error) {
 	// The gate before the word: who has seen Stopping is not admitted any more.
 	a.inUse = int(a.gate.Add(gateClosed) - gateClosed)
 	l.mustFireLocked(event, reason)
@@ -282,18 +286,20 @@ func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason err
 	if a.inUse > 0 {
 		a.drained = make(chan struct{})
 	}
-	if force {
-		a.forceLocked()
-	}
 	l.spawn(func() { l.operate(a) })
 }
 
-// forceLocked cuts the drain short: the uses' contexts end, here and now (G9).
-func (a *attempt[R]) forceLocked() {
+// forceLocked cuts the drain short (G9). The caller calls cut as soon as it has
+// let go of the lock: it ends the uses' contexts, whose parents are foreign, and
+// only then lets the release go ahead.
+func (a *attempt[R]) forceLocked() (cut func()) {
 	a.forced = true
-	a.uses.cancelLocked(a.reason)
-	if a.inUse > 0 {
-		close(a.drained)
+	inUse, end := a.inUse, a.uses.endLocked(a.reason)
+	return func() {
+		end()
+		if inUse > 0 {
+			close(a.drained)
+		}
 	}
 }
 
@@ -303,8 +309,8 @@ func (l *Lifecycle[R]) fail(a *attempt[R], cause error) {
 		cause = errNoCause
 	}
 	l.point(spec.Fail, a)
+	cut := func() {}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	switch {
 	case l.current != a: // an older one, or a queued one's (G13)
 	case l.State() == spec.Starting:
@@ -312,8 +318,11 @@ func (l *Lifecycle[R]) fail(a *attempt[R], cause error) {
 		l.rollBackLocked(a, a.failure(cause), cause)
 	case l.State() == spec.Started:
 		l.cause = cause
-		l.releaseLocked(a, spec.EventDied, cause, true)
+		l.releaseLocked(a, spec.EventDied, cause)
+		cut = a.forceLocked()
 	}
+	l.mu.Unlock()
+	cut()
 }
 
 // timeout is what the start timeout's timer runs.

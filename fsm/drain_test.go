@@ -1,10 +1,8 @@
 package fsm_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -272,7 +270,7 @@ func TestG9DrainFirst(t *testing.T) {
 // The state is never a lie: what outlives its time is seen and logged, once.
 func TestG9StuckRelease(t *testing.T) {
 	bubble(t, "logged once, visible, held", func(t *testing.T) {
-		var log bytes.Buffer
+		var log logBuffer
 		r := newRig(t, "a", "b")
 		proceed := make(chan struct{})
 		r.release = func(ctx context.Context, part string) error {
@@ -282,16 +280,17 @@ func TestG9StuckRelease(t *testing.T) {
 			}
 			return nil
 		}
-		l := started(t, r, fsm.WithReleaseTimeout(time.Second), fsm.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		l := started(t, r, fsm.WithReleaseTimeout(time.Second), log.option())
 		ctx, cancel := context.WithTimeout(background(), time.Minute)
 		defer cancel()
 		stop := begin(t, func() error { return l.Stop(ctx) })
 		time.Sleep(500 * time.Millisecond)
-		if log.Len() > 0 {
+		if log.String() != "" {
 			t.Errorf("logged %q before the timeout", log.String())
 		}
 		stopError(t, stop.result())
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		s := l.Status()
 		if s.State != spec.Stopping || s.Releasing != "b" || !slices.Equal(s.Held, []string{"a", "b"}) {
 			t.Errorf("Status = %+v; want Stopping, releasing b, a and b held", s)

@@ -1,11 +1,9 @@
 package fsm_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"strings"
 	"testing"
@@ -165,8 +163,8 @@ func TestG14CauseKept(t *testing.T) {
 		r := newRig(t, "a")
 		errStuck := errors.New("stuck")
 		r.release = func(context.Context, string) error { return errStuck }
-		var log bytes.Buffer
-		l := r.new(fsm.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		var log logBuffer
+		l := r.new(log.option())
 		wantNil(t, "Start", l.Start(background()))
 		r.scope.Fail(nil) // no cause: something is kept all the same
 		synctest.Wait()

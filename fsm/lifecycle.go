@@ -253,7 +253,7 @@ func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 		l.mustFireLocked(event, reason)
 		l.rollBackLocked(a, reason, reason)
 	case spec.Started:
-		l.releaseLocked(a, event, reason, false)
+		l.releaseLocked(a, event, reason)
 	case spec.Stopping:
 		// Whoever waits for this release to end was waiting when the Stop took effect.
 		if q := l.queued; q != nil {
@@ -269,16 +269,17 @@ func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 func (l *Lifecycle[R]) leaveStop(ctx context.Context, a *attempt[R], final bool) error {
 	cause := context.Cause(ctx)
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if a.isFinished {
+		l.mu.Unlock()
 		return a.stopErr
 	}
 	a.stoppers--
-	cutOff := 0
+	cutOff, cut := 0, func() {}
 	if a.op == opDrain && !a.forced && a.inUse > 0 && (final || a.stoppers == 0) {
-		cutOff = a.inUse
-		a.forceLocked()
+		cutOff, cut = a.inUse, a.forceLocked()
 	}
+	l.mu.Unlock()
+	cut()
 	return &StopError{CutOff: cutOff, Err: cause}
 }
 

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -253,6 +254,26 @@ func quiet(t testing.TB) {
 		t.Errorf("G7: %d goroutines of the library run:\n%s", len(own), strings.Join(own, "\n\n"))
 	}
 }
+
+// A logBuffer is where a lifecycle logs to, from any goroutine.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *logBuffer) option() fsm.Option { return fsm.WithLogger(slog.New(slog.NewTextHandler(b, nil))) }
 
 var errBoom = errors.New("boom")
 

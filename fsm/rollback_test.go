@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"strings"
 	"testing"
@@ -279,9 +278,9 @@ func TestG4LateParts(t *testing.T) {
 			"error": {func() error { return errBoom }, "boom"},
 			"panic": {func() error { panic("late panic") }, "late panic"},
 		} {
-			var log bytes.Buffer
+			var log logBuffer
 			r := newRig(t, "a")
-			l := r.new(fsm.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			l := r.new(log.option())
 			wantNil(t, "Start", l.Start(background()))
 			wantNil(t, "Stop", l.Stop(background()))
 			ran := 0

@@ -151,8 +151,11 @@ func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error
 	defer cancel(nil)
 	a := lease.a
 	l.mu.Lock()
-	a.uses.addLocked(&cancel)
+	admitted := a.uses.addLocked(&cancel)
 	l.mu.Unlock()
+	if !admitted {
+		cancel(a.uses.reason)
+	}
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -170,28 +173,37 @@ type useSet struct {
 	reason error
 }
 
-func (s *useSet) addLocked(cancel *context.CancelCauseFunc) {
+// addLocked returns false if they have ended already: then this one has to.
+func (s *useSet) addLocked(cancel *context.CancelCauseFunc) bool {
 	if s.over {
-		(*cancel)(s.reason)
-		return
+		return false
 	}
 	if s.each == nil {
 		s.each = make(map[*context.CancelCauseFunc]struct{})
 	}
 	s.each[cancel] = struct{}{}
+	return true
 }
 
-// cancelLocked ends them all, those that are yet to come too.
-func (s *useSet) cancelLocked(reason error) {
+// endLocked ends them all, those that are yet to come too. The contexts of Uses
+// end when the caller, without the lock, calls end: cancelling them calls
+// methods of their callers' contexts.
+func (s *useSet) endLocked(reason error) (end func()) {
 	if s.over {
-		return
+		return func() {}
 	}
 	s.over, s.reason = true, reason
 	if s.cancel != nil {
 		s.cancel(reason)
 	}
+	running := make([]*context.CancelCauseFunc, 0, len(s.each))
 	for cancel := range s.each {
-		(*cancel)(reason)
+		running = append(running, cancel)
+	}
+	return func() {
+		for _, cancel := range running {
+			(*cancel)(reason)
+		}
 	}
 }
 
