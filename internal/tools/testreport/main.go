@@ -210,8 +210,20 @@ func (r *report) figures() []string {
 }
 
 func (r *report) print(w io.Writer) {
+	// By reason: what is missing is mostly the same for many.
+	var reasons []string
+	names := map[string][]string{}
 	for _, o := range r.skipped {
-		fmt.Fprintf(w, "skipped  %s: %s\n", o.name, o.said)
+		if names[o.said] == nil {
+			reasons = append(reasons, o.said)
+		}
+		names[o.said] = append(names[o.said], o.name)
+	}
+	for _, reason := range reasons {
+		fmt.Fprintf(w, "skipped  %s\n", reason)
+		for _, name := range names[reason] {
+			fmt.Fprintf(w, "         %s\n", name)
+		}
 	}
 	for _, o := range r.failed {
 		fmt.Fprintf(w, "failed   %s: %s\n", o.name, o.said)
