@@ -291,3 +291,22 @@ func TestStopErrors(t *testing.T) {
 		wantState(t, l, spec.Idle)
 	})
 }
+
+// State and Done take no lock: they must not lag behind the call that returned.
+func TestStateWhenACallReturns(t *testing.T) {
+	r := newRig(t, "a")
+	l := r.new()
+	for range 2000 {
+		r.at = nil
+		wantNil(t, "Start", l.Start(background()))
+		wantState(t, l, spec.Started)
+		wantNil(t, "Stop", l.Stop(background()))
+		wantState(t, l, spec.Idle)
+		r.at = func(context.Context, string) error { return errBoom }
+		startError(t, l.Start(background()))
+		wantState(t, l, spec.Idle)
+	}
+	wantNil(t, "Close", l.Close())
+	wantState(t, l, spec.Closed)
+	<-l.Done()
+}
