@@ -13,11 +13,12 @@ type Edge struct {
 }
 
 // Graph is every state that a bound can reach and every step between them.
-// States are numbered in the order of a breadth-first search: state 0 is Init.
+// States are numbered in the order of a breadth-first search from state 0, Init.
 type Graph struct {
 	Bound  Bound
+	From   []Step // the steps from Init to state 0; mostly none
 	States []Snapshot
-	Depth  int // levels of the breadth-first search, Init's included, as TLC counts them
+	Depth  int // levels of the breadth-first search, the first state's included, as TLC counts them
 
 	index  index
 	edges  []Edge
@@ -37,11 +38,24 @@ func (c Counts) String() string {
 // Graph explores everything that b can reach. At the CI bound this takes a
 // second and some 150 MB. It panics where b.Check would return an error.
 func (b Bound) Graph() *Graph {
-	if err := b.Check(); err != nil {
+	g, err := b.GraphFrom(nil)
+	if err != nil {
 		panic(err)
 	}
-	g := &Graph{Bound: b, index: newIndex()}
-	g.add(b.Init(), -1)
+	return g
+}
+
+// GraphFrom is Graph from where the steps lead: what can happen after them.
+func (b Bound) GraphFrom(from []Step) (*Graph, error) {
+	if err := b.Check(); err != nil {
+		return nil, err
+	}
+	start, err := b.After(from)
+	if err != nil {
+		return nil, err
+	}
+	g := &Graph{Bound: b, From: slices.Clone(from), index: newIndex()}
+	g.add(start, -1)
 	var buf []Step
 	for level := 0; level < len(g.States); g.Depth++ {
 		for end := len(g.States); level < end; level++ {
@@ -58,7 +72,21 @@ func (b Bound) Graph() *Graph {
 		}
 	}
 	g.first = append(g.first, int32(len(g.edges)))
-	return g
+	return g, nil
+}
+
+// After takes the steps from Init. It returns an error that names the first that
+// is not enabled.
+func (b Bound) After(steps []Step) (Snapshot, error) {
+	s := b.Init()
+	for i, st := range steps {
+		next, ok := b.Next(s, st)
+		if !ok {
+			return s, fmt.Errorf("spec: step %d, %v, is not enabled in %v", i+1, st, s)
+		}
+		s = next
+	}
+	return s, nil
 }
 
 // Edges returns the steps out of state i. The slice is the graph's own.
@@ -74,7 +102,7 @@ func (g *Graph) Lookup(s *Snapshot) (int, bool) {
 	return int(i), i >= 0
 }
 
-// Path returns a shortest sequence of steps from Init to state i.
+// Path returns a sequence of steps from Init to state i, a shortest after From.
 func (g *Graph) Path(i int) []Step {
 	var path []Step
 	for e := g.parent[i]; e >= 0; e = g.parent[i] {
@@ -83,7 +111,7 @@ func (g *Graph) Path(i int) []Step {
 		i--
 	}
 	slices.Reverse(path)
-	return path
+	return slices.Concat(g.From, path)
 }
 
 // Counts returns the graph's size, and how many of its edges each action has.

@@ -37,9 +37,9 @@ type Report struct {
 }
 
 // Compare holds the model of bound b against TLC's graph, both ways: the initial
-// states; from every state of TLC the same steps, to the same states; the same
+// state; from every state of TLC the same steps, to the same states; the same
 // terminal states; every state of TLC reached. Since both begin in the same
-// states and take the same steps from each, they are the same graph.
+// state and take the same steps from each, they are the same graph.
 //
 // TLC's labels have no parameters, so what is compared for a state is the set of
 // pairs of an action and a target; the model's parameter is checked against the
@@ -49,8 +49,11 @@ type Report struct {
 func (g *Graph) Compare(b spec.Bound, most int) Report {
 	c := comparison{Graph: g, bound: b}
 	c.report.Counts, _ = g.Counts()
-	if len(g.Initial) != 1 || g.States[g.Initial[0]] != b.Init() {
-		c.mismatch(spec.Step{}, Mismatch{Source: b.Init(), What: fmt.Sprintf("TLC has %d initial states, the model has this one", len(g.Initial))})
+	start, err := b.After(g.From)
+	if err != nil {
+		c.mismatch(spec.Step{}, Mismatch{Source: start, What: err.Error()})
+	} else if len(g.Initial) != 1 || g.States[g.Initial[0]] != start {
+		c.mismatch(spec.Step{}, Mismatch{Source: start, What: fmt.Sprintf("TLC has %d initial states, the model has this one", len(g.Initial))})
 	}
 	for i := range g.States {
 		if len(c.report.Mismatches) >= most {

@@ -73,6 +73,7 @@ var table = [...]Row{
 	for _, r := range rows {
 		fmt.Fprintf(&b, "\t{Event%s, %v, %v},\n", title(r.Event.String()), r.From, r.To)
 	}
+	taken := map[spec.Action]bool{}
 	b.WriteString("}\n\n// pins is how much of each model TLC has found.\nvar pins = [...]Pin{\n")
 	for i, g := range graphs {
 		if err := within(g, rows); err != nil {
@@ -81,14 +82,24 @@ var table = [...]Row{
 		counts, per := g.Counts()
 		fmt.Fprintf(&b, "{Model: %q,\nBound: Bound{Callers: %d, Parts: %d, Calls: %d, Fails: %d},\n",
 			models[i], g.Bound.Callers, g.Bound.Parts, g.Bound.Calls, g.Bound.Fails)
+		if len(g.From) > 0 {
+			b.WriteString("From: []Step{")
+			for _, st := range g.From {
+				fmt.Fprintf(&b, "{%v, %d},", st.Action, st.Arg)
+			}
+			b.WriteString("},\n")
+		}
 		fmt.Fprintf(&b, "Counts: Counts{States: %d, Edges: %d, Depth: %d},\nTaken: [numActions]int{\n", counts.States, counts.Edges, counts.Depth)
 		for _, a := range spec.Actions() {
-			if per[a] == 0 {
-				return nil, fmt.Errorf("%s: the action %v is never taken", models[i], a)
-			}
+			taken[a] = taken[a] || per[a] > 0
 			fmt.Fprintf(&b, "%v: %d,\n", a, per[a])
 		}
 		b.WriteString("}},\n")
+	}
+	for _, a := range spec.Actions() {
+		if !taken[a] {
+			return nil, fmt.Errorf("the action %v is never taken", a)
+		}
 	}
 	b.WriteString("}\n")
 	return format.Source(b.Bytes())

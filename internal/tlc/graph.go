@@ -15,6 +15,7 @@ import (
 // Graph is a state graph as TLC has dumped it.
 type Graph struct {
 	Bound    spec.Bound
+	From     []spec.Step // the steps from Init to where the graph begins
 	States   []spec.Snapshot
 	Initial  []int32
 	Terminal []bool // which states have TLC's explicit step of having ended, Terminating
@@ -39,7 +40,11 @@ func (t TLC) Graph(ctx context.Context, model, dir string) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Load(path, b)
+	g, err := Load(path, b)
+	if err == nil {
+		g.From = From(model)
+	}
+	return g, err
 }
 
 // Load reads a dump of a model with the given bound.

@@ -18,9 +18,12 @@ func ParseState(b spec.Bound, text []byte) (spec.Snapshot, error) {
 	p := parser{text: text, bound: b}
 	seen := uint32(0)
 	for p.i < len(p.text) && p.err == nil {
-		p.want("/\\ ")
+		p.want("/\\")
 		name := p.word()
-		p.want(" = ")
+		p.want("=")
+		if p.err != nil {
+			break
+		}
 		i := p.variable(name, &s)
 		if i < 0 {
 			return s, fmt.Errorf("unknown variable %q", name)
@@ -29,9 +32,6 @@ func ParseState(b spec.Bound, text []byte) (spec.Snapshot, error) {
 			return s, fmt.Errorf("variable %s twice", name)
 		}
 		seen |= 1 << i
-		if p.i < len(p.text) {
-			p.want("\n")
-		}
 		if p.err != nil {
 			return s, fmt.Errorf("variable %s: %w", name, p.err)
 		}
@@ -125,7 +125,8 @@ func namesTo[T interface {
 	return names
 }
 
-// parser reads TLA+ values as TLC prints them. After the first error it does nothing.
+// parser reads TLA+ values as TLC prints them, which wraps long ones: white space
+// may stand before every token. After the first error it does nothing.
 type parser struct {
 	text  []byte
 	i     int
@@ -145,7 +146,14 @@ func (p *parser) want(token string) {
 	}
 }
 
+func (p *parser) space() {
+	for p.i < len(p.text) && (p.text[p.i] == ' ' || p.text[p.i] == '\n') {
+		p.i++
+	}
+}
+
 func (p *parser) skip(token string) bool {
+	p.space()
 	if p.err != nil || len(p.text)-p.i < len(token) || string(p.text[p.i:p.i+len(token)]) != token {
 		return false
 	}
@@ -154,6 +162,7 @@ func (p *parser) skip(token string) bool {
 }
 
 func (p *parser) word() []byte {
+	p.space()
 	from := p.i
 	for p.i < len(p.text) && 'a' <= p.text[p.i] && p.text[p.i] <= 'z' {
 		p.i++
@@ -162,6 +171,7 @@ func (p *parser) word() []byte {
 }
 
 func (p *parser) number(most int) uint8 {
+	p.space()
 	from, n := p.i, 0
 	for p.i < len(p.text) && '0' <= p.text[p.i] && p.text[p.i] <= '9' && n < 1000 {
 		n = 10*n + int(p.text[p.i]-'0')
@@ -208,7 +218,7 @@ func (p *parser) attempts(value func(g int)) {
 	p.want("<<")
 	for g := range p.bound.Calls {
 		if g > 0 {
-			p.want(", ")
+			p.want(",")
 		}
 		value(g)
 	}
@@ -221,7 +231,7 @@ func (p *parser) callers(value func(c int)) {
 	seen := 0
 	for n := range p.bound.Callers {
 		if n > 0 {
-			p.want(" @@ ")
+			p.want("@@")
 		}
 		p.want("c")
 		c := int(p.number(p.bound.Callers)) - 1
@@ -233,7 +243,7 @@ func (p *parser) callers(value func(c int)) {
 			return
 		}
 		seen |= 1 << c
-		p.want(" :> ")
+		p.want(":>")
 		value(c)
 	}
 	p.want(")")
@@ -245,7 +255,7 @@ func (p *parser) held() uint8 {
 	n := 0
 	for !p.skip(">>") && p.err == nil {
 		if n > 0 {
-			p.want(", ")
+			p.want(",")
 		}
 		if n++; int(p.number(p.bound.Parts)) != n {
 			p.fail("the parts held are not 1, ..., n in order")
@@ -258,7 +268,7 @@ func (p *parser) held() uint8 {
 func (p *parser) out(v *spec.CallerVars) {
 	p.want("<<")
 	v.Out = named[spec.Out](p, outs)
-	p.want(", ")
+	p.want(",")
 	v.N = p.number(max(p.bound.Calls, p.bound.Callers))
 	p.want(">>")
 	if numbered := v.Out == spec.OutFailed || v.Out == spec.OutCut; p.err == nil && numbered != (v.N != 0) {

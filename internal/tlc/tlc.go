@@ -113,21 +113,38 @@ func cachedJar() string {
 	return ""
 }
 
-// configs are the models whose graph can be dumped, by the name that tla/run.sh knows.
-var configs = map[string]string{"quick": "Quick.cfg", "ci": "CI.cfg"}
+// configs are the models whose graph can be dumped. Those of tla/ are dumped by
+// tla/run.sh, under the same name.
+var configs = map[string]string{
+	"quick":    "tla/Quick.cfg",
+	"stoppers": "internal/tlc/tla/Stoppers.cfg",
+	"ci":       "tla/CI.cfg",
+}
 
 // Models lists the models whose graph can be dumped, the smallest first.
-func Models() []string { return []string{"quick", "ci"} }
+func Models() []string { return []string{"quick", "stoppers", "ci"} }
+
+// From returns the steps that lead from Init to where a model begins: none, but
+// for stoppers, which begins when a first Start has returned.
+func From(model string) []spec.Step {
+	if model != "stoppers" {
+		return nil
+	}
+	return []spec.Step{
+		{Action: spec.InvokeStart}, {Action: spec.StartFast}, {Action: spec.StartEnter},
+		{Action: spec.OpenPart, Arg: 1}, {Action: spec.OpenOk, Arg: 1}, {Action: spec.Return},
+	}
+}
 
 var constant = regexp.MustCompile(`(?m)^\s*(Callers|NParts|MaxCalls|MaxFails)\s*=\s*(\d+|\{[^}]*\})\s*$`)
 
-// Bound reads the bound of a model from its configuration in tla/.
+// Bound reads the bound of a model from its configuration.
 func Bound(root, model string) (spec.Bound, error) {
 	name, ok := configs[model]
 	if !ok {
 		return spec.Bound{}, fmt.Errorf("no model %q", model)
 	}
-	path := filepath.Join(root, "tla", name)
+	path := filepath.Join(root, filepath.FromSlash(name))
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return spec.Bound{}, err
@@ -171,7 +188,7 @@ func callers(set string) (int, error) {
 
 // Dump returns a file with the model's whole state graph. It is made in dir;
 // one that $SURESTART_DUMPS holds already, and that is newer than every module
-// and configuration in tla/, is taken instead (as is dir, by that variable's directory).
+// and configuration, is taken instead (as is dir, by that variable's directory).
 func (t TLC) Dump(ctx context.Context, model, dir string) (string, error) {
 	if shared := os.Getenv("SURESTART_DUMPS"); shared != "" {
 		dir = shared
@@ -189,11 +206,17 @@ func (t TLC) Dump(ctx context.Context, model, dir string) (string, error) {
 	}
 	defer os.RemoveAll(aside)
 	cmd := exec.CommandContext(ctx, filepath.Join(t.Root, "tla", "run.sh"), "dump", model, aside)
+	if model == "stoppers" {
+		cmd = exec.CommandContext(ctx, "java", "-XX:+UseParallelGC", "-DTLA-Library="+filepath.Join(t.Root, "tla"), "-cp", t.Jar,
+			"tlc2.TLC", "-metadir", filepath.Join(aside, "meta"), "-fp", "0", "-workers", "1",
+			"-dump", "dot,actionlabels", filepath.Join(aside, model), "-config", "Stoppers.cfg", "Stoppers")
+		cmd.Dir = filepath.Join(t.Root, "internal", "tlc", "tla")
+	}
 	cmd.Env = append(os.Environ(), "TLC_JAR="+t.Jar)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("tla/run.sh dump %s: %w\n%s", model, err, log.Bytes())
+		return "", fmt.Errorf("TLC's dump of %s: %w\n%s", model, err, log.Bytes())
 	}
 	path := filepath.Join(dir, model+".dot")
 	return path, os.Rename(filepath.Join(aside, model+".dot"), path)
@@ -204,13 +227,16 @@ func (t TLC) fresh(path string) bool {
 	if err != nil {
 		return false
 	}
-	modules, _ := filepath.Glob(filepath.Join(t.Root, "tla", "*.tla"))
-	configs, _ := filepath.Glob(filepath.Join(t.Root, "tla", "*.cfg"))
-	for _, source := range append(modules, configs...) {
+	var sources []string
+	for _, pattern := range []string{"tla/*.tla", "tla/*.cfg", "internal/tlc/tla/*.*"} {
+		some, _ := filepath.Glob(filepath.Join(t.Root, filepath.FromSlash(pattern)))
+		sources = append(sources, some...)
+	}
+	for _, source := range sources {
 		info, err := os.Stat(source)
 		if err != nil || !info.ModTime().Before(dump.ModTime()) {
 			return false
 		}
 	}
-	return len(modules) > 0
+	return len(sources) > 0
 }
