@@ -2,6 +2,12 @@ package scheduler
 
 import (
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed3893aba4/surestart/spec"
 )
@@ -18,67 +24,114 @@ func (c Cover) String() string {
 	return fmt.Sprintf("states=%d edges=%d replays=%d steps=%d", c.States, c.Edges, c.Replays, c.Steps)
 }
 
-// Explore walks every edge of the model's graph in the code: in each state the
-// steps that the code can take are those that the model can, and each leads to
-// the model's successor. It returns the first *Difference. progress, which may be
-// nil, is called now and then.
+// Explore walks every edge of the model's graph in the code, on every processor:
+// in each state the steps that the code can take are those that the model can, and
+// each leads to the model's successor. It returns the first *Difference found.
+// progress, which may be nil, is called about once a second.
 //
 // A replay follows the edges by which the states were first reached to the first
 // state that still has an edge to walk, and goes on along such edges for as long
 // as there is one. Because the states are taken in the order of a breadth-first
 // search, a difference is found at the end of a schedule that is short.
 func Explore(g *spec.Graph, progress func(Cover)) (Cover, error) {
-	var c Cover
-	walked := make([]uint16, len(g.States)) // how many edges of the state, from the first on
-	visited := make([]bool, len(g.States))
-	for target := range g.States {
-		for int(walked[target]) < len(g.Edges(target)) || !visited[target] {
-			if err := c.replay(g, target, walked, visited); err != nil {
-				return c, err
-			}
-			if progress != nil && c.Replays%1024 == 0 {
-				progress(c)
+	x := &explorer{g: g, states: make([]atomic.Uint32, len(g.States))}
+	stop := make(chan struct{})
+	var ticking sync.WaitGroup
+	if progress != nil {
+		ticking.Go(func() { x.tick(stop, progress) })
+	}
+	var workers errgroup.Group
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(x.work)
+	}
+	err := workers.Wait()
+	close(stop)
+	ticking.Wait()
+	return x.cover(), err
+}
+
+// explorer is what the workers of one Explore share.
+type explorer struct {
+	g *spec.Graph
+	// states[i] is how many of the edges of state i have been taken by a worker,
+	// and one more once the state itself has.
+	states []atomic.Uint32
+	target atomic.Int64 // the first state that may still have an edge to walk
+	failed atomic.Bool
+
+	visited, edges, replays, steps atomic.Int64
+}
+
+func (x *explorer) cover() Cover {
+	return Cover{int(x.visited.Load()), int(x.edges.Load()), int(x.replays.Load()), x.steps.Load()}
+}
+
+func (x *explorer) tick(stop <-chan struct{}, progress func(Cover)) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Second):
+			progress(x.cover())
+		}
+	}
+}
+
+func (x *explorer) work() error {
+	for !x.failed.Load() {
+		i := x.target.Load()
+		switch {
+		case i == int64(len(x.g.States)):
+			return nil
+		case int(x.states[i].Load()) > len(x.g.Edges(int(i))):
+			x.target.CompareAndSwap(i, i+1)
+		default:
+			if err := x.replay(int(i)); err != nil {
+				x.failed.Store(true)
+				return err
 			}
 		}
 	}
-	return c, nil
+	return nil
 }
 
-func (c *Cover) replay(g *spec.Graph, target int, walked []uint16, visited []bool) error {
-	c.Replays++
-	p := NewPair(g.Bound)
+func (x *explorer) replay(at int) error {
+	x.replays.Add(1)
+	p := NewPair(x.g.Bound)
 	defer p.Close()
-	for _, st := range g.Path(target) {
-		c.Steps++
+	defer func() { x.steps.Add(int64(len(p.Steps))) }()
+	for _, st := range x.g.Path(at) {
 		if err := p.Take(st); err != nil {
 			return err
 		}
 	}
-	at := target
 	for {
-		if !visited[at] {
-			visited[at] = true
-			c.States++
-			if _, err := p.Enabled(); err != nil {
+		n := int(x.states[at].Add(1)) - 1
+		if n == 0 {
+			x.visited.Add(1)
+			if err := p.look(); err != nil {
 				return err
 			}
-			if err := p.refuses(); err != nil {
-				return err
-			}
+			n = int(x.states[at].Add(1)) - 1
 		}
-		edges := g.Edges(at)
-		if int(walked[at]) == len(edges) {
-			return nil
+		edges := x.g.Edges(at)
+		if n > len(edges) {
+			return nil // all of them are walked, or are being walked
 		}
-		e := edges[walked[at]]
-		walked[at]++
-		c.Edges++
-		c.Steps++
-		if err := p.Take(e.Step); err != nil {
+		x.edges.Add(1)
+		if err := p.Take(edges[n-1].Step); err != nil {
 			return err
 		}
-		at = int(e.To)
+		at = int(edges[n-1].To)
 	}
+}
+
+// look compares what can happen next, and what must not.
+func (p *Pair) look() error {
+	if _, err := p.Enabled(); err != nil {
+		return err
+	}
+	return p.refuses()
 }
 
 // refuses tries what the model does not allow in this state and the code must

@@ -36,6 +36,7 @@ type World struct {
 	closing bool
 
 	calls, fails uint8
+	taken        uint32             // steps
 	seen         []fsm.Transition // what the observer saw during the step
 	released     []uint8          // the parts released during the step
 	complaints   []string         // what a hook found wrong during the step
@@ -261,9 +262,9 @@ func (w *World) release(ctx context.Context, a *attempt, n uint8) error {
 
 var errBad = errors.New("bad luck")
 
-// misfortune is an error or, now and then, a panic (which is dear).
+// misfortune is an error or, once in sixteen, a panic (which is dear).
 func (w *World) misfortune() error {
-	if (int(w.step.Arg)+len(w.attempts)+int(w.calls))%8 == 0 {
+	if w.taken*2654435761>>28 == 0 {
 		panic(errBad)
 	}
 	return errBad
@@ -349,6 +350,7 @@ func (c *caller) inUse() bool {
 func (w *World) Do(st spec.Step) {
 	w.seen, w.released, w.complaints = w.seen[:0], w.released[:0], w.complaints[:0]
 	w.step, w.granted = st, true
+	w.taken++
 	switch {
 	case st.Action == spec.ContextEnds:
 		w.callers[st.Arg].ctx.end()
