@@ -3,7 +3,7 @@
 //	testreport [-noskip] [-notests] [-counts FILE] [-checked FILE] LOG...
 //
 // A LOG holds the events of go test -json, or plain lines, or both. From the events come the counts
-// of tests passed, failed and skipped, with the name and the reason of each that did not pass. From
+// of tests passed, failed and skipped, with the name of each that did not pass and why one was skipped. From
 // every line printed, by a test or by anything else, come the figures of the form
 //
 //	CHECKED <layer> [<what>...] <key>=<n> ...
@@ -20,7 +20,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -93,16 +92,16 @@ type event struct {
 	Output  string
 }
 
-// outcome is a test that did not pass, and the last thing that it said.
-type outcome struct{ name, said string }
+// skip is a skipped test, and the last thing that it said: why.
+type skip struct{ name, said string }
 
 // figure is one key of one CHECKED heading.
 type figure struct{ heading, key string }
 
 type report struct {
 	passed   int
-	failed   []outcome
-	skipped  []outcome
+	failed   []string
+	skipped  []skip
 	packages map[string]bool // those that ran at least one test
 
 	failedIn map[string]bool   // packages with a failed test
@@ -148,17 +147,17 @@ func (r *report) add(e event) error {
 		// A package fails with its tests, and then they have said why; or by itself: it does not
 		// build, its TestMain exits, it times out. That counts as one failure.
 		if e.Action == "fail" && !r.failedIn[e.Package] {
-			r.failed = append(r.failed, outcome{e.Package, cmp.Or(r.said[id], "the package failed")})
+			r.failed = append(r.failed, e.Package)
 		}
 	case e.Action == "pass":
 		r.passed++
 		r.packages[e.Package] = true
 	case e.Action == "fail":
-		r.failed = append(r.failed, outcome{id, r.said[id]})
+		r.failed = append(r.failed, id)
 		r.packages[e.Package] = true
 		r.failedIn[e.Package] = true
 	case e.Action == "skip":
-		r.skipped = append(r.skipped, outcome{id, r.said[id]})
+		r.skipped = append(r.skipped, skip{id, r.said[id]})
 		r.packages[e.Package] = true
 	}
 	return nil
@@ -225,8 +224,8 @@ func (r *report) print(w io.Writer) {
 			fmt.Fprintf(w, "         %s\n", name)
 		}
 	}
-	for _, o := range r.failed {
-		fmt.Fprintf(w, "failed   %s: %s\n", o.name, o.said)
+	for _, name := range r.failed { // why is in the test runner's own summary
+		fmt.Fprintf(w, "failed   %s\n", name)
 	}
 	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", r.passed, len(r.failed), len(r.skipped))
 }

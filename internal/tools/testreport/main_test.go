@@ -50,9 +50,9 @@ func TestCountsAndVerdict(t *testing.T) {
 		{"a skip is allowed", events, "skipped  needs Java on PATH\n         p.TestB\n1 passed, 0 failed, 1 skipped\n", false, true},
 		{"a skip is a failure", events, "skipped  needs Java on PATH\n         p.TestB\n1 passed, 0 failed, 1 skipped\n", true, false},
 		{"a failed test, and not its package again", events + failing,
-			"skipped  needs Java on PATH\n         p.TestB\nfailed   q.TestC: G1 broken\n1 passed, 1 failed, 1 skipped\n", false, false},
+			"skipped  needs Java on PATH\n         p.TestB\nfailed   q.TestC\n1 passed, 1 failed, 1 skipped\n", false, false},
 		{"a package that does not build", events + notBuilt,
-			"skipped  needs Java on PATH\n         p.TestB\nfailed   r: the package failed\n1 passed, 1 failed, 1 skipped\n", false, false},
+			"skipped  needs Java on PATH\n         p.TestB\nfailed   r\n1 passed, 1 failed, 1 skipped\n", false, false},
 		{"no test ran", `{"Action":"skip","Package":"p"}`, "0 passed, 0 failed, 0 skipped\n", false, false},
 		{"an empty log", "", "0 passed, 0 failed, 0 skipped\n", false, false},
 	} {
