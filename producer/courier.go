@@ -289,5 +289,13 @@ func (c *courier) prove(ctx context.Context, addr net.Addr, topics []string) (*m
 	if err != nil {
 		return nil, err
 	}
-	return res.(*metadata.Response), nil
+	m := res.(*metadata.Response)
+	if m.Topics[0].ErrorCode != 0 {
+		return m, nil
+	}
+	// It is there, but the Transport does not know its leaders before it looks
+	// again, seconds later. To be asked to create it is all that makes it look now;
+	// since the topic is there, nothing is created.
+	_, err = c.next.RoundTrip(ctx, addr, &metadata.Request{TopicNames: topics, AllowAutoTopicCreation: true})
+	return m, err
 }

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 var (
-	errDialsRefused = errors.New("the producer is stopping: no new connections")
-	errPlaintext    = errors.New("SASL PLAIN without TLS would show the password on the way (see Config.AllowPlaintextPassword)")
+	errDialsRefused   = errors.New("the producer is stopping: no new connections")
+	errCut            = errors.New("the producer has cut the connection")
+	errConnectTimeout = fmt.Errorf("connected, but not ready within the DialTimeout: %w", context.DeadlineExceeded)
+	errPlaintext      = errors.New("SASL PLAIN without TLS would show the password on the way (see Config.AllowPlaintextPassword)")
 )
 
 // A dialer opens the connections of one attempt and knows them all, so that a
@@ -33,7 +36,33 @@ type dialer struct {
 // conn is one connection. kafka-go's goroutine that owns it ends with Close.
 type conn struct {
 	net.Conn
-	d *dialer
+	d     *dialer
+	ended atomic.Pointer[error] // why we ended it
+}
+
+// end closes the connection; kafka-go, which has yet to close it, will see why.
+func (c *conn) end(why error) {
+	c.ended.CompareAndSwap(nil, &why)
+	c.Conn.Close()
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return n, c.why(err)
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, c.why(err)
+}
+
+func (c *conn) why(err error) error {
+	if err != nil {
+		if why := c.ended.Load(); why != nil {
+			return *why
+		}
+	}
+	return err
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -67,16 +96,16 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		nc.Close()
 		return nil, errDialsRefused
 	}
-	c := &conn{nc, d}
+	c := &conn{Conn: nc, d: d}
 	d.conns[c] = struct{}{}
 	d.opened++
 	// kafka-go clears its deadline before the SASL exchange. The context that it
 	// dials with lives until the connection is ready: until then we bound it.
-	limit := time.AfterFunc(d.timeout-time.Since(began), func() { nc.Close() })
+	limit := time.AfterFunc(d.timeout-time.Since(began), func() { c.end(errConnectTimeout) })
 	context.AfterFunc(connect, func() {
 		limit.Stop()
 		if errors.Is(connect.Err(), context.DeadlineExceeded) {
-			nc.Close()
+			c.end(errConnectTimeout)
 		}
 	})
 	return c, nil
@@ -100,7 +129,7 @@ func (d *dialer) cut() {
 		(*cancel)()
 	}
 	for c := range d.conns {
-		c.Conn.Close() // kafka-go has yet to close it: until then it is counted
+		c.end(errCut)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,16 +35,21 @@ func newProducer(t testing.TB, b *testbroker.Broker, cfg Config) *Producer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, known := checked.LoadOrStore(b, true); !known {
+		t.Cleanup(func() { processClean(t, b) }) // after the Shutdown of the last producer
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(bg, hang)
 		defer cancel()
 		if err := p.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown at the end of the test: %v", err)
 		}
-		nothingLeft(t, b, p)
+		holdsNothing(t, p)
 	})
 	return p
 }
+
+var checked sync.Map // the brokers whose test has the check of processClean
 
 func start(t testing.TB, p *Producer) {
 	t.Helper()
@@ -54,9 +60,17 @@ func start(t testing.TB, p *Producer) {
 	}
 }
 
-// nothingLeft fails unless the producer holds no part, no connection by its own
-// count, the operating system's and the broker's, and no goroutine (G7).
+// nothingLeft fails unless the only producer of the test holds no part, no
+// connection by its own count, the operating system's and the broker's, and no
+// goroutine (G7).
 func nothingLeft(t testing.TB, b *testbroker.Broker, p *Producer) {
+	t.Helper()
+	holdsNothing(t, p)
+	processClean(t, b)
+}
+
+// holdsNothing fails unless the producer holds no part and no connection.
+func holdsNothing(t testing.TB, p *Producer) {
 	t.Helper()
 	if s := p.State(); s != spec.Idle && s != spec.Closed {
 		t.Errorf("state %v, want Idle or Closed", s)
@@ -69,6 +83,10 @@ func nothingLeft(t testing.TB, b *testbroker.Broker, p *Producer) {
 			t.Errorf("%d connections still open", now)
 		}
 	}
+}
+
+func processClean(t testing.TB, b *testbroker.Broker) {
+	t.Helper()
 	eventually(t, "no socket left", func() string {
 		if n := b.Sockets(t); n > 0 {
 			return fmt.Sprintf("%d sockets", n)

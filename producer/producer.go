@@ -101,11 +101,9 @@ func (p *Producer) Close() error {
 const stopGrace = 40 * time.Millisecond
 
 func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, grace time.Duration) error {
+	p.stopped()
 	s := p.current.Load()
 	err := stop(ctx)
-	if !errors.Is(err, fsm.ErrReentrant) {
-		p.stopped()
-	}
 	var stopErr *fsm.StopError
 	if !errors.As(err, &stopErr) {
 		return err

@@ -148,6 +148,9 @@ func (p *Producer) admit(ctx context.Context) (fsm.Lease[*session], error) {
 // startOnWrite starts a producer that was never stopped: a Stop that comes
 // meanwhile takes it back.
 func (p *Producer) startOnWrite(ctx context.Context) error {
+	if p.neverStopped.Err() != nil {
+		return fsm.ErrNotStarted
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.DeliveryTimeout, errDeliveryTimeout)
 	defer cancel()
 	ctx, leave := context.WithCancelCause(ctx)

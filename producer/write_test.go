@@ -1,0 +1,423 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// What users of kafka-go pass around.
+var _ interface {
+	WriteMessages(context.Context, ...kafka.Message) error
+	Close() error
+	Stats() kafka.WriterStats
+} = (*Producer)(nil)
+
+// A message goes where it names, or to Topic; one that names an undeclared topic
+// fails the whole call before anything is sent.
+func TestTopics(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		main, other, undeclared := b.CreateTopic(t, 1), b.CreateTopic(t, 1), b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: main, Topics: []string{other}})
+		start(t, p)
+		msgs := []kafka.Message{{Value: []byte("plain")}, {Topic: other, Value: []byte("other")}, {Topic: main, Value: []byte("named")}}
+		if err := p.WriteMessages(bg, msgs...); err != nil {
+			t.Fatal(err)
+		}
+		if msgs[0].Topic != "" || msgs[0].WriterData != nil {
+			t.Errorf("the caller's message was changed: %+v", msgs[0])
+		}
+		err := p.WriteMessages(bg, kafka.Message{Value: []byte("no")}, kafka.Message{Topic: undeclared, Value: []byte("no")})
+		var topicErr *TopicError
+		if !errors.As(err, &topicErr) || topicErr.Topic != undeclared || classOf(t, err) != ErrNotSent {
+			t.Errorf("a message to an undeclared topic: %v", err)
+		}
+		if found := values(t, b, main); fmt.Sprint(found) != "map[named:1 plain:1]" {
+			t.Errorf("found %v in the main topic", found)
+		}
+		if found := values(t, b, other); fmt.Sprint(found) != "map[other:1]" {
+			t.Errorf("found %v in the other topic", found)
+		}
+
+		single := newProducer(t, b, Config{Topic: main})
+		start(t, single)
+		if err := single.WriteMessages(bg, kafka.Message{Topic: main, Value: []byte("named again")}); err != nil {
+			t.Error(err)
+		}
+		none := newProducer(t, b, Config{Topics: []string{other}})
+		start(t, none)
+		if err := none.WriteMessages(bg, message("x")); !errors.As(err, &topicErr) || classOf(t, err) != ErrNotSent {
+			t.Errorf("a message without a topic, and no default: %v", err)
+		}
+	})
+}
+
+// AnyTopic proves a topic on its first use, also one that did not exist at the start.
+func TestAnyTopic(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		p := newProducer(t, b, Config{AnyTopic: true})
+		start(t, p)
+		topic := testbroker.TopicName()
+		m := kafka.Message{Topic: topic, Value: []byte("x")}
+		err := p.WriteMessages(bg, m)
+		var topicErr *TopicError
+		if !errors.As(err, &topicErr) || topicErr.Topic != topic || classOf(t, err) != ErrNotSent {
+			t.Errorf("a message to a topic that does not exist: %v", err)
+		}
+		mustBe(t, err, kafka.UnknownTopicOrPartition)
+		b.CreateTopicNamed(t, topic, 2)
+		if err := p.WriteMessages(bg, m); err != nil {
+			t.Error(err)
+		}
+		if found := values(t, b, topic); found["x"] != 1 {
+			t.Errorf("found %v, want x once", found)
+		}
+		if err := p.WriteMessages(bg, kafka.Message{Topic: "not legal", Value: []byte("x")}); !errors.As(err, &topicErr) {
+			t.Errorf("an illegal topic: %v", err)
+		}
+	})
+}
+
+// No topic is created unless that is asked for.
+func TestAutoTopicCreation(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := testbroker.TopicName()
+		p := newProducer(t, b, Config{Topic: topic})
+		mustBe(t, p.Start(bg), kafka.UnknownTopicOrPartition)
+		q := newProducer(t, b, Config{Topic: topic, AnyTopic: true, AllowAutoTopicCreation: true})
+		start(t, q)
+		second := testbroker.TopicName()
+		if err := q.WriteMessages(bg, message("x"), kafka.Message{Topic: second, Value: []byte("y")}); err != nil {
+			t.Error(err)
+		}
+		if found := values(t, b, second); found["y"] != 1 {
+			t.Errorf("found %v, want y once", found)
+		}
+	}, kfake.AllowAutoTopicCreation())
+}
+
+// What a broker answers is found by errors.Is through every wrapper, and decides
+// the class; what it answers as temporary is tried again first.
+func TestBrokerErrors(t *testing.T) {
+	for _, c := range []struct {
+		answer    *kerr.Error
+		code      kafka.Error
+		class     error
+		temporary bool
+	}{
+		{kerr.MessageTooLarge, kafka.MessageSizeTooLarge, ErrRejected, false},
+		{kerr.TopicAuthorizationFailed, kafka.TopicAuthorizationFailed, ErrRejected, false},
+		{kerr.InvalidRecord, kafka.Error(87), ErrRejected, false},
+		{kerr.NotEnoughReplicas, kafka.NotEnoughReplicas, ErrRejected, true},
+		{kerr.NotLeaderForPartition, kafka.NotLeaderForPartition, ErrRejected, true},
+		{kerr.NotEnoughReplicasAfterAppend, kafka.NotEnoughReplicasAfterAppend, ErrMaybeDelivered, true},
+		{kerr.RequestTimedOut, kafka.RequestTimedOut, ErrMaybeDelivered, true},
+		{kerr.UnknownServerError, kafka.Unknown, ErrMaybeDelivered, false},
+	} {
+		t.Run(c.answer.Message, func(t *testing.T) {
+			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+				p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), MaxAttempts: 3})
+				start(t, p)
+				fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: c.answer, Count: -1})
+				err := p.WriteMessages(bg, messages("m", 2)...)
+				mustBe(t, err, c.code)
+				var werr kafka.WriteErrors
+				if !errors.As(err, &werr) || len(werr) != 2 || werr.Count() != 2 {
+					t.Fatalf("no kafka.WriteErrors of two in %v", err)
+				}
+				for _, e := range werr {
+					if class := classOf(t, e); class != c.class {
+						t.Errorf("%v, want %v", e, c.class)
+					}
+					mustBe(t, e, c.code)
+				}
+				want := 1
+				if c.temporary {
+					want = 3
+				}
+				if n := fault.Hits(); n != want {
+					t.Errorf("%d attempts, want %d", n, want)
+				}
+				// Temporary trouble that ends is not noticed.
+				fault.Remove()
+				b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: c.answer, Count: 2})
+				if err := p.WriteMessages(bg, message("again")); (err == nil) != c.temporary {
+					t.Errorf("two such answers, then good ones: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// One message too large is rejected alone; the rest are sent.
+func TestMessageTooLarge(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic, BatchBytes: 1000})
+		start(t, p)
+		err := p.WriteMessages(bg, message("small"), message(strings.Repeat("x", 1001)), message("also small"))
+		var werr kafka.WriteErrors
+		if !errors.As(err, &werr) || werr[0] != nil || werr[1] == nil || werr[2] != nil {
+			t.Fatalf("want the second to fail, alone: %v", err)
+		}
+		if classOf(t, werr[1]) != ErrRejected {
+			t.Error(werr[1])
+		}
+		mustBe(t, err, kafka.MessageSizeTooLarge)
+		var tooLarge kafka.MessageTooLargeError
+		if !errors.As(err, &tooLarge) || len(tooLarge.Message.Value) != 1001 {
+			t.Errorf("no kafka.MessageTooLargeError in %v", err)
+		}
+		if err := p.WriteMessages(bg, message(strings.Repeat("x", 1001))); classOf(t, err) != ErrRejected {
+			t.Error(err)
+		}
+		if found := values(t, b, topic); len(found) != 2 {
+			t.Errorf("%d messages found, want 2", len(found))
+		}
+	})
+}
+
+// A connection that is cut in the middle of a produce: the batch is sent again,
+// and the caller notices nothing.
+func TestConnectionCutMidProduce(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		var cuts atomic.Int32
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			return nil, io.EOF, cuts.Add(1) <= 3 // closes the connection
+		})
+		if err := p.WriteMessages(bg, message("x")); err != nil {
+			t.Fatal(err)
+		}
+		if n := cuts.Load(); n != 4 {
+			t.Errorf("%d attempts, want 4", n)
+		}
+		if s := p.Totals(); s.Retries != 3 || s.Errors != 3 {
+			t.Errorf("%d retries, %d errors; want 3 and 3", s.Retries, s.Errors)
+		}
+		if found := values(t, b, topic); found["x"] != 1 {
+			t.Errorf("found %v, want x once", found)
+		}
+	})
+}
+
+// The order within a partition survives retries, also with many batches queued.
+func TestOrderSurvivesRetries(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic, BatchSize: 5})
+		start(t, p)
+		var n atomic.Int32
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			return nil, io.EOF, n.Add(1)%3 != 0
+		})
+		if err := p.WriteMessages(bg, messages("m", 100)...); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range b.Read(t, topic) {
+			if want := fmt.Sprintf("m-%d", i); string(r.Value) != want {
+				t.Fatalf("record %d is %s, want %s", i, r.Value, want)
+			}
+		}
+	})
+}
+
+// DeliveryTimeout bounds a write from call to result; what never left is ErrNotSent.
+func TestDeliveryTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		var down atomic.Bool
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), Dial: refusing(b, &down)})
+		start(t, p)
+		hung := b.Hang(kmsg.Produce)
+		began := time.Now()
+		err := p.WriteMessages(bg, message("x"))
+		if took := time.Since(began); took < 25*time.Second || took > 30*time.Second {
+			t.Errorf("the write took %v, want about the DeliveryTimeout, at most", took)
+		}
+		if classOf(t, err) != ErrMaybeDelivered || hung.Hits() < 3 {
+			t.Errorf("a broker that hangs (%d requests): %v", hung.Hits(), err)
+		}
+		mustBe(t, err, context.DeadlineExceeded)
+
+		// The hung connections have been given up; now nobody can be reached.
+		hung.Set(false)
+		down.Store(true)
+		began = time.Now()
+		err = p.WriteMessages(bg, message("y"))
+		if took := time.Since(began); took < 25*time.Second || took > 30*time.Second {
+			t.Errorf("the write took %v, want about the DeliveryTimeout, at most", took)
+		}
+		if classOf(t, err) != ErrNotSent {
+			t.Errorf("nobody reached: %v", err)
+		}
+		mustBe(t, err, errRefused)
+		down.Store(false)
+		if err := p.WriteMessages(bg, message("z")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+var errRefused = errors.New("connection refused")
+
+// refusing dials b unless it is down.
+func refusing(b *testbroker.Broker, down *atomic.Bool) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if down.Load() {
+			return nil, errRefused
+		}
+		return b.Dial(ctx, network, address)
+	}
+}
+
+// A caller that leaves does not recall its messages: they are delivered later.
+func TestCallerLeaves(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		completions := make(chan int, 10)
+		p := newProducer(t, b, Config{Topic: topic, Completion: func(m []kafka.Message, err error) { completions <- len(m) }})
+		start(t, p)
+		resume := pauseProduce(b)
+		reason := errors.New("no more time")
+		ctx, cancel := context.WithCancelCause(bg)
+		write := async(func() error { return p.WriteMessages(ctx, messages("m", 2)...) })
+		until(t, "the write to be in flight", func() bool { return p.Status().InFlight == 1 })
+		cancel(reason)
+		err := get(t, write)
+		mustBe(t, err, reason)
+		if classOf(t, err) != ErrMaybeDelivered {
+			t.Error(err)
+		}
+		if used := p.budget.used.Load(); used == 0 || p.Status().InFlight != 1 {
+			t.Errorf("%d bytes in flight, %d uses; want the abandoned ones to count", used, p.Status().InFlight)
+		}
+		resume()
+		if n := get(t, completions); n != 2 {
+			t.Errorf("a completion of %d messages, want 2", n)
+		}
+		until(t, "the abandoned ones to end", func() bool { return p.Status().InFlight == 0 && p.budget.used.Load() == 0 })
+		if found := values(t, b, topic); found["m-0"] != 1 || found["m-1"] != 1 {
+			t.Errorf("found %v, want both once", found)
+		}
+		mustBe(t, p.WriteMessages(ctx, message("x")), reason, ErrNotSent)
+	})
+}
+
+// Completion is told each batch's result before the write returns, with the
+// message as the user made it and where it went.
+func TestCompletion(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		var mu sync.Mutex
+		var seen []kafka.Message
+		var errs []error
+		p := newProducer(t, b, Config{Topic: topic, Completion: func(m []kafka.Message, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen, errs = append(seen, m...), append(errs, err)
+		}})
+		start(t, p)
+		if err := p.WriteMessages(bg, kafka.Message{Value: []byte("x"), WriterData: 42}); err != nil {
+			t.Fatal(err)
+		}
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord})
+		err := p.WriteMessages(bg, kafka.Message{Value: []byte("y"), WriterData: 43})
+		if len(seen) != 2 || seen[0].WriterData != 42 || seen[1].WriterData != 43 || seen[0].Topic != topic || seen[1].Topic != topic {
+			t.Errorf("seen %+v", seen)
+		}
+		if errs[0] != nil || !errors.Is(err, errs[1]) || classOf(t, errs[1]) != ErrRejected {
+			t.Errorf("errors %v", errs)
+		}
+	})
+}
+
+// Compressed, with headers, keys and times: what is read is what was written.
+func TestMessagesPassUnchanged(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		for _, compression := range []kafka.Compression{0, kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd} {
+			topic := b.CreateTopic(t, 1)
+			p := newProducer(t, b, Config{Topic: topic, Compression: compression})
+			start(t, p)
+			when := time.UnixMilli(1_700_000_000_123)
+			m := kafka.Message{Key: []byte("k"), Value: []byte("v"), Headers: []kafka.Header{{Key: "h", Value: []byte("1")}, {Key: "h", Value: nil}}, Time: when}
+			if err := p.WriteMessages(bg, m, kafka.Message{Key: []byte{}, Value: nil}); err != nil {
+				t.Fatal(err)
+			}
+			r := b.Read(t, topic)
+			if len(r) != 2 || string(r[0].Key) != "k" || string(r[0].Value) != "v" || !r[0].Timestamp.Equal(when) ||
+				len(r[0].Headers) != 2 || string(r[0].Headers[0].Value) != "1" || r[1].Key == nil || r[1].Value != nil {
+				t.Errorf("compression %v: read %+v", compression, r)
+			}
+		}
+	})
+}
+
+// Acknowledged by nobody: written all the same, when the broker is well.
+func TestAcks(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		for _, acks := range []Acks{AcksAll, AcksOne, AcksNone} {
+			topic := b.CreateTopic(t, 1)
+			p := newProducer(t, b, Config{Topic: topic, Acks: acks})
+			start(t, p)
+			if err := p.WriteMessages(bg, messages("m", 3)...); err != nil {
+				t.Errorf("%v: %v", acks, err)
+			}
+			if err := p.Ping(bg); err != nil { // another round, so that the broker has surely read the first
+				t.Error(err)
+			}
+			eventually(t, "three messages", func() string {
+				if found := values(t, b, topic); len(found) != 3 {
+					return fmt.Sprint(acks, found)
+				}
+				return ""
+			})
+		}
+	})
+}
+
+// A balancer that panics takes nothing with it but the call.
+func TestBalancerPanics(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), Balancer: kafka.BalancerFunc(func(m kafka.Message, partitions ...int) int {
+			if string(m.Value) == "boom" {
+				panic("boom")
+			}
+			return partitions[0]
+		})})
+		start(t, p)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			p.WriteMessages(bg, message("fine"), message("boom"))
+		}()
+		if err := p.WriteMessages(bg, message("fine")); err != nil {
+			t.Error(err)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+	})
+}
