@@ -87,7 +87,8 @@ func New[R any](open func(context.Context, *Scope) (R, error), opts ...Option) *
 // The first of these that applies, in this order, is decided on entry.
 // Concurrent Starts of an idle lifecycle run open once and all get its result (G1).
 func (l *Lifecycle[R]) Start(ctx context.Context) error {
-	if l.State() == spec.Started {
+	// Not l.State(): so Start is just cheap enough to be inlined where it is called.
+	if l.word.Load() == uint32(spec.Started) {
 		return nil
 	}
 	return l.start(ctx)
