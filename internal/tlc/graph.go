@@ -30,21 +30,22 @@ type edge struct {
 	action   spec.Action
 }
 
-// Graph has TLC dump a model, in dir unless $SURESTART_DUMPS says where, and reads it.
-func (t TLC) Graph(ctx context.Context, model, dir string) (*Graph, error) {
+// Graph has TLC dump a model, in dir unless $SURESTART_DUMPS says where, and
+// reads it. It returns the dump's path too.
+func (t TLC) Graph(ctx context.Context, model, dir string) (*Graph, string, error) {
 	b, err := Bound(t.Root, model)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	path, err := t.Dump(ctx, model, dir)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	g, err := Load(path, b)
 	if err == nil {
 		g.From = From(model)
 	}
-	return g, err
+	return g, path, err
 }
 
 // Load reads a dump of a model with the given bound.

@@ -38,7 +38,7 @@ func run(ctx context.Context, out string) error {
 	var graphs []*tlc.Graph
 	for _, model := range models {
 		fmt.Fprintf(os.Stderr, "gen: TLC dumps the %s model\n", model)
-		g, err := t.Graph(ctx, model, dir)
+		g, _, err := t.Graph(ctx, model, dir)
 		if err != nil {
 			return err
 		}
