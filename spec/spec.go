@@ -15,7 +15,7 @@
 //   - snapshot.go: the value of every variable of tla/Algorithm.tla
 //   - algorithm.go: its actions and steps; guards.go, actions.go, actions_op.go:
 //     one function for each guard and action, under its name, in its order
-//   - graph.go: all states and steps within a bound
+//   - graph.go: all states and steps within a bound; pins.go: how large TLC found them
 //   - guarantees.go: G1 to G15, and which of them a difference concerns
 package spec
 

@@ -39,7 +39,7 @@ func (g *Graph) Table() ([]spec.Row, error) {
 	}
 	for _, r := range needed {
 		if !slices.Contains(rows, r) {
-			return nil, fmt.Errorf("Finish goes through %v, which no other step shows", r)
+			return nil, fmt.Errorf("the step Finish goes through %v, which no other step shows", r)
 		}
 	}
 	slices.SortFunc(rows, func(x, y spec.Row) int {
