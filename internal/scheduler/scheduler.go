@@ -36,7 +36,7 @@ type World struct {
 	closing bool
 
 	calls, fails uint8
-	taken        uint32             // steps
+	taken        uint32           // steps
 	seen         []fsm.Transition // what the observer saw during the step
 	released     []uint8          // the parts released during the step
 	complaints   []string         // what a hook found wrong during the step
