@@ -332,7 +332,8 @@ func (b *Bound) enabledAttempt(s *Snapshot, g uint8, buf []Step) []Step {
 	return buf
 }
 
-// Terminated: all calls made and returned, no operation under way. Such a state
+// Terminated tells whether all calls are made and returned and no operation is
+// under way: Terminating is what the TLA+ calls its one step. Such a state
 // has no step but Fail; every other has one, or the model has a deadlock.
 func (b Bound) Terminated(s *Snapshot) bool {
 	for c := range b.Callers {
