@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// asCommand makes the test binary be surestart: tests that need a process of
+// their own, for signals or to count goroutines, start it again with this set.
+const asCommand = "SURESTART_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// process is surestart with these arguments, not yet started. It is killed if it
+// outlives the guard against a hang.
+func process(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asCommand+"=1")
+	return cmd
+}
+
+// result is what a run of the program gave.
+type result struct {
+	status   int
+	out, err string
+}
+
+// call runs the program in this process.
+func call(t *testing.T, in string, args ...string) result {
+	t.Helper()
+	return callWith(t, in, nil, args...)
+}
+
+func callWith(t *testing.T, in string, env map[string]string, args ...string) result {
+	t.Helper()
+	var out, err bytes.Buffer
+	status := run(args, &world{
+		in: strings.NewReader(in), out: &out, err: &err,
+		getenv: func(name string) string { return env[name] }, signals: make(chan os.Signal),
+	})
+	return result{status, out.String(), err.String()}
+}
+
+// broker runs an embedded broker with a topic of one partition.
+func broker(t *testing.T, topic string, opts ...kfake.Opt) string {
+	t.Helper()
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(1, topic)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c.ListenAddrs()[0]
+}
+
+// readBack returns the first n messages of a topic as key=value, by franz-go.
+func readBack(t *testing.T, address, topic string, n int, opts ...kgo.Opt) []string {
+	t.Helper()
+	client, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(address), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var got []string
+	for len(got) < n && ctx.Err() == nil {
+		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			got = append(got, string(r.Key)+"="+string(r.Value))
+		})
+	}
+	return got
+}
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A command line or an environment that cannot work ends in one line on standard
+// error that says what is wrong, and a status that says whose fault it is.
+func TestBadInputs(t *testing.T) {
+	at := broker(t, "lines")
+	noPEM := file(t, "no.pem", "hello")
+	password := file(t, "password", "secret-of-the-test\n")
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		says   string
+	}{
+		"unknown command":    {[]string{"frobnicate"}, 2, `"frobnicate"`},
+		"help for unknown":   {[]string{"help", "frobnicate"}, 2, `"frobnicate"`},
+		"unknown flag":       {[]string{"demo", "-frobnicate"}, 2, "-frobnicate"},
+		"callers":            {[]string{"demo", "-callers", "3"}, 2, "3 callers"},
+		"callers no number":  {[]string{"demo", "-callers", "many"}, 2, `"many"`},
+		"messages":           {[]string{"demo", "-messages", "-1"}, 2, "-1 messages"},
+		"break":              {[]string{"demo", "-break", "it"}, 2, `"it"`},
+		"demo argument":      {[]string{"demo", "now"}, 2, `"now"`},
+		"demo brokers":       {[]string{"demo", "-brokers", "nowhere"}, 2, `"nowhere"`},
+		"demo no brokers":    {[]string{"demo", "-brokers", ","}, 2, "-brokers"},
+		"demo unreachable":   {[]string{"demo", "-brokers", "127.0.0.1:1"}, 1, "no broker at 127.0.0.1:1"},
+		"demo topic":         {[]string{"demo", "-brokers", at, "-topic", "absent"}, 1, "absent"},
+		"broker port":        {[]string{"broker", "-port", "70000"}, 2, "70000"},
+		"broker partitions":  {[]string{"broker", "-partitions", "0"}, 2, "-partitions 0"},
+		"no brokers":         {[]string{"produce", "-topic", "lines"}, 2, "surestart broker -topic lines"},
+		"brokers":            {[]string{"produce", "-brokers", "a:b:c", "-topic", "lines"}, 2, `"a:b:c"`},
+		"port":               {[]string{"produce", "-brokers", "localhost:70000", "-topic", "lines"}, 2, "70000"},
+		"no topic":           {[]string{"produce", "-brokers", at}, 2, "-topic"},
+		"topic's name":       {[]string{"produce", "-brokers", at, "-topic", "a b"}, 2, "a b"},
+		"acks":               {[]string{"produce", "-brokers", at, "-topic", "lines", "-acks", "some"}, 2, `"some"`},
+		"linger":             {[]string{"produce", "-brokers", at, "-topic", "lines", "-linger", "-1s"}, 2, "Linger"},
+		"unknown topic":      {[]string{"produce", "-brokers", at, "-topic", "absent"}, 1, "absent"},
+		"unreachable":        {[]string{"produce", "-brokers", "127.0.0.1:1", "-topic", "lines"}, 1, "127.0.0.1:1"},
+		"missing file":       {[]string{"produce", "-brokers", at, "-topic", "lines", "/no/such/file"}, 1, "/no/such/file"},
+		"directory":          {[]string{"produce", "-brokers", at, "-topic", "lines", t.TempDir()}, 1, "directory"},
+		"key without cert":   {[]string{"produce", "-brokers", at, "-topic", "lines", "-tls-key", noPEM}, 2, "-tls-cert"},
+		"ca missing":         {[]string{"produce", "-brokers", at, "-topic", "lines", "-tls-ca", "/no/such/ca"}, 1, "/no/such/ca"},
+		"ca no PEM":          {[]string{"produce", "-brokers", at, "-topic", "lines", "-tls-ca", noPEM}, 1, "no certificate"},
+		"cert no PEM":        {[]string{"produce", "-brokers", at, "-topic", "lines", "-tls-cert", noPEM, "-tls-key", noPEM}, 1, "-tls-cert"},
+		"sasl":               {[]string{"produce", "-brokers", at, "-topic", "lines", "-sasl", "magic"}, 2, `"magic"`},
+		"sasl no user":       {[]string{"produce", "-brokers", at, "-topic", "lines", "-sasl", "plain"}, 2, "-user"},
+		"sasl no password":   {[]string{"produce", "-brokers", at, "-topic", "lines", "-sasl", "plain", "-user", "u"}, 2, "SURESTART_PASSWORD"},
+		"user without sasl":  {[]string{"produce", "-brokers", at, "-topic", "lines", "-user", "u"}, 2, "-sasl"},
+		"password file":      {[]string{"produce", "-brokers", at, "-topic", "lines", "-sasl", "plain", "-user", "u", "-password-file", "/no/such/pw"}, 1, "/no/such/pw"},
+		"password in clear":  {[]string{"produce", "-brokers", "192.0.2.1:9092", "-topic", "lines", "-sasl", "plain", "-user", "u", "-password-file", password}, 2, "PLAIN"},
+		"password is a flag": {[]string{"produce", "-password", "x"}, 2, "-password"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := call(t, "a\n", c.args...)
+			if r.status != c.status {
+				t.Errorf("status %d, want %d", r.status, c.status)
+			}
+			if strings.Count(r.err, "\n") != 1 || !strings.HasPrefix(r.err, "surestart") || !strings.Contains(r.err, c.says) {
+				t.Errorf("standard error: %q; want one line, with %q", r.err, c.says)
+			}
+			if r.out != "" {
+				t.Errorf("standard output: %q; want nothing", r.out)
+			}
+			if strings.Contains(r.err, "secret-of-the-test") {
+				t.Error("the password was printed")
+			}
+		})
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	if r := call(t, ""); r.status != 2 || !strings.Contains(r.err, "surestart demo") {
+		t.Errorf("no arguments: %+v", r)
+	}
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"help", "demo"}, {"demo", "-h"}, {"help", "produce"}, {"help", "broker"}, {"version"}, {"help", "naive"}} {
+		if r := call(t, "", args...); r.status != 0 || r.err != "" || !strings.Contains(r.out, "surestart") && args[len(args)-1] != "naive" || r.out == "" {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+	if r := call(t, "", "help", "naive"); !strings.Contains(r.out, "p.started.Store(true)") {
+		t.Errorf("help naive shows %q", r.out)
+	}
+	// Each flag of each command is in its help, with a word on what it is for.
+	for _, c := range commands {
+		for line := range strings.Lines(call(t, "", "help", c.name).out) {
+			if strings.HasPrefix(line, "  -") && len(strings.Fields(line)) > 3 {
+				t.Errorf("%s: %q", c.name, line)
+			}
+		}
+	}
+}
+
+// pipe is a process's standard output or error that a test waits for words in.
+type pipe struct {
+	r    io.Reader
+	seen bytes.Buffer
+}
+
+// until reads until text has been seen.
+func (p *pipe) until(t *testing.T, text string) {
+	t.Helper()
+	b := make([]byte, 4096)
+	for !strings.Contains(p.seen.String(), text) {
+		n, err := p.r.Read(b)
+		p.seen.Write(b[:n])
+		if err != nil {
+			t.Fatalf("%q was never said, only %q", text, p.seen.String())
+		}
+	}
+}
+
+// rest reads to the end.
+func (p *pipe) rest() string {
+	io.Copy(&p.seen, p.r)
+	return p.seen.String()
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+)
+
+// passwordVariable may hold the password. There is no flag for it: command lines
+// are for everyone to see.
+const passwordVariable = "SURESTART_PASSWORD"
+
+// security is the flags that say how to connect.
+type security struct {
+	tls           bool
+	ca, cert, key string
+	sasl          string
+	user          string
+	passwordFile  string
+}
+
+func (s *security) declare(flags *flag.FlagSet) {
+	flags.BoolVar(&s.tls, "tls", false, "connect with TLS")
+	flags.StringVar(&s.ca, "tls-ca", "", "trust the certificates in this PEM `file` instead of the system's (implies -tls)")
+	flags.StringVar(&s.cert, "tls-cert", "", "the client's certificate, a PEM `file` (implies -tls)")
+	flags.StringVar(&s.key, "tls-key", "", "the client's key, a PEM `file`")
+	flags.StringVar(&s.sasl, "sasl", "", "authenticate: plain, scram-sha-256 or scram-sha-512")
+	flags.StringVar(&s.user, "user", "", "the user to authenticate as")
+	flags.StringVar(&s.passwordFile, "password-file", "", "the `file` with the password; default: the variable "+passwordVariable)
+}
+
+// config returns nil if neither -tls nor what implies it was given.
+func (s *security) config() (*tls.Config, error) {
+	if (s.cert == "") != (s.key == "") {
+		return nil, usagef("-tls-cert and -tls-key belong together")
+	}
+	if !s.tls && s.ca == "" && s.cert == "" {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.ca != "" {
+		pem, err := os.ReadFile(s.ca)
+		if err != nil {
+			return nil, fmt.Errorf("-tls-ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("-tls-ca: %s holds no certificate in PEM", s.ca)
+		}
+	}
+	if s.cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// mechanism returns nil if there is no -sasl.
+func (s *security) mechanism(getenv func(string) string) (sasl.Mechanism, error) {
+	if s.sasl == "" {
+		if s.user != "" || s.passwordFile != "" {
+			return nil, usagef("-user and -password-file need -sasl")
+		}
+		return nil, nil
+	}
+	name := strings.ToLower(s.sasl)
+	switch name {
+	case "plain", "scram-sha-256", "scram-sha-512":
+	default:
+		return nil, usagef("-sasl %q: want plain, scram-sha-256 or scram-sha-512", s.sasl)
+	}
+	if s.user == "" {
+		return nil, usagef("-sasl needs -user")
+	}
+	password := getenv(passwordVariable)
+	if s.passwordFile != "" {
+		text, err := os.ReadFile(s.passwordFile)
+		if err != nil {
+			return nil, fmt.Errorf("-password-file: %w", err)
+		}
+		password = strings.TrimRight(string(text), "\r\n")
+	}
+	if password == "" {
+		return nil, usagef("-sasl needs a password: -password-file, or the variable %s", passwordVariable)
+	}
+	switch name {
+	case "plain":
+		return plain.Mechanism{Username: s.user, Password: password}, nil
+	case "scram-sha-256":
+		return scram.Mechanism(scram.SHA256, s.user, password)
+	default:
+		return scram.Mechanism(scram.SHA512, s.user, password)
+	}
+}
