@@ -77,7 +77,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 	l.attempt++
 
 	// The Writer's context bounds the attempt; the delivery as a whole is bounded here.
-	if left := c.s.cfg.DeliveryTimeout - time.Since(l.began); left < c.s.cfg.WriteTimeout {
+	if left := c.s.cfg.batchTimeout() - time.Since(l.began); left < c.s.cfg.WriteTimeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, left)
 		defer cancel()
@@ -143,7 +143,7 @@ func (c *courier) decide(l *lane, err error, temporary bool) error {
 		return l.final(fmt.Errorf("gave up after %d attempts: %w", l.attempt, err))
 	}
 	wait := pause(l.attempt)
-	if time.Since(l.began)+wait >= s.cfg.DeliveryTimeout {
+	if time.Since(l.began)+wait >= s.cfg.batchTimeout() {
 		return l.final(fmt.Errorf("%w (%d attempts): %w", errDeliveryTimeout, l.attempt, err))
 	}
 	timer := time.NewTimer(wait)
@@ -154,6 +154,12 @@ func (c *courier) decide(l *lane, err error, temporary bool) error {
 	case <-s.ctx.Done():
 		return l.final(fmt.Errorf("%w: %w", errCutOff, err))
 	}
+}
+
+// batchTimeout bounds a batch from its first attempt: a little less than what its
+// callers wait, who so learn what became of it rather than that it took too long.
+func (c *Config) batchTimeout() time.Duration {
+	return max(c.DeliveryTimeout-c.DeliveryTimeout/50-2*c.Linger, c.DeliveryTimeout/2)
 }
 
 const (

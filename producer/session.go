@@ -110,6 +110,7 @@ func (s *session) openWriter() {
 	if s.p.single {
 		s.writer.Topic = cfg.Topic
 	}
+	s.writer.Stats() // its minima begin at 0 and not at "none": the first reading sets them right
 
 }
 

@@ -355,6 +355,9 @@ func TestCompletion(t *testing.T) {
 func TestMessagesPassUnchanged(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		for _, compression := range []kafka.Compression{0, kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd} {
+			if compression == kafka.Zstd && b.Name == "virtual" {
+				continue // its coders have channels and outlive the bubble in global pools
+			}
 			topic := b.CreateTopic(t, 1)
 			p := newProducer(t, b, Config{Topic: topic, Compression: compression})
 			start(t, p)

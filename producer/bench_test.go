@@ -1,0 +1,119 @@
+package producer
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// Side by side: the Producer, and the Writer that it wraps with the same settings
+// and synchronous. go test -bench WriteMessages -benchmem ./producer
+func BenchmarkWriteMessages(b *testing.B) {
+	broker := testbroker.Fake(b, kfake.BlackholeProduce(), kfake.SeedTopics(4, "t"))
+	cfg := Config{Brokers: broker.Addrs, Topic: "t"}
+	p, err := New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	start(b, p)
+	defer p.Close()
+	full := cfg.withDefaults()
+	transport := &kafka.Transport{IdleTimeout: full.IdleTimeout}
+	w := &kafka.Writer{
+		Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: new(javaBalancer), RequiredAcks: kafka.RequireAll,
+		BatchTimeout: full.Linger, BatchSize: full.BatchSize, BatchBytes: full.BatchBytes,
+	}
+	defer transport.CloseIdleConnections()
+	defer w.Close()
+
+	value := make([]byte, 100)
+	for _, n := range []int{1, 100, 1000} {
+		for _, c := range []struct {
+			name  string
+			write func(msgs ...kafka.Message) error
+		}{
+			{"Writer", func(msgs ...kafka.Message) error { return w.WriteMessages(bg, msgs...) }},
+			{"Producer", func(msgs ...kafka.Message) error { return p.WriteMessages(bg, msgs...) }},
+		} {
+			b.Run(fmt.Sprintf("%d/%s", n, c.name), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetParallelism(64)
+				b.RunParallel(func(pb *testing.PB) {
+					msgs := make([]kafka.Message, n)
+					for i := range msgs {
+						msgs[i].Value = value
+					}
+					for pb.Next() {
+						if err := c.write(msgs...); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+				b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "msgs/s")
+			})
+		}
+	}
+}
+
+// A lone write, one after the other: what it costs to wait for nobody.
+func BenchmarkLoneWrite(b *testing.B) {
+	broker := testbroker.Fake(b, kfake.BlackholeProduce(), kfake.SeedTopics(1, "t"))
+	p, err := New(Config{Brokers: broker.Addrs, Topic: "t"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	start(b, p)
+	defer p.Close()
+	b.ReportAllocs()
+	m := kafka.Message{Value: make([]byte, 100)}
+	for b.Loop() {
+		if err := p.WriteMessages(bg, m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// WriteMessages adds no allocation to those of the Writer that it wraps: counted
+// with the whole way to the embedded broker and back, it has fewer.
+func TestWriteAllocatesNoMoreThanWriter(t *testing.T) {
+	broker := testbroker.Fake(t, kfake.BlackholeProduce(), kfake.SeedTopics(1, "t"))
+	p := newProducer(t, broker, Config{Topic: "t"})
+	start(t, p)
+	full := p.cfg
+	transport := &kafka.Transport{}
+	w := &kafka.Writer{
+		Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: new(javaBalancer), RequiredAcks: kafka.RequireAll,
+		BatchTimeout: time.Microsecond, BatchSize: full.BatchSize, BatchBytes: full.BatchBytes,
+	}
+	defer transport.CloseIdleConnections()
+	defer w.Close()
+	for _, n := range []int{1, 10, 100} {
+		msgs := make([]kafka.Message, n)
+		for i := range msgs {
+			msgs[i].Value = []byte("x")
+		}
+		measure := func(write func() error) float64 {
+			least := math.Inf(1) // the rest of the process allocates too
+			for range 3 {
+				least = min(least, testing.AllocsPerRun(100, func() {
+					if err := write(); err != nil {
+						t.Error(err)
+					}
+				}))
+			}
+			return least
+		}
+		writer := measure(func() error { return w.WriteMessages(bg, msgs...) })
+		producer := measure(func() error { return p.WriteMessages(bg, msgs...) })
+		t.Logf("%d messages: Writer %v allocations, Producer %v", n, writer, producer)
+		if producer > writer {
+			t.Errorf("%d messages: Producer allocates %v times, the Writer %v", n, producer, writer)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+func waits(a *applicant) bool {
+	select {
+	case <-a.granted:
+		return false
+	default:
+		return true
+	}
+}
+
+func TestBudget(t *testing.T) {
+	b := &budget{max: 10}
+	if b.take(6) != nil || b.take(4) != nil {
+		t.Fatal("there was room")
+	}
+	big, small := b.take(100), b.take(1)
+	if big == nil || small == nil {
+		t.Fatal("there was no room")
+	}
+	b.give(6)
+	if !waits(big) || !waits(small) {
+		t.Error("the first needs all of it, and the second may not overtake it")
+	}
+	b.give(4)
+	if waits(big) || !waits(small) {
+		t.Error("all is free: it is the first one's")
+	}
+	b.give(100)
+	if waits(small) {
+		t.Error("the second is next")
+	}
+	if b.leave(small) {
+		t.Error("it was granted")
+	}
+	first, second := b.take(10), b.take(1)
+	if !b.leave(first) || waits(second) {
+		t.Error("the first has left; there is room for the second")
+	}
+	b.give(1)
+	b.give(1)
+	if used := b.used.Load(); used != 0 || b.waiting.Load() != 0 {
+		t.Errorf("%d used, %d waiting", used, b.waiting.Load())
+	}
+}
+
+// Real threads: never more than there is, and nobody forgotten.
+func TestBudgetUnderContention(t *testing.T) {
+	b := &budget{max: 100}
+	var used, most atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 2000 {
+				n := rand.Int64N(60) + 1
+				if a := b.take(n); a != nil {
+					if rand.IntN(4) == 0 && b.leave(a) {
+						continue
+					}
+					select {
+					case <-a.granted:
+					case <-time.After(hang):
+						t.Error("forgotten")
+						return
+					}
+				}
+				now := used.Add(n)
+				for m := most.Load(); now > m && !most.CompareAndSwap(m, now); m = most.Load() {
+				}
+				used.Add(-n)
+				b.give(n)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 100 || b.used.Load() != 0 || len(b.queue) != 0 {
+		t.Errorf("at most %d of 100 used, %d left, %d queued", most.Load(), b.used.Load(), len(b.queue))
+	}
+}
+
+// Writes wait, under their own contexts, while MaxInFlightBytes are in flight; a
+// Stop does not wait for those.
+func TestBackpressure(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic, MaxInFlightBytes: 1000})
+		start(t, p)
+		resume := pauseProduce(b)
+		value := strings.Repeat("x", 400)
+		var inFlight []<-chan error
+		for range 2 {
+			inFlight = append(inFlight, async(func() error { return p.WriteMessages(bg, message(value)) }))
+		}
+		until(t, "two to be in flight", func() bool { return p.Status().InFlight == 2 })
+		ctx, cancel := context.WithCancel(bg)
+		leaves := async(func() error { return p.WriteMessages(ctx, message(value)) })
+		until(t, "one to wait", func() bool { return p.budget.waiting.Load() == 1 })
+		waits := async(func() error { return p.WriteMessages(bg, message("w"+value)) })
+		until(t, "two to wait", func() bool { return p.budget.waiting.Load() == 2 })
+		cancel()
+		err := get(t, leaves)
+		mustBe(t, err, context.Canceled, ErrNotSent)
+		if n := p.Status().InFlight; n != 2 {
+			t.Errorf("%d uses in flight, want 2: who waits for room has not been let in", n)
+		}
+		resume()
+		for _, c := range append(inFlight, waits) {
+			if err := get(t, c); err != nil {
+				t.Error(err)
+			}
+		}
+		// Larger than all there is: it waits until it is alone, and goes.
+		if err := p.WriteMessages(bg, message(strings.Repeat("y", 5000))); err != nil {
+			t.Error(err)
+		}
+		if used := p.budget.used.Load(); used != 0 {
+			t.Errorf("%d bytes still count as in flight", used)
+		}
+	})
+}
+
+// Waiting for room counts towards the DeliveryTimeout, and ends with a stop.
+func TestBackpressureEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), MaxInFlightBytes: 100})
+		start(t, p)
+		b.Hang()
+		value := strings.Repeat("x", 200)
+		results := make([]<-chan error, 3)
+		for i := range results {
+			results[i] = async(func() error { return p.WriteMessages(bg, message(fmt.Sprint(i)+value)) })
+			synctest.Wait()
+		}
+		began := time.Now()
+		for _, r := range results {
+			err := get(t, r)
+			if classOf(t, err) == nil {
+				t.Error(err)
+			}
+			mustBe(t, err, context.DeadlineExceeded)
+		}
+		if took := time.Since(began); took > 31*time.Second {
+			t.Errorf("%v, want the DeliveryTimeout, 30 s, for all", took)
+		}
+
+		until(t, "room", func() bool { return p.budget.used.Load() == 0 })
+		write := async(func() error { return p.WriteMessages(bg, message("1"+value)) })
+		synctest.Wait()
+		waiting := async(func() error { return p.WriteMessages(bg, message("2"+value)) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(bg, time.Second)
+		defer cancel()
+		if err := p.Stop(ctx); err == nil {
+			t.Error("a stop that had to cut something off returned nil")
+		}
+		get(t, write)
+		mustBe(t, get(t, waiting), ErrNotStarted, ErrNotSent)
+	})
+}

@@ -1,0 +1,115 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// Real faults of a real broker: its process is stopped, and killed.
+func TestApacheKafkaFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the brokers of this test take half a minute to start")
+	}
+	b := testbroker.Own(t)
+
+	t.Run("Frozen", func(t *testing.T) {
+		topic := b.CreateTopic(t, 2)
+		p := newProducer(t, b.Broker, Config{Topic: topic})
+		start(t, p)
+		if err := p.WriteMessages(bg, message("before")); err != nil {
+			t.Fatal(err)
+		}
+		b.Freeze(t)
+		write := async(func() error { return p.WriteMessages(bg, messages("frozen", 4)...) })
+		until(t, "the write to be in flight", func() bool { return p.current.Load().pending.Load() == 4 })
+		ctx, cancel := context.WithTimeout(bg, 300*time.Millisecond)
+		defer cancel()
+		mustBe(t, p.Ping(ctx), context.DeadlineExceeded)
+		began := time.Now()
+		err := p.Stop(ctx) // whose context has ended by now: the stop takes effect all the same
+		var stopErr *StopError
+		if !errors.As(err, &stopErr) || stopErr.Messages != 4 {
+			t.Errorf("Stop: %v, want a StopError of 4 messages", err)
+		}
+		t.Logf("Stop of a frozen broker took %v", time.Since(began))
+		results := get(t, write).(*WriteError).Messages
+		if p.State() != spec.Idle {
+			t.Errorf("state %v, want Idle", p.State())
+		}
+		nothingLeft(t, b.Broker, p)
+
+		if err := p.Start(ctx); err == nil {
+			t.Error("Start with an ended context succeeded")
+		}
+		b.Thaw(t)
+		start(t, p)
+		if err := p.WriteMessages(bg, message("after")); err != nil {
+			t.Error(err)
+		}
+		found := values(t, b.Broker, topic)
+		if found["before"] != 1 || found["after"] != 1 {
+			t.Errorf("found %v", found)
+		}
+		for i, e := range results {
+			v := fmt.Sprintf("frozen-%d", i)
+			if class := classOf(t, e); class == ErrRejected || class == ErrNotSent && found[v] > 0 {
+				t.Errorf("%s was found %d times and failed as %v", v, found[v], e)
+			}
+		}
+	})
+
+	// The broker is killed under writes and comes back: with the defaults no write
+	// fails, and what was acknowledged is there.
+	t.Run("Killed", func(t *testing.T) {
+		topic := b.CreateTopic(t, 2)
+		p := newProducer(t, b.Broker, Config{Topic: topic})
+		start(t, p)
+		enough := make(chan struct{})
+		results := make(chan map[string]error, 2)
+		for w := range cap(results) {
+			go func() {
+				mine := make(map[string]error)
+				defer func() { results <- mine }()
+				for i := 0; ; i++ {
+					select {
+					case <-enough:
+						return
+					default:
+					}
+					v := fmt.Sprintf("%d-%d", w, i)
+					mine[v] = p.WriteMessages(bg, message(v))
+				}
+			}()
+		}
+		until(t, "writes", func() bool { return p.Totals().Messages > 50 })
+		b.Kill(t)
+		until(t, "retries", func() bool { return p.Totals().Retries > 3 })
+		b.Restart(t)
+		before := p.Totals().Messages
+		until(t, "writes again", func() bool { return p.Totals().Messages > before+50 })
+		close(enough)
+		all := make(map[string]error)
+		for range cap(results) {
+			for v, err := range get(t, results) {
+				all[v] = err
+			}
+		}
+		found := values(t, b.Broker, topic)
+		duplicates := 0
+		for v, err := range all {
+			if err != nil {
+				t.Errorf("%s failed: %v", v, err)
+			} else if found[v] == 0 {
+				t.Errorf("%s was acknowledged and is not there", v)
+			}
+			duplicates += max(found[v]-1, 0)
+		}
+		t.Logf("%d messages acknowledged and found, %d retries, %d duplicates", len(all), p.Totals().Retries, duplicates)
+	})
+}

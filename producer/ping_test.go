@@ -1,0 +1,122 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// A broker that hangs is noticed, although all that Ping asks for is cached.
+func TestPingIsHonest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2)})
+		start(t, p)
+		for range 3 {
+			if err := p.Ping(bg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hung := b.Hang()
+		ctx, cancel := context.WithTimeout(bg, time.Second)
+		defer cancel()
+		mustBe(t, p.Ping(ctx), context.DeadlineExceeded)
+		began := time.Now()
+		if err := p.Ping(bg); err == nil {
+			t.Error("Ping of a broker that hangs succeeded")
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("Ping took %v, want at most the ReadTimeout, 10 s", took)
+		}
+		hung.Set(false)
+		if err := p.Ping(bg); err != nil {
+			t.Errorf("Ping of a broker that is back: %v", err)
+		}
+	})
+}
+
+// What a leader answers is found through the wrappers.
+func TestPingError(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 2)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.NotLeaderForPartition})
+		err := p.Ping(bg)
+		var topicErr *TopicError
+		if !errors.As(err, &topicErr) || topicErr.Topic != topic {
+			t.Errorf("%v does not name the topic", err)
+		}
+		mustBe(t, err, kafka.NotLeaderForPartition)
+	})
+}
+
+// Concurrent Pings share a round; one that leaves takes nobody with it.
+func TestPingIsShared(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
+		start(t, p)
+		answer, asked := make(chan struct{}), make(chan struct{}, 100)
+		b.Fake.ControlKey(kmsg.ListOffsets.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			asked <- struct{}{}
+			b.Fake.SleepControl(func() { <-answer })
+			return nil, nil, false
+		})
+		ctx, cancel := context.WithCancel(bg)
+		leaver := async(func() error { return p.Ping(ctx) })
+		get(t, asked)
+		others := make([]<-chan error, 20)
+		for i := range others {
+			others[i] = async(func() error { return p.Ping(bg) })
+		}
+		s := p.current.Load()
+		until(t, "all to wait", func() bool {
+			s.ping.mu.Lock()
+			defer s.ping.mu.Unlock()
+			return s.ping.current != nil && s.ping.current.waiters == 21
+		})
+		cancel()
+		mustBe(t, get(t, leaver), context.Canceled)
+		close(answer)
+		for _, o := range others {
+			if err := get(t, o); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := len(asked); n != 0 {
+			t.Errorf("%d more requests, want one for all", n)
+		}
+	})
+}
+
+// A Stop does not wait for a Ping, and leaves none behind.
+func TestStopEndsPing(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
+		start(t, p)
+		hung := b.Hang(kmsg.ListOffsets)
+		ping := async(func() error { return p.Ping(bg) })
+		until(t, "the ping to hang", func() bool { return hung.Hits() > 0 })
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		if err := get(t, ping); err == nil {
+			t.Error("the ping succeeded")
+		}
+		if p.State() != spec.Idle {
+			t.Errorf("state %v", p.State())
+		}
+		nothingLeft(t, b, p)
+	})
+}
