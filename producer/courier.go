@@ -91,7 +91,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		}
 		// The old guard may still be in the hands of the connection's goroutine.
 		l.guard = new(guard)
-		return nil, c.decide(l, err, retryable(err))
+		return nil, c.decide(topic.Topic, l, err, retryable(err))
 	}
 	l.guard.reset()
 	if res == nil { // nobody was asked to acknowledge
@@ -103,7 +103,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		l.done()
 		return res, nil
 	default:
-		return nil, c.decide(l, err, temporary)
+		return nil, c.decide(topic.Topic, l, err, temporary)
 	}
 }
 
@@ -132,7 +132,7 @@ func refusal(res kafka.Response, l *lane) (err error, temporary bool) {
 }
 
 // decide answers the Writer: send the batch again, after a pause, or give it up.
-func (c *courier) decide(l *lane, err error, temporary bool) error {
+func (c *courier) decide(topic string, l *lane, err error, temporary bool) error {
 	s := c.s
 	switch {
 	case s.isCut.Load():
@@ -145,6 +145,9 @@ func (c *courier) decide(l *lane, err error, temporary bool) error {
 	wait := pause(l.attempt)
 	if time.Since(l.began)+wait >= s.cfg.batchTimeout() {
 		return l.final(fmt.Errorf("%w (%d attempts): %w", errDeliveryTimeout, l.attempt, err))
+	}
+	if l.attempt == quietAttempts {
+		s.cfg.Logger.Warn("surestart: a batch cannot be sent; trying on", "topic", topic, "attempts", l.attempt, "error", err)
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -161,6 +164,10 @@ func (c *courier) decide(l *lane, err error, temporary bool) error {
 func (c *Config) batchTimeout() time.Duration {
 	return max(c.DeliveryTimeout-c.DeliveryTimeout/50-2*c.Linger, c.DeliveryTimeout/2)
 }
+
+// quietAttempts is how many attempts fail before that is logged, once for a batch:
+// what half a second mends is nobody's concern.
+const quietAttempts = 6
 
 const (
 	firstPause   = 10 * time.Millisecond
@@ -227,6 +234,7 @@ type guard struct {
 const (
 	untouched = iota
 	encoding
+	encoded
 	revoked
 )
 
@@ -237,10 +245,26 @@ func (g *guard) ReadRecord() (*protocol.Record, error) {
 	if g.state.Load() != encoding && !g.state.CompareAndSwap(untouched, encoding) {
 		return nil, errRevoked
 	}
-	return g.RecordReader.ReadRecord()
+	r, err := g.RecordReader.ReadRecord()
+	if err != nil { // io.EOF
+		g.state.Store(encoded)
+	}
+	return r, err
 }
 
-func (g *guard) revoke() bool { return g.state.CompareAndSwap(untouched, revoked) }
+// revoke returns true if the attempt was not sent, and never will be. If it was,
+// the encoder may still be at it, on the connection's goroutine: it is waited for,
+// because the bytes are their owner's again as soon as the batch has its result.
+func (g *guard) revoke() bool {
+	if g.state.CompareAndSwap(untouched, revoked) {
+		return true
+	}
+	// An encoder that failed half-way reads no further: it is done too.
+	for i := 0; i < 100 && g.state.Load() == encoding; i++ {
+		time.Sleep(time.Millisecond)
+	}
+	return false
+}
 
 func (g *guard) reset() {
 	g.RecordReader = nil

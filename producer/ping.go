@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
@@ -80,7 +81,9 @@ func (f *flight) beginLocked(ctx context.Context, s *session) *round {
 		defer s.probes.leave()
 		defer r.cancel()
 		defer context.AfterFunc(s.ctx, r.cancel)()
-		r.err = s.probe(ctx)
+		if r.err = s.probe(ctx); r.err != nil && s.ctx.Err() != nil {
+			r.err = ErrNotStarted // stopped meanwhile
+		}
 		f.mu.Lock()
 		if f.current == r {
 			f.current = nil
@@ -100,6 +103,10 @@ func (s *session) probe(ctx context.Context) error {
 	leaders, bad, leaderless := s.survey(res.(*metadata.Response))
 	if !s.cfg.AllowPartial || len(leaders) == 0 {
 		bad = append(bad, leaderless...)
+	}
+	if len(s.p.topics) == 0 { // nobody leads what is not declared: any broker will do
+		_, err := s.client().ApiVersions(ctx, &kafka.ApiVersionsRequest{})
+		bad = append(bad, err)
 	}
 	if err := errors.Join(append(bad, s.askAll(ctx, leaders)...)...); err != nil {
 		return fmt.Errorf("producer: ping: %w", err)

@@ -45,6 +45,26 @@ func TestPingIsHonest(t *testing.T) {
 	})
 }
 
+// Also of a producer for any topic, which knows no leader.
+func TestPingAnyTopicIsHonest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		p := newProducer(t, b, Config{AnyTopic: true})
+		start(t, p)
+		if err := p.Ping(bg); err != nil {
+			t.Fatal(err)
+		}
+		hung := b.Hang()
+		if err := p.Ping(bg); err == nil {
+			t.Error("Ping of a broker that hangs succeeded")
+		}
+		hung.Set(false)
+		if err := p.Ping(bg); err != nil {
+			t.Errorf("Ping of a broker that is back: %v", err)
+		}
+	})
+}
+
 // What a leader answers is found through the wrappers.
 func TestPingError(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
@@ -111,9 +131,7 @@ func TestStopEndsPing(t *testing.T) {
 		if err := p.Stop(bg); err != nil {
 			t.Error(err)
 		}
-		if err := get(t, ping); err == nil {
-			t.Error("the ping succeeded")
-		}
+		mustBe(t, get(t, ping), ErrNotStarted)
 		if p.State() != spec.Idle {
 			t.Errorf("state %v", p.State())
 		}

@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
@@ -135,10 +136,11 @@ func (p *Producer) Wait(ctx context.Context, states ...State) (State, error) {
 // Done returns a channel that is closed when the producer is closed for good.
 func (p *Producer) Done() <-chan struct{} { return p.lifecycle.Done() }
 
-// String says which topics it is for, and its state.
+// String says where it sends to, and its state.
 func (p *Producer) String() string {
-	if p.State() == spec.Idle {
-		return "producer(" + p.cfg.Topic + ") Idle"
+	topics := strings.Join(p.topics, ",")
+	if p.cfg.AnyTopic {
+		topics = strings.Trim(topics+",*", ",")
 	}
-	return "producer(" + p.cfg.Topic + ") " + p.State().String()
+	return "producer(" + topics + ") " + p.State().String()
 }

@@ -46,29 +46,41 @@ func Each(t *testing.T, test func(t *testing.T, b *Broker)) {
 // EachFake is Each for a test that needs what only the embedded broker offers.
 func EachFake(t *testing.T, test func(t *testing.T, b *Broker), opts ...kfake.Opt) {
 	t.Helper()
-	t.Run("kfake", func(t *testing.T) { test(t, Fake(t, opts...)) })
+	EachCluster(t, 1, test, opts...)
+}
+
+// EachCluster is EachFake with n brokers.
+func EachCluster(t *testing.T, n int, test func(t *testing.T, b *Broker), opts ...kfake.Opt) {
+	t.Helper()
+	t.Run("kfake", func(t *testing.T) { test(t, fake(t, n, opts)) })
 	t.Run("virtual", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { test(t, Virtual(t, opts...)) })
+		synctest.Test(t, func(t *testing.T) { test(t, virtual(t, n, opts)) })
 	})
 }
 
-// Fake starts an embedded cluster of one broker, unless the options say
-// otherwise, on the loopback.
-func Fake(t testing.TB, opts ...kfake.Opt) *Broker {
+// Fake starts an embedded broker on the loopback.
+func Fake(t testing.TB, opts ...kfake.Opt) *Broker { t.Helper(); return fake(t, 1, opts) }
+
+// Virtual is Fake on an in-memory network, for a synctest bubble: there a minute
+// of a broker that hangs takes no time.
+func Virtual(t testing.TB, opts ...kfake.Opt) *Broker { t.Helper(); return virtual(t, 1, opts) }
+
+func fake(t testing.TB, n int, opts []kfake.Opt) *Broker {
 	t.Helper()
 	b := &Broker{Name: "kfake"}
-	b.start(t, net.Listen, append([]kfake.Opt{kfake.NumBrokers(1)}, opts...))
+	b.start(t, net.Listen, append(opts[:len(opts):len(opts)], kfake.NumBrokers(n)))
 	return b
 }
 
-// Virtual is Fake on an in-memory network, for a synctest bubble: there a minute
-// of a broker that hangs takes no time. With more than one broker, name as many
-// kfake.Ports.
-func Virtual(t testing.TB, opts ...kfake.Opt) *Broker {
+func virtual(t testing.TB, n int, opts []kfake.Opt) *Broker {
 	t.Helper()
+	ports := make([]int, n) // it chooses none itself
+	for i := range ports {
+		ports[i] = 9092 + i
+	}
 	vn := new(kfake.VirtualNetwork)
 	b := &Broker{Name: "virtual", Dial: vn.DialContext}
-	b.start(t, vn.Listen, append([]kfake.Opt{kfake.Ports(9092)}, opts...))
+	b.start(t, vn.Listen, append(opts[:len(opts):len(opts)], kfake.Ports(ports...)))
 	return b
 }
 
@@ -82,7 +94,7 @@ func (b *Broker) start(t testing.TB, listen func(network, address string) (net.L
 		}
 		return &listener{ln, b}, nil
 	}
-	c, err := kfake.NewCluster(append(opts, kfake.ListenFn(counted))...)
+	c, err := kfake.NewCluster(append(opts[:len(opts):len(opts)], kfake.ListenFn(counted))...)
 	if err != nil {
 		t.Fatalf("testbroker: start an embedded cluster: %v", err)
 	}
