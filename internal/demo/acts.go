@@ -95,7 +95,7 @@ func (s *storm) interrupted(ctx context.Context, send func()) error {
 	s.tidy(spec.Idle)
 	conns, left := s.look(ctx)
 	if ended {
-		s.screen.note("Stop waited for the writes in flight: %d ms, %s. %s", took.Milliseconds(), errorOr(err, "no error"), leftOpen(conns, left))
+		s.screen.note("Stop took %d ms, %s. %s", took.Milliseconds(), errorOr(err, "no error"), leftOpen(conns, left))
 	} else { // kafka-go's issue 1307: a write that races Close
 		s.screen.note("Stop has not returned after %s, though the broker works. %s", seconds(took), leftOpen(conns, left))
 	}
@@ -110,7 +110,7 @@ func (s *storm) again(ctx context.Context) error {
 	s.col.ToldEarly += o.early
 	s.col.Denied += writers - o.ok
 	if o.ok == 0 {
-		return fmt.Errorf("%s: it cannot be started again: %w", s.col.Name, o.err)
+		return stuck{fmt.Errorf("it cannot be started again: %w", o.err)}
 	}
 	s.tidy(spec.Started)
 	s.load.resume()
@@ -141,7 +141,7 @@ func (s *storm) hung(ctx context.Context) error {
 	after := leftOpen(conns, left)
 	switch e := stopFailure(err); {
 	case !ended:
-		s.screen.note("Stop has not returned after %s; the storm goes on. %s", seconds(took), after)
+		s.screen.note("Stop has not returned after %s. %s", seconds(took), after)
 	case e != nil:
 		s.col.CutOff = e.Messages
 		s.screen.note("Stop returned after %s: %s. %s", seconds(took), cutOff(e), after)
@@ -179,13 +179,13 @@ func (s *storm) finished(ctx context.Context) error {
 
 // reach waits for n acknowledged messages.
 func (s *storm) reach(ctx context.Context, n int) error {
-	if s.load.reach(ctx, n, hangGuard, func(done int) { s.screen.progress(done, s.cfg.Messages) }) {
+	if s.load.reach(ctx, n, stallGuard, func(done int, final bool) { s.screen.progress(done, s.cfg.Messages, final) }) {
 		return nil
 	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s: only %s of %s messages are acknowledged after %v", s.col.Name, Commas(s.load.count.Load()), Commas(n), hangGuard)
+	return stuck{fmt.Errorf("%s of %s messages are acknowledged, and for %v none more", Commas(s.load.count.Load()), Commas(n), stallGuard)}
 }
 
 // tidy lets the screen catch up with the state that the system should be in.

@@ -76,7 +76,7 @@ func real(ctx context.Context, brokers []string, topic, run string) (*cluster, e
 	if err := c.awaitTopic(ctx); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	c.about = fmt.Sprintf("Cluster: %s, topic %s%s.\nIn front of each broker is a proxy in this program: that is what goes down, hangs, is killed, and counts.",
+	c.about = fmt.Sprintf("Cluster: %s, topic %s%s.\nA proxy of ours in front of each broker is what goes down, hangs, is killed, and counts.",
 		strings.Join(brokers, ","), c.topic, note)
 	return c, nil
 }

@@ -139,13 +139,26 @@ func stormSurestart(ctx context.Context, cfg Config, cl *cluster, run string, sc
 	if p, ok := s.sys.(interface{ State() producer.State }); ok {
 		s.state = p.State
 	}
-	return s.rage(ctx, run)
+	return s.through(ctx, run)
 }
 
 func stormNaive(ctx context.Context, cfg Config, cl *cluster, run string, screen *Screen) (Column, error) {
 	screen.title("A naive flag, through the same storm (its source: surestart help naive)")
 	s := storm{cfg: cfg, cl: cl, sys: newNaive(cl), screen: screen, col: Column{Name: "a naive flag"}}
-	return s.rage(ctx, run)
+	return s.through(ctx, run)
+}
+
+// through is rage, with a system that is stuck as a result rather than an error.
+func (s *storm) through(ctx context.Context, run string) (Column, error) {
+	col, err := s.rage(ctx, run)
+	var st stuck
+	if errors.As(err, &st) {
+		col.Stuck = st.Error()
+		col.Acknowledged = int(s.load.count.Load())
+		s.screen.note("It gets no further: %s.", clip(col.Stuck, 75))
+		return col, nil
+	}
+	return col, err
 }
 
 func newRun() string {

@@ -207,7 +207,7 @@ func ExampleScreen_progress() {
 	s := NewScreen(&out, false)
 	s.act(4, "something is sent")
 	for done := 0; done <= 2000; done += 100 {
-		s.progress(done, 2000)
+		s.progress(done, 2000, done == 2000)
 	}
 	fmt.Print(out.String())
 	// Output:

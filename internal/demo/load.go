@@ -123,20 +123,26 @@ func (l *load) send(ctx context.Context, ns []int) bool {
 	return true
 }
 
-// reach waits until n messages are acknowledged, telling progress; false if the
-// patience or ctx ends first.
-func (l *load) reach(ctx context.Context, n int, patience time.Duration, progress func(done int)) bool {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
+// reach waits until n messages are acknowledged, telling progress; false if ctx
+// ends first, or none is acknowledged for as long as patience.
+func (l *load) reach(ctx context.Context, n int, patience time.Duration, progress func(done int, final bool)) bool {
+	stall := time.NewTimer(patience)
+	defer stall.Stop()
+	for last := -1; ; {
 		done := int(l.count.Load())
-		progress(done)
+		progress(done, done >= n)
 		if done >= n {
 			return true
+		}
+		if done > last {
+			stall.Reset(patience)
+			last = done
 		}
 		select {
 		case <-l.moved:
 		case <-ctx.Done():
+			return false
+		case <-stall.C:
 			return int(l.count.Load()) >= n
 		}
 	}

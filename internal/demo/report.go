@@ -30,6 +30,7 @@ func verdict(col Column) []Failure {
 			failures = append(failures, Failure{guarantee, fmt.Sprintf(what, args...)})
 		}
 	}
+	check(col.Stuck == "", g12, "it did not get through the storm: %s", col.Stuck)
 	check(col.Opens == 1, g1, "the broker counted %s while the callers started it, not 1", plural(col.Opens, "opening"))
 	check(col.Reopens == 2, g1, "the broker counted %s for the two times that it was started again", plural(col.Reopens, "opening"))
 	check(col.ToldEarly == 0, g3, "%s told \"ok\" before anything was open", plural(col.ToldEarly, "caller"))
@@ -47,6 +48,9 @@ func verdict(col Column) []Failure {
 }
 
 func hungTime(c Column) string {
+	if c.Stuck != "" && c.HungTime == 0 {
+		return "-"
+	}
 	if !c.HungEnded {
 		return fmt.Sprintf("over %d s", int(stopLimit.Seconds()))
 	}
@@ -102,7 +106,11 @@ func (s *Screen) table(cfg Config, cols []Column) {
 			if !r.kept(c) {
 				colour = red
 			}
-			line += s.paint(colour, fmt.Sprintf("%14s", r.value(c)))
+			value := r.value(c)
+			if c.Stuck != "" && value == "0" { // not counted
+				value, colour = "-", dim
+			}
+			line += s.paint(colour, fmt.Sprintf("%14s", value))
 		}
 		if r.guarantee != "" {
 			line += "   " + s.paint(dim, r.guarantee)

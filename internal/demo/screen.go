@@ -20,9 +20,10 @@ type Screen struct {
 	mu    sync.Mutex
 	began time.Time
 	bar   bool // the last line is a progress bar
-	step  int  // the last progress that was printed where there is no terminal, in quarters
-	shown int  // transitions of this act
-	most  int  // that are to be shown of them
+	drawn time.Time
+	step  int // the last progress that was printed where there is no terminal, in quarters
+	shown int // transitions of this act
+	most  int // that are to be shown of them
 }
 
 // An act shows at most this many transitions; the rest are counted. In the first
@@ -59,19 +60,24 @@ func (s *Screen) line(format string, args ...any) {
 }
 
 func (s *Screen) lineLocked(format string, args ...any) {
-	if s.bar {
-		fmt.Fprint(s.Out, "\r\x1b[K")
+	if s.bar { // it stays, as far as it got
+		fmt.Fprintln(s.Out)
 		s.bar = false
 	}
 	fmt.Fprintf(s.Out, format+"\n", args...)
 }
 
-func (s *Screen) title(text string) { s.line("\n%s", s.paint(bold, text)) }
+func (s *Screen) title(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.step = 0
+	s.lineLocked("\n%s", s.paint(bold, text))
+}
 
 func (s *Screen) act(n int, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.shown, s.step, s.most = 0, 0, mostTransitions
+	s.shown, s.most = 0, mostTransitions
 	if n == 1 {
 		s.most = firstTransitions
 	}
@@ -83,7 +89,7 @@ func (s *Screen) note(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if hidden := s.shown - s.most; hidden > 0 {
-		s.lineLocked("     %s", s.paint(dim, fmt.Sprintf("  … and %d more transitions: who comes after a failure gets an attempt of his own", hidden)))
+		s.lineLocked("     %s", s.paint(dim, fmt.Sprintf("  … and %d more transitions: whoever comes after a failure gets a new attempt", hidden)))
 		s.shown = s.most
 	}
 	s.lineLocked("     "+format, args...)
@@ -134,15 +140,19 @@ func root(err error) error {
 	}
 }
 
-// progress shows how much is done: a bar on a terminal, else a line at each quarter.
-func (s *Screen) progress(done, total int) {
+// progress shows how much is done: a bar on a terminal, else a line at each
+// quarter. final: there is no more to come for now.
+func (s *Screen) progress(done, total int, final bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.Terminal {
-		const width = 40
-		full := width * done / total
-		fmt.Fprintf(s.Out, "\r     %s%s  %s of %s acknowledged", strings.Repeat("█", full), strings.Repeat("░", width-full), Commas(done), Commas(total))
-		s.bar = true
+		if now := time.Now(); final || now.Sub(s.drawn) > 40*time.Millisecond {
+			const width = 40
+			full := width * done / total
+			bar := s.paint(green, strings.Repeat("█", full)) + s.paint(dim, strings.Repeat("░", width-full))
+			fmt.Fprintf(s.Out, "\r\x1b[K     %s  %s of %s acknowledged", bar, Commas(done), Commas(total))
+			s.bar, s.drawn = true, now
+		}
 		return
 	}
 	if quarter := 4 * done / total; quarter > s.step {
@@ -171,5 +181,5 @@ func Commas[T int | int64](n T) string {
 
 // cutOff says what a forced stop did.
 func cutOff(e *producer.StopError) string {
-	return fmt.Sprintf("%s messages cut off, and their callers told so", Commas(e.Messages))
+	return fmt.Sprintf("%s messages cut off, their callers told so", Commas(e.Messages))
 }

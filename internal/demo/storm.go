@@ -19,6 +19,7 @@ const (
 	stopPromise  = 2 * time.Second
 	stopLimit    = 3 * time.Second // after this the storm goes on without a Stop that does not return
 	hangGuard    = 60 * time.Second
+	stallGuard   = 10 * time.Second // no message is acknowledged for so long: it never will be
 )
 
 // Column is what one system did in the storm.
@@ -45,6 +46,8 @@ type Column struct {
 	Found        int `json:"found"`
 	Lost         int `json:"lost"`
 	Duplicates   int `json:"duplicates"`
+
+	Stuck string `json:"stuck,omitempty"` // why it did not get through; then what is 0 was not counted
 }
 
 // A storm is one run of one system through all that can happen.
@@ -59,6 +62,9 @@ type storm struct {
 	base    int // goroutines that were there before
 	col     Column
 }
+
+// stuck is a system that did not get through the storm.
+type stuck struct{ error }
 
 // rage runs all acts and reads everything back.
 func (s *storm) rage(ctx context.Context, run string) (Column, error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -31,6 +32,7 @@ func TestVerdictNamesTheGuarantee(t *testing.T) {
 		spoil     func(*Column)
 		guarantee string
 	}{
+		"stuck":                 {func(c *Column) { c.Stuck = "why" }, g12},
 		"two openings":          {func(c *Column) { c.Opens = 2 }, g1},
 		"no opening":            {func(c *Column) { c.Opens = 0 }, g1},
 		"reopened thrice":       {func(c *Column) { c.Reopens = 3 }, g1},
@@ -171,6 +173,32 @@ func TestLoadSendsAgainWhatFailed(t *testing.T) {
 	if l.refused.Load() == 0 {
 		t.Error("nothing was refused: the test shows nothing")
 	}
+}
+
+// Where no message gets through the wait ends, and where some do it goes on.
+func TestLoadNoticesAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		l := newLoad(fake{write: func(context.Context, ...kafka.Message) error {
+			time.Sleep(time.Second)
+			if calls++; calls > 100 {
+				return producer.ErrNotStarted
+			}
+			return nil
+		}}, "r", 1000)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); l.write(ctx) }()
+		silent := func(int, bool) {}
+		if !l.reach(t.Context(), 500, 5*time.Second, silent) {
+			t.Error("gave up on a load that moves")
+		}
+		if l.reach(t.Context(), 1000, 5*time.Second, silent) || l.count.Load() != 500 {
+			t.Errorf("%d acknowledged; want 500, and a stall", l.count.Load())
+		}
+		cancel()
+		<-ended
+	})
 }
 
 // A goroutine of a producer's is found, and a caller of the storm's is not one.
