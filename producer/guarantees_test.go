@@ -85,7 +85,9 @@ func TestG3StartedIsOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, after := s.dialer.open(); after > dials {
+		// kafka-go hands on an answer before it takes the connection back: real time
+		// may pass in between, and a write that comes then dials. Virtual time does not.
+		if _, after := s.dialer.open(); after > dials && b.Name == "virtual" {
 			t.Errorf("the writes dialled %d times", after-dials)
 		}
 		if found := values(t, b, topic); len(found) != 10 {

@@ -249,7 +249,8 @@ func TestForceThenStartAgain(t *testing.T) {
 				t.Errorf("%s failed as %v and is there", v, err)
 			}
 		}
-		t.Logf("%d forced stops cut off %d messages; %d acknowledged, %v", forced, cut, acked, classes)
+		t.Logf("CHECKED producer forced=%d cutoff=%d acknowledged=%d notsent=%d maybe=%d",
+			forced, cut, acked, classes[ErrNotSent], classes[ErrMaybeDelivered])
 		if forced == 0 {
 			t.Error("no stop was forced")
 		}
@@ -310,5 +311,6 @@ func TestAcknowledgedIsFound(t *testing.T) {
 		if acked != len(found) {
 			t.Errorf("%d acknowledged, %d found", acked, len(found))
 		}
+		t.Logf("CHECKED producer acknowledged=%d found=%d", acked, len(found))
 	})
 }
