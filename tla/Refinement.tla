@@ -29,6 +29,7 @@ A == INSTANCE Abstract WITH
         out   <- [c \in Callers |-> IF out[c][1] = "failed" THEN <<"failed", 0>> ELSE out[c]]
 
 KeepsContract         == A!Safety
+KeepsContractStep     == [][A!Next]_(A!vars)    \* without where it begins
 KeepsContractProgress == A!Progress
 
 THEOREM Spec => A!Spec

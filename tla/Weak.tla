@@ -1,0 +1,66 @@
+-------------------------------- MODULE Weak --------------------------------
+(****************************************************************************)
+(* The ways to get it wrong.  Each definition stands in for the guard of    *)
+(* Algorithm whose name follows "Weak"; each Weak*.cfg puts one of them in  *)
+(* its place, and TLC must then refute the guarantee that the file is named *)
+(* after.  manifest.json lists which other guarantees break with it.        *)
+(****************************************************************************)
+EXTENDS MC
+
+(* G1: a Start does not see that another has just begun.                    *)
+WeakMayBegin == st \in {"Idle", "Starting"}
+
+(* G2: having taken the lock, a Start does not look again.                  *)
+WeakFoundOpen == FALSE
+
+(* G3: "started" is set when the start begins ...                           *)
+WeakFastPathOpen == st \in {"Starting", "Started"}
+
+(* ... or the resource is used before its last part is there.               *)
+WeakComplete(g) == TRUE
+
+(* G4: parts are released in the order in which they were acquired.         *)
+WeakUndo(s) == Tail(s)
+
+(* G5: an attempt that has failed, and is being rolled back, can be joined. *)
+WeakMayJoin == st = "Starting" \/ (st = "Stopping" /\ fate[gen] = "failed")
+
+(* G6: whoever leaves takes the attempt along ...                           *)
+WeakLastLeaves(c) == TRUE
+
+(* ... or an attempt that was cancelled, and opens all the same, counts.    *)
+WeakStillWanted(g) == gen = g
+
+(* G7: a failed attempt's parts are forgotten.                              *)
+WeakAllReleased(g) == held[g] = <<>> \/ fate[g] = "failed"
+
+(* G8: a Stop sees only what is already running.                            *)
+WeakStopSees == {"Started", "Stopping"}
+
+(* G9: the release does not wait for uses in flight ...                     *)
+WeakDrained(g) == TRUE
+
+(* ... or any stopper that leaves cuts them off, whoever else waits ...     *)
+WeakMayForce(c, g) == TRUE
+
+(* ... or none does.                                                        *)
+DeafMayForce(c, g) == FALSE
+
+(* G10: the count is taken, the gate's sign is not looked at.               *)
+WeakAdmits(g) == TRUE
+
+(* G11: Shutdown counts only once it has come to its end.                   *)
+WeakFinal == closing /\ st = "Closed"
+
+(* G12: the last use out wakes nobody ...                                   *)
+DeafDrained(g) == FALSE
+
+(* ... or those who queued for the next attempt are forgotten ...           *)
+WeakQueued == {}
+
+(* ... or a context's end is not looked at while parts are being released.  *)
+WeakMayLeave(c) == ended[c] /\ op[on[c]] # "release"
+
+(* G13: a failure report is taken for the current attempt's.                *)
+WeakCurrent(g) == TRUE
+=============================================================================

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// variants checks that TLC refutes each weakened variant with the name of its
+// own property, and of the others exactly those that the manifest lists.
+func (k checker) variants(m *manifest) error {
+	begin := time.Now()
+	say("%d weakened variants: TLC must refute each", len(m.Variants))
+	failed := make([]error, len(m.Variants))
+	lines := make([]string, len(m.Variants))
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, 2) // most are over before a second worker of TLC would help
+	for i, v := range m.Variants {
+		wg.Add(1)
+		turn <- struct{}{}
+		go func() {
+			defer func() { <-turn; wg.Done() }()
+			if err := k.variant(v); err != nil {
+				failed[i] = fmt.Errorf("variant %s: %w", v.Name, err)
+				say("%s FAILED", v.Name)
+				return
+			}
+			lines[i] = fmt.Sprintf("%-4s %s", v.Guarantee, describe(v))
+			say("%s", lines[i])
+		}()
+	}
+	wg.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	say("variants: %.0f s", time.Since(begin).Seconds())
+	fmt.Printf("CHECKED tla/weak variants=%d refuted=%d\n", len(m.Variants), len(m.Variants))
+	return nil
+}
+
+func describe(v variant) string {
+	s := fmt.Sprintf("%s refuted by %s for %s", v.Property, v.Instead, v.Guard)
+	if len(v.Breaks) > 0 {
+		s += " (and " + strings.Join(v.Breaks, ", ") + ")"
+	}
+	return s
+}
+
+func (k checker) variant(v variant) error {
+	k.small = true
+	c, err := readConfig(filepath.Join(k.dir, v.Cfg))
+	if err != nil {
+		return err
+	}
+	if len(c.instead) != 1 || c.instead[v.Guard] != v.Instead {
+		return fmt.Errorf("%s replaces %v, the manifest says %s by %s", v.Cfg, c.instead, v.Guard, v.Instead)
+	}
+	if !slices.Equal(c.properties, []string{v.Property}) {
+		return fmt.Errorf("%s checks %v, the manifest says %s", v.Cfg, c.properties, v.Property)
+	}
+	// Its own property, by the file as it stands.
+	if err := k.expect(c.text, []string{v.Property}, v.Property); err != nil {
+		return err
+	}
+	// What else it breaks, each alone.
+	for _, p := range v.Breaks {
+		if err := k.expect(c.asking([]string{p}), []string{p}, p); err != nil {
+			return err
+		}
+	}
+	for _, group := range v.others(v.Breaks) {
+		if err := k.expect(c.asking(group), group, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// others are the properties, but the variant's own and those in without, in
+// groups that one run of TLC can check: those of states and steps together,
+// each that needs fairness alone.
+func (v variant) others(without []string) [][]string {
+	var steps []string
+	var groups [][]string
+	for _, p := range everything {
+		switch {
+		case p == v.Property || slices.Contains(without, p):
+		case fairness[p] != "":
+			groups = append(groups, []string{p})
+		default:
+			steps = append(steps, p)
+		}
+	}
+	return append(groups, steps)
+}
+
+// findBreaks lists what a variant breaks beside its own property.
+func (k checker) findBreaks(v variant) ([]string, error) {
+	k.small = true
+	c, err := readConfig(filepath.Join(k.dir, v.Cfg))
+	if err != nil {
+		return nil, err
+	}
+	breaks := []string{}
+	for _, group := range v.others(nil) {
+		for {
+			got, err := k.run(c.asking(group), "Weak", group, "-workers", "1")
+			if err != nil {
+				return nil, err
+			}
+			if got.broken == "" {
+				break
+			}
+			say("%s also breaks %s", v.Name, got.broken)
+			breaks = append(breaks, got.broken)
+			group = slices.DeleteFunc(group, func(p string) bool { return p == got.broken })
+			if fairness[got.broken] != "" {
+				break
+			}
+		}
+	}
+	slices.SortFunc(breaks, func(a, b string) int { return slices.Index(everything, a) - slices.Index(everything, b) })
+	return breaks, nil
+}
+
+// expect runs a variant and holds the property refuted ("": none) against
+// what was to be expected.
+func (k checker) expect(cfg string, properties []string, want string) error {
+	v, err := k.run(cfg, "Weak", properties, "-workers", "1")
+	switch {
+	case err != nil:
+		return err
+	case v.broken == want:
+		return nil
+	case v.broken == "":
+		return fmt.Errorf("TLC finds no violation of %s; the guard matters to it no more", want)
+	case want == "":
+		return fmt.Errorf("TLC also refutes %s, which the manifest does not list:\n%s", v.broken, v.log)
+	default:
+		return fmt.Errorf("TLC refutes %s before %s:\n%s", v.broken, want, v.log)
+	}
+}
+
+var witness = regexp.MustCompile(`Seen\(\s*\d+,\s*"([^"]+)"`)
+
+// reach checks that no guarantee holds only because its premise never comes
+// true: every situation that Reach.tla names must occur.
+func (k checker) reach() error {
+	text, err := os.ReadFile(filepath.Join(k.dir, "Reach.tla"))
+	if err != nil {
+		return err
+	}
+	c, err := readConfig(filepath.Join(k.dir, "Reach.cfg"))
+	if err != nil {
+		return err
+	}
+	say("reach: every premise of a guarantee must occur")
+	v, err := k.run(c.text, "Reach", nil, "-workers", "1")
+	if err != nil {
+		return err
+	}
+	if v.broken != "" {
+		return fmt.Errorf("reach: %s", v.log)
+	}
+	all := witness.FindAllStringSubmatch(string(text), -1)
+	var missing []string
+	for _, w := range all {
+		if !strings.Contains(v.log, fmt.Sprintf("%q", "REACHED "+w[1])) {
+			missing = append(missing, w[1])
+		}
+	}
+	if len(all) == 0 || missing != nil {
+		return fmt.Errorf("reach: of %d situations that Reach.tla names these never occur:\n%s", len(all), strings.Join(missing, "\n"))
+	}
+	fmt.Printf("CHECKED tla/reach states=%d situations=%d\n", v.states, len(all))
+	return nil
+}
