@@ -152,8 +152,8 @@ var everything = []string{
 	"ProgressAwaited", "Progress", "ProgressOnContextEnd", "OwnGeneration", "KeepsContractStep",
 }
 
-// asking returns the configuration of a variant with other properties; all of
-// them need the same fairness, or none.
+// asking returns the configuration of a variant with other properties; those
+// that need fairness need the same.
 func (c *config) asking(properties []string) string {
 	var b strings.Builder
 	spec := ""
@@ -165,7 +165,7 @@ func (c *config) asking(properties []string) string {
 			inv = append(inv, p)
 		default:
 			prop = append(prop, p)
-			spec = fairness[p]
+			spec = cmp.Or(spec, fairness[p])
 		}
 	}
 	if init := cmp.Or(c.init, "Init"); spec != "" {

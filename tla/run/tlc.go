@@ -54,7 +54,9 @@ func (k checker) run(cfg, module string, properties []string, options ...string)
 	if k.small { // over in seconds: to begin fast is to end fast
 		java = []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
 	}
-	args := slices.Concat(java, []string{"-cp", k.jar, "tlc2.TLC", "-metadir", meta,
+	// TLC unpacks its standard modules into Java's temporary folder: two at once
+	// would read what the other is still writing.
+	args := slices.Concat(java, []string{"-Djava.io.tmpdir=" + meta, "-cp", k.jar, "tlc2.TLC", "-metadir", meta,
 		"-lncheck", "final", "-config", path}, options, []string{module})
 	cmd := exec.Command("java", args...)
 	cmd.Dir = k.dir

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,7 +20,6 @@ func (k checker) variants(m *manifest) error {
 	begin := time.Now()
 	say("%d weakened variants: TLC must refute each", len(m.Variants))
 	failed := make([]error, len(m.Variants))
-	lines := make([]string, len(m.Variants))
 	var wg sync.WaitGroup
 	turn := make(chan struct{}, 2) // most are over before a second worker of TLC would help
 	for i, v := range m.Variants {
@@ -26,13 +27,13 @@ func (k checker) variants(m *manifest) error {
 		turn <- struct{}{}
 		go func() {
 			defer func() { <-turn; wg.Done() }()
+			begin := time.Now()
 			if err := k.variant(v); err != nil {
 				failed[i] = fmt.Errorf("variant %s: %w", v.Name, err)
 				say("%s FAILED", v.Name)
 				return
 			}
-			lines[i] = fmt.Sprintf("%-4s %s", v.Guarantee, describe(v))
-			say("%s", lines[i])
+			say("%-4s %s, %.0f s", v.Guarantee, describe(v), time.Since(begin).Seconds())
 		}()
 	}
 	wg.Wait()
@@ -83,21 +84,16 @@ func (k checker) variant(v variant) error {
 }
 
 // others are the properties, but the variant's own and those in without, in
-// groups that one run of TLC can check: those of states and steps together,
-// each that needs fairness alone.
+// groups that one run of TLC can check: all of one specification.
 func (v variant) others(without []string) [][]string {
-	var steps []string
-	var groups [][]string
+	groups := map[string][]string{}
 	for _, p := range everything {
-		switch {
-		case p == v.Property || slices.Contains(without, p):
-		case fairness[p] != "":
-			groups = append(groups, []string{p})
-		default:
-			steps = append(steps, p)
+		if p != v.Property && !slices.Contains(without, p) {
+			spec := cmp.Or(fairness[p], "Spec")
+			groups[spec] = append(groups[spec], p)
 		}
 	}
-	return append(groups, steps)
+	return slices.Collect(maps.Values(groups))
 }
 
 // findBreaks lists what a variant breaks beside its own property.
@@ -109,7 +105,7 @@ func (k checker) findBreaks(v variant) ([]string, error) {
 	}
 	breaks := []string{}
 	for _, group := range v.others(nil) {
-		for {
+		for len(group) > 0 {
 			got, err := k.run(c.asking(group), "Weak", group, "-workers", "1")
 			if err != nil {
 				return nil, err
@@ -120,9 +116,6 @@ func (k checker) findBreaks(v variant) ([]string, error) {
 			say("%s also breaks %s", v.Name, got.broken)
 			breaks = append(breaks, got.broken)
 			group = slices.DeleteFunc(group, func(p string) bool { return p == got.broken })
-			if fairness[got.broken] != "" {
-				break
-			}
 		}
 	}
 	slices.SortFunc(breaks, func(a, b string) int { return slices.Index(everything, a) - slices.Index(everything, b) })
