@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -197,4 +198,35 @@ func refusing(b *testbroker.Broker, down *atomic.Bool) func(context.Context, str
 		}
 		return b.Dial(ctx, network, address)
 	}
+}
+
+// An attempt that was given up before it was encoded is never sent: that is what
+// ErrNotSent rests on. One that was begun is waited for until it is encoded.
+func TestGivenUpAttemptIsNeverSent(t *testing.T) {
+	g := &guard{RecordReader: protocol.NewRecordReader(protocol.Record{})}
+	if !g.revoke() {
+		t.Fatal("nothing was encoded")
+	}
+	if _, err := g.ReadRecord(); !errors.Is(err, errRevoked) {
+		t.Errorf("the encoder got %v", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g := &guard{RecordReader: protocol.NewRecordReader(protocol.Record{})}
+		if _, err := g.ReadRecord(); err != nil {
+			t.Fatal(err)
+		}
+		revoking := async(g.revoke)
+		time.Sleep(5 * time.Millisecond)
+		select {
+		case <-revoking:
+			t.Error("the encoder was not waited for")
+		default:
+		}
+		if _, err := g.ReadRecord(); !errors.Is(err, io.EOF) {
+			t.Errorf("the encoder got %v", err)
+		}
+		if get(t, revoking) {
+			t.Error("it was encoded, and may have been sent")
+		}
+	})
 }

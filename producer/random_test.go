@@ -1,0 +1,152 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// Random starts, stops, writes and pings, with callers that give up, on a cluster
+// that hangs, answers slowly, cuts connections and refuses them, in virtual time:
+// what was acknowledged is there, what was not sent or rejected is not, every call
+// returns, and nothing is left.
+func TestRandomFaults(t *testing.T) {
+	seeds, total := 150, new(tally)
+	if testing.Short() {
+		seeds = 30
+	}
+	for seed := range seeds {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { randomFaults(t, uint64(seed), total) })
+		}) {
+			break
+		}
+	}
+	t.Logf("CHECKED producer faultruns=%d acknowledged=%d failed=%d starts=%d forced=%d", seeds,
+		total.acked.Load(), total.failed.Load(), total.starts.Load(), total.forced.Load())
+	if total.acked.Load() == 0 || total.failed.Load() == 0 || total.starts.Load() == 0 || total.forced.Load() == 0 {
+		t.Error("one of these never happened: the test shows nothing")
+	}
+}
+
+type tally struct{ acked, failed, starts, forced atomic.Int64 }
+
+func randomFaults(t *testing.T, seed uint64, total *tally) {
+	b := testbroker.Virtual(t)
+	topic := b.CreateTopic(t, 3)
+	var quiet atomic.Bool // the faults are over
+	b.Fake.Control(func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		b.Fake.KeepControl()
+		if quiet.Load() {
+			return nil, nil, false
+		}
+		switch n := rand.IntN(100); {
+		case n < 3:
+			return nil, nil, true // never answered
+		case n < 8:
+			return nil, io.EOF, true // cut
+		case n < 20:
+			d := time.Duration(rand.IntN(300)) * time.Millisecond
+			b.Fake.SleepControl(func() { time.Sleep(d) })
+		}
+		return nil, nil, false
+	})
+	p := newProducer(t, b, Config{
+		Topic: topic, MaxInFlightBytes: 2000, BatchSize: 8, Logger: slog.New(slog.DiscardHandler),
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if !quiet.Load() && rand.IntN(10) == 0 {
+				return nil, errRefused
+			}
+			return b.Dial(ctx, network, address)
+		},
+	})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	results := make(map[string]error)
+	for w := range 4 {
+		r := rand.New(rand.NewPCG(seed, uint64(w)))
+		wg.Go(func() {
+			for i := range 40 {
+				ctx, cancel := context.WithTimeout(bg, time.Duration(r.IntN(5000))*time.Millisecond)
+				msgs := messages(fmt.Sprintf("%d-%d", w, i), 1+r.IntN(6))
+				err := p.WriteMessages(ctx, msgs...)
+				cancel()
+				mu.Lock()
+				each := errorsOf(err, len(msgs))
+				for j, m := range msgs {
+					results[string(m.Value)] = each[j]
+				}
+				mu.Unlock()
+				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
+			}
+		})
+	}
+	for c := range 2 {
+		r := rand.New(rand.NewPCG(seed, uint64(10+c)))
+		wg.Go(func() {
+			for range 15 {
+				ctx, cancel := context.WithTimeout(bg, time.Duration(r.IntN(3000))*time.Millisecond)
+				if err := p.Start(ctx); err == nil {
+					total.starts.Add(1)
+				}
+				p.Ping(ctx)
+				time.Sleep(time.Duration(r.IntN(1000)) * time.Millisecond)
+				cancel()
+				ctx, cancel = context.WithTimeout(bg, time.Duration(r.IntN(2000))*time.Millisecond)
+				var stopErr *StopError
+				if err := p.Stop(ctx); errors.As(err, &stopErr) && stopErr.Messages > 0 {
+					total.forced.Add(1)
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	quiet.Store(true)
+	if err := p.Stop(bg); err != nil {
+		t.Error(err)
+	}
+	nothingLeft(t, b, p)
+
+	found := values(t, b, topic)
+	for v, err := range results {
+		if err == nil {
+			total.acked.Add(1)
+			if found[v] == 0 {
+				t.Errorf("seed %d: %s was acknowledged and is not there", seed, v)
+			}
+			continue
+		}
+		total.failed.Add(1)
+		if class := classOf(t, err); class != ErrMaybeDelivered && found[v] > 0 {
+			t.Errorf("seed %d: %s is there, and failed as %v", seed, v, err)
+		}
+	}
+}
+
+// errorsOf returns the error of each of n messages.
+func errorsOf(err error, n int) []error {
+	each := make([]error, n)
+	var werr *WriteError
+	if errors.As(err, &werr) {
+		copy(each, werr.Messages)
+		return each
+	}
+	for i := range each {
+		each[i] = err
+	}
+	return each
+}
