@@ -9,7 +9,7 @@
 //	CHECKED <layer> [<what>...] <key>=<n> ...
 //
 // for example "CHECKED spec bound=ci states=248393 edges=1074429": everything before the first
-// key=number is the figures' heading. Figures of one heading and key are added up. A line that
+// key=number is the figures' heading (words, no bare number). Figures of one heading and key are added up. A line that
 // begins like one and is not one is an error, because a figure that is silently dropped looks like
 // nothing was lost.
 //
@@ -166,7 +166,7 @@ func (r *report) add(e event) error {
 var (
 	logPrefix   = regexp.MustCompile(`^\s*[\w.-]+\.go:\d+: `)
 	marker      = regexp.MustCompile(`^(=== |--- |PASS$|FAIL$|FAIL\s|ok\s)`)
-	checkedLine = regexp.MustCompile(`^CHECKED (\S+(?: \S+)*?)((?: [\w.-]+=\d+)+)$`)
+	checkedLine = regexp.MustCompile(`^CHECKED (\S*[^\s\d]\S*(?: \S*[^\s\d]\S*)*?)((?: [\w.-]+=\d+)+)$`)
 )
 
 func (r *report) collect(said string) error {

@@ -80,7 +80,7 @@ func TestFiguresAreAddedUp(t *testing.T) {
 }
 
 func TestMalformedFigureIsAnError(t *testing.T) {
-	for _, line := range []string{"CHECKED", "CHECKED spec", "CHECKED spec states", "CHECKED spec states=many", "CHECKED spec states=1 2", "CHECKED states=1",
+	for _, line := range []string{"CHECKED", "CHECKED spec", "CHECKED spec states", "CHECKED spec states=many", "CHECKED spec states=1 2", "CHECKED states=1", "CHECKED spec states 1 edges=2",
 		"CHECKED spec states=99999999999999999999"} {
 		if err := newReport().read(strings.NewReader(line)); err == nil {
 			t.Errorf("%q was accepted", line)
