@@ -289,3 +289,22 @@ func TestStartOnWriteFails(t *testing.T) {
 		nothingLeft(t, b, p)
 	})
 }
+
+// A broker that accepts and never answers costs one DialTimeout, however many
+// there are, also when the connect is to a leader.
+func TestDialTimeoutIsForOneBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		topic := b.CreateTopic(t, 1)
+		b.Hang(kmsg.ApiVersions)
+		p := newProducer(t, b, Config{
+			Topic: topic, Brokers: []string{b.Addrs[0], b.Addrs[0], b.Addrs[0], b.Addrs[0]}, DialTimeout: 2 * time.Second,
+		})
+		began := time.Now()
+		mustBe(t, p.Start(bg), context.DeadlineExceeded)
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("Start took %v, want about the DialTimeout, 2 s", took)
+		}
+		nothingLeft(t, b, p)
+	})
+}
