@@ -142,6 +142,11 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err == nil {
+		defer l.tookLocked(spec.OpenOk, a)
+	} else {
+		defer l.tookLocked(spec.OpenErr, a)
+	}
 	if a.timer != nil {
 		a.timer.Stop()
 	}
@@ -176,6 +181,7 @@ func (l *Lifecycle[R]) drain(a *attempt[R]) {
 	a.uses.endLocked(a.reason) // none is left, but for those that were cut off
 	a.cancel(a.reason)
 	a.popLocked()
+	l.tookLocked(spec.DrainEnd, a)
 }
 
 // release runs the release of the part that is due, or ends the attempt if there
@@ -206,6 +212,11 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 		a.badErrs = append(a.badErrs, fmt.Errorf("%s: %w", a.releasing.name, err))
 	}
 	a.popLocked()
+	if err == nil {
+		l.tookLocked(spec.ReleaseOk, a)
+	} else {
+		l.tookLocked(spec.ReleaseErr, a)
+	}
 	return a
 }
 
@@ -231,6 +242,7 @@ func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unheard error) {
 	defer func() {
 		a.answerLocked(a.fate)
 		a.finishLocked()
+		l.tookLocked(spec.Finish, a)
 	}()
 	a.op = opNone
 	l.current = nil
@@ -321,6 +333,7 @@ func (l *Lifecycle[R]) fail(a *attempt[R], cause error) {
 		l.releaseLocked(a, spec.EventDied, cause)
 		cut = a.forceLocked()
 	}
+	l.tookLocked(spec.Fail, a)
 	l.mu.Unlock()
 	cut()
 }
@@ -333,6 +346,7 @@ func (l *Lifecycle[R]) timeout(a *attempt[R]) {
 	cause := context.DeadlineExceeded
 	if l.current == a && l.fireLocked(spec.EventTimeout, cause) {
 		l.rollBackLocked(a, a.failure(cause), cause)
+		l.tookLocked(spec.Timeout, a)
 	}
 }
 

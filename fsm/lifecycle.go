@@ -100,29 +100,33 @@ func (l *Lifecycle[R]) start(ctx context.Context) error {
 	reentrant, cause := l.reentrant(ctx), ended(ctx)
 
 	l.mu.Lock()
-	var refused error
-	switch {
-	case l.State() == spec.Started:
-		l.mu.Unlock()
-		return nil
-	case reentrant:
-		refused = ErrReentrant
-	case l.closing:
-		refused = ErrClosed
-	case cause != nil:
-		refused = cause
-	}
-	if refused != nil {
-		l.mu.Unlock()
+	a, refused := l.enterLocked(ctx, reentrant, cause)
+	l.tookLocked(spec.StartEnter, a)
+	l.mu.Unlock()
+	if a == nil {
 		return refused
 	}
-	a := l.joinLocked(ctx)
-	l.mu.Unlock()
 
 	if l.wait(spec.StartLeave, a, a.answered, ctx.Done()) {
 		return a.startErr
 	}
 	return l.leaveStart(ctx, a)
+}
+
+// enterLocked returns the attempt that the caller is to wait for, or nil and the
+// result of the call.
+func (l *Lifecycle[R]) enterLocked(ctx context.Context, reentrant bool, cause error) (*attempt[R], error) {
+	switch {
+	case l.State() == spec.Started:
+		return nil, nil
+	case reentrant:
+		return nil, ErrReentrant
+	case l.closing:
+		return nil, ErrClosed
+	case cause != nil:
+		return nil, cause
+	}
+	return l.joinLocked(ctx), nil
 }
 
 // joinLocked makes the caller a waiter of the attempt that is opening, of a new
@@ -167,6 +171,7 @@ func (l *Lifecycle[R]) leaveStart(ctx context.Context, a *attempt[R]) error {
 			l.rollBackLocked(a, a.failure(cause), cause)
 		}
 	}
+	l.tookLocked(spec.StartLeave, a)
 	return cause
 }
 
@@ -217,6 +222,7 @@ func (l *Lifecycle[R]) stop(ctx context.Context, final bool) error {
 
 	l.mu.Lock()
 	a := l.beginStopLocked(final, reason)
+	l.tookLocked(action, a)
 	if a == nil {
 		l.mu.Unlock()
 		return nil
@@ -279,6 +285,7 @@ func (l *Lifecycle[R]) leaveStop(ctx context.Context, a *attempt[R], final bool)
 	if a.op == opDrain && !a.forced && a.inUse > 0 && (final || a.stoppers == 0) {
 		cutOff, cut = a.inUse, a.forceLocked()
 	}
+	l.tookLocked(spec.StopLeave, a)
 	l.mu.Unlock()
 	cut()
 	return &StopError{CutOff: cutOff, Err: cause}
@@ -320,6 +327,19 @@ func (l *Lifecycle[R]) point(action spec.Action, a *attempt[R]) {
 		return
 	}
 	l.hook.Point(action, a)
+}
+
+// tookLocked is where a recorder learns that the critical section of the action
+// ran; the order of these calls is the order of the sections.
+func (l *Lifecycle[R]) tookLocked(action spec.Action, a *attempt[R]) {
+	if l.hook == nil {
+		return
+	}
+	if a == nil {
+		l.hook.Took(action, nil)
+		return
+	}
+	l.hook.Took(action, a)
 }
 
 // wait returns true when done is closed, false when ended is; true if both are.

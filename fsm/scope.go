@@ -51,6 +51,7 @@ func (a *attempt[R]) push(p part) {
 	late := a.isFinished
 	if !late {
 		a.parts = append(a.parts, p)
+		a.l.tookLocked(spec.OpenPart, a)
 	}
 	a.l.mu.Unlock()
 	if !late {

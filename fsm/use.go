@@ -46,6 +46,7 @@ func (l *Lifecycle[R]) acquire() (Lease[R], error) {
 	l.point(spec.UseSlow, nil)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.tookLocked(spec.UseSlow, l.current)
 	switch {
 	case l.State() == spec.Started:
 		l.current.gate.Add(1)
@@ -125,6 +126,7 @@ func (l *Lifecycle[R]) drop(a *attempt[R]) {
 	if a.inUse == 0 && !a.forced {
 		close(a.drained)
 	}
+	l.tookLocked(spec.UseDrop, a)
 }
 
 // Use calls f with the resource, which stays open until f returns, unless a

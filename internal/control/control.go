@@ -17,6 +17,9 @@ type Hook interface {
 	// Wait stands for a select: it returns true for done, false for the context.
 	// action is what follows the context's branch; ended may be nil.
 	Wait(action spec.Action, at Attempt, done, ended <-chan struct{}) bool
+	// Took is called at the end of the action's critical section, under the
+	// lifecycle's lock: the order of the calls is that of the sections.
+	Took(action spec.Action, at Attempt)
 	// Go runs f as a goroutine of the scheduler's.
 	Go(f func())
 }

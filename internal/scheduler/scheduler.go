@@ -157,6 +157,13 @@ func (w *World) Wait(action spec.Action, at control.Attempt, done, ended <-chan 
 	return action == spec.DrainEnd
 }
 
+// Took implements control.Hook: the section that ran is that of the step.
+func (w *World) Took(action spec.Action, _ control.Attempt) {
+	if action != w.step.Action && !w.closing {
+		w.complaints = append(w.complaints, fmt.Sprintf("%v was chosen and the code ran %v", w.step, action))
+	}
+}
+
 // Go implements control.Hook.
 func (w *World) Go(f func()) {
 	if !w.closing {
