@@ -5,6 +5,7 @@
 #   .ci/tools.sh java     checks (on Debian, as root: installs) a JRE 17 or newer; prints its command
 #   .ci/tools.sh tlc      prints the path of the TLC jar (2.6 MB the first time)
 #   .ci/tools.sh kafka    prints the directory of the Apache Kafka jars (43 MB the first time)
+#   .ci/tools.sh python   checks (on Debian, as root: installs) Python with venv, which proof/ needs
 #   .ci/tools.sh cc       checks (on Debian, as root: installs) a C compiler, which go test -race needs
 #   .ci/tools.sh env      all of it, as lines for eval: export TLC_JAR=... KAFKA_LIB=...
 #   .ci/tools.sh plan     says what is still to be downloaded, and downloads nothing
@@ -78,6 +79,14 @@ need_cc() {
 	can_apt || die "a C compiler ($(go env CC)) that links is needed, for go test -race; install one, for example: apt-get install gcc libc6-dev"
 	apt_install "a C compiler: about 60 MB" gcc libc6-dev
 	have_cc || die "the C compiler ($(go env CC)) does not link a program"
+}
+
+have_python() { "${PYTHON:-python3}" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; }
+need_python() { # for proof/: Z3 goes into a virtualenv of its own
+	have_python && return
+	can_apt || die "Python 3.9 or newer with venv is needed, for proof/; install it, for example: apt-get install python3-venv"
+	apt_install "Python: about 40 MB" python3 python3-venv
+	have_python || die "python3 has no usable venv module"
 }
 
 mvn_copy() { # $1: what is fetched, in words; the rest: mvn's arguments; tried twice, because networks fail
@@ -172,6 +181,7 @@ plan() {
 	local todo=()
 	have_java || todo+=("a JRE 17 (apt-get, about 50 MB)")
 	have_mvn || todo+=("Maven (apt-get, about 20 MB)")
+	have_python || todo+=("Python (apt-get, about 40 MB)")
 	have_cc || todo+=("a C compiler (apt-get, about 60 MB)")
 	tlc_ok || todo+=("TLC (2.6 MB)")
 	kafka_ok "$(kafka_lib)" || todo+=("Apache Kafka $kafka_version (43 MB)")
@@ -184,6 +194,7 @@ plan() {
 case ${1:-} in
 java) need_java; command -v java ;;
 cc) need_cc ;;
+python) need_python ;;
 tlc) need_java; locked fetch_tlc; echo "$tlc_jar" ;;
 kafka) need_java; locked fetch_kafka; kafka_lib; echo ;;
 env)

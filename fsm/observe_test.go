@@ -308,8 +308,7 @@ func (n nosy) Value(key any) any     { n.look(); return n.Context.Value(key) }
 // one runs outside, and a hang is the test's timeout.)
 func TestNothingForeignUnderTheLock(t *testing.T) {
 	r := newRig(t, "a")
-	var l *fsm.Lifecycle[*rig]
-	l = r.new()
+	l := r.new()
 	ctx, cancel := context.WithCancel(background())
 	curious := nosy{ctx, func() { l.Status() }}
 	r.release = func(ctx context.Context, _ string) error { ctx.Value(ctxKey("who")); return nil }
