@@ -70,8 +70,9 @@ func TestBadOptions(t *testing.T) {
 		"WithStartTimeout":   func() { fsm.WithStartTimeout(-1) },
 		"WithStopTimeout":    func() { fsm.WithStopTimeout(0) },
 		"WithReleaseTimeout": func() { fsm.WithReleaseTimeout(-time.Second) },
-		"WithBaseContext":    func() { fsm.WithBaseContext(nil) }, //nolint:staticcheck // that it is refused
-		"WithObserver":       func() { fsm.WithObserver(nil) },
+		//lint:ignore SA1012 that it is refused
+		"WithBaseContext": func() { fsm.WithBaseContext(nil) },
+		"WithObserver":    func() { fsm.WithObserver(nil) },
 		"Defer": func() {
 			err := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) { s.Defer("p", nil); return 0, nil }).Start(background())
 			var p *fsm.PanicError
