@@ -151,28 +151,22 @@ func ExampleScope() {
 }
 
 func ExampleWithObserver() {
+	told := make(chan struct{})
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 0, nil },
 		fsm.WithObserver(func(t fsm.Transition) {
 			fmt.Printf("%s: %s to %s\n", t.Event, t.From, t.To)
-			if t.To.String() == "Closed" {
-				fmt.Println("the end")
+			if t.To == spec.Closed {
+				close(told)
 			}
 		}))
 	_ = l.Start(context.Background())
 	_ = l.Close()
-	waitForObservers() // they see a transition after it took effect
+	<-told // perhaps after Close has returned
 	// Output:
 	// start: Idle to Starting
 	// opened: Starting to Started
 	// shutdown: Started to Stopping
 	// closed: Stopping to Closed
-	// the end
-}
-
-func waitForObservers() {
-	for len(libraryGoroutines()) > 0 {
-		time.Sleep(time.Millisecond)
-	}
 }
 
 func ExampleLifecycle_Wait() {
