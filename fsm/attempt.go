@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -379,48 +378,4 @@ func (a *attempt[R]) finishLocked() {
 // failure is the error of the attempt that failed because of err.
 func (a *attempt[R]) failure(err error) error {
 	return &StartError{Attempt: a.number, Part: a.acquiring, Err: err}
-}
-
-// once runs the hook that is due, and contains its panic. A hook that called
-// runtime.Goexit has taken the goroutine with it: to the one that goes on it has
-// run already, and failed.
-func (a *attempt[R]) once(hook func() error) error {
-	if !a.ran {
-		a.ran, a.hookErr = true, errExited
-		a.hookErr = contain(hook)
-	}
-	return a.hookErr
-}
-
-func contain(hook func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return hook()
-}
-
-// runRelease calls the release of p, on a fresh context of its own (G4).
-func (a *attempt[R]) runRelease(p *part) error {
-	ctx, handed := a.l.hand(context.WithValue(context.WithoutCancel(a.ctx), forcedKey{}, a.forced))
-	defer handed.over.Store(true)
-	ctx, cancel := context.WithTimeout(ctx, a.l.releaseTimeout)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		a.l.log().Warn("surestart: a release outlives its timeout; its part stays held until it returns",
-			"part", p.name, "attempt", a.number, "timeout", a.l.releaseTimeout)
-	})
-	defer stop()
-	return p.release(ctx)
-}
-
-type forcedKey struct{}
-
-// Forced tells a release whether the drain before it was cut short, so that uses
-// may still be running: then it should cut them off rather than wait for them.
-// It is decided before the first release runs. False for any other context.
-func Forced(ctx context.Context) bool {
-	forced, _ := ctx.Value(forcedKey{}).(bool)
-	return forced
 }

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -309,4 +310,52 @@ func TestStateWhenACallReturns(t *testing.T) {
 	wantNil(t, "Close", l.Close())
 	wantState(t, l, spec.Closed)
 	<-l.Done()
+}
+
+// What failed in a rollback is logged if it reaches no caller: not the Starts,
+// who are told that they were stopped, nor a Stop that has left.
+func TestUnheardFailureIsLogged(t *testing.T) {
+	bubble(t, "the Stop has left", func(t *testing.T) {
+		var log logBuffer
+		r := newRig(t, "a")
+		r.at = func(ctx context.Context, part string) error {
+			if part == "" {
+				<-ctx.Done()
+			}
+			return nil
+		}
+		r.release = func(context.Context, string) error { time.Sleep(time.Second); return errBoom }
+		l := r.new(log.option())
+		start := begin(t, func() error { return l.Start(background()) })
+		synctest.Wait()
+		over, cancel := context.WithCancel(background())
+		cancel()
+		stopError(t, l.Stop(over))
+		wantIs(t, "Start", start.result(), fsm.ErrStopped)
+		synctest.Wait()
+		if n := strings.Count(log.String(), "boom"); n != 1 {
+			t.Errorf("logged %q; want the failed release, once", log.String())
+		}
+	})
+	bubble(t, "heard by a Stop, or in the StartError", func(t *testing.T) {
+		var log logBuffer
+		r := newRig(t, "a")
+		r.release = func(context.Context, string) error { return errBoom }
+		l := r.new(log.option())
+		wantNil(t, "Start", l.Start(background()))
+		stopError(t, l.Stop(background()))
+		r.at = func(_ context.Context, part string) error {
+			if part == "" {
+				return context.Canceled
+			}
+			return nil
+		}
+		if e := startError(t, l.Start(background())); !errors.Is(e.Rollback, errBoom) {
+			t.Errorf("Start: %+v; want the failed release as Rollback", e)
+		}
+		synctest.Wait()
+		if got := log.String(); got != "" {
+			t.Errorf("logged %q; want nothing", got)
+		}
+	})
 }

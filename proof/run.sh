@@ -40,7 +40,7 @@ trap 'rm -rf "$work"' EXIT
 
 tlc() { # CFG [SED-EXPRESSION]: TLC on Inductive.tla under tla/CFG; its log is $work/log
 	sed "${2:-}" "$root/tla/$1" >"$work/model.cfg"
-	(cd "$root/tla" && timeout -k 10 3600 java -XX:+UseParallelGC -Xmx3g -cp "$TLC_JAR" tlc2.TLC -workers 2 \
+	(cd "$root/tla" && timeout -k 10 3600 java -XX:+UseParallelGC -Xmx3g -Djava.io.tmpdir="$work" -cp "$TLC_JAR" tlc2.TLC -workers 2 \
 		-metadir "$work/meta" -config "$work/model.cfg" Inductive) >"$work/log" 2>&1 || true
 	rm -rf "$work/meta"
 }

@@ -207,7 +207,9 @@ func (t TLC) Dump(ctx context.Context, model, dir string) (string, error) {
 	defer os.RemoveAll(aside)
 	cmd := exec.CommandContext(ctx, filepath.Join(t.Root, "tla", "run.sh"), "dump", model, aside)
 	if model == "stoppers" {
-		cmd = exec.CommandContext(ctx, "java", "-XX:+UseParallelGC", "-DTLA-Library="+filepath.Join(t.Root, "tla"), "-cp", t.Jar,
+		cmd = exec.CommandContext(ctx, "java", "-XX:+UseParallelGC",
+			"-Djava.io.tmpdir="+aside, // TLC unpacks its modules there, under fixed names
+			"-DTLA-Library="+filepath.Join(t.Root, "tla"), "-cp", t.Jar,
 			"tlc2.TLC", "-metadir", filepath.Join(aside, "meta"), "-fp", "0", "-workers", "1",
 			"-dump", "dot,actionlabels", filepath.Join(aside, model), "-config", "Stoppers.cfg", "Stoppers")
 		cmd.Dir = filepath.Join(t.Root, "internal", "tlc", "tla")
