@@ -221,7 +221,7 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 
 // finish ends an attempt that holds nothing any more: everyone who waits is
 // answered, and whoever queued gets an attempt of their own at the same instant.
-// unheard is what failed if nobody was there to be told.
+// unheard is what failed if nobody is there to be told.
 func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unheard error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -232,7 +232,8 @@ func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unheard error) {
 	if bad := errors.Join(a.badErrs...); bad != nil {
 		a.stopErr = &StopError{Part: a.badPart, Err: bad}
 		l.rememberLocked(a, bad)
-		if a.waiters == 0 && a.stoppers == 0 {
+		_, told := a.fate.(*StartError) // Rollback says it
+		if a.stoppers == 0 && (a.waiters == 0 || !told) {
 			unheard = a.stopErr
 		}
 	}
