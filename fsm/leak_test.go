@@ -49,7 +49,7 @@ func TestG7NoLeak(t *testing.T) {
 		l := r.new()
 		start := begin(t, func() error { return l.Start(background()) })
 		start.mustPend("Start")
-		if own := libraryGoroutines(); len(own) != 1 {
+		if own := bubbleGoroutines(); len(own) != 1 {
 			t.Errorf("%d goroutines of the library while opening; want 1:\n%s", len(own), strings.Join(own, "\n\n"))
 		}
 		close(proceed)

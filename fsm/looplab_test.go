@@ -71,9 +71,11 @@ func TestLooplabPanicInLeaveWedges(t *testing.T) {
 	wantWedged(t, m, "a panic in leave_")
 }
 
-// A deadlock on looplab's own mutex: a goroutine is left behind in each, and
-// shown to be still there by being asked again once all else has been done.
+// A deadlock on looplab's own mutex, for as long as the callback waits; here it
+// gives up.
 func TestLooplabCallbacksDeadlock(t *testing.T) {
+	var asked sync.WaitGroup
+	defer asked.Wait()
 	for name, ask := range map[string]func(m *looplab.FSM){
 		"Can":      func(m *looplab.FSM) { m.Can("close") },
 		"Event":    func(m *looplab.FSM) { m.Event(context.Background(), "close") },
@@ -82,7 +84,7 @@ func TestLooplabCallbacksDeadlock(t *testing.T) {
 		for _, callback := range []string{"before_open", "leave_closed"} {
 			locked := make(chan bool, 1)
 			m := door(looplab.Callbacks{callback: func(_ context.Context, e *looplab.Event) {
-				locked <- !tryWithin(e.FSM, ask)
+				locked <- !tryWithin(&asked, e.FSM, ask)
 			}})
 			if err := m.Event(context.Background(), "open"); err != nil {
 				t.Errorf("Event: %v", err)
@@ -95,13 +97,14 @@ func TestLooplabCallbacksDeadlock(t *testing.T) {
 }
 
 // tryWithin reports whether ask returns while the callback runs: it is given all
-// the time that other goroutines take to run many times over.
-func tryWithin(m *looplab.FSM, ask func(m *looplab.FSM)) bool {
+// the time that other goroutines take to run many times over. asked is done when
+// ask has returned after all.
+func tryWithin(asked *sync.WaitGroup, m *looplab.FSM, ask func(m *looplab.FSM)) bool {
 	done := make(chan struct{})
-	go func() {
+	asked.Go(func() {
 		defer close(done)
 		ask(m)
-	}()
+	})
 	for range 1000 {
 		var other sync.WaitGroup
 		other.Go(func() {})
@@ -183,11 +186,13 @@ func TestLooplabAcceptsBadTables(t *testing.T) {
 // fast path is an atomic of our own.
 func TestLooplabCurrentLocks(t *testing.T) {
 	var blocked bool
+	var asked sync.WaitGroup
 	m := door(looplab.Callbacks{"before_open": func(_ context.Context, e *looplab.Event) {
-		go e.FSM.SetState("opened") // queues for the write lock; readers queue behind it
-		blocked = !eventually(func() bool { return !tryWithin(e.FSM, func(m *looplab.FSM) { m.Current() }) })
+		asked.Go(func() { e.FSM.SetState("opened") }) // queues for the write lock; readers queue behind it
+		blocked = !eventually(func() bool { return !tryWithin(&asked, e.FSM, func(m *looplab.FSM) { m.Current() }) })
 	}})
 	m.Event(context.Background(), "open")
+	asked.Wait()
 	if blocked {
 		t.Error("Current never waited; in v1.0.3 it takes a read lock")
 	}
