@@ -20,7 +20,7 @@ import actions
 import evaluate
 import guarantees
 import invariant
-from model import NParts, SCALARS, VARIABLES, OF_ATTEMPT, OF_CALLER, symbolic
+from model import OF_CALLER, SCALARS, VARIABLES, symbolic
 
 NAMES = list(VARIABLES)
 S, T = symbolic(), symbolic("'")
@@ -61,12 +61,24 @@ class Relations:
             case.holds = evaluate.compiled(case.formula, frame)
             case.can = evaluate.compiled(case.enabled(S, p), frame)
             self.of.setdefault(case.action, []).append(case)
-        self.invariant = [(n, evaluate.compiled(f(S), frame)) for n, f in invariant.CONJUNCTS.items()]
         step = lambda action, p: z3.Or([c.relation(S, T, p) for c in self.of[action]])
-        self.steps = [(f"{n} ({part})", evaluate.compiled(goal, frame))
-                      for n, f in guarantees.OF_STEP.items() for part, goal in f(S, T, step)]
-        self.rest = [(f"{n} ({part})", evaluate.compiled(goal, frame))
-                     for n, f in guarantees.OF_STATE.items() for part, goal in f(S)]
+        self.of_state = Together(frame, [*((n, f(S)) for n, f in invariant.CONJUNCTS.items()),
+                                         *((f"{n} ({part})", goal) for n, f in guarantees.OF_STATE.items() for part, goal in f(S))])
+        self.of_step = Together(frame, [(f"{n} ({part})", goal)
+                                        for n, f in guarantees.OF_STEP.items() for part, goal in f(S, T, step)])
+
+
+class Together:
+    """Named formulas, evaluated at once; one by one only to say which is broken."""
+
+    def __init__(self, frame, named):
+        self.all = evaluate.compiled(z3.And([f for _, f in named]), frame)
+        self.each = [(name, evaluate.compiled(f, frame)) for name, f in named]
+
+    def broken(self, s, t=None):
+        if self.all(s, t, None):
+            return None
+        return [name for name, holds in self.each if not holds(s, t, None)]
 
 
 def alterations(state, graph, rng):
@@ -110,9 +122,9 @@ def check(graph, with_solver=3, guards=None, rng=None):
     counts = dict(edges=0, sources=0, altered=0, rejected=0, are_edges=0, solver=0)
     seen, per_variable, solved = {}, {}, {}
     for i, s in graph.states.items():
-        for name, holds in rel.invariant + rel.rest:
-            if not holds(s, None, None):
-                raise Failure(f"state {i} does not satisfy {name}: {s}")
+        broken = rel.of_state.broken(s)
+        if broken:
+            raise Failure(f"state {i} does not satisfy {broken}: {s}")
     for i, out in graph.out.items():
         s = graph.states[i]
         counts["sources"] += 1
@@ -131,9 +143,9 @@ def check(graph, with_solver=3, guards=None, rng=None):
                 raise Failure(f"{action}({p}) from state {i} to {to} satisfies {len(by)} branches: {s} -> {t}")
             case = by[0]
             seen[case.name] = seen.get(case.name, 0) + 1
-            for name, holds in rel.steps:
-                if not holds(s, t, None):
-                    raise Failure(f"{action}({p}) from state {i} to {to} breaks {name}: {s} -> {t}")
+            broken = rel.of_step.broken(s, t)
+            if broken:
+                raise Failure(f"{action}({p}) from state {i} to {to} breaks {broken}: {s} -> {t}")
             name, altered = alterations(t, graph, rng)
             counts["altered"] += 1
             accepted = any(c.holds(s, altered, q) for c in rel.of[action] for q in graph.parameters(c))
@@ -149,6 +161,15 @@ def check(graph, with_solver=3, guards=None, rng=None):
                 if evaluate.decide(case.formula, graph.frame, s, altered, p) != case.holds(s, altered, p):
                     raise Failure(f"Z3's solver disagrees on {case.name}({p}) from state {i} with {name} altered")
     return counts, seen, per_variable, [c.name for c in rel.cases]
+
+
+def tells_apart(graph, guards):
+    """Whether the edges show that these guards are not the algorithm's."""
+    try:
+        check(graph, with_solver=0, guards=guards)
+    except Failure:
+        return True
+    return False
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ what of it the sorts do not say already.
 from z3 import And, If, Implies, Not, Or
 
 from model import (FATE, NParts, OP, PC, ST, Result, all_attempts, all_callers, joined, one_of,
-                   some_caller, stopper, using)
+                   some_caller, using)
 
 
 def TypeOK(s):
@@ -117,8 +117,9 @@ def JoinersTold(s):
 
 
 def StopsAwait(s):
-    return all_attempts(lambda g: Implies(
-        some_caller(lambda c: stopper(s, g, c)), And(g == s.gen, s.st == ST["Stopping"])))
+    return all_callers(lambda c: Implies(
+        And(one_of(s.pc(c), PC, "stopwait", "shutwait"), s.out(c) == Result.none),
+        And(s.on(c) == s.gen, s.st == ST["Stopping"])))
 
 
 def ShutdownsClose(s):

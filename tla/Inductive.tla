@@ -94,7 +94,9 @@ JoinersTold ==
        g = gen /\ st = "Stopping" /\ Joined(g) # {} => fate[g] \in {"failed", "stopped", "closed"}
 
 (* A Stop or Shutdown waits for the release under way.                      *)
-StopsAwait == \A g \in Attempts : Stoppers(g) # {} => g = gen /\ st = "Stopping"
+StopsAwait ==
+    \A c \in Callers :
+       pc[c] \in {"stopwait", "shutwait"} /\ out[c] = None => on[c] = gen /\ st = "Stopping"
 
 (* A Shutdown has closed before it waits.                                   *)
 ShutdownsClose == \A c \in Callers : pc[c] = "shutwait" /\ out[c] = None => closing
