@@ -35,7 +35,7 @@ func TestRandomFaults(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("CHECKED producer faultruns=%d acknowledged=%d failed=%d starts=%d forced=%d", seeds,
+	t.Logf("CHECKED producer-faults runs=%d acknowledged-all-found=%d failed-writes=%d starts=%d forced=%d", seeds,
 		total.acked.Load(), total.failed.Load(), total.starts.Load(), total.forced.Load())
 	if total.acked.Load() == 0 || total.failed.Load() == 0 || total.starts.Load() == 0 || total.forced.Load() == 0 {
 		t.Error("one of these never happened: the test shows nothing")

@@ -249,7 +249,7 @@ func TestForceThenStartAgain(t *testing.T) {
 				t.Errorf("%s failed as %v and is there", v, err)
 			}
 		}
-		t.Logf("CHECKED producer forced=%d cutoff=%d acknowledged=%d notsent=%d maybe=%d",
+		t.Logf("CHECKED producer-stops forced=%d cutoff=%d acknowledged-all-found=%d notsent=%d maybe=%d",
 			forced, cut, acked, classes[ErrNotSent], classes[ErrMaybeDelivered])
 		if forced == 0 {
 			t.Error("no stop was forced")
