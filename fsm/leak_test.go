@@ -63,20 +63,20 @@ func TestG7NoLeak(t *testing.T) {
 			b := new(big)
 			runtime.AddCleanup(b, func(c chan struct{}) { close(c) }, freed)
 			return b, nil
-		})
+		}, fsm.WithStartTimeout(time.Hour)) // whose timer must not keep it either
 		wantNil(t, "Start", l.Start(background()))
 		wantNil(t, "Stop", l.Stop(background()))
-		for guard := time.Now().Add(30 * time.Second); ; runtime.GC() {
+		for range 1000 {
+			runtime.GC()
 			select {
 			case <-freed:
 				runtime.KeepAlive(l)
 				return
 			default:
-				if time.Now().After(guard) {
-					t.Fatal("the resource of an idle lifecycle is still reachable")
-				}
+				runtime.Gosched()
 			}
 		}
+		t.Fatal("the resource of an idle lifecycle is still reachable")
 	})
 }
 

@@ -275,6 +275,25 @@ func TestLease(t *testing.T) {
 		_, err = l.Wait(background(), spec.Idle)
 		wantNil(t, "Wait", err)
 	})
+	bubble(t, "released twice, it counts once", func(t *testing.T) {
+		r := newRig(t, "a")
+		l := started(t, r)
+		one, err := l.Acquire()
+		wantNil(t, "Acquire", err)
+		other, err := l.Acquire()
+		wantNil(t, "Acquire", err)
+		one.Release()
+		one.Release()
+		if n := l.Status().InFlight; n != 1 {
+			t.Errorf("Status.InFlight = %d; want 1", n)
+		}
+		stop := begin(t, func() error { return l.Stop(background()) })
+		stop.mustPend("Stop under the other lease")
+		one.Release() // nor once the gate is closed
+		stop.mustPend("Stop under the other lease")
+		other.Release()
+		wantNil(t, "Stop", stop.result())
+	})
 	bubble(t, "Fail after Release", func(t *testing.T) {
 		r := newRig(t, "a")
 		l := started(t, r)
