@@ -11,8 +11,7 @@ quantifiers Z3 decides, and finds counterexamples.
 
 import z3
 
-from model import (OF_ATTEMPT, OF_CALLER, SCALARS, VARIABLES, Caller, Fate, NParts, Op, PC, FATE, OP, ST,
-                   Place, Result, State)
+from model import FATE, OF_ATTEMPT, OF_CALLER, OP, PC, SCALARS, ST, VARIABLES, Caller, NParts, Result
 
 # The values of TLC's states as Z3's: the index of the constructor.
 ENUMS = {"st": ST, "op": OP, "fate": FATE, "pc": PC}

@@ -10,8 +10,8 @@ objects make the proof's queries (prove.py) and the relation that TLC's edges
 are held against (edges.py).
 """
 
-from z3 import (And, Bool, BoolSort, BoolVal, Const, Datatype, DeclareSort, EnumSort, Exists,
-                ForAll, FreshConst, Function, If, Implies, Int, IntSort, IntVal, Not, Or)
+from z3 import (And, BoolSort, Const, Datatype, DeclareSort, EnumSort, Exists, ForAll, FreshConst, Function,
+                Implies, Int, IntSort, Not, Or)
 
 Caller = DeclareSort("Caller")
 NParts = Int("NParts")

@@ -77,7 +77,7 @@ ci)
 deep)
 	want=248393 holds reachable-ci InductiveCI.cfg
 	want=633194 holds inductive Inductive.cfg
-	holds inductive-samples InductiveSample.cfg "s/Samples .*/Samples = 1000/"
+	holds inductive-samples InductiveSample.cfg "s/Samples .*/Samples = 400/"
 	;;
 esac
 # ci takes three that are quick to refute; Z3 refutes the others in either mode.
