@@ -159,6 +159,32 @@ func TestG14CauseKept(t *testing.T) {
 			wantNil(t, "Stop", l.Stop(background()))
 		}
 	})
+	bubble(t, "of a rollback that failed, with each part", func(t *testing.T) {
+		r := newRig(t, "a", "b", "c")
+		r.at = func(_ context.Context, part string) error {
+			if part == "" && r.opened == 1 {
+				return errBoom
+			}
+			return nil
+		}
+		r.release = func(_ context.Context, part string) error {
+			if part != "c" {
+				return errors.New("stuck")
+			}
+			return nil
+		}
+		l := r.new()
+		err := l.Start(background())
+		e := startError(t, l.Status().Cause)
+		if e != err || e.Err != errBoom || e.Rollback == nil || e.Rollback.Error() != "b: stuck\na: stuck" {
+			t.Errorf("Status.Cause = %+v; want what Start got, boom, and what was stuck", e)
+		}
+		wantNil(t, "Start", l.Start(background()))
+		stop := stopError(t, l.Stop(background()))
+		if kept := stopError(t, l.Status().Cause); kept != stop || kept.Part != "b" {
+			t.Errorf("Status.Cause = %+v; want what Stop got, with the first part that failed, b", kept)
+		}
+	})
 	bubble(t, "of a death and the release that then failed, both", func(t *testing.T) {
 		r := newRig(t, "a")
 		errStuck := errors.New("stuck")

@@ -71,6 +71,40 @@ func TestG12Progress(t *testing.T) {
 		close(end)
 		uses[0].result()
 	})
+	bubble(t, "no wake-up is lost, however many wait", func(t *testing.T) {
+		for stoppers := range 4 {
+			for inUse := range 3 {
+				for queued := range 3 {
+					r := newRig(t, "a")
+					r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
+					l := started(t, r)
+					end := make(chan struct{})
+					waiting, _ := deaf(t, l, inUse, end)
+					if stoppers == 0 {
+						r.scope.Fail(errBoom)
+					}
+					for range stoppers {
+						waiting = append(waiting, begin(t, func() error { return l.Stop(background()) }))
+					}
+					synctest.Wait()
+					for range queued {
+						waiting = append(waiting, begin(t, func() error { return l.Start(background()) }))
+					}
+					synctest.Wait()
+					close(end)
+					for _, c := range waiting {
+						wantNil(t, "a call that waited", c.result())
+					}
+					_, err := l.Wait(background(), spec.Idle, spec.Started)
+					wantNil(t, "Wait", err)
+					if got := l.State() == spec.Started; got != (queued > 0) {
+						t.Errorf("%d stoppers, %d uses, %d queued: started again: %v", stoppers, inUse, queued, got)
+					}
+					wantNil(t, "Close", l.Close())
+				}
+			}
+		}
+	})
 	bubble(t, "Starting leads on, when nobody is left", func(t *testing.T) {
 		r := newRig(t, "a")
 		r.at = func(ctx context.Context, part string) error { time.Sleep(time.Second); return nil }
