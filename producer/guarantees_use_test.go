@@ -32,7 +32,7 @@ func TestG9DrainFirst(t *testing.T) {
 		until(t, "the write to be in flight", func() bool { return p.Status().InFlight == 1 })
 		ctx, cancel := context.WithCancel(bg)
 		second := async(func() error { return p.WriteMessages(ctx, message("leaves")) })
-		until(t, "both writes to be in flight", func() bool { return p.current.Load().pending.Load() == 2 })
+		until(t, "both writes to be in flight", inFlight(p, 2))
 		cancel()
 		if err := get(t, second); classOf(t, err) != ErrMaybeDelivered || !errors.Is(err, context.Canceled) {
 			t.Errorf("the write that left: %v", err)

@@ -213,3 +213,12 @@ func until(t testing.TB, what string, done func() bool) {
 		time.Sleep(100 * time.Microsecond)
 	}
 }
+
+// inFlight reports whether n messages have no result and kafka-go has them all: a
+// call whose context ends before is told that nothing was sent, and is right.
+func inFlight(p *Producer, n int64) func() bool {
+	return func() bool {
+		s := p.current.Load()
+		return s.pending.Load() == n && s.inside.n.Load() == 0
+	}
+}

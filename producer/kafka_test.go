@@ -29,7 +29,7 @@ func TestApacheKafkaFaults(t *testing.T) {
 		}
 		b.Freeze(t)
 		write := async(func() error { return p.WriteMessages(bg, messages("frozen", 4)...) })
-		until(t, "the write to be in flight", func() bool { return p.current.Load().pending.Load() == 4 })
+		until(t, "the write to be in flight", inFlight(p, 4))
 		ctx, cancel := context.WithTimeout(bg, 300*time.Millisecond)
 		defer cancel()
 		mustBe(t, p.Ping(ctx), context.DeadlineExceeded)

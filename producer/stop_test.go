@@ -33,7 +33,7 @@ func TestStopForcedOnHangingBroker(t *testing.T) {
 		queued := async(func() error { return p.WriteMessages(bg, messages("queued", 2)...) })
 		ctx, leave := context.WithCancel(bg)
 		left := async(func() error { return p.WriteMessages(ctx, messages("left", 4)...) })
-		until(t, "all to be in flight", func() bool { return p.current.Load().pending.Load() == 9 })
+		until(t, "all to be in flight", inFlight(p, 9))
 		leave()
 		if err := get(t, left); classOf(t, err) != ErrMaybeDelivered {
 			t.Errorf("the write that left: %v", err)
