@@ -104,7 +104,7 @@ func walk(t *testing.T, name string) {
 	if counts, _ := g.Counts(); counts != pin.Counts {
 		t.Fatalf("the model's graph has %v, TLC's %v", counts, pin.Counts)
 	}
-	c, err := scheduler.Explore(g, nil)
+	c, err := scheduler.Explore(g)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,19 +133,12 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 		return err
 	})
 	a.opening.over.Store(true)
-	if err == nil {
-		l.point(spec.OpenOk, a)
-	} else {
-		l.point(spec.OpenErr, a)
-	}
+	action := outcome(err, spec.OpenOk, spec.OpenErr)
+	l.point(action, a)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil {
-		defer l.tookLocked(spec.OpenOk, a)
-	} else {
-		defer l.tookLocked(spec.OpenErr, a)
-	}
+	defer l.tookLocked(action, a)
 	if a.timer != nil {
 		a.timer.Stop()
 	}
@@ -196,11 +189,8 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 		return next
 	}
 	err := a.once(func() error { return a.runRelease(a.releasing) })
-	if err == nil {
-		l.point(spec.ReleaseOk, a)
-	} else {
-		l.point(spec.ReleaseErr, a)
-	}
+	action := outcome(err, spec.ReleaseOk, spec.ReleaseErr)
+	l.point(action, a)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -211,11 +201,7 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 		a.badErrs = append(a.badErrs, fmt.Errorf("%s: %w", a.releasing.name, err))
 	}
 	a.popLocked()
-	if err == nil {
-		l.tookLocked(spec.ReleaseOk, a)
-	} else {
-		l.tookLocked(spec.ReleaseErr, a)
-	}
+	l.tookLocked(action, a)
 	return a
 }
 

@@ -3,6 +3,8 @@ package fsm
 import (
 	"context"
 	"runtime/debug"
+
+	"github.com/seed3893aba4/surestart/spec"
 )
 
 // How the user's functions are called: open and the releases.
@@ -49,4 +51,12 @@ type forcedKey struct{}
 func Forced(ctx context.Context) bool {
 	forced, _ := ctx.Value(forcedKey{}).(bool)
 	return forced
+}
+
+// outcome is the action that a hook's return is.
+func outcome(err error, ok, bad spec.Action) spec.Action {
+	if err != nil {
+		return bad
+	}
+	return ok
 }

@@ -13,20 +13,18 @@ func init() {
 }
 
 func (l *Lifecycle[R]) inspect() control.Machine {
-	m := control.Machine{
+	return control.Machine{
 		Word: l.State(), State: l.machine.state(), Closing: l.closing, Begun: l.begun,
+		Current: exposed(l.current), Queued: exposed(l.queued), Gate: exposed(l.gate.Load()),
 	}
-	// A nil *attempt must not become an Attempt that is not nil.
-	if l.current != nil {
-		m.Current = l.current
+}
+
+// exposed is a as a scheduler sees it: a nil *attempt is a nil Attempt.
+func exposed[R any](a *attempt[R]) control.Attempt {
+	if a == nil {
+		return nil
 	}
-	if l.queued != nil {
-		m.Queued = l.queued
-	}
-	if a := l.gate.Load(); a != nil {
-		m.Gate = a
-	}
-	return m
+	return a
 }
 
 func (l *Lifecycle[R]) fireTimeout() {
@@ -49,8 +47,8 @@ func (a *attempt[R]) View() control.View {
 		held++
 	}
 	return control.View{
-		Number: a.number, Current: a.l.current == a,
-		Op: opNames[a.op], Held: held, Open: a.gate.Load() >= 0, InUse: a.inUseLocked(),
+		Number: a.number,
+		Op:     opNames[a.op], Held: held, Open: a.gate.Load() >= 0, InUse: a.inUseLocked(),
 		Forced: a.forced, RelErr: a.badErrs != nil,
 		Waiters: a.waiters, Stoppers: a.stoppers,
 		Answered: a.isAnswered, StartErr: a.startErr,

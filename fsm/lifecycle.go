@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed3893aba4/surestart/internal/control"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
@@ -319,33 +318,23 @@ func (l *Lifecycle[R]) mustFireLocked(e spec.Event, cause error) {
 
 // point is where a scheduler may hold the calling goroutine.
 func (l *Lifecycle[R]) point(action spec.Action, a *attempt[R]) {
-	if l.hook == nil {
-		return
+	if l.hook != nil {
+		l.hook.Point(action, exposed(a))
 	}
-	if a == nil {
-		l.hook.Point(action, nil)
-		return
-	}
-	l.hook.Point(action, a)
 }
 
 // tookLocked is where a recorder learns that the critical section of the action
 // ran; the order of these calls is the order of the sections.
 func (l *Lifecycle[R]) tookLocked(action spec.Action, a *attempt[R]) {
-	if l.hook == nil {
-		return
+	if l.hook != nil {
+		l.hook.Took(action, exposed(a))
 	}
-	if a == nil {
-		l.hook.Took(action, nil)
-		return
-	}
-	l.hook.Took(action, a)
 }
 
 // wait returns true when done is closed, false when ended is; true if both are.
 func (l *Lifecycle[R]) wait(action spec.Action, a *attempt[R], done, ended <-chan struct{}) bool {
 	if l.hook != nil {
-		return l.hook.Wait(action, control.Attempt(a), done, ended)
+		return l.hook.Wait(action, a, done, ended)
 	}
 	select {
 	case <-done:

@@ -34,7 +34,6 @@ type Attempt interface {
 // View is what an attempt's fields say.
 type View struct {
 	Number   uint64 // 0: queued, not begun
-	Current  bool   // the lifecycle's latest
 	Op       string // as in tla/Algorithm.tla: none, open, drain, release
 	Held     int    // parts held
 	Open     bool   // the gate admits uses

@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-
 	"time"
 )
 
@@ -19,8 +18,6 @@ func (c *callContext) end() {
 	c.ended = true
 	close(c.done)
 }
-
-func (c *callContext) over() bool { return c.ended }
 
 func (c *callContext) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (c *callContext) Done() <-chan struct{}       { return c.done }

@@ -3,9 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"runtime"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,26 +25,18 @@ func (c Cover) String() string {
 // Explore walks every edge of the model's graph in the code, on every processor:
 // in each state the steps that the code can take are those that the model can, and
 // each leads to the model's successor. It returns the first *Difference found.
-// progress, which may be nil, is called about once a second.
 //
 // A replay follows the edges by which the states were first reached to the first
 // state that still has an edge to walk, and goes on along such edges for as long
 // as there is one. Because the states are taken in the order of a breadth-first
 // search, a difference is found at the end of a schedule that is short.
-func Explore(g *spec.Graph, progress func(Cover)) (Cover, error) {
+func Explore(g *spec.Graph) (Cover, error) {
 	x := &explorer{g: g, states: make([]atomic.Uint32, len(g.States))}
-	stop := make(chan struct{})
-	var ticking sync.WaitGroup
-	if progress != nil {
-		ticking.Go(func() { x.tick(stop, progress) })
-	}
 	var workers errgroup.Group
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(x.work)
 	}
 	err := workers.Wait()
-	close(stop)
-	ticking.Wait()
 	return x.cover(), err
 }
 
@@ -64,17 +54,6 @@ type explorer struct {
 
 func (x *explorer) cover() Cover {
 	return Cover{int(x.visited.Load()), int(x.edges.Load()), int(x.replays.Load()), x.steps.Load()}
-}
-
-func (x *explorer) tick(stop <-chan struct{}, progress func(Cover)) {
-	for {
-		select {
-		case <-stop:
-			return
-		case <-time.After(time.Second):
-			progress(x.cover())
-		}
-	}
 }
 
 func (x *explorer) work() error {

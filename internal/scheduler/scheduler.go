@@ -306,7 +306,7 @@ func (w *World) Enabled(buf []spec.Step) []spec.Step {
 				add(at.action)
 			}
 		}
-		if !c.ctx.over() && !c.inUse() {
+		if !c.ctx.ended && !c.inUse() {
 			add(spec.ContextEnds)
 		}
 	}

@@ -47,7 +47,36 @@ func (w *World) Snapshot() (spec.Snapshot, error) {
 		}
 		s.Callers[i] = vars
 	}
-	return s, nil
+	return s, w.counts(m, &s)
+}
+
+// counts compares what the implementation counts with the callers that are there
+// to be counted: in the model Joined and Stoppers are sets, not variables.
+func (w *World) counts(m control.Machine, s *spec.Snapshot) error {
+	var joined, stoppers [spec.MaxAttempts + 2]int
+	for _, c := range s.Callers {
+		switch {
+		case c.Out != spec.OutNone:
+		case c.PC == spec.PCWait:
+			joined[c.On]++
+		case c.PC == spec.PCStopWait || c.PC == spec.PCShutWait:
+			stoppers[c.On]++
+		}
+	}
+	for i, a := range w.attempts {
+		if v := a.View(); v.Waiters != joined[i+1] || v.Stoppers != stoppers[i+1] {
+			return fmt.Errorf("attempt %d counts %d waiters and %d stoppers, there are %d and %d",
+				i+1, v.Waiters, v.Stoppers, joined[i+1], stoppers[i+1])
+		}
+	}
+	queued := 0
+	if m.Queued != nil {
+		queued = m.Queued.View().Waiters
+	}
+	if want := joined[m.Begun+1]; queued != want || (m.Queued != nil) != (want > 0) {
+		return fmt.Errorf("%d waiters are queued, there are %d", queued, want)
+	}
+	return nil
 }
 
 // Canonical is the form of a model's snapshot in which it is compared.
@@ -79,7 +108,7 @@ func (c *caller) vars(m control.Machine) (spec.CallerVars, error) {
 	var v spec.CallerVars
 	at := &c.thread.at
 	if c.ctx != nil {
-		v.Ended = c.ctx.over()
+		v.Ended = c.ctx.ended
 	}
 	var err error
 	switch at.kind {
