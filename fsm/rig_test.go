@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
 )
@@ -288,3 +289,18 @@ func (b *logBuffer) option() fsm.Option { return fsm.WithLogger(slog.New(slog.Ne
 var errBoom = errors.New("boom")
 
 func background() context.Context { return context.Background() }
+
+// failingRig is a rig with one part whose open fails once it holds it, and is
+// rolled back for a second.
+func failingRig(t testing.TB) *rig {
+	t.Helper()
+	r := newRig(t, "a")
+	r.at = func(_ context.Context, part string) error {
+		if part == "" {
+			return errBoom
+		}
+		return nil
+	}
+	r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
+	return r
+}

@@ -188,14 +188,7 @@ func TestG5NoStaleFailure(t *testing.T) {
 		wantNil(t, "Stop", l.Stop(background()))
 	})
 	bubble(t, "its failure is of its own attempt", func(t *testing.T) {
-		r := newRig(t, "a")
-		r.at = func(_ context.Context, part string) error {
-			if part == "" {
-				return errBoom
-			}
-			return nil
-		}
-		r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
+		r := failingRig(t)
 		l := r.new()
 		first := begin(t, func() error { return l.Start(background()) })
 		synctest.Wait()

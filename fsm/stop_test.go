@@ -151,14 +151,7 @@ func TestG8StopWins(t *testing.T) {
 		r.wantLog("open +a -a")
 	})
 	bubble(t, "a Stop that joins the rollback of a failed attempt", func(t *testing.T) {
-		r := newRig(t, "a")
-		r.at = func(_ context.Context, part string) error {
-			if part == "" {
-				return errBoom
-			}
-			return nil
-		}
-		r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
+		r := failingRig(t)
 		l := r.new()
 		start := begin(t, func() error { return l.Start(background()) })
 		synctest.Wait()
