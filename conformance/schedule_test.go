@@ -1,13 +1,11 @@
 package conformance_test
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -84,35 +82,6 @@ func draw(t *rapid.T, enabled []spec.Step, weights []int) spec.Step {
 		}
 	}
 	panic("unreachable")
-}
-
-// TestGraphEqualsModel walks every state and every edge of the model's graph in
-// the shipped fsm: that of the quick model, or of those that SURESTART_BOUND names
-// ("stoppers ci"). The model's graph is TLC's: see the tests of package spec.
-func TestGraphEqualsModel(t *testing.T) {
-	for _, name := range strings.Fields(cmp.Or(os.Getenv("SURESTART_BOUND"), "quick")) {
-		t.Run(name, func(t *testing.T) { walk(t, name) })
-	}
-}
-
-func walk(t *testing.T, name string) {
-	pin, ok := spec.PinOf(name)
-	if !ok {
-		t.Fatalf("SURESTART_BOUND: no model is called %q; there are quick, stoppers and ci", name)
-	}
-	g := pin.Graph()
-	if counts, _ := g.Counts(); counts != pin.Counts {
-		t.Fatalf("the model's graph has %v, TLC's %v", counts, pin.Counts)
-	}
-	c, err := scheduler.Explore(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.States != len(g.States) || c.Edges != g.Steps() {
-		t.Fatalf("walked %v of %d states and %d steps", c, len(g.States), g.Steps())
-	}
-	fmt.Printf("CHECKED conformance graph:%s states=%d edges=%d replays=%d code-steps=%d\n",
-		name, c.States, pin.Counts.Edges, c.Replays, c.Steps)
 }
 
 func TestMain(m *testing.M) {
