@@ -29,13 +29,22 @@ func walk(t *testing.T, name string) {
 	if counts, _ := g.Counts(); counts != pin.Counts {
 		t.Fatalf("the model's graph has %v, TLC's %v", counts, pin.Counts)
 	}
-	c, err := scheduler.Explore(g)
+	c, err := scheduler.Explore(t.Context(), g, nil)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(saved(err))
 	}
 	if c.States != len(g.States) || c.Edges != g.Steps() {
 		t.Fatalf("walked %v of %d states and %d steps", c, len(g.States), g.Steps())
 	}
-	fmt.Printf("CHECKED conformance graph:%s states=%d edges=%d replays=%d code-steps=%d\n",
-		name, c.States, pin.Counts.Edges, c.Replays, c.Steps)
+	c.Edges = pin.Counts.Edges // as TLC counts them
+	fmt.Printf("CHECKED conformance graph:%s %v\n", name, c)
+}
+
+// saved is err and, where a schedule led to it, how to run that again.
+func saved(err error) string {
+	file, bad := scheduler.Save(os.Getenv("SURESTART_SCHEDULES"), err)
+	if bad != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%v\nto run it again: go run ./cmd/surestart replay %s", err, file)
 }

@@ -36,7 +36,7 @@ type attempt[R any] struct {
 
 	// Under l.mu.
 	values   context.Context // where ctx takes its values from
-	op       op
+	op       spec.Op
 	fate     error // why it is rolled back; nil: it is not
 	reason   error // why its uses and its context end
 	waiters  int   // Starts that wait for the answer
@@ -63,18 +63,6 @@ type attempt[R any] struct {
 	uses    useSet
 }
 
-// op is where an attempt's operation is, as in tla/Algorithm.tla.
-type op uint8
-
-const (
-	opNone op = iota // no goroutine
-	opOpen
-	opDrain
-	opRelease
-)
-
-var opNames = [...]string{"none", "open", "drain", "release"}
-
 type part struct {
 	name    string
 	release func(context.Context) error
@@ -94,7 +82,7 @@ func (l *Lifecycle[R]) newAttempt(ctx context.Context) *attempt[R] {
 // beginLocked makes a the current attempt; its operation has yet to run.
 func (l *Lifecycle[R]) beginLocked(a *attempt[R]) {
 	l.begun++
-	a.number, a.op, l.current = l.begun, opOpen, a
+	a.number, a.op, l.current = l.begun, spec.OpOpen, a
 	l.mustFireLocked(spec.EventStart, nil)
 	a.ctx, a.opening = l.handWithin(a.values, nil)
 	a.ctx, a.cancel = context.WithCancelCause(a.ctx)
@@ -115,9 +103,9 @@ func (l *Lifecycle[R]) operate(a *attempt[R]) {
 	}()
 	for a != nil {
 		switch a.op {
-		case opOpen:
+		case spec.OpOpen:
 			a = l.runOpen(a)
-		case opDrain:
+		case spec.OpDrain:
 			l.drain(a)
 		default:
 			a = l.release(a)
@@ -144,7 +132,7 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 	}
 	if err == nil && l.State() == spec.Starting {
 		l.cause = nil
-		a.op = opNone
+		a.op = spec.OpNone
 		a.gate.Store(0)
 		l.mustFireLocked(spec.EventOpened, nil)
 		l.gate.Store(a)
@@ -155,7 +143,7 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 	if err != nil && l.fireLocked(spec.EventFailed, err) {
 		l.rollBackLocked(a, a.failure(err), err)
 	}
-	a.op = opRelease
+	a.op = spec.OpRelease
 	a.popLocked()
 	return a
 }
@@ -169,7 +157,7 @@ func (l *Lifecycle[R]) drain(a *attempt[R]) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a.op = opRelease           // from here nobody can force it
+	a.op = spec.OpRelease      // from here nobody can force it
 	a.uses.endLocked(a.reason) // none is left, but for those that were cut off
 	a.cancel(a.reason)
 	a.popLocked()
@@ -230,7 +218,7 @@ func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unheard error) {
 		a.finishLocked()
 		l.tookLocked(spec.Finish, a)
 	}()
-	a.op = opNone
+	a.op = spec.OpNone
 	l.current = nil
 	l.gate.Store(nil)
 	if l.closing {
@@ -280,7 +268,7 @@ func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason err
 	// The gate before the word: who has seen Stopping is not admitted any more.
 	a.inUse = int(a.gate.Add(gateClosed) - gateClosed)
 	l.mustFireLocked(event, reason)
-	a.op, a.reason = opDrain, reason
+	a.op, a.reason = spec.OpDrain, reason
 	if a.inUse > 0 {
 		a.drained = make(chan struct{})
 	}

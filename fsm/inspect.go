@@ -1,12 +1,16 @@
 package fsm
 
-import "github.com/seed3893aba4/surestart/internal/control"
+import (
+	"github.com/seed3893aba4/surestart/internal/control"
+	"github.com/seed3893aba4/surestart/spec"
+)
 
 // What a scheduler reads: the fields themselves, not a copy kept beside them.
 
 func init() {
 	control.Inspect = func(l any) control.Machine { return l.(interface{ inspect() control.Machine }).inspect() }
 	control.Timeout = func(l any) { l.(interface{ fireTimeout() }).fireTimeout() }
+	control.Fire = func(l any, e spec.Event) error { return l.(interface{ fire(spec.Event) error }).fire(e) }
 	control.LeaseOf = func(lease any) control.Attempt {
 		return lease.(interface{ attemptOf() control.Attempt }).attemptOf()
 	}
@@ -33,6 +37,13 @@ func (l *Lifecycle[R]) fireTimeout() {
 	}
 }
 
+func (l *Lifecycle[R]) fire(e spec.Event) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.machine.fire(e)
+	return err
+}
+
 func (x *Lease[R]) attemptOf() control.Attempt {
 	if x.a == nil || x.released {
 		return nil
@@ -40,15 +51,18 @@ func (x *Lease[R]) attemptOf() control.Attempt {
 	return x.a
 }
 
+// Number implements control.Attempt.
+func (a *attempt[R]) Number() uint64 { return a.number }
+
 // View implements control.Attempt.
-func (a *attempt[R]) View() control.View {
+func (a *attempt[R]) View(v *control.View) {
 	held := len(a.parts)
 	if a.releasing != nil {
 		held++
 	}
-	return control.View{
+	*v = control.View{
 		Number: a.number,
-		Op:     opNames[a.op], Held: held, Open: a.gate.Load() >= 0, InUse: a.inUseLocked(),
+		Op:     a.op, Held: held, Open: a.gate.Load() >= 0, InUse: a.inUseLocked(),
 		Forced: a.forced, RelErr: a.badErrs != nil,
 		Waiters: a.waiters, Stoppers: a.stoppers,
 		Answered: a.isAnswered, StartErr: a.startErr,

@@ -281,7 +281,7 @@ func (l *Lifecycle[R]) leaveStop(ctx context.Context, a *attempt[R], final bool)
 	}
 	a.stoppers--
 	cutOff, cut := 0, func() {}
-	if a.op == opDrain && !a.forced && a.inUse > 0 && (final || a.stoppers == 0) {
+	if a.op == spec.OpDrain && !a.forced && a.inUse > 0 && (final || a.stoppers == 0) {
 		cutOff, cut = a.inUse, a.forceLocked()
 	}
 	l.tookLocked(spec.StopLeave, a)

@@ -4,6 +4,7 @@
 //	surestart demo       a storm over a Kafka producer, and a naive one beside it
 //	surestart produce    sends lines to a topic
 //	surestart broker     runs an embedded broker, to try things on
+//	surestart replay     runs a schedule again that led to a difference from the model
 //
 // surestart help COMMAND says more. The exit status is 0 if all went as promised,
 // 1 if not, and 2 if the command line made no sense.
@@ -47,7 +48,7 @@ type command struct {
 var commands []command
 
 func init() { // the help refers to the commands
-	commands = []command{demoCommand, produceCommand, brokerCommand}
+	commands = []command{demoCommand, produceCommand, brokerCommand, replayCommand}
 }
 
 func main() {

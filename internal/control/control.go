@@ -26,27 +26,29 @@ type Hook interface {
 
 // Attempt is an attempt of a lifecycle, seen from outside.
 type Attempt interface {
-	// View reads the attempt's own fields. Only while every goroutine of the
-	// lifecycle stands at a point.
-	View() View
+	// Number is the attempt's, 0 while it is queued. It, and View, only while
+	// every goroutine of the lifecycle stands at a point, or from Took.
+	Number() uint64
+	// View reads the attempt's own fields.
+	View(*View)
 }
 
 // View is what an attempt's fields say.
 type View struct {
 	Number   uint64 // 0: queued, not begun
-	Op       string // as in tla/Algorithm.tla: none, open, drain, release
-	Held     int    // parts held
-	Open     bool   // the gate admits uses
-	InUse    int    // admitted uses that have not ended
-	Forced   bool   // the drain was cut short
-	RelErr   bool   // a release failed
-	Waiters  int    // callers in Start that were not answered
-	Stoppers int    // callers in Stop or Shutdown that were not answered
-	Answered bool   // its Start callers have their result
-	StartErr error  // that result
-	Finished bool   // its stoppers have their result
-	StopErr  error  // that result
-	Fate     error  // why it is rolled back; nil: it is not
+	Op       spec.Op
+	Held     int   // parts held
+	Open     bool  // the gate admits uses
+	InUse    int   // admitted uses that have not ended
+	Forced   bool  // the drain was cut short
+	RelErr   bool  // a release failed
+	Waiters  int   // callers in Start that were not answered
+	Stoppers int   // callers in Stop or Shutdown that were not answered
+	Answered bool  // its Start callers have their result
+	StartErr error // that result
+	Finished bool  // its stoppers have their result
+	StopErr  error // that result
+	Fate     error // why it is rolled back; nil: it is not
 }
 
 // Machine is what a lifecycle's fields say.
@@ -71,4 +73,7 @@ var (
 	LeaseOf func(lease any) Attempt
 	// Timeout is what the start timeout's timer runs, for the latest attempt begun.
 	Timeout func(l any)
+	// Fire gives the event to a lifecycle's state machine, and nothing else: to
+	// see it refused where the transition table does not allow it.
+	Fire func(l any, e spec.Event) error
 )

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/seed3893aba4/surestart/spec"
 )
@@ -15,12 +16,18 @@ type Pair struct {
 	Model spec.Snapshot
 	Steps []spec.Step // taken so far
 
+	progress atomic.Int64 // steps begun; whoever loads it may read Steps until the next one
+
 	code, model []spec.Step // scratch
 }
 
 // NewPair returns a world at the model's Init. Close it.
 func NewPair(b spec.Bound) *Pair {
 	return &Pair{World: New(b), Bound: b, Model: b.Init()}
+}
+
+func newPair(b spec.Bound, threads *threads) *Pair {
+	return &Pair{World: newWorld(b, threads), Bound: b, Model: b.Init()}
 }
 
 // Difference is where code and model part.
@@ -78,7 +85,10 @@ func (p *Pair) Take(st spec.Step) error {
 	}
 	p.Model = after
 	p.Steps = append(p.Steps, st)
-	p.Do(st)
+	p.progress.Add(1)
+	if panicked := p.do(st); panicked != nil {
+		return p.differ([]spec.Difference{{Var: "st", Index: fmt.Sprint(st), Want: after.St.String(), Got: fmt.Sprint("a panic: ", panicked)}})
+	}
 
 	var ds []spec.Difference
 	for _, text := range p.complaints {
@@ -95,6 +105,26 @@ func (p *Pair) Take(st spec.Step) error {
 		return nil
 	}
 	return p.differ(ds)
+}
+
+// do takes a step, and returns the value of a panic of the code.
+func (p *Pair) do(st spec.Step) (panicked any) {
+	defer func() {
+		if panicked = recover(); panicked != nil {
+			p.broken = true
+		}
+	}()
+	p.Do(st)
+	return nil
+}
+
+// stuck is the difference of a step that does not end: the code waits, for a lock
+// or a channel, where the scheduler has no point.
+func (p *Pair) stuck() *Difference {
+	st := p.Steps[len(p.Steps)-1]
+	d := p.differ([]spec.Difference{{Var: "pc", Index: fmt.Sprint(st), Want: "the next point", Got: "blocked for ever"}})
+	d.Guarantee, _ = spec.GuaranteeOf("Progress")
+	return d
 }
 
 // observed compares what hooks and observers saw during a step with what the

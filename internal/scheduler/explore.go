@@ -1,43 +1,119 @@
 package scheduler
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
+	"time"
 
-	"golang.org/x/sync/errgroup"
+	looplab "github.com/looplab/fsm"
 
+	"github.com/seed3893aba4/surestart/internal/control"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
 // Cover is how much of a graph was walked in the code.
 type Cover struct {
 	States, Edges int   // distinct, each compared
+	Refusals      int   // events that the table does not allow, tried in each state
 	Replays       int   // how often the code was started afresh
-	Steps         int64 // steps of the code, all of them compared
+	Steps         int64 // steps of the code, the whole state compared after each
 }
 
 // String reads like a line of a report.
 func (c Cover) String() string {
-	return fmt.Sprintf("states=%d edges=%d replays=%d steps=%d", c.States, c.Edges, c.Replays, c.Steps)
+	return fmt.Sprintf("states=%d edges=%d refusals=%d replays=%d code-steps=%d", c.States, c.Edges, c.Refusals, c.Replays, c.Steps)
+}
+
+// Progress is how far an Explore has come.
+type Progress struct {
+	Cover
+	AllStates, AllEdges int // of the graph
+	Elapsed             time.Duration
+}
+
+// String is a line for somebody who waits.
+func (p Progress) String() string {
+	perSecond := float64(p.Steps) / p.Elapsed.Seconds()
+	left := time.Duration(float64(p.Elapsed) * float64(p.AllEdges-p.Edges) / float64(max(p.Edges, 1)))
+	return fmt.Sprintf("%d of %d states, %d of %d edges, %.2f million steps a second, %v left",
+		p.States, p.AllStates, p.Edges, p.AllEdges, perSecond/1e6, left.Round(time.Second))
 }
 
 // Explore walks every edge of the model's graph in the code, on every processor:
-// in each state the steps that the code can take are those that the model can, and
-// each leads to the model's successor. It returns the first *Difference found.
+// in each state the steps that the code can take are those that the model can,
+// each leads to the model's successor, and what the model does not allow is
+// refused and changes nothing. It returns the first *Difference found, or the
+// cause of ctx once that ends. progress, which may be nil, is called now and then.
 //
 // A replay follows the edges by which the states were first reached to the first
 // state that still has an edge to walk, and goes on along such edges for as long
 // as there is one. Because the states are taken in the order of a breadth-first
 // search, a difference is found at the end of a schedule that is short.
-func Explore(g *spec.Graph) (Cover, error) {
+func Explore(ctx context.Context, g *spec.Graph, progress func(Progress)) (Cover, error) {
+	// Each replay leaves a lifecycle and its goroutines' garbage: collecting less
+	// often is a sixth of the time.
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	x := &explorer{g: g, states: make([]atomic.Uint32, len(g.States))}
-	var workers errgroup.Group
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(x.work)
+	workers := make([]worker, runtime.GOMAXPROCS(0))
+	ended := make(chan error, len(workers))
+	for i := range workers {
+		go func() { ended <- x.work(ctx, &workers[i]) }()
 	}
-	err := workers.Wait()
-	return x.cover(), err
+	began := time.Now()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var first error
+	for running := len(workers); running > 0; {
+		select {
+		case err := <-ended:
+			running--
+			first = cmp.Or(first, err)
+		case <-tick.C:
+			if progress != nil {
+				progress(Progress{x.cover(), len(g.States), g.Steps(), time.Since(began)})
+			}
+			for i := range workers {
+				if p := workers[i].stuck(); p != nil {
+					x.failed.Store(true)
+					return x.cover(), p.stuck() // its goroutine stays where it is
+				}
+			}
+		}
+	}
+	return x.cover(), first
+}
+
+// worker is one of the goroutines of Explore.
+type worker struct {
+	threads threads
+	pair    atomic.Pointer[Pair] // what it steps
+
+	// As Explore saw it last, and how often in a row.
+	seen  *Pair
+	steps int64
+	times int
+}
+
+// stuck returns the pair that the worker steps if it has been at the same step
+// for so many seconds that it will not end: a step takes a microsecond.
+func (w *worker) stuck() *Pair {
+	p := w.pair.Load()
+	if p == nil || p != w.seen || p.progress.Load() != w.steps {
+		w.seen, w.times = p, 0
+		if p != nil {
+			w.steps = p.progress.Load()
+		}
+		return nil
+	}
+	if w.times++; w.times < 20 {
+		return nil
+	}
+	return p
 }
 
 // explorer is what the workers of one Explore share.
@@ -49,14 +125,15 @@ type explorer struct {
 	target atomic.Int64 // the first state that may still have an edge to walk
 	failed atomic.Bool
 
-	visited, edges, replays, steps atomic.Int64
+	visited, edges, refusals, replays, steps atomic.Int64
 }
 
 func (x *explorer) cover() Cover {
-	return Cover{int(x.visited.Load()), int(x.edges.Load()), int(x.replays.Load()), x.steps.Load()}
+	return Cover{int(x.visited.Load()), int(x.edges.Load()), int(x.refusals.Load()), int(x.replays.Load()), x.steps.Load()}
 }
 
-func (x *explorer) work() error {
+func (x *explorer) work(ctx context.Context, w *worker) error {
+	defer w.threads.close()
 	for !x.failed.Load() {
 		i := x.target.Load()
 		switch {
@@ -65,7 +142,11 @@ func (x *explorer) work() error {
 		case int(x.states[i].Load()) > len(x.g.Edges(int(i))):
 			x.target.CompareAndSwap(i, i+1)
 		default:
-			if err := x.replay(int(i)); err != nil {
+			err := x.replay(w, int(i))
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			if err != nil {
 				x.failed.Store(true)
 				return err
 			}
@@ -74,9 +155,11 @@ func (x *explorer) work() error {
 	return nil
 }
 
-func (x *explorer) replay(at int) error {
+func (x *explorer) replay(w *worker, at int) error {
 	x.replays.Add(1)
-	p := NewPair(x.g.Bound)
+	p := newPair(x.g.Bound, &w.threads)
+	w.pair.Store(p)
+	defer w.pair.Store(nil)
 	defer p.Close()
 	defer func() { x.steps.Add(int64(len(p.Steps))) }()
 	for _, st := range x.g.Path(at) {
@@ -88,7 +171,7 @@ func (x *explorer) replay(at int) error {
 		n := int(x.states[at].Add(1)) - 1
 		if n == 0 {
 			x.visited.Add(1)
-			if err := p.look(); err != nil {
+			if err := x.look(p); err != nil {
 				return err
 			}
 			n = int(x.states[at].Add(1)) - 1
@@ -106,25 +189,49 @@ func (x *explorer) replay(at int) error {
 }
 
 // look compares what can happen next, and what must not.
-func (p *Pair) look() error {
+func (x *explorer) look(p *Pair) error {
 	if _, err := p.Enabled(); err != nil {
 		return err
 	}
-	return p.refuses()
+	n, err := p.refuses()
+	x.refusals.Add(int64(n))
+	return err
 }
 
-// refuses tries what the model does not allow in this state and the code must
-// therefore ignore: a start timeout that fires when nothing is starting.
-func (p *Pair) refuses() error {
-	if p.Model.St == spec.Starting {
-		return nil
+// refuses tries what the model does not allow in this state, each of which the
+// code must refuse, with the machine's own error, and then be as it was: every
+// event that the table lacks here, and a start timeout that fires when nothing
+// is starting. It returns how many were tried.
+func (p *Pair) refuses() (tried int, err error) {
+	from := p.Model.St
+	for _, e := range spec.Events() {
+		if _, allowed := spec.Next(e, from); allowed {
+			continue
+		}
+		tried++
+		err := control.Fire(p.life, e)
+		if want := (looplab.InvalidEventError{}); !errors.As(err, &want) {
+			return tried, p.differ([]spec.Difference{{Var: "st", Index: e.String(), Want: "refused in " + from.String(), Got: fmt.Sprint(err)}})
+		}
+		if err := p.unchanged(); err != nil {
+			return tried, err
+		}
 	}
-	p.Do(spec.Step{Action: spec.Timeout, Arg: p.Model.Gen})
-	p.granted = false
-	p.complaints = nil
+	if from != spec.Starting {
+		tried++
+		p.Do(spec.Step{Action: spec.Timeout, Arg: p.Model.Gen})
+		p.granted, p.complaints = false, nil
+		if err := p.unchanged(); err != nil {
+			return tried, err
+		}
+	}
+	return tried, nil
+}
+
+func (p *Pair) unchanged() error {
 	got, err := p.Snapshot()
 	if err != nil {
-		return err
+		return p.differ([]spec.Difference{{Var: "st", Want: "what it was", Got: err.Error()}})
 	}
 	if want := Canonical(p.Model); got != want {
 		return p.differ(spec.Diff(want, got))

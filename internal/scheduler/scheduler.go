@@ -13,7 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"log/slog"
 	"slices"
 
 	"github.com/seed3893aba4/surestart/fsm"
@@ -30,16 +30,21 @@ type World struct {
 	fresh    []*thread // not yet at their first point
 	attempts []*attempt
 
+	threads *threads
+	owns    bool    // threads ends with this world
 	running *thread // nil: the scheduler itself
 	step    spec.Step
 	granted bool // step was chosen and its point not yet passed
 	closing bool
+	broken  bool // the code has panicked: nothing of it can be resumed any more
 
 	calls, fails uint8
 	taken        uint32           // steps
 	seen         []fsm.Transition // what the observer saw during the step
 	released     []uint8          // the parts released during the step
 	complaints   []string         // what a hook found wrong during the step
+
+	views []control.View // scratch of Snapshot: the attempts', in order
 }
 
 // attempt is what the hooks of one attempt know.
@@ -50,14 +55,9 @@ type attempt struct {
 	parts uint8 // registered so far
 }
 
-// thread is a coroutine and the point at which it stands.
-type thread struct {
-	w     *World
-	next  func() (struct{}, bool)
-	stop  func()
-	yield func(struct{}) bool
-	at    point
-	over  bool
+func (a *attempt) view() (v control.View) {
+	a.View(&v)
+	return v
 }
 
 type pointKind uint8
@@ -78,18 +78,28 @@ type point struct {
 	done, ended <-chan struct{}
 }
 
-// New returns a world at the model's Init.
+var discard = slog.New(slog.DiscardHandler)
+
+// New returns a world at the model's Init. Close it.
 func New(b spec.Bound) *World {
+	w := newWorld(b, new(threads))
+	w.owns = true
+	return w
+}
+
+// newWorld takes its goroutines from threads, and gives them back on Close.
+func newWorld(b spec.Bound, threads *threads) *World {
 	if err := b.Check(); err != nil {
 		panic(err)
 	}
-	w := &World{bound: b}
+	w := &World{bound: b, threads: threads}
 	w.life = fsm.New(w.open,
 		control.WithHook(w).(fsm.Option),
+		fsm.WithLogger(discard), // that hooks fail is the schedule's doing
 		fsm.WithObserver(func(t fsm.Transition) { w.seen = append(w.seen, t) }))
-	for i := range b.Callers {
-		c := &caller{w: w, name: fmt.Sprintf("c%d", i+1)}
-		c.thread = w.newThread(c.run)
+	for range b.Callers {
+		c := &caller{w: w}
+		c.thread = threads.run(w, c.run)
 		w.callers = append(w.callers, c)
 		w.resume(c.thread)
 	}
@@ -100,37 +110,27 @@ func New(b spec.Bound) *World {
 // any more, no wait waits, and the hooks return at once.
 func (w *World) Close() {
 	w.closing = true
+	if w.broken {
+		// What is left of its goroutines may stand behind a lock that nobody opens.
+		w.threads.stops = nil
+		return
+	}
 	for _, c := range w.callers {
-		c.thread.stop()
+		w.resume(c.thread)
 	}
 	for _, t := range w.ops {
-		t.stop()
+		w.resume(t)
 	}
-}
-
-func (w *World) newThread(f func()) *thread {
-	t := &thread{w: w}
-	t.next, t.stop = iter.Pull(func(yield func(struct{}) bool) {
-		t.yield = yield
-		f()
-	})
-	return t
+	if w.owns {
+		w.threads.close()
+	}
 }
 
 func (w *World) resume(t *thread) {
 	outer := w.running
 	w.running = t
-	_, more := t.next()
+	t.resume()
 	w.running = outer
-	t.over = !more
-}
-
-// pause is called on the thread's own goroutine.
-func (t *thread) pause(p point) {
-	t.at = p
-	if !t.w.closing {
-		t.yield(struct{}{})
-	}
 }
 
 // Point implements control.Hook.
@@ -167,7 +167,7 @@ func (w *World) Took(action spec.Action, _ control.Attempt) {
 // Go implements control.Hook.
 func (w *World) Go(f func()) {
 	if !w.closing {
-		w.fresh = append(w.fresh, w.newThread(f))
+		w.fresh = append(w.fresh, w.threads.run(w, f))
 	}
 }
 
@@ -175,7 +175,6 @@ func (w *World) Go(f func()) {
 type caller struct {
 	w               *World
 	thread          *thread
-	name            string
 	ctx             *callContext
 	lease           fsm.Lease[int]
 	err             error // the result, at atDone
@@ -224,6 +223,13 @@ func (c *caller) use() {
 	c.lease.Release()
 }
 
+var partNames = func() (names [1 << 8]string) {
+	for i := range names {
+		names[i] = fmt.Sprintf("p%d", i)
+	}
+	return names
+}()
+
 // open is the hook: what it does next is the scheduler's choice.
 func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
 	a := &attempt{Attempt: control.Inspect(w.life).Current, ctx: ctx, scope: scope}
@@ -238,8 +244,8 @@ func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
 		case spec.OpenPart:
 			a.parts++
 			n := a.parts
-			scope.Part(fmt.Sprintf("p%d", n))
-			scope.Defer(fmt.Sprintf("p%d", n), func(ctx context.Context) error { return w.release(ctx, a, n) })
+			scope.Part(partNames[n])
+			scope.Defer(partNames[n], func(ctx context.Context) error { return w.release(ctx, a, n) })
 		case spec.OpenOk:
 			return int(a.parts), nil
 		default:
@@ -258,7 +264,7 @@ func (w *World) release(ctx context.Context, a *attempt, n uint8) error {
 	if err := ctx.Err(); err != nil {
 		w.complaints = append(w.complaints, fmt.Sprintf("the release of part %d was given a context that has ended: %v", n, err))
 	}
-	if forced := a.View().Forced; fsm.Forced(ctx) != forced {
+	if forced := a.view().Forced; fsm.Forced(ctx) != forced {
 		w.complaints = append(w.complaints, fmt.Sprintf("the release of part %d was told forced=%v, want %v", n, !forced, forced))
 	}
 	if w.step.Action == spec.ReleaseOk || w.closing {
@@ -269,9 +275,9 @@ func (w *World) release(ctx context.Context, a *attempt, n uint8) error {
 
 var errBad = errors.New("bad luck")
 
-// misfortune is an error or, once in sixteen, a panic (which is dear).
+// misfortune is an error or, once in 64, a panic (which is dear).
 func (w *World) misfortune() error {
-	if w.taken*2654435761>>28 == 0 {
+	if w.taken*2654435761>>26 == 0 {
 		panic(errBad)
 	}
 	return errBad
@@ -311,7 +317,7 @@ func (w *World) Enabled(buf []spec.Step) []spec.Step {
 		}
 	}
 	for _, t := range w.ops {
-		arg := uint8(t.at.attempt.View().Number)
+		arg := uint8(t.at.attempt.Number())
 		add := func(a spec.Action) { buf = append(buf, spec.Step{Action: a, Arg: arg}) }
 		switch t.at.kind {
 		case atPoint:
@@ -371,7 +377,7 @@ func (w *World) Do(st spec.Step) {
 		w.resume(w.callers[st.Arg].thread)
 	default:
 		for _, t := range w.ops {
-			if t.at.attempt.View().Number == uint64(st.Arg) {
+			if t.at.attempt.Number() == uint64(st.Arg) {
 				w.resume(t)
 				break
 			}
@@ -395,7 +401,7 @@ func (w *World) Do(st spec.Step) {
 // reportFailure uses a lease of the attempt if a caller has one, else its scope.
 func (w *World) reportFailure(g uint8) {
 	for _, c := range w.callers {
-		if a := control.LeaseOf(&c.lease); c.using && a != nil && a.View().Number == uint64(g) {
+		if a := control.LeaseOf(&c.lease); c.using && a != nil && a.Number() == uint64(g) {
 			c.lease.Fail(errBad)
 			return
 		}

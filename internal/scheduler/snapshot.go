@@ -2,8 +2,8 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/control"
@@ -26,11 +26,13 @@ func (w *World) Snapshot() (spec.Snapshot, error) {
 	if len(w.attempts) != int(m.Begun) {
 		return s, fmt.Errorf("%d attempts begun, open called %d times", m.Begun, len(w.attempts))
 	}
+	w.views = slices.Grow(w.views[:0], len(w.attempts))[:len(w.attempts)]
 	for i, a := range w.attempts {
-		v := a.View()
-		vars := spec.AttemptVars{
-			Op: opOf(v.Op), Held: uint8(v.Held), Open: v.Open && number(m.Gate) == uint8(v.Number), InUse: uint8(v.InUse),
-		}
+		v := &w.views[i]
+		a.View(v)
+		vars := &s.Attempts[i]
+		vars.Op, vars.Held, vars.InUse = v.Op, uint8(v.Held), uint8(v.InUse)
+		vars.Open = v.Open && s.Cur == uint8(v.Number)
 		if !v.Finished {
 			fate, err := fateOf(v.Fate)
 			if err != nil {
@@ -38,14 +40,11 @@ func (w *World) Snapshot() (spec.Snapshot, error) {
 			}
 			vars.Fate, vars.Forced, vars.RelErr = fate, v.Forced, v.RelErr
 		}
-		s.Attempts[i] = vars
 	}
 	for i, c := range w.callers {
-		vars, err := c.vars(m)
-		if err != nil {
-			return s, fmt.Errorf("%s: %w", c.name, err)
+		if err := c.vars(m, &s.Callers[i]); err != nil {
+			return s, fmt.Errorf("c%d: %w", i+1, err)
 		}
-		s.Callers[i] = vars
 	}
 	return s, w.counts(m, &s)
 }
@@ -54,8 +53,8 @@ func (w *World) Snapshot() (spec.Snapshot, error) {
 // to be counted: in the model Joined and Stoppers are sets, not variables.
 func (w *World) counts(m control.Machine, s *spec.Snapshot) error {
 	var joined, stoppers [spec.MaxAttempts + 2]int
-	for _, c := range s.Callers {
-		switch {
+	for i := range w.callers {
+		switch c := &s.Callers[i]; {
 		case c.Out != spec.OutNone:
 		case c.PC == spec.PCWait:
 			joined[c.On]++
@@ -63,15 +62,17 @@ func (w *World) counts(m control.Machine, s *spec.Snapshot) error {
 			stoppers[c.On]++
 		}
 	}
-	for i, a := range w.attempts {
-		if v := a.View(); v.Waiters != joined[i+1] || v.Stoppers != stoppers[i+1] {
+	for i := range w.views {
+		if v := &w.views[i]; v.Waiters != joined[i+1] || v.Stoppers != stoppers[i+1] {
 			return fmt.Errorf("attempt %d counts %d waiters and %d stoppers, there are %d and %d",
 				i+1, v.Waiters, v.Stoppers, joined[i+1], stoppers[i+1])
 		}
 	}
 	queued := 0
 	if m.Queued != nil {
-		queued = m.Queued.View().Waiters
+		var v control.View
+		m.Queued.View(&v)
+		queued = v.Waiters
 	}
 	if want := joined[m.Begun+1]; queued != want || (m.Queued != nil) != (want > 0) {
 		return fmt.Errorf("%d waiters are queued, there are %d", queued, want)
@@ -93,19 +94,18 @@ func number(a control.Attempt) uint8 {
 	if a == nil {
 		return 0
 	}
-	return uint8(a.View().Number)
+	return uint8(a.Number())
 }
 
 // pcOf is where a caller stands before a point.
-var pcOf = map[spec.Action]spec.PC{
+var pcOf = [1 << 8]spec.PC{
 	spec.StartFast: spec.PCStart, spec.StartEnter: spec.PCEnter,
 	spec.StopEnter: spec.PCStop, spec.ShutdownEnter: spec.PCShut,
 	spec.UseLoad: spec.PCUse, spec.UseAdd: spec.PCAdd, spec.UseSlow: spec.PCSlow,
 	spec.UseEnd: spec.PCUsing, spec.UseDrop: spec.PCDrop,
 }
 
-func (c *caller) vars(m control.Machine) (spec.CallerVars, error) {
-	var v spec.CallerVars
+func (c *caller) vars(m control.Machine, v *spec.CallerVars) error {
 	at := &c.thread.at
 	if c.ctx != nil {
 		v.Ended = c.ctx.ended
@@ -117,13 +117,13 @@ func (c *caller) vars(m control.Machine) (spec.CallerVars, error) {
 		v.PC = spec.PCDone
 		v.Out, v.N, err = outOf(c.err)
 	case atPoint:
-		pc, known := pcOf[at.action]
-		if !known {
-			return v, fmt.Errorf("stands before %v, which is no caller's", at.action)
+		pc := pcOf[at.action]
+		if pc == spec.PCIdle {
+			return fmt.Errorf("stands before %v, which is no caller's", at.action)
 		}
 		v.PC, v.On = pc, number(at.attempt)
 	case atWait:
-		a := at.attempt.View()
+		a := c.awaited(m)
 		v.On = uint8(a.Number)
 		if v.On == 0 { // queued
 			v.On = uint8(m.Begun) + 1
@@ -144,12 +144,23 @@ func (c *caller) vars(m control.Machine) (spec.CallerVars, error) {
 			v.On = 0
 		}
 		if closed(at.done) != (v.Out != spec.OutNone) {
-			return v, fmt.Errorf("its channel is closed: %v, and its result there: %v", closed(at.done), v.Out != spec.OutNone)
+			return fmt.Errorf("its channel is closed: %v, and its result there: %v", closed(at.done), v.Out != spec.OutNone)
 		}
 	default:
-		return v, fmt.Errorf("stands where only an operation can")
+		return fmt.Errorf("stands where only an operation can")
 	}
-	return v, err
+	return err
+}
+
+// awaited is the attempt that a waiting caller waits for.
+func (c *caller) awaited(m control.Machine) *control.View {
+	a := c.thread.at.attempt
+	if n := a.Number(); n > 0 && n <= m.Begun {
+		return &c.w.views[n-1]
+	}
+	var v control.View
+	a.View(&v)
+	return &v
 }
 
 func (c *caller) stopPC() spec.PC {
@@ -159,27 +170,19 @@ func (c *caller) stopPC() spec.PC {
 	return spec.PCStopWait
 }
 
-func opOf(name string) spec.Op {
-	for op := spec.OpNone; op <= spec.OpRelease; op++ {
-		if op.String() == name {
-			return op
-		}
-	}
-	panic("scheduler: no such op: " + name)
-}
-
 func fateOf(err error) (spec.Fate, error) {
-	var failed *fsm.StartError
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		return spec.FateNone, nil
-	case err == fsm.ErrStopped:
+	case fsm.ErrStopped:
 		return spec.FateStopped, nil
-	case err == fsm.ErrClosed:
+	case fsm.ErrClosed:
 		return spec.FateClosed, nil
-	case errors.As(err, &failed) && failed.Err == context.Canceled:
-		return spec.FateAbandoned, nil
-	case errors.As(err, &failed):
+	}
+	if failed, ok := err.(*fsm.StartError); ok {
+		if failed.Err == context.Canceled {
+			return spec.FateAbandoned, nil
+		}
 		return spec.FateFailed, nil
 	}
 	return 0, fmt.Errorf("an attempt is rolled back with %v", err)
@@ -187,26 +190,28 @@ func fateOf(err error) (spec.Fate, error) {
 
 // outOf is the result of a call as the model has it.
 func outOf(err error) (spec.Out, uint8, error) {
-	var failed *fsm.StartError
-	var stop *fsm.StopError
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		return spec.OutOK, 0, nil
-	case err == fsm.ErrStopped:
+	case fsm.ErrStopped:
 		return spec.OutStopped, 0, nil
-	case err == fsm.ErrClosed:
+	case fsm.ErrClosed:
 		return spec.OutClosed, 0, nil
-	case err == fsm.ErrNotStarted:
+	case fsm.ErrNotStarted:
 		return spec.OutNotStarted, 0, nil
-	case err == context.Canceled:
+	case context.Canceled:
 		return spec.OutCtx, 0, nil
-	case errors.As(err, &failed):
-		return spec.OutFailed, uint8(failed.Attempt), nil
-	case errors.As(err, &stop) && stop.CutOff > 0:
-		return spec.OutCut, uint8(stop.CutOff), nil
-	case errors.As(err, &stop) && stop.Err == context.Canceled:
-		return spec.OutCtx, 0, nil
-	case errors.As(err, &stop):
+	}
+	switch err := err.(type) {
+	case *fsm.StartError:
+		return spec.OutFailed, uint8(err.Attempt), nil
+	case *fsm.StopError:
+		switch {
+		case err.CutOff > 0:
+			return spec.OutCut, uint8(err.CutOff), nil
+		case err.Err == context.Canceled:
+			return spec.OutCtx, 0, nil
+		}
 		return spec.OutRelErr, 0, nil
 	}
 	return 0, 0, fmt.Errorf("a call returned %v, which no guarantee allows", err)

@@ -1,0 +1,90 @@
+package scheduler
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// A schedule that is written, read and replayed is the one that it was, and the
+// shipped code follows it.
+func TestScheduleIsReplayed(t *testing.T) {
+	bound := spec.Bound{Callers: 2, Parts: 1, Calls: 2, Fails: 1}
+	g := bound.Graph()
+	want := g.Path(len(g.States) - 1)
+	name, err := Save(t.TempDir(), &Difference{Bound: bound, Steps: want, Guarantee: spec.Guarantees()[3]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s, err := ReadSchedule(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Replay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) || len(want) < 10 {
+		t.Errorf("replayed %v, want %v", got, want)
+	}
+}
+
+func TestReadScheduleNamesWhatIsWrong(t *testing.T) {
+	for text, want := range map[string]string{
+		`hello`:                              "not a schedule",
+		`{"version": 1, "hops": 3}`:          "unknown field",
+		`{"version": 7}`:                     "reads version 1",
+		`{"version": 1, "bound": {}}`:        "Callers",
+		step(`"action": "Sart"`):             `no action is called "Sart"`,
+		step(`"action": "InvokeStart"`):      "caller 0",
+		step(`"action":"Return","caller":3`): "callers 1 to 2",
+	} {
+		if _, err := ReadSchedule(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	s, err := ReadSchedule(strings.NewReader(step(`"action":"Return","caller":2`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d *Difference
+	if _, err := s.Replay(); err == nil || errors.As(err, &d) || !strings.Contains(err.Error(), "step 1: Return(c2) is not enabled; enabled are [InvokeStart(c1)") {
+		t.Errorf("replaying a step that is not enabled: %v", err)
+	}
+}
+
+func step(fields string) string {
+	return `{"version": 1, "bound": {"Callers": 2, "Parts": 1, "Calls": 2, "Fails": 0}, "steps": [{` + fields + `}]}`
+}
+
+// One step of the shipped code, the whole state compared, on one processor:
+// the figure "steps/s".
+func BenchmarkSteps(b *testing.B) {
+	pin, _ := spec.PinOf("quick")
+	g := pin.Graph()
+	x := &explorer{g: g}
+	threads := new(threads)
+	defer threads.close()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; b.Loop(); i++ {
+		p := newPair(g.Bound, threads)
+		for _, st := range g.Path(i * 7919 % len(g.States)) {
+			if err := p.Take(st); err != nil {
+				b.Fatal(err)
+			}
+		}
+		x.steps.Add(int64(len(p.Steps)))
+		p.Close()
+	}
+	b.ReportMetric(float64(x.steps.Load())/b.Elapsed().Seconds(), "steps/s")
+}
