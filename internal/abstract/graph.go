@@ -1,0 +1,138 @@
+package abstract
+
+import "fmt"
+
+// Model is the module with so many callers.
+type Model struct{ Callers int }
+
+// Enabled appends the steps that can be taken in s to steps.
+func (m Model) Enabled(s *State, steps []Step) []Step {
+	for c := range uint8(m.Callers) {
+		switch s.Call[c] {
+		case Idle:
+			for _, kind := range []Call{InStart, InStop, InShut, InUse} {
+				steps = append(steps, Step{Action: Invoke, Caller: c, Kind: kind})
+			}
+		case Done:
+			steps = append(steps, Step{Action: Return, Caller: c})
+		}
+	}
+	return Inner(s, steps)
+}
+
+// Inner appends the steps that can be taken in s and are neither a call's
+// invocation nor its return: those that a history of calls does not show.
+func Inner(s *State, steps []Step) []Step {
+	add := func(st Step) {
+		if _, ok := Next(*s, st); ok {
+			steps = append(steps, st)
+		}
+	}
+	waiting := s.At(InStart)
+	for i, where := range s.Call {
+		c := uint8(i)
+		switch where {
+		case InStart:
+			add(Step{Action: ContextEnds, Caller: c})
+			add(Step{Action: StartOfOpen, Caller: c})
+			add(Step{Action: StartRefused, Caller: c})
+			add(Step{Action: StartJoins, Caller: c})
+		case Join:
+			add(Step{Action: ContextEnds, Caller: c})
+			add(Step{Action: StartLeaves, Caller: c})
+		case InStop, InShut:
+			add(Step{Action: ContextEnds, Caller: c})
+			add(Step{Action: StopOfEmpty, Caller: c})
+			each(waiting, func(S Set) { add(Step{Action: StopTakesEffect, Caller: c, S: S}) })
+		case StopWait, ShutWait:
+			add(Step{Action: ContextEnds, Caller: c})
+			add(Step{Action: StopLeaves, Caller: c})
+		case InUse:
+			add(Step{Action: UseAdmitted, Caller: c})
+			add(Step{Action: UseRefused, Caller: c})
+		case Using, Cut:
+			add(Step{Action: UseEnds, Caller: c})
+		}
+	}
+	add(Step{Action: Opened})
+	add(Step{Action: OpenFails})
+	add(Step{Action: Died})
+	each(waiting, func(S Set) {
+		add(Step{Action: Released, S: S})
+		add(Step{Action: Released, S: S, Bad: true})
+	})
+	return steps
+}
+
+// each calls f with every subset of all.
+func each(all Set, f func(Set)) {
+	for some := all; ; some = (some - 1) & all {
+		f(some)
+		if some == 0 {
+			return
+		}
+	}
+}
+
+// Counts is how large a graph is, as TLC counts it: Edges are the distinct
+// triples of a source, an action's name and a target.
+type Counts struct{ States, Edges, Depth int }
+
+// String reads "states=5245 edges=19751 depth=27".
+func (c Counts) String() string {
+	return fmt.Sprintf("states=%d edges=%d depth=%d", c.States, c.Edges, c.Depth)
+}
+
+// Edge is a labelled step of a Graph.
+type Edge struct {
+	From, To State
+	Action   Action
+}
+
+// Graph is every state that a model reaches and every edge between them. State
+// 0 is Init; they are in the order of a breadth-first search.
+type Graph struct {
+	States []State
+	Counts Counts
+	Taken  [numActions]int // how many of the edges are of each action
+
+	number map[State]bool
+}
+
+// Graph explores the model, and calls edge, unless it is nil, for each distinct edge.
+func (m Model) Graph(edge func(Edge)) *Graph {
+	g := &Graph{States: []State{Init()}, number: map[State]bool{Init(): true}}
+	type labelled struct {
+		a  Action
+		to State
+	}
+	var steps []Step
+	seen := map[labelled]bool{}
+	for i, end := 0, 1; i < end; end = len(g.States) {
+		for g.Counts.Depth++; i < end; i++ {
+			s := g.States[i]
+			clear(seen)
+			steps = m.Enabled(&s, steps[:0])
+			for _, st := range steps {
+				to, _ := Next(s, st)
+				if l := (labelled{st.Action, to}); !seen[l] {
+					seen[l] = true
+					g.Counts.Edges++
+					g.Taken[st.Action]++
+					if edge != nil {
+						edge(Edge{s, to, st.Action})
+					}
+				}
+				if !g.number[to] {
+					g.number[to] = true
+					g.States = append(g.States, to)
+				}
+			}
+		}
+	}
+	g.Counts.States = len(g.States)
+	return g
+}
+
+// Has says whether the graph has the state.
+func (g *Graph) Has(s State) bool { return g.number[s] }
