@@ -1,0 +1,68 @@
+package conformance_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/trace"
+)
+
+// TestThreadsAreBehaviours runs random small programs on real goroutines, which
+// nothing steps or orders, and places every step of each into a behaviour of the
+// model. See docs/traces.md.
+func TestThreadsAreBehaviours(t *testing.T) {
+	total := 12000
+	if testing.Short() {
+		total = 600
+	}
+	var sum trace.Tally
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, procs := range []int{1, 2, 8} {
+		runtime.GOMAXPROCS(procs)
+		for i := range total / 3 {
+			tr, err := trace.Run(uint64(procs)<<32 | uint64(i))
+			var v trace.Verdict
+			if err == nil {
+				v, err = tr.Check()
+			}
+			if err != nil {
+				t.Fatal(keep(err))
+			}
+			sum.Add(tr, v)
+		}
+	}
+	for _, c := range sum.Classes() {
+		if c.Traces == 0 && !testing.Short() {
+			t.Errorf("no trace shows %q: the check says nothing about it", c.Name)
+		}
+	}
+	if !t.Failed() {
+		fmt.Printf("CHECKED threads procs:1,2,8 %v\n", &sum)
+	}
+}
+
+// keep is err and, where it has a trace, the file that the trace is kept in.
+func keep(err error) string {
+	var r *trace.Rejected
+	if !errors.As(err, &r) {
+		return err.Error()
+	}
+	text, bad := json.MarshalIndent(r, "", " ")
+	if bad != nil {
+		return err.Error()
+	}
+	dir := os.Getenv("SURESTART_TRACES")
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	file := filepath.Join(dir, fmt.Sprintf("trace-%d.json", r.Trace.Seed))
+	if bad := os.WriteFile(file, text, 0o666); bad != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%v\nkept in %s", err, file)
+}
