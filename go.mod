@@ -3,6 +3,7 @@ module github.com/seed3893aba4/surestart
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/looplab/fsm v1.0.3
 	github.com/segmentio/kafka-go v0.4.51
 	github.com/twmb/franz-go v1.22.2

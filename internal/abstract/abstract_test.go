@@ -193,3 +193,55 @@ func TestParseIsStrict(t *testing.T) {
 		}
 	}
 }
+
+// The atomic object that callers may take the contract for, in full.
+func TestObject(t *testing.T) {
+	const idle, open, closed = "not open", "open", "closed"
+	want := map[string]string{}
+	say := func(to string, from string, call abstract.Call, outs ...abstract.Out) {
+		for _, out := range outs {
+			want[fmt.Sprintf("%s, %v %v", from, call, out)] = to
+		}
+	}
+	stopped := []abstract.Out{abstract.Ok, abstract.Ctx, abstract.RelErr, abstract.CutOff}
+	say(open, idle, abstract.InStart, abstract.Ok)
+	say(open, open, abstract.InStart, abstract.Ok)
+	say(idle, idle, abstract.InStart, abstract.Ctx, abstract.Failed, abstract.Stopped)
+	say(closed, closed, abstract.InStart, abstract.Ctx, abstract.Failed, abstract.Stopped, abstract.Closed)
+	say(idle, idle, abstract.InUse, abstract.NotStarted)
+	say(open, open, abstract.InUse, abstract.Ok)
+	say(closed, closed, abstract.InUse, abstract.Closed)
+	for _, from := range []string{idle, open} {
+		say(idle, from, abstract.InStop, stopped...)
+		say(closed, from, abstract.InShut, stopped...)
+	}
+	say(closed, closed, abstract.InStop, stopped...)
+	say(closed, closed, abstract.InShut, stopped...)
+	for _, callers := range []int{2, 3} {
+		o, err := abstract.Model{Callers: callers}.Object()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for from, of := range o {
+			for op, tos := range of {
+				if op != abstract.Failure {
+					got[fmt.Sprintf("%v, %v %v", from, op.Call, op.Out)] = strings.Trim(fmt.Sprint(tos), "[]")
+				}
+			}
+			if died := fmt.Sprint(of[abstract.Failure]); died != map[string]string{idle: "[not open]", open: "[not open open]", closed: "[closed]"}[from.String()] {
+				t.Errorf("%v, a failure: %v", from, died)
+			}
+		}
+		for what, to := range want {
+			if got[what] != to {
+				t.Errorf("%d callers: %s: got %q, want %q", callers, what, got[what], to)
+			}
+		}
+		for what, to := range got {
+			if want[what] == "" {
+				t.Errorf("%d callers: %s leads to %s", callers, what, to)
+			}
+		}
+	}
+}

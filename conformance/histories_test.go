@@ -1,0 +1,67 @@
+package conformance_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/history"
+)
+
+// TestHistories lets goroutines run freely on the shipped fsm, on 1, 2 and 8
+// processors, and checks what each run looked like from outside: it has to be one
+// of the contract's (tla/Abstract.tla), and its calls linearizable (G3).
+func TestHistories(t *testing.T) {
+	each := 5000
+	if testing.Short() {
+		each = 100
+	}
+	seed := rand.Uint64()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	histories, calls := 0, 0
+	seen := map[string]bool{}
+	for _, procs := range []int{1, 2, 8} {
+		runtime.GOMAXPROCS(procs)
+		for range each {
+			h := record(drawProgram(rand.New(rand.NewPCG(seed, uint64(histories)))))
+			if err := judge(h); err != nil {
+				t.Fatalf("program %d of seed %d on %d processors: %v", histories, seed, procs, err)
+			}
+			histories++
+			calls += h.Calls()
+			seen[h.String()] = true
+		}
+	}
+	fmt.Printf("CHECKED histories histories=%d calls=%d distinct=%d\n", histories, calls, len(seen))
+}
+
+// record runs a program on the shipped fsm.
+func record(p program) history.History {
+	r := newRecorder(p)
+	return r.run(r.shipped())
+}
+
+// judge returns what is wrong with h, by the guarantee's name, and where its
+// picture is.
+func judge(h history.History) error {
+	err := history.Check(h)
+	if err == nil && !history.Linearizable(h) {
+		err = fmt.Errorf("G3 StartedIsOpen is broken: the calls are not linearizable\n%v", h)
+	}
+	if err == nil {
+		return nil
+	}
+	name := "not-linearizable"
+	var v *history.Violation
+	if errors.As(err, &v) {
+		name = v.Guarantee.ID
+	}
+	path, bad := history.Picture(h, os.Getenv("SURESTART_HISTORIES"), fmt.Sprintf("%s-%d", name, os.Getpid()))
+	if bad != nil {
+		path = bad.Error()
+	}
+	return fmt.Errorf("%w\nits picture: %s", err, path)
+}

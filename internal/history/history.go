@@ -1,0 +1,172 @@
+// Package history checks what free-running goroutines did with a lifecycle
+// against its contract (package abstract): the calls and returns, and what the
+// resource's own hooks saw, in one order. It is for tests; nothing that ships
+// depends on it.
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed3893aba4/surestart/internal/abstract"
+)
+
+// Kind is what happened.
+type Kind uint8
+
+// Each event is stamped either before what it announces or after what it
+// reports, so that its place in the order is one at which what is said here of it
+// is true.
+const (
+	// Call: a caller is about to call; Call says what, Context with which context, Ended that this had ended by then.
+	Call Kind = iota
+	// Return: the call has returned Out.
+	Return
+	// Admitted: the caller's use has been admitted.
+	Admitted
+	// WasCut: the caller has seen that its use was cut off.
+	WasCut
+	// UseMayEnd: the caller is about to end its use.
+	UseMayEnd
+	// ContextMayEnd: context number Context is about to be cancelled.
+	ContextMayEnd
+	// OpenBegun: the open of attempt Attempt runs.
+	OpenBegun
+	// OpenReturns: it is about to return, fail, panic or exit (Bad), and holds Part parts.
+	OpenReturns
+	// ReleaseBegun: the release of part Part of the attempt runs.
+	ReleaseBegun
+	// ReleaseReturns: it is about to return, or to fail in any way (Bad).
+	ReleaseReturns
+	// FailCalled: a failure of attempt Attempt is about to be reported.
+	FailCalled
+	// FailReturned: the report has returned.
+	FailReturned
+	numKinds
+)
+
+var kindNames = [numKinds]string{"Call", "Return", "Admitted", "WasCut", "UseMayEnd",
+	"ContextMayEnd", "OpenBegun", "OpenReturns", "ReleaseBegun", "ReleaseReturns", "FailCalled", "FailReturned"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// MaxContexts is how many contexts that end a history has room for.
+const MaxContexts = 63
+
+// OfCaller says whether the event is one of a caller's, so that Event.Caller means something.
+func (k Kind) OfCaller() bool { return k <= UseMayEnd }
+
+// Event is one line of a history.
+type Event struct {
+	Kind    Kind
+	Caller  uint8
+	Call    abstract.Call // of Call: InStart, InStop, InShut or InUse
+	Context uint8         // 0: none that ends
+	Ended   bool
+	Out     abstract.Result // of Return
+	Attempt int
+	Part    int
+	Bad     bool
+	Said    string // of Return: the error in full, for whoever reads a failure
+}
+
+// Foreign is the result of a call that returned what no call may: another's
+// context's cause, say.
+const Foreign abstract.Out = 255
+
+// String reads "c1 Return ok".
+func (e Event) String() string {
+	switch e.Kind {
+	case Call:
+		s := fmt.Sprintf("c%d Call %v", e.Caller+1, e.Call)
+		if e.Context != 0 {
+			s += fmt.Sprintf(" with x%d", e.Context)
+		}
+		if e.Ended {
+			s += ", which has ended"
+		}
+		return s
+	case Return:
+		if e.Out.Out == Foreign {
+			return fmt.Sprintf("c%d Return what no call may: %s", e.Caller+1, e.Said)
+		}
+		return fmt.Sprintf("c%d Return %v", e.Caller+1, e.Out)
+	}
+	if e.Kind.OfCaller() {
+		return fmt.Sprintf("c%d %v", e.Caller+1, e.Kind)
+	}
+	if e.Kind == ContextMayEnd {
+		return fmt.Sprintf("ContextMayEnd of x%d", e.Context)
+	}
+	s := fmt.Sprintf("%v of attempt %d", e.Kind, e.Attempt)
+	switch e.Kind {
+	case OpenReturns:
+		s += fmt.Sprintf(" with %d parts", e.Part)
+	case ReleaseBegun, ReleaseReturns:
+		s += fmt.Sprintf(", part %d", e.Part)
+	}
+	if e.Bad {
+		s += ": failed"
+	}
+	return s
+}
+
+// History is events in the order in which they were stamped.
+type History []Event
+
+// String has an event on each line.
+func (h History) String() string {
+	var b strings.Builder
+	for i, e := range h {
+		fmt.Fprintf(&b, "%3d  %v\n", i+1, e)
+	}
+	return b.String()
+}
+
+// Calls is the number of calls in it.
+func (h History) Calls() (n int) {
+	for _, e := range h {
+		if e.Kind == Call {
+			n++
+		}
+	}
+	return n
+}
+
+// Recorder collects events from any number of goroutines. The order is that of
+// one atomic counter: an event's stamp is taken in Log, between what the
+// goroutine did before and what it does after.
+type Recorder struct {
+	clock  atomic.Int64
+	mu     sync.Mutex
+	events []stamped
+}
+
+type stamped struct {
+	at int64
+	Event
+}
+
+// Log stamps e and keeps it.
+func (r *Recorder) Log(e Event) {
+	at := r.clock.Add(1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, stamped{at, e})
+}
+
+// History returns what was logged, in order.
+func (r *Recorder) History() History {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	slices.SortFunc(r.events, func(x, y stamped) int { return cmp.Compare(x.at, y.at) })
+	h := make(History, len(r.events))
+	for i, e := range r.events {
+		h[i] = e.Event
+	}
+	return h
+}

@@ -1,0 +1,128 @@
+package history
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/seed3893aba4/surestart/internal/abstract"
+)
+
+// model is the atomic object, read off the contract's graph, as porcupine wants it.
+var model = sync.OnceValue(func() porcupine.Model {
+	object, err := abstract.Model{Callers: 2}.Object()
+	if err != nil {
+		panic(err) // a test of package abstract says more
+	}
+	nondeterministic := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{abstract.Status{}} },
+		Step: func(state, input, output any) (next []any) {
+			for _, to := range object[state.(abstract.Status)][abstract.Op{Call: input.(abstract.Call), Out: output.(outcome).Out}] {
+				next = append(next, to)
+			}
+			return next
+		},
+		DescribeOperation: func(input, output any) string {
+			if input == abstract.Failure.Call {
+				return "failure reported"
+			}
+			return fmt.Sprintf("%v → %s", input, output.(outcome).text)
+		},
+		DescribeState: func(state any) string { return state.(abstract.Status).String() },
+	}
+	return nondeterministic.ToModel()
+})
+
+type outcome struct {
+	abstract.Out
+	text string
+}
+
+// operations are the calls of h, and the failure reports, each with its interval.
+// A call that does not return, and a return without a call, are an error.
+func (h History) operations() ([]porcupine.Operation, error) {
+	var (
+		ops     []porcupine.Operation
+		open    [abstract.MaxCallers]*porcupine.Operation
+		reports = map[int][]porcupine.Operation{}
+	)
+	for i, e := range h {
+		switch at := int64(i); e.Kind {
+		case Call:
+			if open[e.Caller] != nil {
+				return nil, fmt.Errorf("event %d, %v: this caller is in a call", i+1, e)
+			}
+			open[e.Caller] = &porcupine.Operation{ClientId: int(e.Caller), Input: e.Call, Call: at}
+		case Return:
+			op := open[e.Caller]
+			if op == nil {
+				return nil, fmt.Errorf("event %d, %v: this caller is in no call", i+1, e)
+			}
+			open[e.Caller] = nil
+			text := e.Out.String()
+			if e.Said != "" {
+				text += ": " + e.Said
+			}
+			op.Output, op.Return = outcome{e.Out.Out, text}, at
+			ops = append(ops, *op)
+		case FailCalled:
+			reports[e.Attempt] = append(reports[e.Attempt], porcupine.Operation{
+				ClientId: abstract.MaxCallers + e.Attempt, Input: abstract.Failure.Call, Output: outcome{}, Call: at})
+		case FailReturned:
+			some := reports[e.Attempt]
+			if len(some) == 0 {
+				return nil, fmt.Errorf("event %d, %v: this was not reported", i+1, e)
+			}
+			some[0].Return = at
+			ops = append(ops, some[0])
+			reports[e.Attempt] = some[1:]
+		}
+	}
+	for c, op := range open {
+		if op != nil {
+			return nil, fmt.Errorf("the call of c%d does not return", c+1)
+		}
+	}
+	for attempt, some := range reports {
+		if len(some) > 0 {
+			return nil, fmt.Errorf("a report of attempt %d does not return", attempt)
+		}
+	}
+	return ops, nil
+}
+
+// Linearizable says whether the calls of h, each taken to have effect at one
+// instant between its call and its return, are a sequence of the atomic object's (G3).
+func Linearizable(h History) bool {
+	ops, err := h.operations()
+	return err == nil && porcupine.CheckOperations(model(), ops)
+}
+
+// Picture writes what porcupine makes of h as a page of HTML, with all events of
+// h in it, into dir, or into a new directory where dir is empty. It returns its path.
+func Picture(h History, dir, name string) (string, error) {
+	ops, err := h.operations()
+	if err != nil {
+		return "", err
+	}
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "surestart-histories"); err != nil {
+			return "", err
+		}
+	} else if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	_, info := porcupine.CheckOperationsVerbose(model(), ops, 0)
+	var notes []porcupine.Annotation
+	for i, e := range h {
+		if e.Kind != Call && e.Kind != Return {
+			notes = append(notes, porcupine.Annotation{Tag: "hooks and contexts", Start: int64(i), Description: e.Kind.String(), Details: e.String()})
+		}
+	}
+	info.AddAnnotations(notes)
+	path := filepath.Join(dir, name+".html")
+	return path, porcupine.VisualizePath(model(), info, path)
+}
