@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,7 +19,7 @@ import (
 func TestThreadsAreBehaviours(t *testing.T) {
 	total := 12000
 	if testing.Short() {
-		total = 600
+		total = 1500
 	}
 	var sum trace.Tally
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
@@ -44,6 +45,35 @@ func TestThreadsAreBehaviours(t *testing.T) {
 	if !t.Failed() {
 		fmt.Printf("CHECKED threads procs:1,2,8 %v\n", &sum)
 	}
+}
+
+// TestThreadsControls corrupts traces, one thing in each, and requires that every
+// one is refused.
+func TestThreadsControls(t *testing.T) {
+	runs := 2000
+	if testing.Short() {
+		runs = 200
+	}
+	made := make(map[string]int)
+	for seed := range uint64(runs) {
+		tr, err := trace.Run(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range tr.Corruptions(rand.New(rand.NewPCG(seed, 0))) {
+			made[c.Kind]++
+			if _, err := c.Check(); err == nil {
+				t.Fatalf("accepted, although %s: %s (seed %d)", c.Kind, c.What, seed)
+			}
+		}
+	}
+	for _, kind := range []string{"dropped", "swapped", "altered"} {
+		if made[kind] < runs/2 {
+			t.Errorf("%d traces were %s, want at least %d", made[kind], kind, runs/2)
+		}
+	}
+	fmt.Printf("CHECKED threads controls dropped=%d swapped=%d altered=%d rejected=%d\n",
+		made["dropped"], made["swapped"], made["altered"], made["dropped"]+made["swapped"]+made["altered"])
 }
 
 // keep is err and, where it has a trace, the file that the trace is kept in.

@@ -94,7 +94,7 @@ func (k *checker) saturate() {
 			for k.pos[th] < len(k.Threads[th]) {
 				e := &k.Threads[th][k.pos[th]]
 				next, ok := k.free(&k.at, th, e)
-				if !ok && k.tears && k.isTorn(e) {
+				if !ok && k.tears && k.isTorn(th, e) {
 					next, ok = k.model, true
 					next.Callers[th].PC = spec.PCSlow
 					k.torn++
@@ -113,8 +113,8 @@ func (k *checker) saturate() {
 // isTorn: the attempt has just been opened; its OpenOk writes the state word first
 // and then the pointer to the gate, and somebody who had seen the one did not yet
 // see the other. He goes on to take the lock, which decides.
-func (k *checker) isTorn(e *Event) bool {
-	return k.sec > 0 && e.Kind == Free && e.Action == spec.UseLoad && e.Saw == 0 &&
+func (k *checker) isTorn(th int, e *Event) bool {
+	return k.sec > 0 && th < k.Bound.Callers && k.model.Callers[th].PC == spec.PCUse && e.Kind == Free && e.Action == spec.UseLoad && e.Saw == 0 &&
 		k.Sections[k.sec-1].Action == spec.OpenOk && k.model.St == spec.Started
 }
 
@@ -207,7 +207,7 @@ func (k *checker) section() (spec.Step, []spec.Difference) {
 	if !ok {
 		return step, []spec.Difference{spec.Extra(step)}
 	}
-	if ds := s.differs(&next); ds != nil {
+	if ds := s.differs(&k.model, &next); ds != nil {
 		return step, ds
 	}
 	k.model = next
@@ -267,17 +267,22 @@ func (k *checker) over() (spec.Step, []spec.Difference) {
 			return k.blocked(th)
 		}
 	}
-	for c := range k.Bound.Callers {
-		if v := &k.model.Callers[c]; v.PC != spec.PCIdle {
-			return k.last(), []spec.Difference{{Var: "pc", Index: "c" + strconv.Itoa(c+1), Want: "idle", Got: v.PC.String()}}
+	return k.last(), k.quiet(&k.model)
+}
+
+// quiet tells what is still going on at the end of a trace.
+func (t *Trace) quiet(m *spec.Snapshot) []spec.Difference {
+	for c := range t.Bound.Callers {
+		if pc := m.Callers[c].PC; pc != spec.PCIdle {
+			return []spec.Difference{{Var: "pc", Index: "c" + strconv.Itoa(c+1), Want: pc.String(), Got: "idle"}}
 		}
 	}
-	for g := range k.Bound.Calls {
-		if op := k.model.Attempts[g].Op; op != spec.OpNone {
-			return k.last(), []spec.Difference{{Var: "op", Index: strconv.Itoa(g + 1), Want: op.String(), Got: "none"}}
+	for g := range t.Bound.Calls {
+		if op := m.Attempts[g].Op; op != spec.OpNone {
+			return []spec.Difference{{Var: "op", Index: strconv.Itoa(g + 1), Want: op.String(), Got: "none"}}
 		}
 	}
-	return spec.Step{}, nil
+	return nil
 }
 
 func (k *checker) reject(step spec.Step, ds []spec.Difference) *Rejected {
@@ -291,8 +296,8 @@ func (k *checker) reject(step spec.Step, ds []spec.Difference) *Rejected {
 	return r
 }
 
-// differs compares what a section recorded with the model after it.
-func (s *Section) differs(m *spec.Snapshot) (ds []spec.Difference) {
+// differs compares what a section recorded with the model before and after it.
+func (s *Section) differs(before, m *spec.Snapshot) (ds []spec.Difference) {
 	add := func(name, index string, want, got any) {
 		if want != got {
 			ds = append(ds, spec.Difference{Var: name, Index: index, Want: fmt.Sprint(want), Got: fmt.Sprint(got)})
@@ -328,16 +333,30 @@ func (s *Section) differs(m *spec.Snapshot) (ds []spec.Difference) {
 		}
 		add("on", index+" stoppers", stoppers, v.Stoppers)
 	}
-	if s.Thread >= 0 && (s.Action == spec.StartEnter || s.Action == spec.StopEnter || s.Action == spec.ShutdownEnter) {
-		c := &m.Callers[s.Thread]
-		on := s.Attempt
-		if s.Waits && on == 0 {
-			on = m.Gen + 1
+	if s.Action.OfCaller() {
+		index := "c" + strconv.Itoa(s.Thread+1)
+		on := s.concerns(before, m)
+		add("pc", index, on > 0, s.Waits)
+		if on > m.Gen { // queued
+			on = 0
 		}
-		add("pc", "c"+strconv.Itoa(s.Thread+1), c.PC != spec.PCDone, s.Waits)
-		add("on", "c"+strconv.Itoa(s.Thread+1), c.On, on)
+		add("on", index, on, s.Attempt)
 	}
 	return ds
+}
+
+// concerns is the attempt that a caller's section is about; 0: none.
+func (s *Section) concerns(before, after *spec.Snapshot) uint8 {
+	switch s.Action {
+	case spec.StartEnter, spec.StopEnter, spec.ShutdownEnter: // that he is to wait for
+		return after.Callers[s.Thread].On
+	case spec.UseSlow: // the current one
+		if before.St == spec.Idle || before.St == spec.Closed {
+			return 0
+		}
+		return before.Gen
+	}
+	return before.Callers[s.Thread].On
 }
 
 // enters: the section is that of a Stop or Shutdown that goes on to wait for v.

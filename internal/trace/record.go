@@ -3,6 +3,7 @@ package trace
 import (
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"sync"
 
 	"github.com/seed3893aba4/surestart/internal/control"
@@ -16,6 +17,7 @@ type recorder struct {
 	life     any
 	threads  map[uint64]*thread // by the goroutine's number; not written while calls run
 	running  *sync.WaitGroup
+	panicked chan *Panicked
 	restless bool      // give way at the points, so that one processor interleaves too
 	sections []Section // under the lifecycle's lock
 }
@@ -109,9 +111,21 @@ func (r *recorder) Go(f func()) {
 	r.running.Add(1)
 	go func() {
 		defer r.running.Done()
+		defer r.contain()
 		r.giveWay()
 		f()
 	}()
+}
+
+// contain makes a panic of the code the run's result: it may have left with the
+// lock, so nothing else of the run can be waited for.
+func (r *recorder) contain() {
+	if v := recover(); v != nil {
+		select {
+		case r.panicked <- &Panicked{v, string(debug.Stack())}:
+		default:
+		}
+	}
 }
 
 // Took implements control.Hook.

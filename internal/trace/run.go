@@ -3,6 +3,7 @@ package trace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -39,7 +40,8 @@ var discard = slog.New(slog.DiscardHandler)
 func (p *program) run() (*Trace, error) {
 	var running sync.WaitGroup
 	w := &world{program: p, scopes: make([]atomic.Pointer[fsm.Scope], p.bound.Calls)}
-	w.recorder = recorder{threads: make(map[uint64]*thread), running: &running, restless: p.restless}
+	w.recorder = recorder{threads: make(map[uint64]*thread), running: &running, restless: p.restless,
+		panicked: make(chan *Panicked, 1)}
 	w.life = fsm.New(w.open, control.WithHook(&w.recorder).(fsm.Option), fsm.WithLogger(discard),
 		fsm.WithStartTimeout(time.Duration(p.timeout)*time.Microsecond))
 	w.recorder.life = w.life
@@ -55,6 +57,8 @@ func (p *program) run() (*Trace, error) {
 	defer stuck.Stop()
 	select {
 	case <-ended:
+	case p := <-w.panicked:
+		return nil, p
 	case <-stuck.C:
 		stacks := make([]byte, 1<<16)
 		return nil, &Stuck{p.seed, string(stacks[:runtime.Stack(stacks, true)])}
@@ -80,6 +84,7 @@ func (w *world) begin() []*thread {
 		w.running.Add(1)
 		go func() {
 			defer w.running.Done()
+			defer w.contain()
 			registering.Lock()
 			w.threads[goroutine()] = t
 			registering.Unlock()
@@ -266,6 +271,17 @@ type Stuck struct {
 // Error names the guarantee.
 func (s *Stuck) Error() string {
 	return "G12 Progress is broken: a run whose hooks have all returned does not end\n" + s.Stacks
+}
+
+// Panicked is a run in which the code panicked; hooks' panics are contained.
+type Panicked struct {
+	Value any
+	Stack string
+}
+
+// Error names the guarantee.
+func (p *Panicked) Error() string {
+	return fmt.Sprintf("G12 Progress is broken: the code panics, and no call returns any more: %v\n%s", p.Value, p.Stack)
 }
 
 // Clone is a copy that can be altered.
