@@ -2,16 +2,7 @@
 //
 //	testreport [-noskip] [-notests] [-counts FILE] [-checked FILE] LOG...
 //
-// A LOG holds the events of go test -json, or plain lines, or both. From the events come the counts
-// of tests passed, failed and skipped, with the name of each that did not pass and why one was skipped. From
-// every line printed, by a test or by anything else, come the figures of the form
-//
-//	CHECKED <layer> [<what>...] <key>=<n> ...
-//
-// for example "CHECKED spec bound=ci states=248393 edges=1074429": everything before the first
-// key=number is the figures' heading (words, no bare number). Figures of one heading and key are added up. A line that
-// begins like one and is not one is an error, because a figure that is silently dropped looks like
-// nothing was lost.
+// What is in a LOG, and what a CHECKED line is: see package testlog.
 //
 // The last line is "N passed, N failed, N skipped". The exit status is 1 when something failed, when
 // no test ran at all (unless -notests: the logs are those of something else), or when one was skipped
@@ -19,17 +10,12 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
+
+	"github.com/seed3893aba4/surestart/internal/testlog"
 )
 
 func main() {
@@ -39,18 +25,18 @@ func main() {
 	checked := flag.String("checked", "", "append the summed CHECKED figures here, a line for each heading")
 	flag.Parse()
 
-	r := newReport()
+	r := testlog.New()
 	err := readAll(r, flag.Args())
 	if err == nil && *counts != "" {
-		line := fmt.Sprintf("%d %d %d %d\n", r.passed, len(r.failed), len(r.skipped), len(r.packages))
+		line := fmt.Sprintf("%d %d %d %d\n", len(r.Passed), len(r.Failed), len(r.Skipped), len(r.Packages))
 		err = os.WriteFile(*counts, []byte(line), 0o666)
 	}
 	if err == nil && *checked != "" {
-		err = appendTo(*checked, r.figures())
+		err = appendTo(*checked, figures(r))
 	}
 	if err == nil && !*notests {
-		r.print(os.Stdout)
-		err = r.verdict(*noskip)
+		show(os.Stdout, r)
+		err = r.Verdict(*noskip)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testreport:", err)
@@ -58,13 +44,13 @@ func main() {
 	}
 }
 
-func readAll(r *report, logs []string) error {
+func readAll(r *testlog.Log, logs []string) error {
 	for _, name := range logs {
 		f, err := os.Open(name)
 		if err != nil {
 			return err
 		}
-		err = r.read(f)
+		err = r.Read(f)
 		f.Close()
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -84,139 +70,31 @@ func appendTo(name string, lines []string) error {
 	return f.Close()
 }
 
-// event is one line of go test -json (go doc test2json).
-type event struct {
-	Action  string
-	Package string
-	Test    string
-	Output  string
-}
-
-// skip is a skipped test, and the last thing that it said: why.
-type skip struct{ name, said string }
-
-// figure is one key of one CHECKED heading.
-type figure struct{ heading, key string }
-
-type report struct {
-	passed   int
-	failed   []string
-	skipped  []skip
-	packages map[string]bool // those that ran at least one test
-
-	failedIn map[string]bool   // packages with a failed test
-	said     map[string]string // the last telling line of each test still running
-	sums     map[figure]int64
-	order    []figure // first seen first shown
-}
-
-func newReport() *report {
-	return &report{
-		packages: map[string]bool{},
-		failedIn: map[string]bool{},
-		said:     map[string]string{},
-		sums:     map[figure]int64{},
-	}
-}
-
-func (r *report) read(in io.Reader) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		var e event
-		if line := lines.Bytes(); len(line) == 0 || line[0] != '{' || json.Unmarshal(line, &e) != nil || e.Action == "" {
-			e = event{Action: "output", Output: lines.Text()}
-		}
-		if err := r.add(e); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
-}
-
-func (r *report) add(e event) error {
-	id := e.Package + "." + e.Test
-	switch {
-	case e.Action == "output":
-		said := strings.TrimSpace(logPrefix.ReplaceAllString(e.Output, ""))
-		if said != "" && !marker.MatchString(said) {
-			r.said[id] = said
-		}
-		return r.collect(said)
-	case e.Test == "":
-		// A package fails with its tests, and then they have said why; or by itself: it does not
-		// build, its TestMain exits, it times out. That counts as one failure.
-		if e.Action == "fail" && !r.failedIn[e.Package] {
-			r.failed = append(r.failed, e.Package)
-		}
-	case e.Action == "pass":
-		r.passed++
-		r.packages[e.Package] = true
-	case e.Action == "fail":
-		r.failed = append(r.failed, id)
-		r.packages[e.Package] = true
-		r.failedIn[e.Package] = true
-	case e.Action == "skip":
-		r.skipped = append(r.skipped, skip{id, r.said[id]})
-		r.packages[e.Package] = true
-	}
-	return nil
-}
-
-var (
-	logPrefix   = regexp.MustCompile(`^\s*[\w.-]+\.go:\d+: `)
-	marker      = regexp.MustCompile(`^(=== |--- |PASS$|FAIL$|FAIL\s|ok\s)`)
-	checkedLine = regexp.MustCompile(`^CHECKED (\S*[^\s\d]\S*(?: \S*[^\s\d]\S*)*?)((?: [\w.-]+=\d+)+)$`)
-)
-
-func (r *report) collect(said string) error {
-	if said != "CHECKED" && !strings.HasPrefix(said, "CHECKED ") {
-		return nil
-	}
-	m := checkedLine.FindStringSubmatch(said)
-	if m == nil {
-		return fmt.Errorf("not of the form CHECKED <layer> [<what>...] <key>=<n> ...: %q", said)
-	}
-	for _, pair := range strings.Fields(m[2]) {
-		key, digits, _ := strings.Cut(pair, "=")
-		n, err := strconv.ParseInt(digits, 10, 64)
-		if err != nil {
-			return fmt.Errorf("%q: %w", said, err)
-		}
-		f := figure{m[1], key}
-		if _, seen := r.sums[f]; !seen {
-			r.order = append(r.order, f)
-		}
-		r.sums[f] += n
-	}
-	return nil
-}
-
 // figures returns a line for each heading: "heading<tab>key=n key=n".
-func (r *report) figures() []string {
+func figures(r *testlog.Log) []string {
 	var lines []string
-	text := map[string]string{}
-	for _, f := range r.order {
-		if !slices.Contains(lines, f.heading) {
-			lines = append(lines, f.heading)
+	heading := ""
+	for _, f := range r.Figures() {
+		if f.Heading != heading {
+			heading = f.Heading
+			lines = append(lines, heading+"\t")
+		} else {
+			lines[len(lines)-1] += " "
 		}
-		text[f.heading] += fmt.Sprintf(" %s=%d", f.key, r.sums[f])
-	}
-	for i, heading := range lines {
-		lines[i] = heading + "\t" + strings.TrimSpace(text[heading])
+		lines[len(lines)-1] += fmt.Sprintf("%s=%d", f.Key, f.N)
 	}
 	return lines
 }
 
-func (r *report) print(w io.Writer) {
+func show(w io.Writer, r *testlog.Log) {
 	// By reason: what is missing is mostly the same for many.
 	var reasons []string
 	names := map[string][]string{}
-	for _, o := range r.skipped {
-		if names[o.said] == nil {
-			reasons = append(reasons, o.said)
+	for _, o := range r.Skipped {
+		if names[o.Said] == nil {
+			reasons = append(reasons, o.Said)
 		}
-		names[o.said] = append(names[o.said], o.name)
+		names[o.Said] = append(names[o.Said], o.Name)
 	}
 	for _, reason := range reasons {
 		fmt.Fprintf(w, "skipped  %s\n", reason)
@@ -224,20 +102,8 @@ func (r *report) print(w io.Writer) {
 			fmt.Fprintf(w, "         %s\n", name)
 		}
 	}
-	for _, name := range r.failed { // why is in the test runner's own summary
+	for _, name := range r.Failed { // why is in the test runner's own summary
 		fmt.Fprintf(w, "failed   %s\n", name)
 	}
-	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", r.passed, len(r.failed), len(r.skipped))
-}
-
-func (r *report) verdict(noskip bool) error {
-	switch {
-	case len(r.failed) > 0:
-		return fmt.Errorf("%d failed", len(r.failed))
-	case noskip && len(r.skipped) > 0:
-		return fmt.Errorf("%d skipped, and nothing may be skipped here", len(r.skipped))
-	case r.passed == 0:
-		return errors.New("no test ran")
-	}
-	return nil
+	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", len(r.Passed), len(r.Failed), len(r.Skipped))
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/testlog"
 )
 
 // events is what go test -json prints for a package p with one test of each outcome.
@@ -33,10 +35,10 @@ const notBuilt = `{"ImportPath":"r [r.test]","Action":"build-output","Output":"r
 {"Action":"fail","Package":"r","FailedBuild":"r [r.test]"}
 `
 
-func reportOf(t *testing.T, log string) *report {
+func reportOf(t *testing.T, log string) *testlog.Log {
 	t.Helper()
-	r := newReport()
-	if err := r.read(strings.NewReader(log)); err != nil {
+	r := testlog.New()
+	if err := r.Read(strings.NewReader(log)); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -59,11 +61,11 @@ func TestCountsAndVerdict(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := reportOf(t, c.log)
 			var out strings.Builder
-			r.print(&out)
+			show(&out, r)
 			if out.String() != c.want {
 				t.Errorf("printed\n%swant\n%s", out.String(), c.want)
 			}
-			if err := r.verdict(c.noskip); (err == nil) != c.ok {
+			if err := r.Verdict(c.noskip); (err == nil) != c.ok {
 				t.Errorf("verdict: %v, want ok %v", err, c.ok)
 			}
 		})
@@ -74,7 +76,7 @@ func TestFiguresAreAddedUp(t *testing.T) {
 	r := reportOf(t, events+"CHECKED tlc states=5\nCHECKED spec states=1 depth=9\nunrelated: CHECKED spec states=1000\n"+
 		"CHECKED spec model bound=ci states=7\nCHECKED spec model bound=ci states=7\n")
 	want := []string{"spec\tstates=101 edges=250 depth=9", "tlc\tstates=5", "spec model bound=ci\tstates=14"}
-	if got := r.figures(); !slices.Equal(got, want) {
+	if got := figures(r); !slices.Equal(got, want) {
 		t.Errorf("figures %q, want %q", got, want)
 	}
 }
@@ -82,7 +84,7 @@ func TestFiguresAreAddedUp(t *testing.T) {
 func TestMalformedFigureIsAnError(t *testing.T) {
 	for _, line := range []string{"CHECKED", "CHECKED spec", "CHECKED spec states", "CHECKED spec states=many", "CHECKED spec states=1 2", "CHECKED states=1", "CHECKED spec states 1 edges=2",
 		"CHECKED spec states=99999999999999999999"} {
-		if err := newReport().read(strings.NewReader(line)); err == nil {
+		if err := testlog.New().Read(strings.NewReader(line)); err == nil {
 			t.Errorf("%q was accepted", line)
 		}
 	}
