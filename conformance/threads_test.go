@@ -82,7 +82,10 @@ func keep(err error) string {
 	if !errors.As(err, &r) {
 		return err.Error()
 	}
-	text, bad := json.MarshalIndent(r, "", " ")
+	text, bad := json.MarshalIndent(struct {
+		Text string
+		*trace.Rejected
+	}{err.Error(), r}, "", " ")
 	if bad != nil {
 		return err.Error()
 	}

@@ -43,13 +43,14 @@ type Rejected struct {
 	What      []string // what the model says and the trace does not
 	Allowed   []spec.Step
 	Guarantee spec.Guarantee
-	Picture   string
+
+	placed []place
 }
 
 // Error tells what does not fit, names the guarantee, and draws the trace.
 func (r *Rejected) Error() string {
 	return fmt.Sprintf("a trace of real goroutines (seed %d, %d procs, %v) is no behaviour of the model: %s %s is broken\n  %s\n  placed %d of %d steps; the model could take %v\n\n%s",
-		r.Trace.Seed, r.Trace.Procs, r.Trace.Bound, r.Guarantee.ID, r.Guarantee.Name, strings.Join(r.What, "\n  "), r.Placed, r.Of, r.Allowed, r.Picture)
+		r.Trace.Seed, r.Trace.Procs, r.Trace.Bound, r.Guarantee.ID, r.Guarantee.Name, strings.Join(r.What, "\n  "), r.Placed, r.Of, r.Allowed, r.Trace.picture(r.placed))
 }
 
 // Check places every step of the trace, or returns a *Rejected.
@@ -286,13 +287,12 @@ func (t *Trace) quiet(m *spec.Snapshot) []spec.Difference {
 }
 
 func (k *checker) reject(step spec.Step, ds []spec.Difference) *Rejected {
-	r := &Rejected{Trace: k.Trace, Placed: len(k.placed), Guarantee: spec.Blame(step, ds[0])}
+	r := &Rejected{Trace: k.Trace, Placed: len(k.placed), placed: k.placed, Guarantee: spec.Blame(step, ds[0])}
 	r.Of, _ = k.Events()
 	for _, d := range ds {
 		r.What = append(r.What, fmt.Sprintf("%v: %v", step, d))
 	}
 	r.Allowed = k.Bound.Enabled(&k.model, nil)
-	r.Picture = k.picture(k.placed)
 	return r
 }
 
