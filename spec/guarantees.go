@@ -122,8 +122,31 @@ var blame = []rule{
 	{"inuse", nil, "", "", "UseOnlyStarted"},
 	{"forced", nil, "", "", "DrainFirst"},
 
+	// A panic of the code.
+	{VarPanic, append(act(Finish, OpenPart), inStart...), "", "", "SingleFlight"},
+	{VarPanic, act(StartLeave, OpenOk), "", "", "NoForeignCancellation"},
+	{VarPanic, act(OpenErr, Timeout), "", "", "Rollback"},
+	{VarPanic, act(Fail), "", "", "OwnGeneration"},
+	{VarPanic, inStop, "", "", "StopWins"},
+	{VarPanic, inShut, "", "", "CloseIsFinal"},
+	{VarPanic, inUse, "", "", "UseOnlyStarted"},
+	{VarPanic, append(act(DrainEnd, StopLeave), endUse...), "", "", "DrainFirst"},
+	{VarPanic, nil, "", "", "NoLeak"},
+
+	// Outside the model's variables: how often open was called, the contexts
+	// that the hooks were given, in what order the releases came.
+	{VarOpens, nil, "", "", "SingleFlight"},
+	{VarContext, slices.Concat(inStop, inShut, endUse, act(StopLeave)), "live", "", "DrainFirst"},
+	{VarContext, nil, "live", "", "NoForeignCancellation"},
+	{VarContext, act(StartLeave), "", "", "NoForeignCancellation"},
+	{VarContext, slices.Concat(inStop, inShut), "", "", "StopWins"},
+	{VarContext, nil, "", "", "NoLeak"},
+
 	// The results.
 	{"out", nil, "!none", "none", "Progress"},
+	{"out", act(StartFast), "", "ok", "StartedIsOpen"},
+	{"out", act(OpenErr, Timeout), "", "", "Rollback"},
+	{"out", slices.Concat(inStop, inShut), "", "ctx", "StopWins"},
 	{"out", inUse, "", "", "UseOnlyStarted"},
 	{"out", nil, "cut", "", "DrainFirst"},
 	{"out", nil, "", "cut", "DrainFirst"},
@@ -145,6 +168,7 @@ var blame = []rule{
 	{"out", nil, "", "", "SingleFlight"},
 
 	// Where the callers are.
+	{"pc", act(StartFast), "", "done", "StartedIsOpen"},
 	{"pc", inStart, "done", "", "Idempotence"},
 	{"pc", inStart, "", "", "SingleFlight"},
 	{"pc", slices.Concat(inStop, inShut), "done", "", "Idempotence"},
@@ -155,6 +179,7 @@ var blame = []rule{
 	{"pc", act(StartLeave, ContextEnds), "", "", "NoForeignCancellation"},
 	{"pc", nil, "", "", "Progress"},
 	{"on", inStart, "", "", "NoStaleFailure"},
+	{"on", act(OpenErr, Timeout), "", "", "Rollback"},
 	{"on", slices.Concat(inStop, inShut), "", "", "StopWins"},
 	{"on", nil, "", "", "OwnGeneration"},
 	{"ended", nil, "", "", "NoForeignCancellation"},

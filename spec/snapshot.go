@@ -194,6 +194,13 @@ type Difference struct {
 // VarEnabled is the Var of a Difference in what can happen next.
 const VarEnabled = "enabled"
 
+// What is compared beside the variables of the TLA+.
+const (
+	VarPanic   = "panic"   // that there was none
+	VarOpens   = "opens"   // how often open was called
+	VarContext = "context" // whether the context that open was given is live
+)
+
 // Missing is the difference of a step that the model takes and the other does not.
 func Missing(st Step) Difference { return Difference{VarEnabled, st.String(), "yes", "no"} }
 

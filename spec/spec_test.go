@@ -132,12 +132,12 @@ func TestBlameAlwaysNamesAGuarantee(t *testing.T) {
 	b.Attempts[0] = spec.AttemptVars{Op: spec.OpDrain, Held: 1, Fate: spec.FateFailed, Open: true, InUse: 1, Forced: true, RelErr: true}
 	b.Callers[0] = spec.CallerVars{PC: spec.PCWait, On: 1, Ended: true, Out: spec.OutOK}
 	diffs := append(spec.Diff(a, b), spec.Diff(b, a)...)
-	variables := map[string]bool{spec.VarEnabled: true}
+	variables := map[string]bool{spec.VarEnabled: true, spec.VarOpens: true, spec.VarPanic: true, spec.VarContext: true}
 	for _, d := range diffs {
 		variables[d.Var] = true
 	}
-	if len(variables) != 18 { // the variables of the TLA+, and VarEnabled
-		t.Errorf("differences in %d variables, want 17: %v", len(variables)-1, diffs)
+	if len(variables) != 21 { // the variables of the TLA+, and the four Vars
+		t.Errorf("differences in %d variables, want 17: %v", len(variables)-4, diffs)
 	}
 	ruled := map[string]bool{}
 	for _, row := range spec.BlameTable() {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,7 +47,8 @@ func (d *Difference) Error() string {
 
 // Enabled returns the steps that can be taken next, or a *Difference unless they
 // are the same for code and model. The slice is valid until the next call.
-func (p *Pair) Enabled() ([]spec.Step, error) {
+func (p *Pair) Enabled() (steps []spec.Step, err error) {
+	defer p.contain(&err)
 	p.code = p.World.Enabled(p.code[:0])
 	p.model = p.Bound.Enabled(&p.Model, p.model[:0])
 	slices.SortFunc(p.code, compare)
@@ -77,7 +79,7 @@ func compare(a, b spec.Step) int {
 
 // Take takes a step of those that Enabled returned, in code and model, and
 // returns a *Difference unless every observable agrees afterwards.
-func (p *Pair) Take(st spec.Step) error {
+func (p *Pair) Take(st spec.Step) (err error) {
 	before := p.Model
 	after, ok := p.Bound.Next(before, st)
 	if !ok {
@@ -86,9 +88,8 @@ func (p *Pair) Take(st spec.Step) error {
 	p.Model = after
 	p.Steps = append(p.Steps, st)
 	p.progress.Add(1)
-	if panicked := p.do(st); panicked != nil {
-		return p.differ([]spec.Difference{{Var: "st", Index: fmt.Sprint(st), Want: after.St.String(), Got: fmt.Sprint("a panic: ", panicked)}})
-	}
+	defer p.contain(&err)
+	p.Do(st)
 
 	var ds []spec.Difference
 	for _, text := range p.complaints {
@@ -96,7 +97,11 @@ func (p *Pair) Take(st spec.Step) error {
 	}
 	got, err := p.Snapshot()
 	if err != nil {
-		ds = append(ds, spec.Difference{Var: "st", Want: "a state of the model", Got: err.Error()})
+		name := "st"
+		if errors.Is(err, errOpens) {
+			name = spec.VarOpens
+		}
+		ds = append(ds, spec.Difference{Var: name, Want: "a state of the model", Got: err.Error()})
 	} else if want := Canonical(after); got != want {
 		ds = append(ds, spec.Diff(want, got)...)
 	}
@@ -107,15 +112,18 @@ func (p *Pair) Take(st spec.Step) error {
 	return p.differ(ds)
 }
 
-// do takes a step, and returns the value of a panic of the code.
-func (p *Pair) do(st spec.Step) (panicked any) {
-	defer func() {
-		if panicked = recover(); panicked != nil {
-			p.broken = true
-		}
-	}()
-	p.Do(st)
-	return nil
+// contain makes a panic of the code a difference.
+func (p *Pair) contain(err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	p.broken = true
+	var after string
+	if n := len(p.Steps); n > 0 {
+		after = p.Steps[n-1].String()
+	}
+	*err = p.differ([]spec.Difference{{Var: spec.VarPanic, Index: after, Want: "none", Got: fmt.Sprint(v)}})
 }
 
 // stuck is the difference of a step that does not end: the code waits, for a lock
@@ -167,7 +175,8 @@ func (p *Pair) observed(st spec.Step, before, after spec.Snapshot) []spec.Differ
 		v := after.Attempts[i]
 		live := v.Op == spec.OpOpen && v.Fate == spec.FateNone || v.Op == spec.OpDrain || v.Open
 		if (a.ctx.Err() == nil) != live {
-			add("fate", fmt.Sprintf("context of open %d", i+1), live, !live)
+			names := map[bool]string{true: "live", false: "ended"}
+			add(spec.VarContext, fmt.Sprintf("open %d", i+1), names[live], names[!live])
 		}
 	}
 	return ds

@@ -110,7 +110,7 @@ func (w *worker) stuck() *Pair {
 		}
 		return nil
 	}
-	if w.times++; w.times < 20 {
+	if w.times++; w.times < 10 {
 		return nil
 	}
 	return p
@@ -203,6 +203,7 @@ func (x *explorer) look(p *Pair) error {
 // event that the table lacks here, and a start timeout that fires when nothing
 // is starting. It returns how many were tried.
 func (p *Pair) refuses() (tried int, err error) {
+	defer p.contain(&err)
 	from := p.Model.St
 	for _, e := range spec.Events() {
 		if _, allowed := spec.Next(e, from); allowed {

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -24,7 +25,7 @@ func (w *World) Snapshot() (spec.Snapshot, error) {
 		return s, fmt.Errorf("the state word says %v, looplab/fsm %v", m.Word, m.State)
 	}
 	if len(w.attempts) != int(m.Begun) {
-		return s, fmt.Errorf("%d attempts begun, open called %d times", m.Begun, len(w.attempts))
+		return s, fmt.Errorf("%d attempts begun, %w %d times", m.Begun, errOpens, len(w.attempts))
 	}
 	w.views = slices.Grow(w.views[:0], len(w.attempts))[:len(w.attempts)]
 	for i, a := range w.attempts {
@@ -48,6 +49,8 @@ func (w *World) Snapshot() (spec.Snapshot, error) {
 	}
 	return s, w.counts(m, &s)
 }
+
+var errOpens = errors.New("open called")
 
 // counts compares what the implementation counts with the callers that are there
 // to be counted: in the model Joined and Stoppers are sets, not variables.
@@ -115,7 +118,7 @@ func (c *caller) vars(m control.Machine, v *spec.CallerVars) error {
 	case atIdle:
 	case atDone:
 		v.PC = spec.PCDone
-		v.Out, v.N, err = outOf(c.err)
+		v.Out, v.N, err = OutOf(c.err)
 	case atPoint:
 		pc := pcOf[at.action]
 		if pc == spec.PCIdle {
@@ -132,12 +135,12 @@ func (c *caller) vars(m control.Machine, v *spec.CallerVars) error {
 		case at.action == spec.StartLeave:
 			v.PC = spec.PCWait
 			if a.Answered {
-				v.Out, v.N, err = outOf(a.StartErr)
+				v.Out, v.N, err = OutOf(a.StartErr)
 			}
 		case at.action == spec.StopLeave:
 			v.PC = c.stopPC()
 			if a.Finished {
-				v.Out, v.N, err = outOf(a.StopErr)
+				v.Out, v.N, err = OutOf(a.StopErr)
 			}
 		}
 		if v.Out != spec.OutNone {
@@ -188,8 +191,8 @@ func fateOf(err error) (spec.Fate, error) {
 	return 0, fmt.Errorf("an attempt is rolled back with %v", err)
 }
 
-// outOf is the result of a call as the model has it.
-func outOf(err error) (spec.Out, uint8, error) {
+// OutOf is the result of a call as the model has it.
+func OutOf(err error) (spec.Out, uint8, error) {
 	switch err {
 	case nil:
 		return spec.OutOK, 0, nil
