@@ -13,7 +13,7 @@ type Bound struct {
 	Calls   int // calls of any kind, all callers together
 	Fails   int // failure reports (Scope.Fail, Lease.Fail)
 
-	altered alteration // the tests' hook, see guards.go; zero: as specified
+	hook *hook // see guards.go; nil: as specified
 }
 
 // Check returns an error that names the field with which a Snapshot cannot hold the model.

@@ -5,7 +5,7 @@ package spec
 func (b Bound) Alter(name string, says bool) Bound {
 	for i, n := range guardNames {
 		if n == name && guard(i) != gNone {
-			b.altered = alteration{guard(i), says}
+			b.hook = &hook{altered: guard(i), answer: says}
 			return b
 		}
 	}

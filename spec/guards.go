@@ -116,12 +116,22 @@ func hasContext(pc PC) bool {
 	return false
 }
 
-// An alteration makes one named guard answer the same always. Only the tests
-// set one, to show that the comparison with TLC's graph notices each guard. For
-// undo and queued, false means: undoes nothing, finds nobody.
-type alteration struct {
-	guard guard
-	says  bool
+// hook stands behind every named guard, when there is one. Tests set it, to show
+// that the comparison with TLC's graph notices each guard, and Decided does, to
+// learn which of them a step depends on. For undo and queued, the answer false
+// means: undoes nothing, finds nobody.
+type hook struct {
+	altered guard // gNone: none
+	answer  bool  // of the altered one, always
+	asked   GuardSides
+}
+
+func (h *hook) says(g guard, v bool) bool {
+	h.asked |= side(g, v)
+	if h.altered == g {
+		return h.answer
+	}
+	return v
 }
 
 type guard uint8
@@ -157,8 +167,8 @@ var guardNames = [numGuards]string{
 }
 
 func (b *Bound) says(g guard, v bool) bool {
-	if b.altered.guard == g {
-		return b.altered.says
+	if b.hook == nil {
+		return v
 	}
-	return v
+	return b.hook.says(g, v)
 }

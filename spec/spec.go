@@ -16,6 +16,7 @@
 //   - algorithm.go: its actions and steps; guards.go, actions.go, actions_op.go:
 //     one function for each guard and action, under its name, in its order
 //   - graph.go: all states and steps within a bound; pins.go: how large TLC found them
+//   - coverage.go: which guards and which classes of steps a schedule has covered
 //   - guarantees.go: G1 to G15, and which of them a difference concerns
 package spec
 
