@@ -1,10 +1,13 @@
 package conformance_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -12,83 +15,152 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// TestScheduleEqualsModel draws a schedule of concurrent calls, context ends,
-// failing and panicking parts and releases, timeouts and failure reports, runs it
-// on the shipped fsm, and compares every observable with the executable model
-// after each step. Each run draws a weight for each action, so that rare corners
-// are reached.
+// TestScheduleEqualsModel draws schedules of concurrent calls, context ends,
+// failing and panicking parts and releases, timeouts and failure reports, with
+// more callers, parts and calls than any graph that could be walked; runs them on
+// the shipped fsm, and compares every observable with the executable model after
+// each step. See docs/schedules.md.
 func TestScheduleEqualsModel(t *testing.T) {
-	var schedules, steps int
-	taken := make(map[spec.Action]int)
-	rapid.Check(t, func(t *rapid.T) {
-		bound := spec.Bound{
-			Callers: rapid.IntRange(1, 8).Draw(t, "callers"),
-			Parts:   rapid.IntRange(0, 5).Draw(t, "parts"),
-			Calls:   rapid.IntRange(1, 12).Draw(t, "calls"),
-			Fails:   rapid.IntRange(0, 3).Draw(t, "failure reports"),
-		}
-		weights := make([]int, len(spec.Actions()))
-		for a := range weights {
-			most := 30
-			if spec.Action(a) == spec.InvokeShutdown {
-				most = 3 // it ends the story
+	seen := newCoverage()
+	var failure error
+	watched(t, func(at *position) {
+		rapid.Check(t, func(t *rapid.T) {
+			if err := play(&words{t: t}, at, seen); err != nil {
+				failure = smallest(at, err)
+				t.Fatal(failure)
 			}
-			weights[a] = rapid.IntRange(1, most).Draw(t, "weight of "+spec.Action(a).String())
-		}
-		p := scheduler.NewPair(bound)
-		defer p.Close()
-		schedules++
-		for {
-			enabled, err := p.Enabled()
-			if err != nil {
-				t.Fatal(saved(err))
-			}
-			if len(enabled) == 0 {
-				break
-			}
-			st := draw(t, enabled, weights)
-			steps++
-			taken[st.Action]++
-			if err := p.Take(st); err != nil {
-				t.Fatal(saved(err))
-			}
-		}
-		if !bound.Terminated(&p.Model) {
-			t.Fatalf("G12 Progress is broken: no step is enabled\n%s", scheduler.Timeline(bound, p.Steps))
-		}
+		})
 	})
+	if failure != nil {
+		if file, err := scheduler.Save(os.Getenv("SURESTART_SCHEDULES"), failure); err == nil {
+			t.Logf("to run it again: go run ./cmd/surestart replay %s", file)
+		}
+	}
 	if t.Failed() {
 		return
 	}
-	for _, a := range spec.Actions() {
-		if taken[a] == 0 && schedules >= 2000 {
-			t.Errorf("no schedule took %v: the property says nothing about it", a)
+	exists := modelled()
+	if seen.schedules >= fullRun {
+		seen.mustCover(t, exists)
+	}
+	if testing.Verbose() {
+		fmt.Print(seen.details(exists))
+	}
+	if file := os.Getenv("SURESTART_COVERAGE"); file != "" {
+		if err := seen.write(file, exists); err != nil {
+			t.Error(err)
 		}
 	}
-	fmt.Printf("CHECKED conformance schedules=%d steps=%d actions=%d\n", schedules, steps, len(taken))
+	fmt.Printf("CHECKED conformance schedules=%d steps=%d\n", seen.schedules, seen.steps)
+	fmt.Printf("CHECKED conformance coverage %v\n", seen.against(exists))
 }
 
-func draw(t *rapid.T, enabled []spec.Step, weights []int) spec.Step {
-	total := 0
-	for _, st := range enabled {
-		total += weights[st.Action]
-	}
-	n := rapid.IntRange(0, total-1).Draw(t, "step")
-	for _, st := range enabled {
-		if n -= weights[st.Action]; n < 0 {
-			return st
+// fullRun is how many schedules have to cover what mustCover names.
+const fullRun = 20000
+
+// play draws a schedule, runs it to its end in code and model, and notes in seen
+// what it covers. It returns the first *scheduler.Difference.
+func play(w *words, at *position, seen *coverage) error {
+	d := newDrawing(w)
+	p := scheduler.NewPair(d.bound)
+	defer p.Close()
+	at.begin(d.bound)
+	defer at.end()
+	seen.schedules++
+	for {
+		enabled, err := p.Enabled()
+		if err != nil {
+			return err
+		}
+		if len(enabled) == 0 {
+			break
+		}
+		st := d.step(enabled, &p.Model)
+		seen.observe(d.bound, &p.Model, st)
+		at.step(st)
+		if err := p.Take(st); err != nil {
+			return err
 		}
 	}
-	panic("unreachable")
+	if !d.bound.Terminated(&p.Model) {
+		progress, _ := spec.GuaranteeOf("Progress")
+		return &scheduler.Difference{Bound: d.bound, Steps: p.Steps, What: []string{"no step is enabled"}, Guarantee: progress}
+	}
+	return nil
+}
+
+// position is what a schedule that is being run has come to.
+type position struct {
+	bound spec.Bound
+	steps []spec.Step
+	begun atomic.Int64 // steps of all schedules; whoever loads it may read the rest until the next one
+	runs  atomic.Bool
+}
+
+func (at *position) begin(b spec.Bound) {
+	at.bound, at.steps = b, nil
+	at.runs.Store(true)
+}
+
+func (at *position) step(st spec.Step) {
+	at.steps = append(at.steps, st)
+	at.begun.Add(1)
+}
+
+func (at *position) end() { at.runs.Store(false) }
+
+// watched runs f, which tells where it is, and fails t where a step does not end:
+// the code waits, for a lock or a channel, where the scheduler has no point. Its
+// goroutine then stays where it is.
+func watched(t testing.TB, f func(*position)) {
+	t.Helper()
+	var at position
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended) // also where a failed test leaves by Goexit
+		f(&at)
+	}()
+	tick := time.NewTicker(time.Second) // a step takes a microsecond
+	defer tick.Stop()
+	for last, times := int64(-1), 0; ; {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		if begun := at.begun.Load(); begun != last || !at.runs.Load() {
+			last, times = begun, 0
+			continue
+		}
+		if times++; times == 10 {
+			progress, _ := spec.GuaranteeOf("Progress")
+			t.Fatal(saved(&scheduler.Difference{Bound: at.bound, Steps: at.steps, What: []string{"the last step does not end"}, Guarantee: progress}))
+		}
+	}
+}
+
+// smallest is err, as short as it gets if it is a difference.
+func smallest(at *position, err error) error {
+	var d *scheduler.Difference
+	if errors.As(err, &d) {
+		return shrink(at, d)
+	}
+	return err
 }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	checks := flag.Lookup("rapid.checks")
-	if checks.Value.String() == checks.DefValue {
-		if err := checks.Value.Set(map[bool]string{true: "2000", false: "20000"}[testing.Short()]); err != nil {
+	preset("rapid.checks", map[bool]string{true: "10000", false: fmt.Sprint(fullRun)}[testing.Short()]) // rapid takes a fifth when short
+	preset("rapid.shrinktime", "0s")                                                                    // shrink does it better
+	preset("rapid.nofailfile", "true")                                                                  // instead there is the schedule
+	os.Exit(m.Run())
+}
+
+// preset sets a flag that was not given.
+func preset(name, value string) {
+	if f := flag.Lookup(name); f.Value.String() == f.DefValue {
+		if err := f.Value.Set(value); err != nil {
 			panic(err)
 		}
 	}
-	os.Exit(m.Run())
 }
