@@ -123,6 +123,7 @@ var blame = []rule{
 	{"forced", nil, "", "", "DrainFirst"},
 
 	// A panic of the code.
+	{VarPanic, inStart, "Started", "", "Idempotence"},
 	{VarPanic, append(act(Finish, OpenPart), inStart...), "", "", "SingleFlight"},
 	{VarPanic, act(StartLeave, OpenOk), "", "", "NoForeignCancellation"},
 	{VarPanic, act(OpenErr, Timeout), "", "", "Rollback"},
@@ -145,6 +146,7 @@ var blame = []rule{
 	// The results.
 	{"out", nil, "!none", "none", "Progress"},
 	{"out", act(StartFast), "", "ok", "StartedIsOpen"},
+	{"out", act(StartEnter), "ok", "", "Idempotence"},
 	{"out", act(OpenErr, Timeout), "", "", "Rollback"},
 	{"out", slices.Concat(inStop, inShut), "", "ctx", "StopWins"},
 	{"out", inUse, "", "", "UseOnlyStarted"},

@@ -196,7 +196,7 @@ const VarEnabled = "enabled"
 
 // What is compared beside the variables of the TLA+.
 const (
-	VarPanic   = "panic"   // that there was none
+	VarPanic   = "panic"   // that there was none; Want is the state
 	VarOpens   = "opens"   // how often open was called
 	VarContext = "context" // whether the context that open was given is live
 )

@@ -123,7 +123,7 @@ func (p *Pair) contain(err *error) {
 	if n := len(p.Steps); n > 0 {
 		after = p.Steps[n-1].String()
 	}
-	*err = p.differ([]spec.Difference{{Var: spec.VarPanic, Index: after, Want: "none", Got: fmt.Sprint(v)}})
+	*err = p.differ([]spec.Difference{{Var: spec.VarPanic, Index: after, Want: p.Model.St.String(), Got: fmt.Sprint(v)}})
 }
 
 // stuck is the difference of a step that does not end: the code waits, for a lock
