@@ -25,7 +25,7 @@ func TestThreadsAreBehavioursForTLC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const sample, most = 500, 1500
+	const sample, most = 500, 600
 	var traces []*trace.Trace
 	var good, bad, states, large int
 	add := func(tr *trace.Trace) (accepted bool) {
@@ -54,7 +54,7 @@ func TestThreadsAreBehavioursForTLC(t *testing.T) {
 		if add(tr) {
 			good++
 		}
-		if bad < sample/2 {
+		if bad < 200 {
 			for _, c := range tr.Corruptions(rand.New(rand.NewPCG(seed, 0))) {
 				before := len(traces)
 				if add(c.Trace) {
