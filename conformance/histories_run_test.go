@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -270,7 +271,11 @@ func (r *recorder) use(c uint8, a act, ctx context.Context, attempt int, fail fu
 	if a.dies && fail != nil {
 		r.fail(attempt, fail)
 	}
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), r.causes[a.context]) {
+	at := r.Stamp()
+	switch {
+	case ctx.Err() == nil:
+		r.LogAt(at, history.Event{Kind: history.NotCut, Caller: c, Attempt: attempt})
+	case !errors.Is(context.Cause(ctx), r.causes[a.context]):
 		r.Log(history.Event{Kind: history.WasCut, Caller: c})
 	}
 	r.Log(history.Event{Kind: history.UseMayEnd, Caller: c})
@@ -278,11 +283,14 @@ func (r *recorder) use(c uint8, a act, ctx context.Context, attempt int, fail fu
 
 var foreign = abstract.Result{Out: history.Foreign}
 
-// started is what Start's error says. A context's cause has to be the caller's own (G6).
+// started is what Start's error says. A context's cause has to be the caller's own,
+// and no attempt fails for those who still wait because of another's (G6).
 func (r *recorder) started(err error, ctx int) abstract.Result {
 	switch {
 	case err == nil:
 		return abstract.Result{Out: abstract.Ok}
+	case slices.ContainsFunc(r.causes, func(cause error) bool { return err != cause && errors.Is(err, cause) }):
+		return foreign
 	case errors.As(err, new(*fsm.StartError)):
 		return abstract.Result{Out: abstract.Failed}
 	case errors.Is(err, fsm.ErrStopped):

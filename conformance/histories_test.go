@@ -22,7 +22,7 @@ func TestHistories(t *testing.T) {
 	seed := rand.Uint64()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	histories, calls := 0, 0
-	seen := map[string]bool{}
+	seen, ended := map[string]bool{}, map[string]bool{}
 	for _, procs := range []int{1, 2, 8} {
 		runtime.GOMAXPROCS(procs)
 		for range each {
@@ -33,9 +33,26 @@ func TestHistories(t *testing.T) {
 			histories++
 			calls += h.Calls()
 			seen[h.String()] = true
+			for i, e := range h {
+				switch e.Kind {
+				case history.Return:
+					ended[fmt.Sprint(called(h, i).Call, " ", e.Out.Out)] = true
+				case history.WasCut:
+					ended["use cut"] = true
+				}
+			}
 		}
 	}
-	fmt.Printf("CHECKED histories histories=%d calls=%d distinct=%d\n", histories, calls, len(seen))
+	// Every way in which a call can end was there: none is accepted for want of an occasion.
+	for _, end := range []string{
+		"start ok", "start ctx", "start failed", "start stopped", "start closed", "stop ok", "stop ctx", "stop relerr", "stop cut",
+		"shut ok", "shut ctx", "shut relerr", "shut cut", "use ok", "use notstarted", "use closed", "use cut",
+	} {
+		if !ended[end] && !testing.Short() {
+			t.Errorf("in no history a call ended like this: %s", end)
+		}
+	}
+	fmt.Printf("CHECKED histories histories=%d calls=%d distinct=%d ends=%d\n", histories, calls, len(seen), len(ended))
 }
 
 // record runs a program on the shipped fsm.

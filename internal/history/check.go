@@ -51,6 +51,7 @@ type facts struct {
 	opening   bool                       // it runs
 	held      int                        // what it has registered and was not released
 	releasing bool                       // a release runs
+	released  bool                       // one has begun
 	bad       bool                       // one of its releases failed
 	reports   []int                      // attempts whose failure is being reported
 }
@@ -118,7 +119,7 @@ func run(h History, keep bool) ([]layer, error) {
 			}
 		}
 		if len(next) == 0 {
-			return nil, &Violation{h, i, why, blame(h, i, c.set)}
+			return nil, &Violation{h, i, why, blame(h, i, c.set, c.now)}
 		}
 		c.set = next
 		if keep {
@@ -226,7 +227,7 @@ func (f *facts) see(e Event) string {
 		if f.opening || e.Attempt != f.attempt+1 {
 			return "another open runs, or this one began already"
 		}
-		f.attempt, f.opening, f.held, f.bad = e.Attempt, true, 0, false
+		f.attempt, f.opening, f.held, f.released, f.bad = e.Attempt, true, 0, false, false
 	case OpenReturns:
 		if !f.opening || e.Attempt != f.attempt {
 			return "this open does not run"
@@ -236,7 +237,7 @@ func (f *facts) see(e Event) string {
 		if e.Attempt != f.attempt || f.opening || f.releasing || e.Part != f.held || f.held == 0 {
 			return fmt.Sprintf("the part to release next is %d of attempt %d, alone, once open has returned", f.held, f.attempt)
 		}
-		f.releasing = true
+		f.releasing, f.released = true, true
 	case ReleaseReturns:
 		if !f.releasing || e.Part != f.held || e.Attempt != f.attempt {
 			return "this release does not run"
@@ -273,6 +274,9 @@ func (f *facts) after(p point, e Event) (point, bool) {
 		ok = s.Call[c] == abstract.Using || s.Call[c] == abstract.Cut
 	case WasCut:
 		ok = s.Call[c] == abstract.Cut
+	case NotCut:
+		// Uses are told before the release that does not wait for them begins (G9).
+		ok = s.Call[c] == abstract.Using || s.Call[c] == abstract.Cut && e.Attempt == f.attempt && !f.released
 	case OpenBegun:
 		ok = p.Phase == noOpen && (s.Res == abstract.Opening || s.Res == abstract.Closing)
 		p.Phase = inOpen

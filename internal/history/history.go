@@ -30,6 +30,8 @@ const (
 	Admitted
 	// WasCut: the caller has seen that its use was cut off.
 	WasCut
+	// NotCut: the context of the caller's use, of attempt Attempt, had not ended yet, seen right after.
+	NotCut
 	// UseMayEnd: the caller is about to end its use.
 	UseMayEnd
 	// ContextMayEnd: context number Context is about to be cancelled.
@@ -49,7 +51,7 @@ const (
 	numKinds
 )
 
-var kindNames = [numKinds]string{"Call", "Return", "Admitted", "WasCut", "UseMayEnd",
+var kindNames = [numKinds]string{"Call", "Return", "Admitted", "WasCut", "NotCut", "UseMayEnd",
 	"ContextMayEnd", "OpenBegun", "OpenReturns", "ReleaseBegun", "ReleaseReturns", "FailCalled", "FailReturned"}
 
 func (k Kind) String() string { return kindNames[k] }
@@ -91,10 +93,7 @@ func (e Event) String() string {
 		}
 		return s
 	case Return:
-		if e.Out.Out == Foreign {
-			return fmt.Sprintf("c%d Return what no call may: %s", e.Caller+1, e.Said)
-		}
-		return fmt.Sprintf("c%d Return %v", e.Caller+1, e.Out)
+		return fmt.Sprintf("c%d Return %s", e.Caller+1, e.result())
 	}
 	if e.Kind.OfCaller() {
 		return fmt.Sprintf("c%d %v", e.Caller+1, e.Kind)
@@ -113,6 +112,18 @@ func (e Event) String() string {
 		s += ": failed"
 	}
 	return s
+}
+
+// result is what the call of a Return ended with, in words.
+func (e Event) result() string {
+	text := "what no call may"
+	if e.Out.Out != Foreign {
+		text = e.Out.String()
+	}
+	if e.Said != "" {
+		text += ": " + e.Said
+	}
+	return text
 }
 
 // History is events in the order in which they were stamped.
@@ -152,8 +163,13 @@ type stamped struct {
 }
 
 // Log stamps e and keeps it.
-func (r *Recorder) Log(e Event) {
-	at := r.clock.Add(1)
+func (r *Recorder) Log(e Event) { r.LogAt(r.Stamp(), e) }
+
+// Stamp is a place in the order, for an event that depends on what is seen after it.
+func (r *Recorder) Stamp() int64 { return r.clock.Add(1) }
+
+// LogAt keeps e at a place that Stamp gave.
+func (r *Recorder) LogAt(at int64, e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, stamped{at, e})

@@ -62,10 +62,7 @@ func (h History) operations() ([]porcupine.Operation, error) {
 				return nil, fmt.Errorf("event %d, %v: this caller is in no call", i+1, e)
 			}
 			open[e.Caller] = nil
-			text := e.Out.String()
-			if e.Said != "" {
-				text += ": " + e.Said
-			}
+			text := e.result()
 			op.Output, op.Return = outcome{e.Out.Out, text}, at
 			ops = append(ops, *op)
 		case FailCalled:
