@@ -124,6 +124,7 @@ var blame = []rule{
 
 	// A panic of the code.
 	{VarPanic, inStart, "Started", "", "Idempotence"},
+	{VarPanic, inStart, "Closed", "", "CloseIsFinal"},
 	{VarPanic, append(act(Finish, OpenPart), inStart...), "", "", "SingleFlight"},
 	{VarPanic, act(StartLeave, OpenOk), "", "", "NoForeignCancellation"},
 	{VarPanic, act(OpenErr, Timeout), "", "", "Rollback"},

@@ -119,11 +119,15 @@ func (p *Pair) contain(err *error) {
 		return
 	}
 	p.broken = true
+	*err = p.panics(v)
+}
+
+func (p *Pair) panics(v any) *Difference {
 	var after string
 	if n := len(p.Steps); n > 0 {
 		after = p.Steps[n-1].String()
 	}
-	*err = p.differ([]spec.Difference{{Var: spec.VarPanic, Index: after, Want: p.Model.St.String(), Got: fmt.Sprint(v)}})
+	return p.differ([]spec.Difference{{Var: spec.VarPanic, Index: after, Want: p.Model.St.String(), Got: fmt.Sprint(v)}})
 }
 
 // stuck is the difference of a step that does not end: the code waits, for a lock

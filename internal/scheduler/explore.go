@@ -155,12 +155,16 @@ func (x *explorer) work(ctx context.Context, w *worker) error {
 	return nil
 }
 
-func (x *explorer) replay(w *worker, at int) error {
+func (x *explorer) replay(w *worker, at int) (err error) {
 	x.replays.Add(1)
 	p := newPair(x.g.Bound, &w.threads)
 	w.pair.Store(p)
 	defer w.pair.Store(nil)
-	defer p.Close()
+	defer func() {
+		if p.Close(); err == nil && p.panicked != nil {
+			err = p.panics(p.panicked)
+		}
+	}()
 	defer func() { x.steps.Add(int64(len(p.Steps))) }()
 	for _, st := range x.g.Path(at) {
 		if err := p.Take(st); err != nil {

@@ -38,6 +38,8 @@ type World struct {
 	closing bool
 	broken  bool // the code has panicked: nothing of it can be resumed any more
 
+	panicked any // what the code panicked with when it was closed
+
 	calls, fails uint8
 	taken        uint32           // steps
 	seen         []fsm.Transition // what the observer saw during the step
@@ -115,6 +117,11 @@ func (w *World) Close() {
 		w.threads.stops = nil
 		return
 	}
+	defer func() {
+		if w.panicked = recover(); w.panicked != nil {
+			w.threads.stops = nil
+		}
+	}()
 	for _, c := range w.callers {
 		w.resume(c.thread)
 	}
