@@ -13,31 +13,34 @@ import (
 
 // TestThreadsAreBehavioursForTLC gives TLC, in one run, 500 traces and corrupted
 // ones: it accepts just those 500, and finds as many states as the executable
-// model does when every order is tried, so that no trace passes in silence.
+// model does when every order is tried, so that no trace passes in silence. With
+// -short the executable model alone is asked, about 50.
 func TestThreadsAreBehavioursForTLC(t *testing.T) {
-	if testing.Short() {
-		t.Skip("TLC takes half a minute")
+	sample, installed := 50, tlc.TLC{}
+	if !testing.Short() {
+		var err error
+		installed, err = tlc.Find()
+		if errors.Is(err, tlc.ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		sample = 500
 	}
-	installed, err := tlc.Find()
-	if errors.Is(err, tlc.ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	const sample, most = 500, 600
+	const most = 600
 	var traces []*trace.Trace
 	var good, bad, states, large int
-	add := func(tr *trace.Trace) (accepted bool) {
+	add := func(tr *trace.Trace) (added, accepted bool) {
 		tr.Bound.Calls, tr.Bound.Fails = trace.TLCBound.Calls, trace.TLCBound.Fails
 		n, accepted := tr.Search(most)
 		if n == 0 {
 			large++
-			return false
+			return false, false
 		}
 		states += n
 		traces = append(traces, tr)
-		return accepted
+		return true, accepted
 	}
 	controls := make(map[int]string)
 	for seed := uint64(0); good < sample; seed++ {
@@ -48,24 +51,35 @@ func TestThreadsAreBehavioursForTLC(t *testing.T) {
 		if !tr.ForTLC() {
 			continue
 		}
-		if v, err := tr.Check(); err != nil || v.Torn > 0 {
-			continue // TestThreadsAreBehaviours reports the one, and a torn load is no step of the model
+		v, err := tr.Check()
+		if err != nil {
+			t.Fatal(keep(err))
 		}
-		if add(tr) {
+		if v.Torn > 0 { // no step of the model
+			continue
+		}
+		if added, accepted := add(tr); added {
+			if !accepted {
+				t.Fatalf("seed %d: Check finds a place for every step, Search does not", seed)
+			}
 			good++
 		}
 		if bad < 200 {
 			for _, c := range tr.Corruptions(rand.New(rand.NewPCG(seed, 0))) {
-				before := len(traces)
-				if add(c.Trace) {
+				added, accepted := add(c.Trace)
+				if accepted {
 					t.Fatalf("accepted, although %s: %s (seed %d)", c.Kind, c.What, seed)
 				}
-				if len(traces) > before {
-					controls[before] = c.Kind + ": " + c.What
+				if added {
+					controls[len(traces)-1] = c.Kind + ": " + c.What
 					bad++
 				}
 			}
 		}
+	}
+	if testing.Short() {
+		fmt.Printf("CHECKED threads search traces=%d controls=%d states=%d too-large=%d\n", good, bad, states, large)
+		return
 	}
 	answer, err := trace.AskTLC(t.Context(), installed, t.TempDir(), traces)
 	if err != nil {
