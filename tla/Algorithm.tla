@@ -353,7 +353,8 @@ UseSlow(c) ==
     /\ pc[c] = "slow"
     /\ IF st = "Started"
        THEN /\ inuse' = [inuse EXCEPT ![gen] = @ + 1]
-            /\ pc' = [pc EXCEPT ![c] = "using"] /\ on' = [on EXCEPT ![c] = gen]
+            /\ pc' = [pc EXCEPT ![c] = "using"]
+            /\ on' = [on EXCEPT ![c] = gen]
             /\ UNCHANGED out
        ELSE /\ Done(c, <<IF closing THEN "closed" ELSE "notstarted", 0>>)
             /\ UNCHANGED inuse

@@ -24,9 +24,13 @@ NothingRuns == \A g \in Attempts : op[g] = "none"
 Answered(c)  == out[c] = None /\ out'[c] # None
 Leaves(c, w) == pc[c] = w /\ pc'[c] # w
 
+(* The step leaves d where it is, with what it has.  (Of another form than  *)
+(* UNCHANGED <<pc[d], ...>> for the sake of the second checker.)            *)
+Untouched(d) == pc'[d] = pc[d] /\ on'[d] = on[d] /\ out'[d] = out[d]
+
 (* The step changes nothing but where c is in its call.                     *)
 Quiet(c) == /\ UNCHANGED <<machine, attempts>>
-            /\ \A d \in Callers \ {c} : UNCHANGED <<pc[d], on[d], out[d]>>
+            /\ \A d \in Callers \ {c} : Untouched(d)
 
 (****************************************************************************)
 (* G1.  One operation at a time.  Whoever starts while nothing is open      *)
@@ -125,7 +129,7 @@ NoForeignCancellation == [][
                 /\ pc[c] \in {"enter", "wait"} =>
                       \/ Quiet(c)
                       \/ /\ st = "Starting" /\ st' = "Stopping" /\ Joined(gen) = {c}
-                         /\ \A d \in Callers \ {c} : UNCHANGED <<pc[d], on[d], out[d]>>
+                         /\ \A d \in Callers \ {c} : Untouched(d)
           /\ Leaves(c, "enter") /\ ended[c] => Quiet(c) /\ pc'[c] = "done"
           /\ pc[c] # "wait" /\ pc'[c] = "wait" => (on'[c] = gen' + 1 <=> st' = "Stopping")
     /\ st' = "Starting" => (Joined(gen) # {})'
@@ -271,7 +275,8 @@ OwnGeneration == [][
           /\ Fail(g) /\ g = gen /\ st = "Starting" => st' = "Stopping" /\ fate'[g] = "failed"
           /\ Fail(g) /\ g = gen /\ st = "Started" => st' = "Stopping" /\ forced'[g]
     /\ \A g \in Attempts : g # gen /\ g # gen' =>
-          UNCHANGED <<op[g], held[g], fate[g], open[g], forced[g], relerr[g]>>
+          /\ op'[g] = op[g] /\ held'[g] = held[g] /\ fate'[g] = fate[g]
+          /\ open'[g] = open[g] /\ forced'[g] = forced[g] /\ relerr'[g] = relerr[g]
     /\ \A g \in 1..gen : g # gen => inuse'[g] <= inuse[g]
     /\ \A c \in Callers : pc[c] \in {"using", "drop"} /\ on[c] # gen =>
           /\ \A g \in Attempts \ {on[c]} : UseEnd(c) \/ UseDrop(c) => inuse'[g] = inuse[g]
