@@ -19,7 +19,7 @@ import (
 
 // FuzzSchedule is TestScheduleEqualsModel with a fuzzer in the place of chance:
 // every input is a schedule, and what makes the code run where no input did before
-// is kept and altered. Without -fuzz it runs the seed corpus. See docs/fuzzing.md.
+// is kept and altered. Without -fuzz it runs the seed corpus. See docs/schedules.md.
 func FuzzSchedule(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		watched(t, func(at *position) {
