@@ -4,6 +4,7 @@
 //	surestart demo       a storm over a Kafka producer, and a naive one beside it
 //	surestart produce    sends lines to a topic
 //	surestart broker     runs an embedded broker, to try things on
+//	surestart verify     runs what holds the code to its specification, and reports
 //	surestart replay     runs a schedule again that led to a difference from the model
 //
 // surestart help COMMAND says more. The exit status is 0 if all went as promised,
@@ -48,7 +49,7 @@ type command struct {
 var commands []command
 
 func init() { // the help refers to the commands
-	commands = []command{demoCommand, produceCommand, brokerCommand, replayCommand}
+	commands = []command{demoCommand, produceCommand, brokerCommand, verifyCommand, replayCommand}
 }
 
 func main() {

@@ -134,6 +134,10 @@ func TestBadInputs(t *testing.T) {
 		"linger":             {[]string{"produce", "-brokers", at, "-topic", "lines", "-linger", "-1s"}, 2, "Linger"},
 		"unknown topic":      {[]string{"produce", "-brokers", at, "-topic", "absent"}, 1, "absent"},
 		"unreachable":        {[]string{"produce", "-brokers", "127.0.0.1:1", "-topic", "lines"}, 1, "127.0.0.1:1"},
+		"verify bound":       {[]string{"verify", "-bound", "far"}, 2, "quick, ci or deep"},
+		"verify layer":       {[]string{"verify", "-layer", "grpah"}, 2, "graph"},
+		"verify elsewhere":   {[]string{"verify", "-dir", t.TempDir()}, 2, "clone it"},
+		"verify argument":    {[]string{"verify", "ci"}, 2, `"ci"`},
 		"missing file":       {[]string{"produce", "-brokers", at, "-topic", "lines", "/no/such/file"}, 1, "/no/such/file"},
 		"directory":          {[]string{"produce", "-brokers", at, "-topic", "lines", t.TempDir()}, 1, "directory"},
 		"key without cert":   {[]string{"produce", "-brokers", at, "-topic", "lines", "-tls-key", noPEM}, 2, "-tls-cert"},
@@ -170,7 +174,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if r := call(t, ""); r.status != 2 || !strings.Contains(r.err, "surestart demo") {
 		t.Errorf("no arguments: %+v", r)
 	}
-	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"help", "demo"}, {"demo", "-h"}, {"help", "produce"}, {"help", "broker"}, {"version"}, {"help", "naive"}} {
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"help", "demo"}, {"demo", "-h"}, {"help", "produce"}, {"help", "broker"}, {"help", "verify"}, {"version"}, {"help", "naive"}} {
 		if r := call(t, "", args...); r.status != 0 || r.err != "" || !strings.Contains(r.out, "surestart") && args[len(args)-1] != "naive" || r.out == "" {
 			t.Errorf("%q: %+v", args, r)
 		}

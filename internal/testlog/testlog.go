@@ -35,12 +35,16 @@ type Event struct {
 }
 
 // Skip is a skipped test, and the last thing that it said: why.
-type Skip struct{ Name, Said string }
+type Skip struct {
+	Name string `json:"name"`
+	Said string `json:"said"`
+}
 
 // A Figure is one key of one CHECKED heading, and its sum.
 type Figure struct {
-	Heading, Key string
-	N            int64
+	Heading string `json:"heading"`
+	Key     string `json:"key"`
+	N       int64  `json:"n"`
 }
 
 // Log is what was read so far.

@@ -1,0 +1,207 @@
+package verify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seed3893aba4/surestart/internal/variant"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// evidence is what the layers left that speaks of single guarantees.
+type evidence struct {
+	report   *Report
+	manifest struct {
+		Models []struct {
+			Name       string
+			In         []string
+			Properties []string
+		}
+		Variants []struct{ Guarantee, Name string }
+	}
+	proof struct {
+		Unproved []string
+		Queries  []struct{ Kind, Name, Result string }
+	}
+}
+
+func gather(s *session) (*evidence, error) {
+	e := &evidence{report: s.report}
+	if err := readJSON(filepath.Join(s.Root, "tla/manifest.json"), &e.manifest); err != nil {
+		return nil, err
+	}
+	err := readJSON(s.proofReport(), &e.proof)
+	if errors.Is(err, fs.ErrNotExist) { // the proof was not run, or not to its end
+		err = nil
+	}
+	return e, err
+}
+
+func readJSON(name string, into any) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// matrix has a cell for each guarantee and layer where that layer says something
+// of that guarantee: it is no use to fill the others.
+func (e *evidence) matrix() []Guarantee {
+	var all []Guarantee
+	for _, g := range spec.Guarantees() {
+		row := Guarantee{ID: g.ID, Name: g.Name, Promise: g.Promise, Evidence: make(map[string]Evidence)}
+		for _, l := range e.report.Layers {
+			if l.Result == NotRun || l.Result == Interrupted {
+				continue
+			}
+			if says, held := e.of(g, l); says != "" {
+				cell := Evidence{Held, says}
+				if !held {
+					cell.Result = Failed
+				}
+				row.Evidence[l.Name] = cell
+			}
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// of returns what layer l says of g, and whether it holds; "" if it says nothing.
+func (e *evidence) of(g spec.Guarantee, l Layer) (says string, held bool) {
+	held = l.Result == Held
+	switch l.Name {
+	case "tests":
+		return e.tests(g, l)
+	case "tlc":
+		return e.tlc(g), held
+	case "proof":
+		return e.proved(g)
+	case "graph", "schedules", "threads", "histories":
+		caught := 0
+		for _, f := range e.report.Faults {
+			if f.Guarantee == g.ID && slices.ContainsFunc(f.Catches, func(c variant.Catch) bool {
+				return c.Layer == l.Name && c.Result == variant.Caught && slices.Contains(c.Guarantees, g.ID)
+			}) {
+				caught++
+			}
+		}
+		if l.Name != "histories" && e.inModel(g) {
+			says = "code = model"
+		}
+		if caught > 0 {
+			says = strings.TrimPrefix(says+fmt.Sprintf("; %s caught here", several(caught, "seeded fault")), "; ")
+		}
+		return says, held
+	case "faults":
+		n, of := 0, 0
+		for _, f := range e.report.Faults {
+			if f.Guarantee == g.ID {
+				of++
+				if f.Caught {
+					n++
+				}
+			}
+		}
+		if of == 0 {
+			return "", held
+		}
+		return fmt.Sprintf("%d of %d caught by name", n, of), n == of
+	}
+	return "", held
+}
+
+var guaranteeTest = regexp.MustCompile(`/(\w+)\.Test(G[0-9]+)[A-Z]\w*$`)
+
+// tests counts the tests that have the guarantee's number in their name, by package.
+func (e *evidence) tests(g spec.Guarantee, l Layer) (string, bool) {
+	count := func(names []string) (by []string, n int) {
+		per := make(map[string]int)
+		var order []string
+		for _, name := range names {
+			if m := guaranteeTest.FindStringSubmatch(name); m != nil && m[2] == g.ID {
+				if per[m[1]]++; per[m[1]] == 1 {
+					order = append(order, m[1])
+				}
+				n++
+			}
+		}
+		slices.Sort(order)
+		for _, pkg := range order {
+			by = append(by, fmt.Sprintf("%s %d", pkg, per[pkg]))
+		}
+		return by, n
+	}
+	passed, _ := count(l.log.Passed)
+	if failed, n := count(l.log.Failed); n > 0 {
+		return "failed in " + strings.Join(failed, ", "), false
+	}
+	return strings.Join(passed, ", "), true
+}
+
+// inModel: is g a property that TLC checks?
+func (e *evidence) inModel(g spec.Guarantee) bool {
+	for _, m := range e.manifest.Models {
+		if slices.ContainsFunc(m.Properties, func(p string) bool { return speaksOf(p, g) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// speaksOf: G12 has several temporal properties, all named Progress….
+func speaksOf(property string, g spec.Guarantee) bool {
+	return property == g.Name || g.Name == "Progress" && strings.HasPrefix(property, "Progress")
+}
+
+func (e *evidence) tlc(g spec.Guarantee) string {
+	models, weak := 0, 0
+	for _, m := range e.manifest.Models {
+		if slices.Contains(m.In, e.report.Bound) && slices.ContainsFunc(m.Properties, func(p string) bool { return speaksOf(p, g) }) {
+			models++
+		}
+	}
+	for _, v := range e.manifest.Variants {
+		if v.Guarantee == g.ID {
+			weak++
+		}
+	}
+	if models == 0 {
+		return ""
+	}
+	return fmt.Sprintf("holds in %s; refuted in %s", several(models, "model"), several(weak, "weakened variant"))
+}
+
+func (e *evidence) proved(g spec.Guarantee) (string, bool) {
+	n, of := 0, 0
+	for _, q := range e.proof.Queries {
+		if name, _, _ := strings.Cut(q.Name, " ("); q.Kind == "guarantee" && name == g.Name {
+			of++
+			if q.Result == "proved" {
+				n++
+			}
+		}
+	}
+	if of == 0 {
+		return "", true
+	}
+	return fmt.Sprintf("for any number: %d of %d queries", n, of), n == of
+}
+
+func several(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,167 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed3893aba4/surestart/internal/faults"
+)
+
+// layer is one way in which the code, its model and its specification are held
+// against each other.
+type layer struct {
+	name  string
+	about string
+	in    []string // the bounds at which it runs without being asked for
+	run   func(ctx context.Context, s *session) error
+}
+
+var (
+	always = []string{Quick, CI, Deep}
+	withCI = []string{CI, Deep} // needs more than Go
+)
+
+var layers = []layer{
+	{"tests", "each guarantee's tests, the examples and everything else; in ci with -race, on kfake and Apache Kafka, and no skip", always, tests},
+	{"model", "the executable models equal the graphs that TLC dumps", withCI, model},
+	{"tlc", "TLC on the specification, and on each of its weakened variants", withCI, script("tla/run.sh")},
+	{"proof", "the inductive invariant, by TLC and Z3, for any number of callers", withCI, proof},
+	{"graph", "every state, edge and refusal of the model's graph, in the shipped code", always, graph},
+	{"schedules", "random schedules beyond the graph's bound, step by step against the model", always, schedules},
+	{"scenarios", "bugs that happened elsewhere", always, conformance("^TestR[0-9]", true)},
+	{"threads", "traces of free-running goroutines are behaviours of the model", always, conformance("^TestThreads", true)},
+	{"histories", "calls and returns are linearizable against the contract", always, conformance("^TestHistories", true)},
+	{"second", "another model checker finds TLC's counts", []string{Deep}, script("tla/second.sh")},
+	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
+}
+
+// The layers of package conformance. The scheduler lets one goroutine run at a
+// time, so that its walks go without the race detector, ten times as fast; what
+// runs freely goes with it.
+
+func tests(ctx context.Context, s *session) error {
+	packages, err := s.output(ctx, "go", "list", "./...")
+	if err != nil {
+		return err
+	}
+	here := slices.DeleteFunc(strings.Fields(packages), func(p string) bool { return s.elsewhere(p) })
+	flags := []string{"-short"}
+	if s.Bound != Quick {
+		if err := s.needKafka(ctx); err != nil {
+			return err
+		}
+		flags = []string{"-race", "-count=1"}
+	}
+	return s.test(ctx, append(flags, here...)...)
+}
+
+// elsewhere reports whether a layer of its own runs a package's tests.
+func (s *session) elsewhere(pkg string) bool {
+	for _, p := range append(modelPackages, "conformance") {
+		if strings.HasSuffix(pkg, "/surestart/"+p) && (p == "conformance" || s.Bound != Quick) {
+			return true
+		}
+	}
+	return false
+}
+
+var modelPackages = []string{"spec", "internal/tlc", "internal/abstract"}
+
+func model(ctx context.Context, s *session) error {
+	if err := s.needTools(ctx); err != nil {
+		return err
+	}
+	args := []string{"-count=1"}
+	for _, p := range modelPackages {
+		args = append(args, "./"+p)
+	}
+	return s.test(ctx, args...)
+}
+
+func graph(ctx context.Context, s *session) error {
+	s.bound = map[string]string{Quick: "quick", CI: "stoppers ci", Deep: "stoppers ci deep"}[s.Bound]
+	return conformance("^TestGraph", false)(ctx, s)
+}
+
+// schedules has all of conformance's tests that are no other layer's: it is what
+// the random schedules, their coverage, shrinking and corpus are tested by.
+func schedules(ctx context.Context, s *session) error {
+	args := []string{"-skip=^Test(Graph|Threads|Histories|R[0-9])", "-count=1", "./conformance"}
+	switch s.Bound {
+	case Quick:
+		args = append(args, "-short")
+	case Deep:
+		args = append(args, "-rapid.checks=1000000")
+	}
+	return s.test(ctx, args...)
+}
+
+func conformance(run string, race bool) func(context.Context, *session) error {
+	return func(ctx context.Context, s *session) error {
+		args := []string{"-v", "-count=1", "-run=" + run}
+		switch {
+		case s.Bound == Quick:
+			args = append(args, "-short")
+		default:
+			if err := s.needTools(ctx); err != nil {
+				return err
+			}
+			if race {
+				args = append(args, "-race")
+			}
+		}
+		return s.test(ctx, append(args, "./conformance")...)
+	}
+}
+
+// script is for what does its own checking, in a program of its own.
+func script(name string) func(context.Context, *session) error {
+	return func(ctx context.Context, s *session) error {
+		if err := s.needTools(ctx); err != nil {
+			return err
+		}
+		return s.command(ctx, "bash", name, s.Bound)
+	}
+}
+
+func proof(ctx context.Context, s *session) error {
+	if err := s.needTools(ctx); err != nil {
+		return err
+	}
+	if _, err := s.output(ctx, "bash", ".ci/tools.sh", "python"); err != nil {
+		return err
+	}
+	return script("proof/run.sh")(ctx, s)
+}
+
+// seeded: at deep, every layer on every fault; else each until the first that names it.
+func seeded(ctx context.Context, s *session) error {
+	all, err := faults.All()
+	if err != nil {
+		return err
+	}
+	caught, guarantees := 0, make(map[string]bool)
+	var missed []string
+	err = faults.Run(ctx, s.Root, all, s.Bound != Deep, func(r faults.Result) {
+		s.report.Faults = append(s.report.Faults, r)
+		by := "NOT CAUGHT BY NAME"
+		if r.Caught {
+			caught++
+			guarantees[r.Guarantee] = true
+			by = fmt.Sprintf("%.1f s", r.Seconds)
+		} else {
+			missed = append(missed, r.Name)
+		}
+		s.say("%d/%d %s %s: %s %s", len(s.report.Faults), len(all), r.Guarantee, r.Name, by, caughtBy(r.Catches))
+	})
+	if err != nil {
+		return err
+	}
+	s.say("CHECKED faults seeded=%d caught-by-name=%d guarantees=%d", len(all), caught, len(guarantees))
+	if missed != nil {
+		return fmt.Errorf("not caught by the name of the guarantee: %s", strings.Join(missed, ", "))
+	}
+	return nil
+}

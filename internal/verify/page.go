@@ -1,0 +1,64 @@
+package verify
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed3893aba4/surestart/internal/variant"
+)
+
+//go:embed page.html.tmpl
+var pageText string
+
+var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
+	"commas": func(n int) string { return commas(int64(n)) },
+	"headed": headed,
+	"caught": caughtBy,
+	"missed": func(r string) bool { return r != Held },
+}).Parse(pageText))
+
+// page is the report as one HTML file that refers to nothing outside of itself.
+func (r *Report) page(machine string) ([]byte, error) {
+	data := struct {
+		*Report
+		Verdict string
+		Columns []string // the layers that say something of a guarantee
+		Machine template.HTML
+		Words   []string // the versions' names, sorted
+	}{Report: r, Verdict: r.verdict(), Words: slices.Sorted(maps.Keys(r.Versions))}
+	for _, l := range r.Layers {
+		if slices.ContainsFunc(r.Guarantees, func(g Guarantee) bool { _, ok := g.Evidence[l.Name]; return ok }) {
+			data.Columns = append(data.Columns, l.Name)
+		}
+	}
+	// Ours, from the repository; without the header of a file of its own.
+	if i := strings.Index(machine, "<svg"); i >= 0 {
+		data.Machine = template.HTML(strings.ReplaceAll(machine[i:], ` xmlns:xlink="http://www.w3.org/1999/xlink"`, ""))
+	}
+	var out bytes.Buffer
+	if err := pageTemplate.Execute(&out, data); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// caughtBy says in a line which layers noticed a variant, and what they named.
+func caughtBy(all []variant.Catch) string {
+	var by []string
+	for _, c := range all {
+		switch {
+		case c.Result == variant.Caught && len(c.Guarantees) > 0:
+			by = append(by, fmt.Sprintf("%s (%s)", c.Layer, strings.Join(c.Guarantees, " ")))
+		case c.Result == variant.Caught:
+			by = append(by, c.Layer)
+		case c.Result != variant.Passed:
+			by = append(by, c.Layer+" "+c.Result)
+		}
+	}
+	return strings.Join(by, ", ")
+}

@@ -1,0 +1,259 @@
+package verify
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed3893aba4/surestart/internal/testlog"
+)
+
+// session is what the layers of one run share.
+type session struct {
+	Options
+	*screen
+	report *Report
+
+	bound  string            // SURESTART_BOUND of the layer that runs: the models whose graphs are walked
+	env    map[string]string // what the layers' programs get beside our own environment
+	broker string            // the directory of the broker that we started
+	log    *os.File          // of the layer that runs
+	seen   *testlog.Log      // what that layer printed
+}
+
+// ours are the variables that the layers set: what they are outside says nothing
+// of the layer that runs. A broker may be given (SURESTART_KAFKA), but quick has none.
+var ours = []string{"SURESTART_NO_SKIP", "SURESTART_BOUND", "SURESTART_DUMPS", "SURESTART_SCHEDULES", "SURESTART_PROOF_REPORT", "TLC_JAR", "KAFKA_LIB"}
+
+func (s *session) run(ctx context.Context, l layer) (done Layer) {
+	done = Layer{Name: l.name, About: l.about, Result: Held}
+	began := time.Now()
+	s.bound, s.seen = "", testlog.New()
+	var err error
+	if s.log, err = os.Create(filepath.Join(s.Dir, "logs", l.name+".log")); err == nil {
+		err = l.run(ctx, s)
+		s.log.Close()
+	}
+	done.Seconds = time.Since(began).Seconds()
+	done.Figures = s.seen.Figures()
+	done.log = s.seen
+	done.Passed, done.Failed, done.Skipped = len(s.seen.Passed), len(s.seen.Failed), s.seen.Skipped
+	switch {
+	case ctx.Err() != nil:
+		done.Result = Interrupted
+	case err != nil:
+		done.Result = Failed
+		done.Failures = append(slices.Clone(s.seen.Failed), strings.Split(strings.TrimSpace(err.Error()), "\n")...)
+		s.line("    FAILED: %v (all that it said: %s)", err, filepath.Join(s.Dir, "logs", l.name+".log"))
+	}
+	return done
+}
+
+// say tells of the running layer's progress; a CHECKED line is one of its figures.
+func (s *session) say(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	fmt.Fprintln(s.log, text)
+	s.progress(text)
+	_, err := s.seen.Line(text)
+	return err
+}
+
+// command runs a program that checks by itself; its exit status is the verdict.
+func (s *session) command(ctx context.Context, argv ...string) error {
+	var said error
+	var tail []string
+	err := s.stream(ctx, argv, func(line string) {
+		if err := s.say("%s", line); err != nil {
+			said = errors.Join(said, err)
+		}
+		if tail = append(tail, line); len(tail) > 40 {
+			tail = tail[1:]
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		s.line("%s", strings.Join(tail, "\n"))
+	}
+	return errors.Join(err, said)
+}
+
+// test runs go test and takes its results from its events.
+func (s *session) test(ctx context.Context, args ...string) error {
+	timeout := "15m"
+	if s.Bound == Deep {
+		timeout = "120m"
+	}
+	var bad error
+	said := make(map[string][]string) // of each test that still runs
+	err := s.stream(ctx, append([]string{"go", "test", "-json", "-timeout=" + timeout}, args...), func(line string) {
+		e, err := s.seen.Line(line)
+		bad = errors.Join(bad, err)
+		id := e.Package + "." + e.Test
+		switch e.Action {
+		case "output", "build-output":
+			text := strings.TrimRight(e.Output, "\n")
+			said[id] = append(said[id], text)
+			fmt.Fprintln(s.log, text)
+			s.progress(fmt.Sprintf("%d tests passed, %d failed: %s", len(s.seen.Passed), len(s.seen.Failed), strings.TrimSpace(text)))
+		case "fail":
+			s.tell(said[id])
+			delete(said, id)
+		case "pass", "skip":
+			delete(said, id)
+		}
+	})
+	if verdict := s.seen.Verdict(s.Bound != Quick); verdict != nil || err != nil {
+		if len(s.seen.Failed) == 0 && err != nil { // it did not come to tests
+			for _, lines := range said {
+				s.tell(lines)
+			}
+		}
+		bad = errors.Join(bad, verdict)
+		if verdict == nil {
+			bad = errors.Join(bad, err)
+		}
+	}
+	return bad
+}
+
+// tell shows what a failed test said, its end if that is much.
+func (s *session) tell(lines []string) {
+	const most = 100
+	if n := len(lines) - most; n > 0 {
+		s.line("... (%d lines more in the log)", n)
+		lines = lines[n:]
+	}
+	s.line("%s", strings.Join(lines, "\n"))
+}
+
+// stream runs a program at the top of the checkout and hands over each line that it prints.
+func (s *session) stream(ctx context.Context, argv []string, each func(line string)) error {
+	cmd := s.program(ctx, argv...)
+	out, in, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = in, in
+	if err := cmd.Start(); err != nil {
+		in.Close()
+		return err
+	}
+	in.Close()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		lines := bufio.NewReader(out)
+		for {
+			line, err := lines.ReadString('\n')
+			if line != "" {
+				each(strings.TrimRight(line, "\r\n"))
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	err = cmd.Wait()
+	select { // what the program left behind may hold the pipe
+	case <-read:
+	case <-time.After(5 * time.Second):
+		out.Close()
+		<-read
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(argv[:min(3, len(argv))], " "), err)
+	}
+	return nil
+}
+
+// output runs a program for what it prints on its standard output.
+func (s *session) output(ctx context.Context, argv ...string) (string, error) {
+	cmd := s.program(ctx, argv...)
+	var out, bad strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(&bad, s.log)
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(bad.String()))
+	}
+	return out.String(), nil
+}
+
+func (s *session) program(ctx context.Context, argv ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = s.Root
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains(ours, name) || name == "SURESTART_KAFKA" && s.Bound == Quick
+	})
+	for name, value := range s.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Env = append(cmd.Env, "SURESTART_SCHEDULES="+s.Dir)
+	if s.bound != "" {
+		cmd.Env = append(cmd.Env, "SURESTART_BOUND="+s.bound)
+	}
+	ownGroup(cmd) // so that what it started ends with it
+	cmd.WaitDelay = 15 * time.Second
+	return cmd
+}
+
+// needTools has the Java programs at hand, and turns what is missing from a skip into a failure.
+func (s *session) needTools(ctx context.Context) error {
+	if s.env["TLC_JAR"] != "" {
+		return nil
+	}
+	s.progress("fetching what is not there yet: Java, TLC, Kafka, Python's Z3 (.ci/tools.sh)")
+	text, err := s.output(ctx, "bash", "-c", `set -e; .ci/tools.sh cc >&2; env=$(.ci/tools.sh env); eval "$env"; printf '%s\n' "$TLC_JAR" "$KAFKA_LIB" "$PATH"`)
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) != 3 {
+		return fmt.Errorf(".ci/tools.sh env: want TLC_JAR, KAFKA_LIB and PATH, got %q", text)
+	}
+	dumps := filepath.Join(s.Dir, "dumps")
+	if err := os.MkdirAll(dumps, 0o777); err != nil {
+		return err
+	}
+	s.env = map[string]string{"TLC_JAR": lines[0], "KAFKA_LIB": lines[1], "PATH": lines[2], "SURESTART_NO_SKIP": "1",
+		"SURESTART_DUMPS": dumps, "SURESTART_PROOF_REPORT": s.proofReport()}
+	return nil
+}
+
+func (s *session) proofReport() string { return filepath.Join(s.Dir, "logs", "proof.json") }
+
+// needKafka starts a real Apache Kafka, if none was given with SURESTART_KAFKA.
+func (s *session) needKafka(ctx context.Context) error {
+	if err := s.needTools(ctx); err != nil {
+		return err
+	}
+	if os.Getenv("SURESTART_KAFKA") != "" || s.env["SURESTART_KAFKA"] != "" {
+		return nil
+	}
+	s.progress("starting Apache Kafka (.ci/kafka.sh)")
+	s.broker = filepath.Join(s.Dir, "broker")
+	address, err := s.output(ctx, "bash", ".ci/kafka.sh", "start", "-dir", s.broker)
+	if err != nil {
+		return err
+	}
+	s.env["SURESTART_KAFKA"] = strings.TrimSpace(address)
+	return nil
+}
+
+// close stops what was started and removes what only the layers needed.
+func (s *session) close() {
+	if s.broker != "" {
+		// Also when the run was interrupted; the script kills and does not wait.
+		if out, err := exec.Command("bash", filepath.Join(s.Root, ".ci/kafka.sh"), "stop", "-dir", s.broker).CombinedOutput(); err != nil {
+			s.line("Apache Kafka could not be stopped: %v: %s", err, out)
+		}
+	}
+	os.RemoveAll(filepath.Join(s.Dir, "dumps"))
+}

@@ -1,0 +1,254 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/faults"
+	"github.com/seed3893aba4/surestart/internal/variant"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+const root = "../.."
+
+// runs runs layers of the test's own, and returns the report as it was written.
+func runs(t *testing.T, ctx context.Context, layers ...layer) (Report, string, error) {
+	t.Helper()
+	top, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	var screen bytes.Buffer
+	failure := run(ctx, Options{Root: top, Bound: Quick, Dir: dir, Out: &screen}, layers)
+	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Report
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&r); err != nil {
+		t.Fatalf("report.json: %v", err)
+	}
+	for _, name := range []string{"report.html", "report.txt"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	return r, screen.String(), failure
+}
+
+func says(name, script string) layer {
+	return layer{name, "for a test", always, func(ctx context.Context, s *session) error { return s.command(ctx, "sh", "-c", script) }}
+}
+
+func TestEveryLayerHolds(t *testing.T) {
+	r, screen, err := runs(t, t.Context(), says("one", "echo CHECKED one states=12 edges=3400"), says("two", "echo CHECKED two a=1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Result != Held || len(r.Layers) != 2 || r.Layers[0].Result != Held || len(r.Layers[0].Figures) != 2 || r.Layers[0].Figures[1].N != 3400 {
+		t.Errorf("report: %+v", r)
+	}
+	if !strings.Contains(screen, "one: states=12 edges=3,400") || !strings.Contains(screen, "all layers hold") {
+		t.Errorf("screen:\n%s", screen)
+	}
+	if len(r.Commit) != 40 || !strings.HasPrefix(r.Versions["go"], "go1.") || r.Versions["github.com/looplab/fsm"] == "" {
+		t.Errorf("not identified: commit %q, versions %v", r.Commit, r.Versions)
+	}
+}
+
+// What fails fails the whole, keeps the other layers running, and is told with what it said.
+func TestAFailingLayerFailsTheRun(t *testing.T) {
+	for name, bad := range map[string]layer{
+		"exit status":     says("bad", "echo it broke; exit 3"),
+		"malformed":       says("bad", "echo CHECKED nothing; echo it broke"),
+		"no such program": {"bad", "", always, func(ctx context.Context, s *session) error { return s.command(ctx, "it broke") }},
+		"no test": {"bad", "", always, func(ctx context.Context, s *session) error {
+			return s.test(ctx, "-run=^NoSuchTest$ it broke", "./spec")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, screen, err := runs(t, t.Context(), bad, says("good", "echo CHECKED good n=1"))
+			if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "bad") {
+				t.Errorf("error %v: want ErrFailed, and the layer's name", err)
+			}
+			if r.Result != Failed || r.Layers[0].Result != Failed || len(r.Layers[0].Failures) == 0 || r.Layers[1].Result != Held {
+				t.Errorf("report: %+v", r.Layers)
+			}
+			if !strings.Contains(screen, "FAILED") {
+				t.Errorf("screen:\n%s", screen)
+			}
+		})
+	}
+}
+
+// A failing test is named in the report, and what it said is shown; a guarantee's
+// test that fails is that guarantee's failure.
+func TestAFailedTestIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module example.org/fsm\n\ngo 1.26\n",
+		"fsm_test.go": `package fsm
+import "testing"
+func TestG4Rollback(t *testing.T) { t.Error("seventeen parts are left") }
+func TestG4More(t *testing.T) {}
+func TestG5NoStaleFailure(t *testing.T) { println("CHECKED fsm n=2") }
+func TestOther(t *testing.T) { t.Skip("no broker here") }
+`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := layer{"tests", "", always, func(ctx context.Context, s *session) error {
+		top := s.Root
+		s.Root = dir
+		defer func() { s.Root = top }()
+		return s.test(ctx, "./...")
+	}}
+	r, screen, err := runs(t, t.Context(), l)
+	if !errors.Is(err, ErrFailed) {
+		t.Error(err)
+	}
+	got := r.Layers[0]
+	if got.Passed != 2 || got.Failed != 1 || len(got.Skipped) != 1 || got.Skipped[0].Said != "no broker here" || got.Failures[0] != "example.org/fsm.TestG4Rollback" {
+		t.Errorf("report: %+v", got)
+	}
+	if !strings.Contains(screen, "seventeen parts are left") || !strings.Contains(screen, "1 skipped: no broker here") {
+		t.Errorf("screen:\n%s", screen)
+	}
+	for _, g := range r.Guarantees {
+		want := map[string]Evidence{"G4": {Failed, "failed in fsm 1"}, "G5": {Held, "fsm 1"}}[g.ID]
+		if g.Evidence["tests"] != want {
+			t.Errorf("%s: %+v, want %+v", g.ID, g.Evidence["tests"], want)
+		}
+	}
+}
+
+func TestAnInterruptedRunIsReported(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	hangs := layer{"hangs", "", always, func(ctx context.Context, s *session) error {
+		return s.stream(ctx, []string{"sh", "-c", "echo here; sleep 1000 & wait"}, func(string) { cancel(errors.New("somebody pressed Ctrl-C")) })
+	}}
+	r, _, err := runs(t, ctx, hangs, says("later", "true"))
+	if err == nil || errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "Ctrl-C") {
+		t.Errorf("error %v", err)
+	}
+	if r.Result != Interrupted || r.Layers[0].Result != Interrupted || r.Layers[1].Result != NotRun {
+		t.Errorf("report: %+v", r)
+	}
+}
+
+func TestWhatCannotBeRunIsSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"bound":    {Options{Root: root, Bound: "far"}, "quick, ci or deep"},
+		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "tests, model, tlc"},
+		"checkout": {Options{Root: t.TempDir(), Bound: Quick}, "clone it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.o.Dir, c.o.Out = filepath.Join(t.TempDir(), "out"), io.Discard
+			err := Run(t.Context(), c.o)
+			if !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v: want ErrUsage and %q", err, c.want)
+			}
+			if _, err := os.Stat(c.o.Dir); err == nil {
+				t.Error("a report was begun")
+			}
+		})
+	}
+}
+
+// Every guarantee has evidence from every kind of layer that can have any, and
+// no layer claims what it does not check.
+func TestMatrix(t *testing.T) {
+	all, err := faults.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Report{Bound: CI}
+	for _, f := range all {
+		r.Faults = append(r.Faults, faults.Result{Fault: f, Caught: true, Catches: []variant.Catch{{Layer: "graph", Result: variant.Caught, Guarantees: []string{f.Guarantee}}}})
+	}
+	for _, name := range []string{"tlc", "graph", "threads", "histories", "faults"} {
+		r.Layers = append(r.Layers, Layer{Name: name, Result: Held})
+	}
+	e := &evidence{report: r}
+	if err := readJSON(filepath.Join(root, "tla/manifest.json"), &e.manifest); err != nil {
+		t.Fatal(err)
+	}
+	matrix := e.matrix()
+	if len(matrix) != len(spec.Guarantees()) {
+		t.Fatalf("%d rows", len(matrix))
+	}
+	values := []string{"G14", "G15"} // matters of values, not of the protocol
+	for _, g := range matrix {
+		var want []string
+		if !slices.Contains(values, g.ID) {
+			want = append(want, "tlc", "threads")
+		}
+		for _, l := range append(want, "graph", "faults") {
+			if g.Evidence[l].Result != Held || g.Evidence[l].Says == "" {
+				t.Errorf("%s: nothing from %s: %+v", g.ID, l, g.Evidence)
+			}
+		}
+		if len(g.Evidence) != len(want)+2 {
+			t.Errorf("%s: too much: %+v", g.ID, g.Evidence)
+		}
+	}
+	r.Faults[0].Caught = false
+	for _, g := range e.matrix() {
+		if want := g.ID == r.Faults[0].Guarantee; (g.Evidence["faults"].Result == Failed) != want {
+			t.Errorf("%s: %+v after a fault of %s was missed", g.ID, g.Evidence["faults"], r.Faults[0].Guarantee)
+		}
+	}
+}
+
+// The page is one well-formed file that fetches nothing.
+func TestPage(t *testing.T) {
+	machine, err := os.ReadFile(filepath.Join(root, "tla/machine.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Report{Bound: CI, Result: Failed, Unproved: []string{"Finish x Inv<3>"}, Versions: map[string]string{"go": "go1.26"},
+		Layers: []Layer{{Name: "graph", Result: Failed, Failures: []string{"<script>alert(1)</script>"}}},
+		Faults: []faults.Result{{Fault: faults.Fault{Name: "leaks", Guarantee: "G7", Story: "a < b"}, Catches: []variant.Catch{{Layer: "graph", Result: variant.TimedOut}}}},
+	}
+	for _, g := range spec.Guarantees() {
+		r.Guarantees = append(r.Guarantees, Guarantee{ID: g.ID, Name: g.Name, Promise: g.Promise, Evidence: map[string]Evidence{"graph": {Failed, "5 < 6"}}})
+	}
+	page, err := r.page(string(machine))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(page)
+	for _, want := range []string{"<svg", "width=device-width", "prefers-color-scheme: dark", "G15 NoSelfDeadlock", "not by name", "timed out", "Not proved", "&lt;script&gt;"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if found := regexp.MustCompile(`(?i)(src|href)=|url\(|@import|<script`).FindString(text); found != "" {
+		t.Errorf("the page refers to something outside of it: %s", found)
+	}
+	d := xml.NewDecoder(strings.NewReader(text)) // it is HTML, written as XML
+	for {
+		if _, err := d.Token(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("not well formed: %v", err)
+		}
+	}
+}
