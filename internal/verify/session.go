@@ -30,8 +30,9 @@ type session struct {
 }
 
 // ours are the variables that the layers set: what they are outside says nothing
-// of the layer that runs. A broker may be given (SURESTART_KAFKA), but quick has none.
-var ours = []string{"SURESTART_NO_SKIP", "SURESTART_BOUND", "SURESTART_DUMPS", "SURESTART_SCHEDULES", "SURESTART_PROOF_REPORT", "TLC_JAR", "KAFKA_LIB"}
+// of the layer that runs. A broker may be given (SURESTART_KAFKA), but quick has none,
+// and a directory for TLC's dumps (SURESTART_DUMPS), so that each is made once.
+var ours = []string{"SURESTART_NO_SKIP", "SURESTART_BOUND", "SURESTART_SCHEDULES", "SURESTART_PROOF_REPORT", "TLC_JAR", "KAFKA_LIB"}
 
 func (s *session) run(ctx context.Context, l layer) (done Layer) {
 	done = Layer{Name: l.name, About: l.about, Result: Held}
@@ -218,7 +219,10 @@ func (s *session) needTools(ctx context.Context) error {
 	if len(lines) != 3 {
 		return fmt.Errorf(".ci/tools.sh env: want TLC_JAR, KAFKA_LIB and PATH, got %q", text)
 	}
-	dumps := filepath.Join(s.Dir, "dumps")
+	dumps := os.Getenv("SURESTART_DUMPS")
+	if dumps == "" {
+		dumps = filepath.Join(s.Dir, "dumps")
+	}
 	if err := os.MkdirAll(dumps, 0o777); err != nil {
 		return err
 	}

@@ -1,11 +1,10 @@
-package main
+package testlog
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/seed3893aba4/surestart/internal/testlog"
 )
 
 // events is what go test -json prints for a package p with one test of each outcome.
@@ -35,9 +34,9 @@ const notBuilt = `{"ImportPath":"r [r.test]","Action":"build-output","Output":"r
 {"Action":"fail","Package":"r","FailedBuild":"r [r.test]"}
 `
 
-func reportOf(t *testing.T, log string) *testlog.Log {
+func reportOf(t *testing.T, log string) *Log {
 	t.Helper()
-	r := testlog.New()
+	r := New()
 	if err := r.Read(strings.NewReader(log)); err != nil {
 		t.Fatal(err)
 	}
@@ -49,21 +48,17 @@ func TestCountsAndVerdict(t *testing.T) {
 		name, log, want string
 		noskip, ok      bool
 	}{
-		{"a skip is allowed", events, "skipped  needs Java on PATH\n         p.TestB\n1 passed, 0 failed, 1 skipped\n", false, true},
-		{"a skip is a failure", events, "skipped  needs Java on PATH\n         p.TestB\n1 passed, 0 failed, 1 skipped\n", true, false},
-		{"a failed test, and not its package again", events + failing,
-			"skipped  needs Java on PATH\n         p.TestB\nfailed   q.TestC\n1 passed, 1 failed, 1 skipped\n", false, false},
-		{"a package that does not build", events + notBuilt,
-			"skipped  needs Java on PATH\n         p.TestB\nfailed   r\n1 passed, 1 failed, 1 skipped\n", false, false},
-		{"no test ran", `{"Action":"skip","Package":"p"}`, "0 passed, 0 failed, 0 skipped\n", false, false},
-		{"an empty log", "", "0 passed, 0 failed, 0 skipped\n", false, false},
+		{"a skip is allowed", events, "passed [p.TestA] failed [] skipped [{p.TestB needs Java on PATH}]", false, true},
+		{"a skip is a failure", events, "passed [p.TestA] failed [] skipped [{p.TestB needs Java on PATH}]", true, false},
+		{"a failed test, and not its package again", events + failing, "passed [p.TestA] failed [q.TestC] skipped [{p.TestB needs Java on PATH}]", false, false},
+		{"a package that does not build", events + notBuilt, "passed [p.TestA] failed [r] skipped [{p.TestB needs Java on PATH}]", false, false},
+		{"no test ran", `{"Action":"skip","Package":"p"}`, "passed [] failed [] skipped []", false, false},
+		{"an empty log", "", "passed [] failed [] skipped []", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := reportOf(t, c.log)
-			var out strings.Builder
-			show(&out, r)
-			if out.String() != c.want {
-				t.Errorf("printed\n%swant\n%s", out.String(), c.want)
+			if got := fmt.Sprintf("passed %v failed %v skipped %v", r.Passed, r.Failed, r.Skipped); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
 			}
 			if err := r.Verdict(c.noskip); (err == nil) != c.ok {
 				t.Errorf("verdict: %v, want ok %v", err, c.ok)
@@ -75,16 +70,16 @@ func TestCountsAndVerdict(t *testing.T) {
 func TestFiguresAreAddedUp(t *testing.T) {
 	r := reportOf(t, events+"CHECKED tlc states=5\nCHECKED spec states=1 depth=9\nunrelated: CHECKED spec states=1000\n"+
 		"CHECKED spec model bound=ci states=7\nCHECKED spec model bound=ci states=7\n")
-	want := []string{"spec\tstates=101 edges=250 depth=9", "tlc\tstates=5", "spec model bound=ci\tstates=14"}
-	if got := figures(r); !slices.Equal(got, want) {
-		t.Errorf("figures %q, want %q", got, want)
+	want := []Figure{{"spec", "states", 101}, {"spec", "edges", 250}, {"spec", "depth", 9}, {"tlc", "states", 5}, {"spec model bound=ci", "states", 14}}
+	if got := r.Figures(); !slices.Equal(got, want) {
+		t.Errorf("figures %v, want %v", got, want)
 	}
 }
 
 func TestMalformedFigureIsAnError(t *testing.T) {
 	for _, line := range []string{"CHECKED", "CHECKED spec", "CHECKED spec states", "CHECKED spec states=many", "CHECKED spec states=1 2", "CHECKED states=1", "CHECKED spec states 1 edges=2",
 		"CHECKED spec states=99999999999999999999"} {
-		if err := testlog.New().Read(strings.NewReader(line)); err == nil {
+		if err := New().Read(strings.NewReader(line)); err == nil {
 			t.Errorf("%q was accepted", line)
 		}
 	}
