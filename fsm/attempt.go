@@ -157,8 +157,7 @@ func (l *Lifecycle[R]) drain(a *attempt[R]) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a.op = spec.OpRelease      // from here nobody can force it
-	a.uses.endLocked(a.reason) // none is left, but for those that were cut off
+	a.op = spec.OpRelease // from here nobody can force it
 	a.cancel(a.reason)
 	a.popLocked()
 	l.tookLocked(spec.DrainEnd, a)

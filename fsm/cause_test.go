@@ -44,6 +44,45 @@ func TestG14CauseKept(t *testing.T) {
 			t.Errorf("Status.Cause = %v after a clean stop; want nil", cause)
 		}
 	})
+	bubble(t, "of a start that was stopped: where it was", func(t *testing.T) {
+		for reason, stop := range map[error]func(*fsm.Lifecycle[*rig]) error{
+			fsm.ErrStopped: func(l *fsm.Lifecycle[*rig]) error { return l.Stop(background()) },
+			fsm.ErrClosed:  func(l *fsm.Lifecycle[*rig]) error { return l.Shutdown(background()) },
+		} {
+			r := newRig(t, "a", "b")
+			r.at = func(ctx context.Context, part string) error {
+				if part == "b" {
+					<-ctx.Done()
+				}
+				return ctx.Err()
+			}
+			l := r.new()
+			start := begin(t, func() error { return l.Start(background()) })
+			start.mustPend("Start")
+			wantNil(t, "stop", stop(l))
+			wantIs(t, "Start", start.result(), reason)
+			if e := startError(t, l.Status().Cause); e.Attempt != 1 || e.Part != "b" || e.Err != reason {
+				t.Errorf("Status.Cause = %+v; want attempt 1, part b, %v", e, reason)
+			}
+		}
+	})
+	bubble(t, "of a resource that died of another's failure to start", func(t *testing.T) {
+		errStuck := errors.New("stuck")
+		r := newRig(t, "a")
+		l := r.new()
+		wantNil(t, "Start", l.Start(background()))
+		r.release = func(context.Context, string) error { return errStuck }
+		death := &fsm.StartError{Attempt: 7, Part: "of another", Err: errBoom}
+		r.scope.Fail(death)
+		synctest.Wait()
+		wantState(t, l, spec.Idle)
+		cause := l.Status().Cause
+		wantIs(t, "Status.Cause", cause, error(death))
+		wantIs(t, "Status.Cause", cause, errStuck)
+		if death.Rollback != nil || cause == error(death) {
+			t.Errorf("Status.Cause = %#v, and %+v was written to", cause, death)
+		}
+	})
 	bubble(t, "while the attempt is being rolled back, and while the next one opens", func(t *testing.T) {
 		r := newRig(t, "a")
 		r.at = func(_ context.Context, part string) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/control"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
@@ -336,4 +337,41 @@ func TestG4LateParts(t *testing.T) {
 		wantIs(t, "Start", l.Start(background()), context.DeadlineExceeded)
 		r.wantLog("open +a +b -b -a")
 	})
+	// After the last release has run, and before the attempt is over.
+	bubble(t, "in the last moment", func(t *testing.T) {
+		for _, parts := range [][]string{nil, {"a"}} {
+			r := newRig(t, parts...)
+			released := 0
+			at := pointHook(func(action spec.Action) {
+				if action == spec.Finish && released == 0 {
+					r.scope.Defer("last", func(context.Context) error { released++; return nil })
+				}
+			})
+			l := r.new(control.WithHook(at).(fsm.Option))
+			wantNil(t, "Start", l.Start(background()))
+			wantNil(t, "Stop", l.Stop(background()))
+			if held := l.Status().Held; released != 1 || len(held) > 0 {
+				t.Errorf("with %d parts: the last one was released %d times, held %v; want once, nothing", len(parts), released, held)
+			}
+			wantState(t, l, spec.Idle)
+		}
+	})
+}
+
+// pointHook is called at each point; all else is as without a hook.
+type pointHook func(spec.Action)
+
+func (f pointHook) Point(action spec.Action, _ control.Attempt) { f(action) }
+func (pointHook) Took(spec.Action, control.Attempt)             {}
+func (pointHook) Go(f func())                                   { go f() }
+func (pointHook) Wait(_ spec.Action, _ control.Attempt, done, ended <-chan struct{}) bool {
+	if done == nil { // nothing to wait for
+		return true
+	}
+	select {
+	case <-done:
+		return true
+	case <-ended:
+		return false
+	}
 }

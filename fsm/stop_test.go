@@ -330,6 +330,40 @@ func TestUnheardFailureIsLogged(t *testing.T) {
 			t.Errorf("logged %q; want the failed release, once", log.String())
 		}
 	})
+	bubble(t, "the Shutdown has left", func(t *testing.T) {
+		var log logBuffer
+		r := newRig(t, "a")
+		r.release = func(context.Context, string) error { time.Sleep(time.Second); return errBoom }
+		l := r.new(log.option())
+		wantNil(t, "Start", l.Start(background()))
+		over, cancel := context.WithCancel(background())
+		cancel()
+		stopError(t, l.Shutdown(over))
+		<-l.Done()
+		synctest.Wait()
+		if n := strings.Count(log.String(), "boom"); n != 1 {
+			t.Errorf("logged %q; want the failed release, once", log.String())
+		}
+	})
+	bubble(t, "the Start has left that it was to be told", func(t *testing.T) {
+		var log logBuffer
+		r := newRig(t, "a")
+		r.at = func(_ context.Context, part string) error {
+			if part == "" {
+				return context.Canceled
+			}
+			return nil
+		}
+		r.release = func(context.Context, string) error { time.Sleep(time.Minute); return errBoom }
+		l := r.new(log.option())
+		ctx, cancel := context.WithTimeout(background(), time.Second)
+		defer cancel()
+		wantIs(t, "Start", l.Start(ctx), context.DeadlineExceeded)
+		time.Sleep(time.Hour)
+		if n := strings.Count(log.String(), "boom"); n != 1 {
+			t.Errorf("logged %q; want the failed release, once", log.String())
+		}
+	})
 	bubble(t, "heard by a Stop, or in the StartError", func(t *testing.T) {
 		var log logBuffer
 		r := newRig(t, "a")
