@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -300,4 +301,55 @@ func TestLease(t *testing.T) {
 			t.Errorf("Status.Cause = %v; want boom", l.Status().Cause)
 		}
 	})
+}
+
+// To end the uses' contexts calls methods of their callers' contexts: the
+// lifecycle is theirs to ask meanwhile.
+func TestG9ContextsEndUnlocked(t *testing.T) {
+	for name, end := range map[string]func(*fsm.Lifecycle[int], context.Context, *fsm.Lease[int]){
+		"Stop": func(l *fsm.Lifecycle[int], over context.Context, _ *fsm.Lease[int]) { l.Stop(over) },
+		"Fail": func(_ *fsm.Lifecycle[int], _ context.Context, lease *fsm.Lease[int]) { lease.Fail(errBoom) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := fsm.New(nothing)
+			wantNil(t, "Start", l.Start(context.Background()))
+			var armed, locked atomic.Bool
+			over, inUse := make(chan struct{}), make(chan struct{})
+			asked := 0
+			parent := slowParent{context.Background(), nil, func() {
+				if !armed.Swap(false) {
+					return
+				}
+				asked++
+				answered := make(chan struct{})
+				go func() { defer close(answered); l.Status() }()
+				for range 100_000 {
+					select {
+					case <-answered:
+						return
+					default:
+						runtime.Gosched()
+					}
+				}
+				locked.Store(true)
+			}}
+			use := begin(t, func() error {
+				return l.Use(parent, func(context.Context, int) error { close(inUse); <-over; return nil })
+			})
+			<-inUse
+			lease, err := l.Acquire()
+			wantNil(t, "Acquire", err)
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			armed.Store(true)
+			end(l, ctx, &lease)
+			if asked != 1 || locked.Load() {
+				t.Errorf("the parent was asked %d times; the lifecycle was locked meanwhile: %v", asked, locked.Load())
+			}
+			lease.Release()
+			close(over)
+			wantNil(t, "Use", use.result())
+			wantNil(t, "Close", l.Close())
+		})
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed3893aba4/surestart/internal/mutation"
 	"github.com/seed3893aba4/surestart/internal/variant"
 	"github.com/seed3893aba4/surestart/spec"
 )
@@ -118,6 +119,17 @@ func (e *evidence) of(g spec.Guarantee, l Layer) (says string, held bool) {
 			return "", held
 		}
 		return fmt.Sprintf("%d of %d caught by name", n, of), n == of
+	case "mutants":
+		n := 0
+		for _, m := range e.report.Mutants {
+			if m.Status == mutation.Killed && slices.Contains(m.Guarantees, g.ID) {
+				n++
+			}
+		}
+		if n > 0 {
+			says = several(n, "mutant") + " killed in its name"
+		}
+		return says, true
 	}
 	return "", held
 }

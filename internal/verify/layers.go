@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed3893aba4/surestart/internal/faults"
+	"github.com/seed3893aba4/surestart/internal/mutation"
 )
 
 // layer is one way in which the code, its model and its specification are held
@@ -35,6 +36,7 @@ var layers = []layer{
 	{"histories", "calls and returns are linearizable against the contract", always, conformance("^TestHistories", true)},
 	{"second", "another model checker finds TLC's counts", []string{Deep}, script("tla/second.sh")},
 	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
+	{"mutants", "every mutant of fsm and of its table is killed: a sample, or all with -mutants", withCI, mutants},
 }
 
 // The layers of package conformance. The scheduler lets one goroutine run at a
@@ -162,6 +164,37 @@ func seeded(ctx context.Context, s *session) error {
 	s.say("CHECKED faults seeded=%d caught-by-name=%d guarantees=%d", len(all), caught, len(guarantees))
 	if missed != nil {
 		return fmt.Errorf("not caught by the name of the guarantee: %s", strings.Join(missed, ", "))
+	}
+	return nil
+}
+
+// sampled is how many mutants are tried unless all are asked for: drawn anew for each commit.
+const sampled = 40
+
+func mutants(ctx context.Context, s *session) error {
+	all, err := mutation.All(s.Root)
+	if err != nil {
+		return err
+	}
+	some := all
+	if !s.Mutants {
+		seed, err := mutation.Seed(ctx, s.Root)
+		if err != nil {
+			return err
+		}
+		some = mutation.Sample(all, sampled, seed)
+	}
+	var count mutation.Count
+	if err := mutation.Run(ctx, s.Root, some, func(r mutation.Result) {
+		s.report.Mutants = append(s.report.Mutants, r)
+		count.Add(r)
+		s.say("%d/%d %v", count.Tried, len(some), r)
+	}); err != nil {
+		return err
+	}
+	s.say("CHECKED mutants generated=%d %v", len(all), &count)
+	if count.Bad != nil {
+		return fmt.Errorf("not killed: %s", strings.Join(count.Bad, ", "))
 	}
 	return nil
 }

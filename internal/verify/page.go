@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed3893aba4/surestart/internal/mutation"
 	"github.com/seed3893aba4/surestart/internal/variant"
 )
 
@@ -19,6 +20,8 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"commas": func(n int) string { return commas(int64(n)) },
 	"headed": headed,
 	"caught": caughtBy,
+	"tally":  tally,
+	"bad":    mutation.Result.Bad,
 	"missed": func(r string) bool { return r != Held },
 }).Parse(pageText))
 
@@ -61,4 +64,16 @@ func caughtBy(all []variant.Catch) string {
 		}
 	}
 	return strings.Join(by, ", ")
+}
+
+// tally counts the mutants by file: what became of them.
+func tally(all []mutation.Result) map[string]*mutation.Count {
+	by := make(map[string]*mutation.Count)
+	for _, r := range all {
+		if by[r.File] == nil {
+			by[r.File] = new(mutation.Count)
+		}
+		by[r.File].Add(r)
+	}
+	return by
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/internal/faults"
+	"github.com/seed3893aba4/surestart/internal/mutation"
 	"github.com/seed3893aba4/surestart/internal/testlog"
 )
 
@@ -38,6 +39,7 @@ type Report struct {
 	Layers     []Layer           `json:"layers"`
 	Guarantees []Guarantee       `json:"guarantees"`
 	Faults     []faults.Result   `json:"faults"`
+	Mutants    []mutation.Result `json:"mutants"`
 	Unproved   []string          `json:"unproved"` // action x conjunct that the proof did not close
 
 	machine string // its picture, as SVG

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/seed3893aba4/surestart/internal/faults"
+	"github.com/seed3893aba4/surestart/internal/mutation"
 	"github.com/seed3893aba4/surestart/internal/variant"
 	"github.com/seed3893aba4/surestart/spec"
 )
@@ -227,6 +228,7 @@ func TestPage(t *testing.T) {
 		Layers: []Layer{{Name: "graph", Result: Failed, Failures: []string{"<script>alert(1)</script>"}}},
 		Faults: []faults.Result{{Fault: faults.Fault{Name: "leaks", Guarantee: "G7", Story: "a < b"}, Catches: []variant.Catch{{Layer: "graph", Result: variant.TimedOut}}}},
 	}
+	r.Mutants = []mutation.Result{{Mutant: mutation.Mutant{ID: "fsm/x.go:f:negate-if:1", File: "fsm/x.go"}, Status: mutation.Survived}, {Status: mutation.Killed}}
 	for _, g := range spec.Guarantees() {
 		r.Guarantees = append(r.Guarantees, Guarantee{ID: g.ID, Name: g.Name, Promise: g.Promise, Evidence: map[string]Evidence{"graph": {Failed, "5 < 6"}}})
 	}
@@ -235,7 +237,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(page)
-	for _, want := range []string{"<svg", "width=device-width", "prefers-color-scheme: dark", "G15 NoSelfDeadlock", "not by name", "timed out", "Not proved", "&lt;script&gt;"} {
+	for _, want := range []string{"<svg", "width=device-width", "prefers-color-scheme: dark", "G15 NoSelfDeadlock", "not by name", "timed out", "survived: fsm/x.go:f:negate-if:1", "Not proved", "&lt;script&gt;"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -1,0 +1,154 @@
+package mutation
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+type edit struct {
+	from, to int
+	with     string
+}
+
+// source is one file, and its mutants as they are found.
+type source struct {
+	name  string // relative to the module's root
+	text  []byte
+	file  *ast.File
+	fset  *token.FileSet
+	count map[string]int
+	found []Mutant
+}
+
+// ofSource returns the mutants of the Go files of a package (dir, from the top of the
+// module) that compile, each other text once.
+func ofSource(root, dir string) ([]Mutant, error) {
+	names, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	fset := token.NewFileSet()
+	var sources []*source
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		file, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, &source{name: filepath.ToSlash(filepath.Join(dir, filepath.Base(name))), text: text, file: file, fset: fset, count: map[string]int{}})
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("no Go files in %s", filepath.Join(root, dir))
+	}
+	imports := cached{importer.ForCompiler(fset, "source", nil), make(map[string]*types.Package)}
+	check := func(replaced *source, with *ast.File) error {
+		var files []*ast.File
+		for _, s := range sources {
+			if s == replaced {
+				files = append(files, with)
+			} else {
+				files = append(files, s.file)
+			}
+		}
+		_, err := (&types.Config{Importer: imports}).Check(dir, fset, files, nil)
+		return err
+	}
+	// Without this, a package that does not compile would have no mutants, and all of them would be killed.
+	if err := check(nil, nil); err != nil {
+		return nil, fmt.Errorf("the package itself: %w", err)
+	}
+	var mutants []Mutant
+	for _, s := range sources {
+		s.walk()
+		seen := map[string]bool{string(s.text): true}
+		for _, m := range s.found {
+			if seen[string(m.text)] {
+				continue
+			}
+			seen[string(m.text)] = true
+			file, err := parser.ParseFile(fset, s.name, m.text, parser.SkipObjectResolution)
+			if err == nil && check(s, file) == nil {
+				mutants = append(mutants, m)
+			}
+		}
+	}
+	if len(mutants) == 0 {
+		return nil, errors.New("no mutant of " + dir + " compiles")
+	}
+	return mutants, nil
+}
+
+// cached asks an importer once for each package: that of sources looks for its
+// directory each time.
+type cached struct {
+	types.Importer
+	known map[string]*types.Package
+}
+
+func (c cached) Import(path string) (p *types.Package, err error) {
+	if p = c.known[path]; p == nil {
+		p, err = c.Importer.Import(path)
+		c.known[path] = p
+	}
+	return p, err
+}
+
+func (s *source) at(p token.Pos) int { return s.fset.Position(p).Offset }
+func (s *source) src(n ast.Node) string {
+	return string(s.text[s.at(n.Pos()):s.at(n.End())])
+}
+func (s *source) replace(n ast.Node, with string) edit {
+	return edit{s.at(n.Pos()), s.at(n.End()), with}
+}
+
+func (s *source) add(fn, operator string, n ast.Node, diff string, edits ...edit) {
+	slices.SortFunc(edits, func(a, b edit) int { return a.from - b.from })
+	var out bytes.Buffer
+	last := 0
+	for _, e := range edits {
+		out.Write(s.text[last:e.from])
+		out.WriteString(e.with)
+		last = e.to
+	}
+	out.Write(s.text[last:])
+	key := s.name + ":" + fn + ":" + operator
+	s.count[key]++
+	s.found = append(s.found, Mutant{
+		ID: fmt.Sprintf("%s:%d", key, s.count[key]), File: s.name, Line: s.fset.Position(n.Pos()).Line,
+		Operator: operator, Diff: strings.Join(strings.Fields(diff), " "), text: out.Bytes(),
+	})
+}
+
+func (s *source) walk() {
+	for _, d := range s.file.Decls {
+		fn, ok := d.(*ast.FuncDecl)
+		if !ok || fn.Body == nil {
+			continue
+		}
+		name := fn.Name.Name
+		if fn.Recv != nil {
+			t, _, _ := strings.Cut(strings.TrimPrefix(s.src(fn.Recv.List[0].Type), "*"), "[")
+			name = t + "." + name
+		}
+		ast.Inspect(fn.Body, func(n ast.Node) bool {
+			s.operators(name, n)
+			return true
+		})
+	}
+}
