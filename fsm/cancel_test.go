@@ -259,3 +259,30 @@ func TestOpenContext(t *testing.T) {
 		wantNil(t, "Stop", l.Stop(background()))
 	})
 }
+
+// detached is how contexts were detached before there was context.WithoutCancel: its
+// values, and with them what context.Cause finds, are still those of its parent.
+type detached struct{ context.Context }
+
+func (detached) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (detached) Done() <-chan struct{}       { return nil }
+func (detached) Err() error                  { return nil }
+
+// Whether a call's context has ended is what its Err says, and only why it did
+// may come from what it is derived of.
+func TestG6DetachedContext(t *testing.T) {
+	bubble(t, "of a parent that has ended", func(t *testing.T) {
+		parent, cancel := context.WithCancelCause(background())
+		cancel(errBoom)
+		ctx := detached{parent}
+		r := newRig(t, "a")
+		l := r.new()
+		wantNil(t, "Start", l.Start(ctx))
+		wantNil(t, "Use", l.Use(ctx, func(context.Context, *rig) error { return nil }))
+		_, err := l.Wait(ctx, spec.Started)
+		wantNil(t, "Wait", err)
+		wantNil(t, "Stop", l.Stop(ctx))
+		wantNil(t, "Shutdown", l.Shutdown(ctx))
+		r.wantLog("open +a -a")
+	})
+}
