@@ -96,7 +96,7 @@ func (l *Lifecycle[R]) Start(ctx context.Context) error {
 func (l *Lifecycle[R]) start(ctx context.Context) error {
 	l.point(spec.StartEnter, nil)
 	// The caller's context is foreign: it is read before the lock is taken.
-	reentrant, cause := l.reentrant(ctx), ended(ctx)
+	reentrant, cause := l.reentrant(ctx), context.Cause(ctx)
 
 	l.mu.Lock()
 	a, refused := l.enterLocked(ctx, reentrant, cause)

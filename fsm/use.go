@@ -144,7 +144,7 @@ func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error
 		return err
 	}
 	defer lease.Release()
-	if cause := ended(ctx); cause != nil {
+	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
 	ctx, handed := l.hand(ctx)
