@@ -31,25 +31,14 @@ func exposed[R any](a *attempt[R]) control.Attempt {
 	return a
 }
 
-func (l *Lifecycle[R]) fireTimeout() {
-	if a := l.current; a != nil {
-		l.timeout(a)
-	}
-}
+func (l *Lifecycle[R]) fireTimeout() { l.timeout(l.current) }
 
 func (l *Lifecycle[R]) fire(e spec.Event) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	_, err := l.machine.fire(e)
 	return err
 }
 
-func (x *Lease[R]) attemptOf() control.Attempt {
-	if x.a == nil || x.released {
-		return nil
-	}
-	return x.a
-}
+func (x *Lease[R]) attemptOf() control.Attempt { return exposed(x.a) }
 
 // Number implements control.Attempt.
 func (a *attempt[R]) Number() uint64 { return a.number }

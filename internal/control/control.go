@@ -69,11 +69,12 @@ var (
 	WithHook func(Hook) any
 	// Inspect reads a lifecycle's fields, as View does.
 	Inspect func(l any) Machine
-	// LeaseOf returns the attempt that a lease holds open, nil after its release.
+	// LeaseOf returns the attempt that a lease is of; nil of a zero one.
 	LeaseOf func(lease any) Attempt
-	// Timeout is what the start timeout's timer runs, for the latest attempt begun.
+	// Timeout is what the start timeout's timer runs, for the attempt that runs.
 	Timeout func(l any)
 	// Fire gives the event to a lifecycle's state machine, and nothing else: to
-	// see it refused where the transition table does not allow it.
+	// see it refused where the transition table does not allow it. Only while every
+	// goroutine of the lifecycle stands at a point.
 	Fire func(l any, e spec.Event) error
 )
