@@ -126,6 +126,23 @@ func Try(ctx context.Context, root string, v Variant, layers []Layer, enough fun
 	return catches, nil
 }
 
+// Build builds the test binary of a package of the variant.
+func Build(ctx context.Context, root string, v Variant, pkg, bin string) error {
+	dir, err := os.MkdirTemp("", "surestart-variant-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	overlay, err := writeOverlay(root, dir, v)
+	if err != nil {
+		return err
+	}
+	if out, err := build(ctx, root, overlay, pkg, bin); err != nil {
+		return fmt.Errorf("variant %s: package %s: %w: %s", v.Name, pkg, err, out)
+	}
+	return nil
+}
+
 func writeOverlay(root, dir string, v Variant) (string, error) {
 	replace := make(map[string]string)
 	for name, text := range v.Files {
