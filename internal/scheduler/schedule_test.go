@@ -69,16 +69,20 @@ func step(fields string) string {
 // One step of the shipped code, the whole state compared, on one processor:
 // the figure "steps/s".
 func BenchmarkSteps(b *testing.B) {
-	pin, _ := spec.PinOf("quick")
+	pin, _ := spec.PinOf("ci")
 	g := pin.Graph()
 	x := &explorer{g: g}
+	var paths [1000][]spec.Step
+	for i := range paths {
+		paths[i] = g.Path(i * 7919 % len(g.States))
+	}
 	threads := new(threads)
 	defer threads.close()
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := 0; b.Loop(); i++ {
 		p := newPair(g.Bound, threads)
-		for _, st := range g.Path(i * 7919 % len(g.States)) {
+		for _, st := range paths[i%len(paths)] {
 			if err := p.Take(st); err != nil {
 				b.Fatal(err)
 			}
