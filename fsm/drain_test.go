@@ -124,6 +124,20 @@ func TestG9DrainFirst(t *testing.T) {
 			quiet(t)
 		})
 	}
+	bubble(t, "a lease whose context nobody had asked for is cut off too", func(t *testing.T) {
+		l := started(t, newRig(t, "a"))
+		lease, err := l.Acquire()
+		wantNil(t, "Acquire", err)
+		over, cancel := context.WithCancel(background())
+		cancel()
+		if e := stopError(t, l.Stop(over)); e.CutOff != 1 {
+			t.Errorf("Stop: %+v; want one cut off", e)
+		}
+		if cause := context.Cause(lease.Context()); cause != fsm.ErrStopped {
+			t.Errorf("the lease's context, asked for after the force: %v; want ErrStopped", cause)
+		}
+		lease.Release()
+	})
 	bubble(t, "Stop's end does not force while another stopper waits", func(t *testing.T) {
 		for _, other := range stops {
 			r := newRig(t, "a")
