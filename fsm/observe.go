@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/seed3893aba4/surestart/spec"
@@ -104,7 +105,7 @@ func (l *Lifecycle[R]) tell() {
 	for {
 		l.mu.Lock()
 		if l.told == len(l.observers) {
-			l.untold, l.told = l.untold[1:], 0
+			l.untold, l.told = slices.Delete(l.untold, 0, 1), 0
 		}
 		if len(l.untold) == 0 {
 			l.telling, over = false, true

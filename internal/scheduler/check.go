@@ -19,7 +19,9 @@ type Pair struct {
 
 	progress atomic.Int64 // steps begun; whoever loads it may read Steps until the next one
 
-	code, model []spec.Step // scratch
+	// Scratch.
+	code, model []spec.Step
+	events      []spec.Event
 }
 
 // NewPair returns a world at the model's Init. Close it.
@@ -27,8 +29,10 @@ func NewPair(b spec.Bound) *Pair {
 	return &Pair{World: New(b), Bound: b, Model: b.Init()}
 }
 
-func newPair(b spec.Bound, threads *threads) *Pair {
-	return &Pair{World: newWorld(b, threads), Bound: b, Model: b.Init()}
+// begin brings the pair to the model's Init, again if it is closed.
+func (p *Pair) begin(b spec.Bound) {
+	p.Bound, p.Model, p.Steps = b, b.Init(), p.Steps[:0]
+	p.World.begin(b)
 }
 
 // Difference is where code and model part.
@@ -148,7 +152,7 @@ func (p *Pair) observed(st spec.Step, before, after spec.Snapshot) []spec.Differ
 	}
 
 	// Transitions seen, in order.
-	var seen []spec.Event
+	seen := p.events[:0]
 	at := before.St
 	for _, t := range p.seen {
 		if t.From != at {
@@ -157,6 +161,7 @@ func (p *Pair) observed(st spec.Step, before, after spec.Snapshot) []spec.Differ
 		at = t.To
 		seen = append(seen, t.Event)
 	}
+	p.events = seen
 	want, err := st.Action.Events(before.St, after.St)
 	if err != nil {
 		panic(err)

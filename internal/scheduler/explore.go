@@ -52,45 +52,63 @@ func (p Progress) String() string {
 //
 // A replay follows the edges by which the states were first reached to the first
 // state that still has an edge to walk, and goes on along such edges for as long
-// as there is one. Because the states are taken in the order of a breadth-first
-// search, a difference is found at the end of a schedule that is short.
+// as there is one. What it then finds is looked for again on shorter ways.
 func Explore(ctx context.Context, g *spec.Graph, progress func(Progress)) (Cover, error) {
 	// Each replay leaves a lifecycle and its goroutines' garbage: collecting less
 	// often is a sixth of the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
-	x := &explorer{g: g, states: make([]atomic.Uint32, len(g.States))}
-	workers := make([]worker, runtime.GOMAXPROCS(0))
-	ended := make(chan error, len(workers))
-	for i := range workers {
-		go func() { ended <- x.work(ctx, &workers[i]) }()
+	x := &explorer{g: g, states: make([]atomic.Uint32, len(g.States)), progress: progress, began: time.Now()}
+	err := x.run(runtime.GOMAXPROCS(0), func(w *worker) error { return x.work(ctx, w) })
+	cover := x.cover()
+	var found, shorter *Difference
+	if errors.As(err, &found) {
+		x.progress = nil
+		again := x.run(1, func(w *worker) error { return x.shortest(ctx, w, found) })
+		if errors.As(again, &shorter) && len(shorter.Steps) < len(found.Steps) {
+			err = shorter
+		}
 	}
-	began := time.Now()
+	return cover, err
+}
+
+// run lets n workers do f and returns the first error of one, or the *Difference
+// of one that is stuck: its goroutine stays where it is.
+func (x *explorer) run(n int, f func(*worker) error) error {
+	workers := make([]worker, n)
+	ended := make(chan error, n)
+	for i := range workers {
+		go func() {
+			defer workers[i].threads.close()
+			ended <- f(&workers[i])
+		}()
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var first error
-	for running := len(workers); running > 0; {
+	for n > 0 {
 		select {
 		case err := <-ended:
-			running--
+			n--
 			first = cmp.Or(first, err)
 		case <-tick.C:
-			if progress != nil {
-				progress(Progress{x.cover(), len(g.States), g.Steps(), time.Since(began)})
+			if x.progress != nil {
+				x.progress(Progress{x.cover(), len(x.g.States), x.g.Steps(), time.Since(x.began)})
 			}
 			for i := range workers {
 				if p := workers[i].stuck(); p != nil {
 					x.failed.Store(true)
-					return x.cover(), p.stuck() // its goroutine stays where it is
+					return p.stuck()
 				}
 			}
 		}
 	}
-	return x.cover(), first
+	return first
 }
 
 // worker is one of the goroutines of Explore.
 type worker struct {
 	threads threads
+	spare   *Pair                // what it stepped before, closed
 	pair    atomic.Pointer[Pair] // what it steps
 
 	// As Explore saw it last, and how often in a row.
@@ -118,7 +136,9 @@ func (w *worker) stuck() *Pair {
 
 // explorer is what the workers of one Explore share.
 type explorer struct {
-	g *spec.Graph
+	g        *spec.Graph
+	progress func(Progress)
+	began    time.Time
 	// states[i] is how many of the edges of state i have been taken by a worker,
 	// and one more once the state itself has.
 	states []atomic.Uint32
@@ -133,7 +153,6 @@ func (x *explorer) cover() Cover {
 }
 
 func (x *explorer) work(ctx context.Context, w *worker) error {
-	defer w.threads.close()
 	for !x.failed.Load() {
 		i := x.target.Load()
 		switch {
@@ -155,41 +174,80 @@ func (x *explorer) work(ctx context.Context, w *worker) error {
 	return nil
 }
 
-func (x *explorer) replay(w *worker, at int) (err error) {
+func (x *explorer) replay(w *worker, at int) error {
+	return x.from(w, x.g.Path(at), func(p *Pair) error {
+		for {
+			n := int(x.states[at].Add(1)) - 1
+			if n == 0 {
+				x.visited.Add(1)
+				if err := x.look(p); err != nil {
+					return err
+				}
+				n = int(x.states[at].Add(1)) - 1
+			}
+			edges := x.g.Edges(at)
+			if n > len(edges) {
+				return nil // all of them are walked, or are being walked
+			}
+			x.edges.Add(1)
+			if err := p.Take(edges[n-1].Step); err != nil {
+				return err
+			}
+			at = int(edges[n-1].To)
+		}
+	})
+}
+
+// from starts the code afresh, takes the steps, and goes on with then.
+func (x *explorer) from(w *worker, steps []spec.Step, then func(*Pair) error) (err error) {
 	x.replays.Add(1)
-	p := newPair(x.g.Bound, &w.threads)
+	p := w.spare
+	if p == nil {
+		p = &Pair{World: newWorld(&w.threads)}
+	}
+	p.begin(x.g.Bound)
 	w.pair.Store(p)
 	defer w.pair.Store(nil)
 	defer func() {
 		if p.Close(); err == nil && p.panicked != nil {
 			err = p.panics(p.panicked)
 		}
+		if w.spare = p; err != nil { // of its goroutines not all may have ended
+			w.spare = nil
+		}
 	}()
 	defer func() { x.steps.Add(int64(len(p.Steps))) }()
-	for _, st := range x.g.Path(at) {
+	for _, st := range steps {
 		if err := p.Take(st); err != nil {
 			return err
 		}
 	}
-	for {
-		n := int(x.states[at].Add(1)) - 1
-		if n == 0 {
-			x.visited.Add(1)
-			if err := x.look(p); err != nil {
-				return err
-			}
-			n = int(x.states[at].Add(1)) - 1
+	return then(p)
+}
+
+// shortest returns a difference at the end of a shortest schedule: each edge on a
+// way of its own, in the order of the breadth-first search. It returns found where
+// there is no shorter one, as with a difference that only a detour shows.
+func (x *explorer) shortest(ctx context.Context, w *worker, found *Difference) error {
+	try := func(path []spec.Step, then func(*Pair) error) {
+		var d *Difference
+		if errors.As(x.from(w, path, then), &d) && len(d.Steps) < len(found.Steps) {
+			found = d
 		}
-		edges := x.g.Edges(at)
-		if n > len(edges) {
-			return nil // all of them are walked, or are being walked
-		}
-		x.edges.Add(1)
-		if err := p.Take(edges[n-1].Step); err != nil {
-			return err
-		}
-		at = int(edges[n-1].To)
 	}
+	for i := range x.g.States {
+		path := x.g.Path(i)
+		if len(path) >= len(found.Steps) || ctx.Err() != nil {
+			break
+		}
+		try(path, x.look)
+		for _, e := range x.g.Edges(i) {
+			if len(path)+1 < len(found.Steps) {
+				try(path, func(p *Pair) error { return p.Take(e.Step) })
+			}
+		}
+	}
+	return found
 }
 
 // look compares what can happen next, and what must not.

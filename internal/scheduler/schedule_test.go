@@ -76,19 +76,14 @@ func BenchmarkSteps(b *testing.B) {
 	for i := range paths {
 		paths[i] = g.Path(i * 7919 % len(g.States))
 	}
-	threads := new(threads)
-	defer threads.close()
+	w := new(worker)
+	defer w.threads.close()
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := 0; b.Loop(); i++ {
-		p := newPair(g.Bound, threads)
-		for _, st := range paths[i%len(paths)] {
-			if err := p.Take(st); err != nil {
-				b.Fatal(err)
-			}
+		if err := x.from(w, paths[i%len(paths)], func(*Pair) error { return nil }); err != nil {
+			b.Fatal(err)
 		}
-		x.steps.Add(int64(len(p.Steps)))
-		p.Close()
 	}
 	b.ReportMetric(float64(x.steps.Load())/b.Elapsed().Seconds(), "steps/s")
 }

@@ -25,6 +25,7 @@ import (
 type World struct {
 	bound    spec.Bound
 	life     *fsm.Lifecycle[int]
+	options  []fsm.Option // of every life that it has
 	callers  []*caller
 	ops      []*thread // the operations' goroutines
 	fresh    []*thread // not yet at their first point
@@ -84,28 +85,48 @@ var discard = slog.New(slog.DiscardHandler)
 
 // New returns a world at the model's Init. Close it.
 func New(b spec.Bound) *World {
-	w := newWorld(b, new(threads))
+	w := newWorld(new(threads))
 	w.owns = true
+	w.begin(b)
 	return w
 }
 
-// newWorld takes its goroutines from threads, and gives them back on Close.
-func newWorld(b spec.Bound, threads *threads) *World {
+// newWorld returns a world that has yet to begin. It takes its goroutines from
+// threads, and gives them back on Close; then it may begin again.
+func newWorld(threads *threads) *World {
+	w := &World{threads: threads}
+	w.options = []fsm.Option{
+		control.WithHook(w).(fsm.Option),
+		fsm.WithLogger(discard), // that hooks fail is the schedule's doing
+		fsm.WithObserver(func(t fsm.Transition) { w.seen = append(w.seen, t) }),
+	}
+	return w
+}
+
+// begin brings the world to the model's Init: a lifecycle that is new, callers
+// that have not called. What it allocated before serves again.
+func (w *World) begin(b spec.Bound) {
 	if err := b.Check(); err != nil {
 		panic(err)
 	}
-	w := &World{bound: b, threads: threads}
-	w.life = fsm.New(w.open,
-		control.WithHook(w).(fsm.Option),
-		fsm.WithLogger(discard), // that hooks fail is the schedule's doing
-		fsm.WithObserver(func(t fsm.Transition) { w.seen = append(w.seen, t) }))
-	for range b.Callers {
+	clear(w.attempts)
+	*w = World{
+		bound: b, options: w.options, threads: w.threads, owns: w.owns,
+		callers: w.callers, ops: w.ops[:0], fresh: w.fresh[:0], attempts: w.attempts[:0],
+		seen: w.seen[:0], released: w.released[:0], complaints: w.complaints[:0], views: w.views,
+	}
+	w.life = fsm.New(w.open, w.options...)
+	for len(w.callers) < b.Callers {
 		c := &caller{w: w}
-		c.thread = threads.run(w, c.run)
+		c.loop = c.run
 		w.callers = append(w.callers, c)
+	}
+	w.callers = w.callers[:b.Callers]
+	for _, c := range w.callers {
+		*c = caller{w: w, loop: c.loop, ctx: c.ctx}
+		c.thread = w.threads.run(w, c.loop)
 		w.resume(c.thread)
 	}
-	return w
 }
 
 // Close ends every goroutine of the world, wherever it stands: no point holds it
@@ -182,7 +203,9 @@ func (w *World) Go(f func()) {
 type caller struct {
 	w               *World
 	thread          *thread
-	ctx             *callContext
+	loop            func()       // run
+	ctx             *callContext // of the call, or of one before
+	calling         bool
 	lease           fsm.Lease[int]
 	err             error // the result, at atDone
 	using, shutting bool
@@ -197,7 +220,10 @@ func (c *caller) run() {
 		}
 		w.granted = false
 		w.calls++
-		c.ctx = newCallContext()
+		c.calling = true
+		if c.ctx == nil || c.ctx.ended { // a context may serve for several calls
+			c.ctx = newCallContext()
+		}
 		switch w.step.Action {
 		case spec.InvokeStart:
 			w.Point(spec.StartFast, nil)
@@ -216,7 +242,7 @@ func (c *caller) run() {
 			c.thread.pause(point{kind: atDone})
 		}
 		w.granted = false
-		c.ctx, c.err = nil, nil
+		c.calling, c.err = false, nil
 	}
 }
 
@@ -395,14 +421,14 @@ func (w *World) Do(st spec.Step) {
 		w.complaints = append(w.complaints, fmt.Sprintf("%v was chosen and the code did not come by its point", st))
 		w.granted = false
 	}
-	for len(w.fresh) > 0 {
-		t := w.fresh[0]
-		w.fresh = w.fresh[1:]
+	for i := 0; i < len(w.fresh); i++ { // which may bring more
+		t := w.fresh[i]
 		w.resume(t)
 		if !t.over {
 			w.ops = append(w.ops, t)
 		}
 	}
+	w.fresh = w.fresh[:0]
 }
 
 // reportFailure uses a lease of the attempt if a caller has one, else its scope.

@@ -110,9 +110,7 @@ var pcOf = [1 << 8]spec.PC{
 
 func (c *caller) vars(m control.Machine, v *spec.CallerVars) error {
 	at := &c.thread.at
-	if c.ctx != nil {
-		v.Ended = c.ctx.ended
-	}
+	v.Ended = c.calling && c.ctx.ended
 	var err error
 	switch at.kind {
 	case atIdle:

@@ -113,15 +113,17 @@ func cachedJar() string {
 	return ""
 }
 
-// configs are the models whose graph can be dumped. Those of tla/ are dumped by
-// tla/run.sh, under the same name.
+// configs are the models whose graph can be dumped. quick and ci are dumped by
+// tla/run.sh too, under the same name.
 var configs = map[string]string{
 	"quick":    "tla/Quick.cfg",
 	"stoppers": "internal/tlc/tla/Stoppers.cfg",
 	"ci":       "tla/CI.cfg",
+	"deep":     "tla/DeepGraph.cfg",
 }
 
-// Models lists the models whose graph can be dumped, the smallest first.
+// Models lists the models whose dump is small enough to be kept, the smallest
+// first; deep is for Stream.
 func Models() []string { return []string{"quick", "stoppers", "ci"} }
 
 // From returns the steps that lead from Init to where a model begins: none, but
@@ -207,12 +209,7 @@ func (t TLC) Dump(ctx context.Context, model, dir string) (string, error) {
 	defer os.RemoveAll(aside)
 	cmd := exec.CommandContext(ctx, filepath.Join(t.Root, "tla", "run.sh"), "dump", model, aside)
 	if model == "stoppers" {
-		cmd = exec.CommandContext(ctx, "java", "-XX:+UseParallelGC",
-			"-Djava.io.tmpdir="+aside, // TLC unpacks its modules there, under fixed names
-			"-DTLA-Library="+filepath.Join(t.Root, "tla"), "-cp", t.Jar,
-			"tlc2.TLC", "-metadir", filepath.Join(aside, "meta"), "-fp", "0", "-workers", "1",
-			"-dump", "dot,actionlabels", filepath.Join(aside, model), "-config", "Stoppers.cfg", "Stoppers")
-		cmd.Dir = filepath.Join(t.Root, "internal", "tlc", "tla")
+		cmd = t.dump(ctx, "internal/tlc/tla", "Stoppers", "Stoppers.cfg", aside, model)
 	}
 	cmd.Env = append(os.Environ(), "TLC_JAR="+t.Jar)
 	var log bytes.Buffer
@@ -222,6 +219,70 @@ func (t TLC) Dump(ctx context.Context, model, dir string) (string, error) {
 	}
 	path := filepath.Join(dir, model+".dot")
 	return path, os.Rename(filepath.Join(aside, model+".dot"), path)
+}
+
+// dump is TLC on a module in dir, from the top of the repository; it writes its
+// graph to aside/name.dot.
+func (t TLC) dump(ctx context.Context, dir, module, config, aside, name string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "java", "-XX:+UseParallelGC",
+		"-Djava.io.tmpdir="+aside, // TLC unpacks its modules there, under fixed names
+		"-DTLA-Library="+filepath.Join(t.Root, "tla"), "-cp", t.Jar,
+		"tlc2.TLC", "-metadir", filepath.Join(aside, "meta"), "-fp", "0", "-workers", "1",
+		"-dump", "dot,actionlabels", filepath.Join(aside, name), "-config", config, module)
+	cmd.Dir = filepath.Join(t.Root, filepath.FromSlash(dir))
+	return cmd
+}
+
+// Stream returns the graph of deep, whose dump would be several gigabytes: it is
+// read through a pipe while TLC writes it, and never stored.
+func (t TLC) Stream(ctx context.Context) (*Graph, error) {
+	b, err := Bound(t.Root, "deep")
+	if err != nil {
+		return nil, err
+	}
+	aside, err := os.MkdirTemp("", "surestart-stream")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(aside)
+	pipe := filepath.Join(aside, "deep.dot")
+	if out, err := exec.CommandContext(ctx, "mkfifo", pipe).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("mkfifo: %w: %s", err, out)
+	}
+	// An end for writing, held until TLC has ended: with it the reading one opens at
+	// once, and a TLC that never comes to write is an end of file.
+	held, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	reading, err := os.Open(pipe)
+	if err != nil {
+		return nil, err
+	}
+	defer reading.Close()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := t.dump(ctx, "tla", "MC", "DeepGraph.cfg", aside, "deep")
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- cmd.Wait()
+		held.Close()
+	}()
+	g, unread := Read(reading, b)
+	if unread != nil {
+		cancel() // TLC would wait for a reader
+	}
+	if err := <-ended; err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("TLC's dump of deep: %w\n%s", err, log.Bytes())
+	}
+	return g, unread
 }
 
 func (t TLC) fresh(path string) bool {
