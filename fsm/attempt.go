@@ -134,6 +134,7 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 		l.cause = nil
 		a.op = spec.OpNone
 		a.gate.Store(0)
+		// The word before the gate: who is admitted finds it Started.
 		l.mustFireLocked(spec.EventOpened, nil)
 		l.gate.Store(a)
 		a.answerLocked(nil)

@@ -57,6 +57,30 @@ func TestG10UseOnlyStarted(t *testing.T) {
 		refused(t, l, fsm.ErrClosed)
 		r.wantLog("open +a -a open +a -a")
 	})
+	t.Run("who is admitted finds it Started", func(t *testing.T) {
+		// Real threads: between the two words that a successful start writes there is
+		// an instant, which is hit now and then.
+		tries := 20_000
+		if testing.Short() {
+			tries = 4_000
+		}
+		for i := range tries {
+			l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 0, nil })
+			start := begin(t, func() error { return l.Start(background()) })
+			lease, err := l.Acquire()
+			for ; err != nil; lease, err = l.Acquire() {
+				for range i % 64 { // not always asking, or it would always stand before the lock
+					l.State()
+				}
+				runtime.Gosched()
+			}
+			if s := l.State(); s != spec.Started {
+				t.Fatalf("G10: a use is admitted while %v", s)
+			}
+			lease.Release()
+			wantNil(t, "Start", start.result())
+		}
+	})
 	bubble(t, "a rolled back attempt admits nobody", func(t *testing.T) {
 		r := failingRig(t)
 		l := r.new()
