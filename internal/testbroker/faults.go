@@ -39,3 +39,20 @@ func (h *Hang) Set(on bool) { h.on.Store(on) }
 
 // Hits is how many requests were swallowed.
 func (h *Hang) Hits() int { return int(h.hits.Load()) }
+
+// Replace removes a node of the embedded cluster, for good, and adds another one at
+// another address. Every partition gets a leader at random.
+func (b *Broker) Replace(node int32) {
+	err := b.Fake.RemoveNode(node)
+	if err == nil {
+		port := 0
+		if b.Dial != nil { // the in-memory network chooses none
+			port = 10000 + int(b.Net.accepted.Load())
+		}
+		_, _, err = b.Fake.AddNode(-1, port)
+	}
+	if err != nil {
+		panic("testbroker: " + err.Error())
+	}
+	b.Addrs = b.Fake.ListenAddrs()
+}

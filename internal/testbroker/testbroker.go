@@ -32,8 +32,10 @@ type Broker struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Fake is the embedded cluster, with its faults; nil: a real one.
 	Fake *kfake.Cluster
-
-	accepted, ended *atomic.Int64 // connections, as the embedded cluster counts them
+	// Net is the embedded cluster's network; nil: a real one.
+	Net *Net
+	// Options are what Client needs to be let in.
+	Options []kgo.Opt
 }
 
 // Each runs the test on every kind of broker, each in a subtest.
@@ -65,6 +67,12 @@ func Fake(t testing.TB, opts ...kfake.Opt) *Broker { t.Helper(); return fake(t, 
 // of a broker that hangs takes no time.
 func Virtual(t testing.TB, opts ...kfake.Opt) *Broker { t.Helper(); return virtual(t, 1, opts) }
 
+// VirtualCluster is Virtual with n brokers.
+func VirtualCluster(t testing.TB, n int, opts ...kfake.Opt) *Broker {
+	t.Helper()
+	return virtual(t, n, opts)
+}
+
 func fake(t testing.TB, n int, opts []kfake.Opt) *Broker {
 	t.Helper()
 	b := &Broker{Name: "kfake"}
@@ -86,55 +94,24 @@ func virtual(t testing.TB, n int, opts []kfake.Opt) *Broker {
 
 func (b *Broker) start(t testing.TB, listen func(network, address string) (net.Listener, error), opts []kfake.Opt) {
 	t.Helper()
-	b.accepted, b.ended = new(atomic.Int64), new(atomic.Int64)
-	counted := func(network, address string) (net.Listener, error) {
-		ln, err := listen(network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &listener{ln, b}, nil
-	}
-	c, err := kfake.NewCluster(append(opts[:len(opts):len(opts)], kfake.ListenFn(counted))...)
+	b.Net = new(Net)
+	c, err := kfake.NewCluster(append(opts[:len(opts):len(opts)], kfake.ListenFn(b.Net.listen(listen)))...)
 	if err != nil {
 		t.Fatalf("testbroker: start an embedded cluster: %v", err)
 	}
-	t.Cleanup(c.Close)
+	t.Cleanup(func() {
+		b.Net.Thaw()
+		c.Close()
+	})
 	b.Fake, b.Addrs = c, c.ListenAddrs()
 }
 
-type listener struct {
-	net.Listener
-	b *Broker
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	l.b.accepted.Add(1)
-	return &serverConn{Conn: c, ended: l.b.ended}, nil
-}
-
-type serverConn struct {
-	net.Conn
-	closed atomic.Bool
-	ended  *atomic.Int64
-}
-
-func (c *serverConn) Close() error {
-	if c.closed.CompareAndSwap(false, true) {
-		c.ended.Add(1)
-	}
-	return c.Conn.Close()
-}
-
 // Accepted is how many connections the embedded cluster has accepted so far.
-func (b *Broker) Accepted() int { return int(b.accepted.Load()) }
+func (b *Broker) Accepted() int { return int(b.Net.accepted.Load()) }
 
 // Open is how many connections the embedded cluster holds open. It notices the
 // end of one a moment after the client.
-func (b *Broker) Open() int { return int(b.accepted.Load() - b.ended.Load()) }
+func (b *Broker) Open() int { return int(b.Net.accepted.Load() - b.Net.ended.Load()) }
 
 // Real returns the cluster that the environment names, or skips the test.
 func Real(t testing.TB) *Broker {
@@ -160,6 +137,7 @@ func Missing(t testing.TB, what string) {
 func (b *Broker) Client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	opts = append([]kgo.Opt{kgo.SeedBrokers(b.Addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner())}, opts...)
+	opts = append(opts, b.Options...)
 	if b.Dial != nil {
 		opts = append(opts, kgo.Dialer(b.Dial))
 	}
