@@ -26,7 +26,7 @@ type courier struct {
 	s     *session
 	next  *kafka.Transport
 	lanes sync.Map // lane key -> *lane
-	known sync.Map // topics that the Transport has been seen to know
+	look  look
 }
 
 // A lane is the way to one partition. It is used by one goroutine at a time, the
@@ -91,6 +91,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		}
 		// The old guard may still be in the hands of the connection's goroutine.
 		l.guard = new(guard)
+		err = coded(err)
 		return nil, c.decide(topic.Topic, l, err, retryable(err))
 	}
 	l.guard.reset()
@@ -145,6 +146,9 @@ func (c *courier) decide(topic string, l *lane, err error, temporary bool) error
 	wait := pause(l.attempt)
 	if time.Since(l.began)+wait >= s.cfg.batchTimeout() {
 		return l.final(fmt.Errorf("%w (%d attempts): %w", errDeliveryTimeout, l.attempt, err))
+	}
+	if moved(err) {
+		c.lookAgain()
 	}
 	if l.attempt == quietAttempts {
 		s.cfg.Logger.Warn("surestart: a batch cannot be sent; trying on", "topic", topic, "attempts", l.attempt, "error", err)
@@ -269,63 +273,4 @@ func (g *guard) revoke() bool {
 func (g *guard) reset() {
 	g.RecordReader = nil
 	g.state.Store(untouched)
-}
-
-// metadata answers what the Writer asks before it chooses partitions, from the
-// Transport's cache nearly always.
-func (c *courier) metadata(ctx context.Context, addr net.Addr, req *metadata.Request) (kafka.Response, error) {
-	if req.AllowAutoTopicCreation {
-		// It may wait for the topic to appear, for as long as ctx lasts.
-		if _, ok := c.known.Load(req.TopicNames[0]); !ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, c.s.cfg.DeliveryTimeout)
-			defer cancel()
-			defer context.AfterFunc(c.s.ctx, cancel)()
-		}
-	}
-	res, err := c.next.RoundTrip(ctx, addr, req)
-	if err != nil {
-		return nil, err
-	}
-	m := res.(*metadata.Response)
-	if c.s.cfg.AnyTopic && len(m.Topics) > 0 && m.Topics[0].ErrorCode == int16(kafka.UnknownTopicOrPartition) {
-		if m, err = c.prove(ctx, addr, req.TopicNames); err != nil {
-			return nil, err
-		}
-	}
-	for i := range m.Topics {
-		t := &m.Topics[i]
-		switch {
-		case t.ErrorCode != 0:
-			return nil, &TopicError{Topic: t.Name, Err: kafka.Error(t.ErrorCode)}
-		case len(t.Partitions) == 0: // a balancer would divide by it
-			return nil, &TopicError{Topic: t.Name, Err: kafka.LeaderNotAvailable}
-		}
-		if req.AllowAutoTopicCreation {
-			c.known.Store(t.Name, true)
-		}
-	}
-	return m, nil
-}
-
-// prove asks the brokers, not the cache, whether a topic exists.
-func (c *courier) prove(ctx context.Context, addr net.Addr, topics []string) (*metadata.Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.s.cfg.ReadTimeout)
-	defer cancel()
-	defer context.AfterFunc(c.s.ctx, cancel)()
-	fresh := c.s.newTransport(topics)
-	defer fresh.CloseIdleConnections()
-	res, err := fresh.RoundTrip(ctx, addr, &metadata.Request{TopicNames: topics})
-	if err != nil {
-		return nil, err
-	}
-	m := res.(*metadata.Response)
-	if m.Topics[0].ErrorCode != 0 {
-		return m, nil
-	}
-	// It is there, but the Transport does not know its leaders before it looks
-	// again, seconds later. To be asked to create it is all that makes it look now;
-	// since the topic is there, nothing is created.
-	_, err = c.next.RoundTrip(ctx, addr, &metadata.Request{TopicNames: topics, AllowAutoTopicCreation: true})
-	return m, err
 }

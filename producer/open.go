@@ -91,7 +91,13 @@ func (s *session) discover(ctx context.Context) ([]leader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask %v for the topics: %w", s.cfg.Brokers, err)
 	}
-	leaders, bad, leaderless := s.survey(res.(*metadata.Response))
+	m := res.(*metadata.Response)
+	leaders, bad, leaderless := s.survey(m)
+	for _, t := range m.Topics {
+		if t.ErrorCode == 0 && len(t.Partitions) > 0 {
+			s.topics.note(t.Name, t.Partitions)
+		}
+	}
 	switch {
 	case len(bad) > 0:
 		return nil, errors.Join(bad...)

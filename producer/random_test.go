@@ -90,22 +90,15 @@ func randomFaults(t *testing.T, seed uint64, total *tally) {
 		},
 	})
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	results := make(map[string]error)
+	l := newLedger()
 	for w := range 4 {
 		r := rand.New(rand.NewPCG(seed, uint64(w)))
 		wg.Go(func() {
 			for i := range 40 {
 				ctx, cancel := context.WithTimeout(bg, time.Duration(r.IntN(5000))*time.Millisecond)
 				msgs := messages(fmt.Sprintf("%d-%d", w, i), 1+r.IntN(6))
-				err := p.WriteMessages(ctx, msgs...)
+				l.write(ctx, t, p, msgs...)
 				cancel()
-				mu.Lock()
-				each := errorsOf(err, len(msgs))
-				for j, m := range msgs {
-					results[string(m.Value)] = each[j]
-				}
-				mu.Unlock()
 				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
 			}
 		})
@@ -137,32 +130,10 @@ func randomFaults(t *testing.T, seed uint64, total *tally) {
 	}
 	nothingLeft(t, b, p)
 
-	found := values(t, b, topic)
-	for v, err := range results {
-		if err == nil {
-			total.acked.Add(1)
-			if found[v] == 0 {
-				t.Errorf("seed %d: %s was acknowledged and is not there", seed, v)
-			}
-			continue
-		}
-		total.failed.Add(1)
-		if class := classOf(t, err); class != ErrMaybeDelivered && found[v] > 0 {
-			t.Errorf("seed %d: %s is there, and failed as %v", seed, v, err)
-		}
+	c := l.verify(t, b, topic)
+	total.acked.Add(int64(c.acked))
+	total.failed.Add(int64(c.failed()))
+	if t.Failed() {
+		t.Logf("seed %d", seed)
 	}
-}
-
-// errorsOf returns the error of each of n messages.
-func errorsOf(err error, n int) []error {
-	each := make([]error, n)
-	var werr *WriteError
-	if errors.As(err, &werr) {
-		copy(each, werr.Messages)
-		return each
-	}
-	for i := range each {
-		each[i] = err
-	}
-	return each
 }

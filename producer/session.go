@@ -23,6 +23,7 @@ type session struct {
 	ctx       context.Context // of everything that runs in the background
 	cancel    context.CancelFunc
 	transport *kafka.Transport
+	topics    topics
 	courier   *courier
 	writer    *kafka.Writer
 	calls     sync.Pool // *call; of the session, so that nothing of one is seen in another

@@ -1,0 +1,173 @@
+package producer
+
+import (
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	franzplain "github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// Faults of a cluster that a producer with its defaults does not show to anybody:
+// under load no write fails, nothing is lost or out of order, and as soon as the
+// cause is gone writes are as quick as before.
+func TestNoWriteFails(t *testing.T) {
+	const nodes = 3
+	for _, fault := range []struct {
+		name   string
+		atMost time.Duration // a write takes; 0: the time of the fault
+		do     func(b *testbroker.Broker, topic string)
+	}{
+		{"LeaderMoves", 200 * time.Millisecond, func(b *testbroker.Broker, topic string) {
+			for range 5 {
+				b.Fake.ShufflePartitionLeaders()
+				time.Sleep(8 * time.Second)
+			}
+		}},
+		{"RollingRestart", 200 * time.Millisecond, func(b *testbroker.Broker, topic string) {
+			for node := range int32(nodes) {
+				leave(b, topic, node)
+				time.Sleep(100 * time.Millisecond)
+				b.Net.Kill(int(node))
+				time.Sleep(5 * time.Second)
+				b.Net.Revive(int(node))
+				time.Sleep(time.Second)
+			}
+		}},
+		{"KilledAndElected", 0, func(b *testbroker.Broker, topic string) {
+			for node := range int32(nodes) {
+				b.Net.Kill(int(node))
+				time.Sleep(3 * time.Second) // until the others notice
+				leave(b, topic, node)
+				time.Sleep(5 * time.Second)
+				b.Net.Revive(int(node))
+				time.Sleep(time.Second)
+			}
+		}},
+		{"NodesReplaced", 200 * time.Millisecond, func(b *testbroker.Broker, topic string) {
+			for node := range int32(nodes) {
+				b.Replace(node)
+				time.Sleep(7 * time.Second)
+			}
+		}},
+		{"SessionsExpire", 200 * time.Millisecond, func(b *testbroker.Broker, topic string) {
+			b.Net.Lifetime(700 * time.Millisecond)
+			time.Sleep(20 * time.Second)
+			b.Net.Lifetime(0)
+		}},
+		{"ConnectionsCut", 200 * time.Millisecond, func(b *testbroker.Broker, topic string) {
+			for range 100 {
+				b.Net.Cut()
+				time.Sleep(73 * time.Millisecond)
+			}
+		}},
+		{"CutMidProduce", 0, func(b *testbroker.Broker, topic string) {
+			n := 0
+			b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+				b.Fake.KeepControl()
+				n++
+				return nil, io.EOF, n%2 == 0 && n < 1000
+			})
+			time.Sleep(20 * time.Second)
+		}},
+		{"AllVanishAndReturn", 0, func(b *testbroker.Broker, topic string) {
+			for range 3 {
+				for node := range nodes {
+					b.Net.Kill(node)
+				}
+				time.Sleep(15 * time.Second)
+				for node := range nodes {
+					b.Net.Revive(node)
+				}
+				time.Sleep(3 * time.Second)
+			}
+		}},
+		{"FrozenAndThawed", 0, func(b *testbroker.Broker, topic string) {
+			for range 3 {
+				b.Net.Freeze()
+				time.Sleep(15 * time.Second)
+				b.Net.Thaw()
+				time.Sleep(3 * time.Second)
+			}
+		}},
+		{"SlowAnswers", time.Second, func(b *testbroker.Broker, topic string) {
+			b.Net.Drip(3 * time.Millisecond)
+			time.Sleep(20 * time.Second)
+			b.Net.Drip(0)
+		}},
+		{"NotEnoughReplicas", 0, answering(kmsg.Produce, kerr.NotEnoughReplicas, 15*time.Second)},
+		{"NotEnoughReplicasAfterAppend", 0, answering(kmsg.Produce, kerr.NotEnoughReplicasAfterAppend, 15*time.Second)},
+		{"NotLeader", 0, answering(kmsg.Produce, kerr.NotLeaderForPartition, 15*time.Second)},
+		// A broker that has just come back does not know all topics yet.
+		{"ProduceUnknownTopic", 0, answering(kmsg.Produce, kerr.UnknownTopicOrPartition, 10*time.Second)},
+		{"MetadataUnknownTopic", 0, answering(kmsg.Metadata, kerr.UnknownTopicOrPartition, 10*time.Second)},
+		{"MetadataWithoutLeader", 0, answering(kmsg.Metadata, kerr.LeaderNotAvailable, 10*time.Second)},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.VirtualCluster(t, nodes, kfake.EnableSASL(), kfake.Superuser("PLAIN", "user", "right"))
+				b.Options = []kgo.Opt{kgo.SASL(franzplain.Auth{User: "user", Pass: "right"}.AsMechanism())}
+				topic := b.CreateTopic(t, 6)
+				p := newProducer(t, b, Config{
+					Topic: topic, SASL: plain.Mechanism{Username: "user", Password: "right"}, Logger: slog.New(slog.DiscardHandler),
+				})
+				start(t, p)
+				l := newLedger()
+				under := l.load(t, p, 8, 20*time.Millisecond)
+				time.Sleep(time.Second)
+				fault.do(b, topic)
+				outage := l.reset()
+				time.Sleep(3 * time.Second)
+				recovery := l.reset()
+				time.Sleep(7 * time.Second)
+				under.end()
+				if l.longest > 20*time.Millisecond {
+					t.Errorf("a write took %v when the fault had been over for 3 s", l.longest)
+				}
+				if took := max(outage, recovery); fault.atMost > 0 && took > fault.atMost {
+					t.Errorf("a write took %v, want at most %v", took, fault.atMost)
+				}
+				if err := p.Stop(bg); err != nil {
+					t.Error(err)
+				}
+				nothingLeft(t, b, p)
+				c := l.verify(t, b, topic)
+				if c.failed() > 0 || c.acked < 1000 {
+					t.Errorf("%v", c)
+				}
+				t.Logf("CHECKED producer-no-write-fails %s %v retries=%d", fault.name, c, p.Totals().Retries)
+				t.Logf("the longest write: %v during the fault, %v in the 3 s after it, %v later", outage, recovery, l.longest)
+			})
+		})
+	}
+}
+
+// leave moves the partitions that a node leads to the others, as when it is asked
+// to stop.
+func leave(b *testbroker.Broker, topic string, node int32) {
+	for i := range int32(6) {
+		if b.Fake.LeaderFor(topic, i) == node {
+			if err := b.Fake.MoveTopicPartition(topic, i, (node+1+i%2)%3); err != nil {
+				panic(err)
+			}
+		}
+	}
+}
+
+// answering makes every request of a kind fail for a while.
+func answering(key kmsg.Key, answer *kerr.Error, d time.Duration) func(*testbroker.Broker, string) {
+	return func(b *testbroker.Broker, topic string) {
+		f := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: topic, Err: answer, Count: -1})
+		time.Sleep(d)
+		f.Remove()
+	}
+}
