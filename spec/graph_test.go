@@ -101,9 +101,15 @@ func deepIsTLCs(t *testing.T) {
 		t.Fatal(err)
 	}
 	counts := same(t, g)
-	pinned := models(t)["deep-graph"]
-	if counts.States != pinned.States || counts.Depth != pinned.Depth {
-		t.Errorf("TLC has %v, tla/manifest.json %d states and depth %d", counts, pinned.States, pinned.Depth)
+	m := models(t)["deep-graph"]
+	if counts != m.counts() {
+		t.Errorf("TLC has %v, tla/manifest.json %v", counts, m.counts())
+	}
+	_, taken := g.Counts()
+	for _, a := range spec.Actions() {
+		if taken[a] != m.Labels[a.String()] {
+			t.Errorf("TLC takes %v %d times, by tla/manifest.json %d", a, taken[a], m.Labels[a.String()])
+		}
 	}
 	if !t.Failed() {
 		t.Logf("CHECKED spec bound=deep %v", counts)

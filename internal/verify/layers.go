@@ -75,6 +75,9 @@ func model(ctx context.Context, s *session) error {
 	if err := s.needTools(ctx); err != nil {
 		return err
 	}
+	if s.Bound == Deep {
+		s.bound = Deep
+	}
 	args := []string{"-count=1"}
 	for _, p := range modelPackages {
 		args = append(args, "./"+p)
