@@ -13,6 +13,15 @@ import (
 // Closed. String returns the name.
 type State = spec.State
 
+// The states, see the package's picture. Wait takes them.
+const (
+	Idle     = spec.Idle
+	Starting = spec.Starting
+	Started  = spec.Started
+	Stopping = spec.Stopping // giving back what is held; nobody may join
+	Closed   = spec.Closed   // for good
+)
+
 // A Lifecycle starts and stops one resource of type R. Make one with New; its
 // methods may be called concurrently. It must not be copied.
 type Lifecycle[R any] struct {

@@ -1,0 +1,109 @@
+// Package docs tests the documents: what they show is code that is compiled and
+// tested, what they point at is there.
+package docs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/tlc"
+)
+
+// pages are the documents, and sources the Go files, by their paths.
+func load(t *testing.T) (root string, pages, sources map[string]string) {
+	root, err := tlc.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, sources = make(map[string]string), make(map[string]string)
+	err = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(root, path)
+		if d.IsDir() {
+			if name == ".git" || name == "report" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		into := map[string]map[string]string{".md": pages, ".go": sources}[filepath.Ext(path)]
+		if into == nil {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		into[filepath.ToSlash(name)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root, pages, sources
+}
+
+var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```")
+
+// Every piece of Go in a document stands, line for line, in a file that is built:
+// it cannot show what does not compile.
+func TestSnippetsAreCode(t *testing.T) {
+	_, pages, sources := load(t)
+	for name, text := range sources {
+		sources[name] = unindented(text)
+	}
+	snippets := 0
+	for page, text := range pages {
+		for _, m := range goBlock.FindAllStringSubmatch(text, -1) {
+			snippets++
+			if !found(unindented(m[1]), sources) {
+				t.Errorf("%s: this is in no Go file, line for line; put it into one that is tested (README's are in internal/docs/snippets_test.go):\n%s", page, m[1])
+			}
+		}
+	}
+	if snippets < 3 {
+		t.Errorf("found %d snippets: the documents have more", snippets)
+	}
+	t.Logf("CHECKED docs snippets=%d pages=%d", snippets, len(pages))
+}
+
+func found(snippet string, sources map[string]string) bool {
+	for _, text := range sources {
+		if strings.Contains(text, snippet) {
+			return true
+		}
+	}
+	return false
+}
+
+// unindented is text without the white space at the ends of its lines.
+func unindented(text string) string {
+	lines := strings.Split(strings.Trim(text, "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return "\n" + strings.Join(lines, "\n") + "\n"
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)\s]*)?\)`)
+
+// Every link within the repository leads to something.
+func TestLinksLeadSomewhere(t *testing.T) {
+	root, pages, _ := load(t)
+	links := 0
+	for page, text := range pages {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			links++
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", page, m[1])
+			}
+		}
+	}
+	if links < 50 {
+		t.Errorf("found %d links: the documents have more", links)
+	}
+}
