@@ -23,11 +23,15 @@ func (b *javaBalancer) Balance(m kafka.Message, partitions ...int) int {
 
 // noted calls the user's balancer with the message as the user made it, and notes
 // the partition that it chose.
-type noted struct{ kafka.Balancer }
+type noted struct {
+	kafka.Balancer
+	s *session
+}
 
 func (b noted) Balance(m kafka.Message, partitions ...int) int {
 	slot := m.WriterData.(*slot)
 	m.WriterData = slot.data
 	slot.partition = b.Balancer.Balance(m, partitions...)
+	b.s.charge(slot.call, m.Topic, slot.partition)
 	return slot.partition
 }

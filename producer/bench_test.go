@@ -61,6 +61,55 @@ func BenchmarkWriteMessages(b *testing.B) {
 	}
 }
 
+// What a Send costs a single goroutine, and what the asynchronous Writer with the
+// same settings costs it, which tells nobody what became of a message.
+// go test -bench Send -benchmem ./producer
+func BenchmarkSend(b *testing.B) {
+	broker := testbroker.Fake(b, kfake.BlackholeProduce(), kfake.SeedTopics(4, "t"))
+	p, err := New(Config{Brokers: broker.Addrs, Topic: "t"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	start(b, p)
+	defer p.Close()
+	value := make([]byte, 100)
+	for _, n := range []int{1, 100} {
+		msgs := make([]kafka.Message, n)
+		for i := range msgs {
+			msgs[i].Value = value
+		}
+		b.Run(fmt.Sprintf("%d/Writer", n), func(b *testing.B) {
+			b.ReportAllocs()
+			transport := &kafka.Transport{}
+			w := &kafka.Writer{
+				Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: new(javaBalancer), RequiredAcks: kafka.RequireAll,
+				BatchTimeout: p.cfg.Linger, BatchSize: p.cfg.BatchSize, BatchBytes: p.cfg.BatchBytes, Async: true,
+			}
+			defer transport.CloseIdleConnections()
+			for b.Loop() {
+				if err := w.WriteMessages(bg, msgs...); err != nil {
+					b.Fatal(err)
+				}
+			}
+			w.Close()
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "msgs/s")
+		})
+		b.Run(fmt.Sprintf("%d/Send", n), func(b *testing.B) {
+			b.ReportAllocs()
+			var last *Delivery
+			for b.Loop() {
+				d, err := p.Send(bg, msgs...)
+				if err != nil {
+					b.Fatal(err)
+				}
+				last = d
+			}
+			last.Wait(bg)
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "msgs/s")
+		})
+	}
+}
+
 // A lone write, one after the other: what it costs to wait for nobody.
 func BenchmarkLoneWrite(b *testing.B) {
 	broker := testbroker.Fake(b, kfake.BlackholeProduce(), kfake.SeedTopics(1, "t"))

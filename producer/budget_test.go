@@ -97,7 +97,7 @@ func TestBudgetUnderContention(t *testing.T) {
 func TestBackpressure(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)
-		p := newProducer(t, b, Config{Topic: topic, MaxInFlightBytes: 1000})
+		p := newProducer(t, b, Config{Topic: topic, MaxInFlightBytes: 2000})
 		start(t, p)
 		resume := pauseProduce(b)
 		value := strings.Repeat("x", 400)

@@ -11,21 +11,23 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A call is one WriteMessages. kafka-go's Writer is asynchronous here; the call
-// waits for its messages itself, and so knows the result of each, lets its caller
-// leave, and holds the lease and the bytes until the last one has its result.
+// A call is one WriteMessages, or one Send. kafka-go's Writer is asynchronous here;
+// the call waits for its messages itself, and so knows the result of each, lets its
+// caller leave, and holds the lease and the bytes until the last one has its result.
 type call struct {
-	s     *session
-	lease fsm.Lease[*session]
-	bytes int64
-	msgs  []kafka.Message // as handed to kafka-go, which copies them
-	slots []slot          // one for each message of the call
+	s       *session
+	lease   fsm.Lease[*session]
+	bytes   int64  // of the budget
+	batches int64  // the same, for batches that the call has opened (see stall)
+	slots   []slot // one for each message of the call
 
 	left   atomic.Int64  // messages without a result
 	state  atomic.Uint32 // waiting, finished or abandoned
 	failed atomic.Bool
-	done   chan struct{} // receives once when finished
-	timer  *time.Timer
+
+	sent  *Delivery     // a Send's; nil: a WriteMessages waits, on
+	done  chan struct{} // which receives once when finished
+	timer *time.Timer
 }
 
 const (
@@ -38,9 +40,10 @@ const (
 // WriterData.
 type slot struct {
 	call      *call
-	data      any // the user's WriterData
-	partition int
-	err       error // fixed when has is set
+	data      any   // the user's WriterData
+	partition int   // -1: none was chosen
+	offset    int64 // -1: not known; fixed when has is set
+	err       error // the same
 	has       atomic.Bool
 }
 
@@ -54,8 +57,35 @@ func (s *session) newCall() *call {
 	return &call{s: s, done: make(chan struct{}, 1)}
 }
 
-// fill takes the messages over. The caller's slice is left as it is.
-func (c *call) fill(msgs []kafka.Message, large bool) {
+// A buffer is what messages are handed to kafka-go in, which copies them.
+type buffer struct{ msgs []kafka.Message }
+
+// submit takes the messages over and hands them to kafka-go, which returns once
+// they are in batches. It reports whether any was accepted: else each has its
+// result. The caller's slice is left as it is.
+func (c *call) submit(ctx context.Context, msgs []kafka.Message, large bool) bool {
+	s := c.s // c may have ended when this returns
+	b, ok := s.buffers.Get().(*buffer)
+	if !ok {
+		b = new(buffer)
+	}
+	defer func() { // a balancer may panic
+		clear(b.msgs)
+		if b.msgs = b.msgs[:0]; cap(b.msgs) <= keep {
+			s.buffers.Put(b)
+		}
+	}()
+	c.fill(b, msgs, large)
+	if len(b.msgs) > 0 {
+		return c.hand(ctx, b.msgs)
+	}
+	c.left.Store(1)
+	c.settle(1)
+	return false
+}
+
+// fill makes a slot for each message, and gathers those that are to be sent.
+func (c *call) fill(b *buffer, msgs []kafka.Message, large bool) {
 	if cap(c.slots) < len(msgs) {
 		c.slots = make([]slot, len(msgs))
 	}
@@ -63,13 +93,13 @@ func (c *call) fill(msgs []kafka.Message, large bool) {
 	single, topic := c.s.p.single, c.s.cfg.Topic
 	for i := range msgs {
 		m, slot := &msgs[i], &c.slots[i]
-		slot.call, slot.data = c, m.WriterData
+		slot.call, slot.data, slot.partition, slot.offset = c, m.WriterData, -1, -1
 		if large && size(m) > c.s.cfg.BatchBytes {
 			slot.fail(failed(ErrRejected, kafka.MessageTooLargeError{Message: *m}))
 			continue
 		}
-		c.msgs = append(c.msgs, *m)
-		m = &c.msgs[len(c.msgs)-1]
+		b.msgs = append(b.msgs, *m)
+		m = &b.msgs[len(b.msgs)-1]
 		m.WriterData = slot
 		// kafka-go wants the topic in the Writer or in the message, not in both.
 		if single {
@@ -80,30 +110,27 @@ func (c *call) fill(msgs []kafka.Message, large bool) {
 	}
 }
 
-// submit hands the messages to kafka-go, which returns once they are in batches.
-func (c *call) submit(ctx context.Context) {
-	s, n := c.s, int64(len(c.msgs))
+func (c *call) hand(ctx context.Context, msgs []kafka.Message) (accepted bool) {
+	s, n := c.s, int64(len(msgs))
 	c.left.Store(n)
 	if !s.inside.enter() {
 		c.failAll(errCutOff)
-		return
+		return false
 	}
 	s.pending.Add(n)
-	accepted := false
 	var err error
 	defer func() { // a balancer may panic
-		clear(c.msgs)
 		s.inside.leave()
 		if !accepted {
 			s.pending.Add(-n)
 			if err == nil {
-				err = errors.New("the balancer panicked")
+				err = errBalancer
 			}
 			c.failAll(err)
 		}
 	}()
-	err = s.writer.WriteMessages(ctx, c.msgs...)
-	accepted = err == nil
+	err = s.writer.WriteMessages(ctx, msgs...)
+	return err == nil
 }
 
 // failAll ends every message that was to be sent: none was.
@@ -132,9 +159,15 @@ func (c *call) settle(n int64) {
 	}
 	c.lease.Release()
 	c.s.p.budget.give(c.bytes)
-	if c.state.CompareAndSwap(waiting, finished) {
+	if c.batches > 0 {
+		c.s.p.budget.giveForced(c.batches)
+	}
+	switch finished := c.state.CompareAndSwap(waiting, finished); {
+	case c.sent != nil:
+		c.sent.settled(finished)
+	case finished:
 		c.done <- struct{}{}
-	} else {
+	default:
 		c.recycle()
 	}
 }
@@ -207,8 +240,8 @@ func (c *call) recycle() {
 		slot.call, slot.data, slot.err = nil, nil, nil
 		slot.has.Store(false)
 	}
-	c.msgs, c.slots = c.msgs[:0], c.slots[:0]
-	c.lease = fsm.Lease[*session]{}
+	c.slots = c.slots[:0]
+	c.lease, c.batches = fsm.Lease[*session]{}, 0
 	c.failed.Store(false)
 	c.state.Store(waiting)
 	c.s.calls.Put(c)
@@ -224,6 +257,11 @@ func (s *session) completed(msgs []kafka.Message, err error) {
 		s.countLost(msgs)
 	}
 	s.pending.Add(-int64(len(msgs)))
+	if err == nil && s.cfg.Acks != AcksNone {
+		for i := range msgs {
+			msgs[i].WriterData.(*slot).offset = msgs[i].Offset
+		}
+	}
 	if s.cfg.Completion == nil {
 		settle(len(msgs), func(i int) *slot { return msgs[i].WriterData.(*slot) }, err)
 		return

@@ -54,9 +54,10 @@ type Config struct {
 	BatchSize int
 	// BatchBytes is how many bytes do, and the largest message. Default 1 MiB.
 	BatchBytes int64
-	// MaxInFlightBytes bounds the bytes of the messages that have no result yet:
-	// a write waits, under its context, until there is room. A call that is larger
-	// than that waits until it is alone. Default 64 MiB.
+	// MaxInFlightBytes bounds the memory of the messages that have no result yet:
+	// their bytes, and 256 for each message and each call. A write waits, under its
+	// context, until there is room. A call that is larger than that waits until it
+	// is alone. Default 64 MiB.
 	MaxInFlightBytes int64
 	// MaxAttempts is how often a batch is sent at most. Default: as often as the
 	// DeliveryTimeout permits.

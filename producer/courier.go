@@ -27,6 +27,8 @@ type courier struct {
 	next  *kafka.Transport
 	lanes sync.Map // lane key -> *lane
 	look  look
+
+	stalled atomic.Int32 // lanes whose batch has been under way for long
 }
 
 // A lane is the way to one partition. It is used by one goroutine at a time, the
@@ -37,6 +39,7 @@ type lane struct {
 	maybe   bool      // an attempt may have been appended
 	refused bool      // a broker has refused an attempt
 	guard   *guard
+	stall   stall
 }
 
 type laneKey struct {
@@ -60,7 +63,7 @@ func (c *courier) lane(topic string, partition int32) *lane {
 	if l, ok := c.lanes.Load(key); ok {
 		return l.(*lane)
 	}
-	l, _ := c.lanes.LoadOrStore(key, &lane{guard: new(guard)})
+	l, _ := c.lanes.LoadOrStore(key, &lane{guard: new(guard), stall: stall{lanes: &c.stalled}})
 	return l.(*lane)
 }
 
@@ -70,6 +73,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 	l := c.lane(topic.Topic, topic.Partitions[0].Partition)
 	if l.attempt == 0 {
 		l.began = time.Now()
+		l.stall.begin()
 	}
 	if c.s.isCut.Load() {
 		return nil, l.final(errCutOff)
@@ -186,7 +190,10 @@ func pause(n int) time.Duration {
 }
 
 // done ends the batch under way.
-func (l *lane) done() { l.attempt, l.maybe, l.refused = 0, false, false }
+func (l *lane) done() {
+	l.attempt, l.maybe, l.refused = 0, false, false
+	l.stall.end()
+}
 
 // final ends the batch under way as failed.
 func (l *lane) final(err error) error {

@@ -47,6 +47,7 @@ var (
 
 	errDeliveryTimeout = fmt.Errorf("no result within the DeliveryTimeout: %w", context.DeadlineExceeded)
 	errCutOff          = errors.New("the producer was stopped before the write ended")
+	errBalancer        = errors.New("the balancer panicked")
 	errStopTimeout     = fmt.Errorf("the StopTimeout has passed: %w", context.DeadlineExceeded)
 )
 

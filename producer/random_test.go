@@ -77,7 +77,7 @@ func randomFaults(t *testing.T, seed uint64, total *tally) {
 		return nil, nil, false
 	})
 	p := newProducer(t, b, Config{
-		Topic: topic, MaxInFlightBytes: 2000, BatchSize: 8, Logger: slog.New(slog.DiscardHandler),
+		Topic: topic, MaxInFlightBytes: 10_000, BatchSize: 8, Logger: slog.New(slog.DiscardHandler),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if !quiet.Load() && rand.IntN(10) == 0 {
 				return nil, errRefused

@@ -18,6 +18,7 @@ import (
 type session struct {
 	cfg       *Config
 	p         *Producer
+	began     time.Time
 	addr      net.Addr
 	dialer    *dialer
 	ctx       context.Context // of everything that runs in the background
@@ -27,6 +28,8 @@ type session struct {
 	courier   *courier
 	writer    *kafka.Writer
 	calls     sync.Pool // *call; of the session, so that nothing of one is seen in another
+	buffers   sync.Pool // *buffer
+	overdue   overdue   // ends the deliveries that have no result in time
 
 	inside  gate         // calls within kafka-go's WriteMessages
 	probes  gate         // pings that run
@@ -40,9 +43,10 @@ type session struct {
 
 func (p *Producer) newSession(ctx context.Context) *session {
 	s := &session{
-		cfg:  p.cfg,
-		p:    p,
-		addr: kafka.TCP(p.cfg.Brokers...),
+		cfg:   p.cfg,
+		p:     p,
+		began: time.Now(),
+		addr:  kafka.TCP(p.cfg.Brokers...),
 		dialer: &dialer{
 			base:      p.cfg.Dial,
 			localOnly: p.cfg.plaintextPassword(),
@@ -92,7 +96,7 @@ func (s *session) openWriter() {
 	s.courier = &courier{s: s, next: s.transport}
 	s.writer = &kafka.Writer{
 		Addr:                   s.addr,
-		Balancer:               noted{cfg.Balancer},
+		Balancer:               noted{cfg.Balancer, s},
 		MaxAttempts:            math.MaxInt32,
 		WriteBackoffMin:        1,
 		WriteBackoffMax:        1,
@@ -112,7 +116,6 @@ func (s *session) openWriter() {
 		s.writer.Topic = cfg.Topic
 	}
 	s.writer.Stats() // its minima begin at 0 and not at "none": the first reading sets them right
-
 }
 
 // cut ends every request that is under way, and with it every write: what
@@ -135,6 +138,7 @@ func (s *session) closeWriter(ctx context.Context) error {
 	// for ever (its issue 1307). The tempting order, Close first, needs luck.
 	s.inside.shut()
 	err := s.writer.Close()
+	s.overdue.stop()
 	s.p.stats.retire(s)
 	return err
 }

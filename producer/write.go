@@ -31,37 +31,46 @@ import (
 // and count as in flight, until Config.Completion has seen them or the producer
 // has stopped.
 func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
-	bytes, large, err := p.check(msgs)
+	lease, bytes, large, began, err := p.admit(ctx, msgs)
 	if err != nil {
 		return err
 	}
-	if cause := ended(ctx); cause != nil {
-		return failed(ErrNotSent, cause)
-	}
-	began, err := p.reserve(ctx, bytes)
-	if err != nil {
-		return err
-	}
-	lease, err := p.admit(ctx)
-	if err != nil {
-		p.budget.give(bytes)
-		return err
-	}
-	s := lease.Resource()
-	c := s.newCall()
+	c := lease.Resource().newCall()
 	c.lease, c.bytes = lease, bytes
-	c.fill(msgs, large)
-	if len(c.msgs) > 0 {
-		c.submit(ctx)
-	} else {
-		c.left.Store(1)
-		c.settle(1)
-	}
+	c.submit(ctx, msgs, large)
 	return c.wait(ctx, began)
 }
 
-// check looks at the messages before anything is done: their size, whether one of
-// them is too large, and their topics.
+// admit is the way in, for WriteMessages and Send alike: it returns a lease and as
+// many bytes of the budget, both of which the call gives back with its last result.
+// began is when the caller came, if it may have waited.
+func (p *Producer) admit(ctx context.Context, msgs []kafka.Message) (lease fsm.Lease[*session], bytes int64, large bool, began time.Time, err error) {
+	if bytes, large, err = p.check(msgs); err != nil {
+		return
+	}
+	if cause := ended(ctx); cause != nil {
+		err = failed(ErrNotSent, cause)
+		return
+	}
+	if began, err = p.reserve(ctx, bytes); err != nil {
+		return
+	}
+	if lease, err = p.acquire(ctx); err != nil {
+		p.budget.give(bytes)
+	}
+	return
+}
+
+// What a call and each of its messages cost in memory besides their bytes, here
+// and in kafka-go, until they have a result: small messages count for more than
+// they hold (TestSendBoundsMemory).
+const (
+	callOverhead    = 256
+	messageOverhead = 256
+)
+
+// check looks at the messages before anything is done: the room they need, whether
+// one of them is too large, and their topics.
 func (p *Producer) check(msgs []kafka.Message) (bytes int64, large bool, err error) {
 	if p.lifecycle.State() != spec.Started && !p.cfg.StartOnWrite {
 		lease, err := p.lifecycle.Acquire()
@@ -70,13 +79,14 @@ func (p *Producer) check(msgs []kafka.Message) (bytes int64, large bool, err err
 		}
 		lease.Release()
 	}
+	bytes = callOverhead
 	for i := range msgs {
 		if err := p.checkTopic(msgs[i].Topic); err != nil {
 			return 0, false, failed(ErrNotSent, err)
 		}
 		n := size(&msgs[i])
 		large = large || n > p.cfg.BatchBytes
-		bytes += n
+		bytes += n + messageOverhead
 	}
 	return bytes, large, nil
 }
@@ -131,8 +141,8 @@ func (p *Producer) reserve(ctx context.Context, bytes int64) (began time.Time, e
 	return began, failed(ErrNotSent, fmt.Errorf("waiting for room among the bytes in flight: %w", err))
 }
 
-// admit holds the session open for a write, and starts it if that is asked for.
-func (p *Producer) admit(ctx context.Context) (fsm.Lease[*session], error) {
+// acquire holds the session open for a write, and starts it if that is asked for.
+func (p *Producer) acquire(ctx context.Context) (fsm.Lease[*session], error) {
 	lease, err := p.lifecycle.Acquire()
 	if err != nil && p.cfg.StartOnWrite && errors.Is(err, fsm.ErrNotStarted) {
 		if err = p.startOnWrite(ctx); err == nil {

@@ -1,0 +1,570 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+func send(t testing.TB, p *Producer, msgs ...kafka.Message) *Delivery {
+	t.Helper()
+	d, err := p.Send(bg, msgs...)
+	if err != nil {
+		t.Fatalf("Send: %v", err)
+	}
+	return d
+}
+
+// outcome waits for what became of a Delivery.
+func outcome(t testing.TB, d *Delivery) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(bg, hang)
+	defer cancel()
+	err := d.Wait(ctx)
+	select {
+	case <-d.Done():
+	default:
+		t.Fatalf("no result within %v", hang)
+	}
+	if again := d.Err(); again != err {
+		t.Errorf("Err is %v, Wait was %v", again, err)
+	}
+	return err
+}
+
+// A Delivery says when the messages are there, and where.
+func TestSend(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 3)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		type place struct {
+			partition int
+			offset    int64
+		}
+		said := make(map[string]place)
+		for i, n := range []int{1, 1, 1, 7, 600} {
+			msgs := messages(fmt.Sprint(i), n)
+			d := send(t, p, msgs...)
+			if err := outcome(t, d); err != nil {
+				t.Fatal(err)
+			}
+			for j, m := range msgs {
+				partition, offset := d.Position(j)
+				said[string(m.Value)] = place{partition, offset}
+			}
+			if msgs[0].WriterData != nil || msgs[0].Topic != "" {
+				t.Errorf("the caller's message was changed: %+v", msgs[0])
+			}
+		}
+		records := b.Read(t, topic)
+		for _, r := range records {
+			if got, want := said[string(r.Value)], (place{int(r.Partition), r.Offset}); got != want {
+				t.Errorf("%s: said to be at %+v, found at %+v", r.Value, got, want)
+			}
+		}
+		if len(records) != 610 {
+			t.Errorf("%d found, want 610", len(records))
+		}
+		if d := send(t, p); outcome(t, d) != nil {
+			t.Error("a Send of no message failed")
+		}
+		if n := p.budget.used.Load(); n != 0 {
+			t.Errorf("%d bytes still count as in flight", n)
+		}
+		t.Logf("CHECKED producer-send positions=%d", len(said))
+	})
+}
+
+// What is not accepted is told at once, as WriteMessages tells it.
+func TestSendNotAccepted(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), BatchBytes: 1000})
+		refused := func(ctx context.Context, class error, why error, msgs ...kafka.Message) {
+			t.Helper()
+			d, err := p.Send(ctx, msgs...)
+			if d != nil || err == nil {
+				t.Fatalf("it was accepted (%v)", err)
+			}
+			if classOf(t, err) != class {
+				t.Errorf("%v, want %v", err, class)
+			}
+			mustBe(t, err, why)
+		}
+		refused(bg, ErrNotSent, ErrNotStarted, message("x"))
+		start(t, p)
+		ended, cancel := context.WithCancelCause(bg)
+		cancel(io.ErrNoProgress)
+		refused(ended, ErrNotSent, io.ErrNoProgress, message("x"))
+		refused(bg, ErrNotSent, errUndeclared, kafka.Message{Topic: "elsewhere"})
+		big := message(strings.Repeat("x", 2000))
+		refused(bg, ErrRejected, kafka.MessageSizeTooLarge, big)
+		refused(bg, ErrRejected, kafka.MessageSizeTooLarge, big, big)
+
+		// One of several is rejected alone.
+		d := send(t, p, message("a"), big, message("b"))
+		err := outcome(t, d)
+		var each kafka.WriteErrors
+		if !errors.As(err, &each) || each[0] != nil || classOf(t, each[1]) != ErrRejected || each[2] != nil {
+			t.Errorf("want the second alone to be rejected: %v", err)
+		}
+		if partition, offset := d.Position(1); partition != -1 || offset != -1 {
+			t.Errorf("the rejected one is said to be at %d, %d", partition, offset)
+		}
+		if partition, offset := d.Position(2); partition != 0 || offset != 1 {
+			t.Errorf("the last one is said to be at %d, %d; want 0, 1", partition, offset)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		refused(bg, ErrNotSent, io.ErrClosedPipe, message("x"))
+		refused(bg, ErrNotSent, ErrClosed, message("x"))
+	})
+}
+
+// A Stop drains what was accepted, although nobody holds the Deliveries (G9).
+func TestStopDrainsSends(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 3)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		resume := pauseProduce(b)
+		const n = 2000
+		for i := range n {
+			send(t, p, message(fmt.Sprint(i)))
+		}
+		stop := async(func() error { return p.Stop(bg) })
+		until(t, "the stop to wait", func() bool { return p.State() == spec.Stopping })
+		_, err := p.Send(bg, message("late"))
+		mustBe(t, err, ErrNotStarted, ErrNotSent)
+		resume()
+		if err := get(t, stop); err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+		found := values(t, b, topic)
+		for i := range n {
+			if found[fmt.Sprint(i)] != 1 {
+				t.Errorf("%d was found %d times", i, found[fmt.Sprint(i)])
+			}
+		}
+		if len(found) != n {
+			t.Errorf("%d found, want %d", len(found), n)
+		}
+		nothingLeft(t, b, p)
+	})
+}
+
+// A forced stop counts what it cuts off, and each Delivery says what became of it.
+func TestStopCutsOffSends(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		if err := outcome(t, send(t, p, message("before"))); err != nil {
+			t.Fatal(err)
+		}
+		hung := b.Hang(kmsg.Produce)
+		sent := send(t, p, messages("sent", 3)...)
+		until(t, "the first batch to be at the broker", func() bool { return hung.Hits() == 1 })
+		queued := make([]*Delivery, 50)
+		for i := range queued {
+			queued[i] = send(t, p, message(fmt.Sprintf("queued-%d", i)))
+		}
+		ctx, cancel := context.WithTimeout(bg, 100*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		err := p.Stop(ctx)
+		took := time.Since(began)
+		var stopErr *StopError
+		if !errors.As(err, &stopErr) || stopErr.Messages != 53 || stopErr.Abandoned != 0 {
+			t.Errorf("Stop: %v, want a StopError of 53 messages, none abandoned", err)
+		}
+		if b.Name == "virtual" && took > 150*time.Millisecond {
+			t.Errorf("Stop took %v, want at most 50 ms after its context", took)
+		}
+		if err := outcome(t, sent); classOf(t, err) != ErrMaybeDelivered {
+			t.Errorf("what was sent: %v", err)
+		}
+		for _, d := range queued {
+			if err := outcome(t, d); classOf(t, err) != ErrNotSent {
+				t.Errorf("what was queued: %v", err)
+			}
+		}
+		nothingLeft(t, b, p)
+		hung.Set(false)
+		start(t, p)
+		if err := outcome(t, send(t, p, message("after"))); err != nil {
+			t.Error(err)
+		}
+		found := values(t, b, topic)
+		if found["before"] != 1 || found["after"] != 1 || found["queued-0"] != 0 {
+			t.Errorf("found %v", found)
+		}
+	})
+}
+
+// What one goroutine sends with a key stays in order, although it waits for
+// nothing, also when the broker refuses and cuts. Many goroutines at once.
+func TestSendsOfAKeyStayInOrder(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 4)
+		p := newProducer(t, b, Config{Topic: topic, BatchSize: 16, MaxInFlightBytes: 100_000})
+		start(t, p)
+		var n atomic.Int32
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			return nil, io.EOF, n.Add(1)%5 == 0
+		})
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: 5})
+		const senders, each = 8, 300
+		var wg sync.WaitGroup
+		for s := range senders {
+			wg.Go(func() {
+				key := fmt.Appendf(nil, "key-%d", s)
+				var all []*Delivery
+				for i := range each {
+					d, err := p.Send(bg, kafka.Message{Key: key, Value: fmt.Append(nil, i)})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					all = append(all, d)
+				}
+				for _, d := range all {
+					if err := outcome(t, d); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		next := make(map[string]int)
+		for _, r := range b.Read(t, topic) {
+			if want := fmt.Sprint(next[string(r.Key)]); string(r.Value) != want {
+				t.Fatalf("%s: %s, want %s", r.Key, r.Value, want)
+			}
+			next[string(r.Key)]++
+		}
+		for key, n := range next {
+			if n != each {
+				t.Errorf("%s: %d found, want %d", key, n, each)
+			}
+		}
+		t.Logf("CHECKED producer-send in-order=%d cuts=%d retries=%d", senders*each, n.Load()/5, p.Totals().Retries)
+	})
+}
+
+// Send waits for room under its context, which is of no concern afterwards.
+func TestSendBackpressure(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic, MaxInFlightBytes: 10_000})
+		start(t, p)
+		resume := pauseProduce(b)
+		ctx, cancel := context.WithCancel(bg)
+		all := make(chan []*Delivery)
+		refused := make(chan error, 1)
+		go func() {
+			var accepted []*Delivery
+			for i := 0; ; i++ {
+				d, err := p.Send(ctx, message(fmt.Sprint(i)))
+				if err != nil {
+					refused <- err
+					all <- accepted
+					return
+				}
+				accepted = append(accepted, d)
+			}
+		}()
+		until(t, "one to wait for room", func() bool { return p.budget.waiting.Load() == 1 })
+		if used := p.budget.used.Load(); used > 10_000 {
+			t.Errorf("%d bytes in flight, want at most 10000", used)
+		}
+		cancel()
+		err := get(t, refused)
+		mustBe(t, err, context.Canceled, ErrNotSent)
+		accepted := get(t, all)
+		resume()
+		for _, d := range accepted {
+			if err := outcome(t, d); err != nil {
+				t.Error(err)
+			}
+		}
+		if found := values(t, b, topic); len(found) != len(accepted) || len(found) == 0 {
+			t.Errorf("%d accepted, %d found", len(accepted), len(found))
+		}
+	})
+}
+
+// A caller that sends without end to a broker that hangs holds a bounded amount of
+// memory, also with messages that hold next to nothing.
+func TestSendBoundsMemory(t *testing.T) {
+	b := testbroker.Fake(t)
+	const limit = 8 << 20
+	for _, size := range []int{0, 10, 1000} {
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), MaxInFlightBytes: limit})
+		start(t, p)
+		hung := b.Hang(kmsg.Produce)
+		before := heap()
+		ctx, cancel := context.WithCancel(bg)
+		var all []*Delivery
+		done := async(func() error {
+			for {
+				d, err := p.Send(ctx, kafka.Message{Value: make([]byte, size)})
+				if err != nil {
+					return err
+				}
+				all = append(all, d)
+			}
+		})
+		until(t, "the sender to wait for room", func() bool { return p.budget.waiting.Load() == 1 })
+		grown := heap() - before
+		cancel()
+		mustBe(t, get(t, done), context.Canceled)
+		t.Logf("CHECKED producer-send bytes-each=%d in-flight=%d heap-of-%d=%d", size, len(all), limit, grown)
+		if grown > limit*3/2 {
+			t.Errorf("messages of %d bytes: the heap has grown by %d, want about %d at most", size, grown, limit)
+		}
+		hung.Set(false)
+		ended, end := context.WithCancel(bg)
+		end()
+		var stopErr *StopError
+		if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != len(all) {
+			t.Errorf("Stop: %v, want %d messages cut off", err, len(all))
+		}
+		runtime.KeepAlive(all)
+	}
+}
+
+// The same if the messages trickle: each opens a batch then, for which kafka-go
+// takes the memory of a full one.
+func TestTrickleBoundsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		const limit, n = 8 << 20, 3000
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), MaxInFlightBytes: limit})
+		start(t, p)
+		b.Hang(kmsg.Produce)
+		before, most := heap(), int64(0)
+		accepted := 0
+		for i := range n {
+			ctx, cancel := context.WithTimeout(bg, 2*time.Millisecond) // the callers leave
+			err := p.WriteMessages(ctx, message("x"))
+			cancel()
+			if classOf(t, err) == ErrMaybeDelivered {
+				accepted++
+			}
+			if i%500 == 499 {
+				most = max(most, heap()-before)
+			}
+		}
+		t.Logf("CHECKED producer-send trickled=%d accepted=%d heap-of-%d=%d", n, accepted, limit, most)
+		if most > limit*3/2 {
+			t.Errorf("the heap has grown by %d, want about %d at most", most, limit)
+		}
+		if accepted == n {
+			t.Error("every one was accepted: the test shows nothing")
+		}
+		ended, end := context.WithCancel(bg)
+		end()
+		var stopErr *StopError
+		if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != accepted || stopErr.Abandoned != accepted {
+			t.Errorf("Stop: %v, want %d messages cut off, all abandoned", err, accepted)
+		}
+		if used := p.budget.used.Load(); used != 0 {
+			t.Errorf("%d bytes still count as in flight", used)
+		}
+	})
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // a pool keeps what it has for one more
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Every Delivery ends within the DeliveryTimeout, to the instant, however many are
+// queued; what is still in kafka-go counts as in flight until it has its result.
+func TestSendDeliveryTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), BatchSize: 2})
+		start(t, p)
+		hung := b.Hang(kmsg.Produce)
+		type sent struct {
+			d  *Delivery
+			at time.Time
+		}
+		var all []sent
+		for i := range 100 {
+			all = append(all, sent{send(t, p, message(fmt.Sprint(i))), time.Now()})
+			time.Sleep(100 * time.Millisecond)
+		}
+		overdue := 0
+		for i, s := range all {
+			err := outcome(t, s.d)
+			if took := time.Since(s.at); took > 30*time.Second {
+				t.Errorf("Delivery %d took %v, want at most the DeliveryTimeout, 30 s", i, took)
+			} else if took == 30*time.Second {
+				overdue++
+			}
+			if classOf(t, err) != ErrMaybeDelivered {
+				t.Errorf("Delivery %d: %v", i, err)
+			}
+			mustBe(t, err, context.DeadlineExceeded)
+		}
+		if overdue == 0 {
+			t.Error("none was overdue: the test shows nothing")
+		}
+		if used := p.budget.used.Load(); used == 0 {
+			t.Error("nothing counts as in flight, though batches are queued")
+		}
+		before := all[len(all)-1].d.Err()
+		ctx, cancel := context.WithTimeout(bg, time.Millisecond)
+		defer cancel()
+		var stopErr *StopError
+		if err := p.Stop(ctx); !errors.As(err, &stopErr) || stopErr.Messages == 0 || stopErr.Abandoned != stopErr.Messages {
+			t.Errorf("Stop: %v, want some messages cut off, all of them abandoned", err)
+		}
+		if after := all[len(all)-1].d.Err(); after != before {
+			t.Errorf("Err has changed from %v to %v", before, after)
+		}
+		hung.Set(false)
+		t.Logf("CHECKED producer-send overdue=%d cut-off=%d", overdue, stopErr.Messages)
+		nothingLeft(t, b, p)
+	})
+}
+
+// A holder that leaves says nothing about the messages, and may come back.
+func TestDeliveryHolderLeaves(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		resume := pauseProduce(b)
+		reason := errors.New("no more time")
+		ctx, cancel := context.WithCancelCause(bg)
+		d, err := p.Send(ctx, message("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiters := make([]<-chan error, 4)
+		for i := range waiters {
+			waiters[i] = async(func() error { return d.Wait(ctx) })
+		}
+		patient := async(func() error { return d.Wait(bg) })
+		cancel(reason)
+		for _, w := range waiters {
+			mustBe(t, get(t, w), reason)
+		}
+		if err := d.Err(); err != nil {
+			t.Errorf("Err of one that is on its way: %v", err)
+		}
+		resume()
+		if err := get(t, patient); err != nil {
+			t.Error(err)
+		}
+		if err := d.Wait(ctx); err != nil { // it has ended; so has ctx
+			t.Error(err)
+		}
+		if found := values(t, b, topic); found["x"] != 1 {
+			t.Errorf("found %v", found)
+		}
+	})
+}
+
+// With AcksNone there is a result, and no offset.
+func TestSendAcksNone(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), Acks: AcksNone})
+		start(t, p)
+		d := send(t, p, message("x"))
+		if err := outcome(t, d); err != nil {
+			t.Error(err)
+		}
+		if partition, offset := d.Position(0); partition != 0 || offset != -1 {
+			t.Errorf("said to be at %d, %d; want 0, -1", partition, offset)
+		}
+	})
+}
+
+// The list of deadlines against a plain one: random additions, removals and waits.
+func TestOverdue(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			var o overdue
+			alive := make(map[*Delivery]time.Time)
+			ended := func(d *Delivery) bool {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				return d.ended
+			}
+			for range 200 {
+				switch r.IntN(3) {
+				case 0:
+					d := new(Delivery)
+					at := time.Now().Add(time.Duration(r.IntN(1000)) * time.Millisecond)
+					if r.IntN(10) == 0 {
+						o.remove(d) // it has its result already
+						o.add(d, at)
+						o.mu.Lock()
+						if d.due.listed {
+							t.Fatal("listed, though it has its result")
+						}
+						o.mu.Unlock()
+						continue
+					}
+					o.add(d, at)
+					alive[d] = at
+				case 1:
+					for d := range alive {
+						o.remove(d)
+						delete(alive, d)
+						if ended(d) {
+							t.Fatal("ended before it was overdue")
+						}
+						break
+					}
+				case 2:
+					time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
+					synctest.Wait()
+					for d, at := range alive {
+						if over := !at.After(time.Now()); over != ended(d) {
+							t.Fatalf("overdue %v, ended %v", over, ended(d))
+						} else if over {
+							delete(alive, d)
+						}
+					}
+				}
+				o.mu.Lock()
+				for d := o.first; d != nil; d = d.due.next {
+					if d.due.next != nil && (d.due.next.due.prev != d || d.due.next.due.at.Before(d.due.at)) {
+						t.Fatal("the list is not in order")
+					}
+				}
+				o.mu.Unlock()
+			}
+			o.stop()
+		})
+	}
+}
