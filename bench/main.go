@@ -1,0 +1,144 @@
+// Command bench measures surestart next to what a user would pick instead, side by
+// side in one run, and says which budgets hold.
+//
+//	cd bench && go run .                      everything, about eight minutes
+//	cd bench && go run . -quick               everything, coarsely, about a minute
+//	cd bench && go run . -only started,cold   some parts; -only lifecycle, -only producer: those of one kind
+//	cd bench && go run . -write ../docs/performance.md   puts the tables between the marks of the file
+//
+// It ends with 1 if a budget does not hold. What runs beside it slows all contenders
+// down alike, for they run in turns; the budgets are on the ratios of one round.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A part is a section of the report.
+type part struct {
+	name, kind, title string
+	run               func(*bench, *section)
+}
+
+var parts = []part{
+	{"started", "lifecycle", "When started", (*bench).started},
+	{"use", "lifecycle", "Holding it open", (*bench).use},
+	{"curve", "lifecycle", "With more callers", (*bench).curve},
+	{"life", "lifecycle", "A whole life", (*bench).life},
+	{"cold", "lifecycle", "Many callers, nobody has it yet", (*bench).cold},
+	{"leave", "lifecycle", "Callers that give up", (*bench).leave},
+	{"memory", "lifecycle", "Memory", (*bench).memory},
+	{"many", "lifecycle", "A hundred thousand", (*bench).many},
+}
+
+// bench is one run.
+type bench struct {
+	quick   bool
+	rounds  int           // of what takes nanoseconds
+	slice   time.Duration // how long a contender is measured in a round
+	budgets []budget
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	b := &bench{rounds: 31, slice: 3 * time.Millisecond}
+	flag.BoolVar(&b.quick, "quick", false, "coarsely: fewer rounds")
+	only := flag.String("only", "", "the `parts` to run, separated by commas: "+partNames())
+	write := flag.String("write", "", "put the tables between the marks of this `file`")
+	flag.Parse()
+	if b.quick {
+		b.rounds, b.slice = 9, time.Millisecond
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	var sections []*section
+	for _, p := range chosen {
+		began := time.Now()
+		fmt.Fprintf(os.Stderr, "bench: %s ...", p.name)
+		s := &section{name: p.name}
+		before := len(b.budgets)
+		p.run(b, s)
+		if mine := b.budgets[before:]; len(mine) > 0 {
+			s.show(budgets(mine))
+		}
+		s.say("`cd bench && go run . -only %s`; %s", p.name, machine())
+		sections = append(sections, s)
+		fmt.Fprintf(os.Stderr, " %.0f s\n", time.Since(began).Seconds())
+		fmt.Printf("## %s\n\n%s", p.title, &s.text)
+		debug.FreeOSMemory()
+	}
+	if *write != "" {
+		if err := record(*write, sections); err != nil {
+			return err
+		}
+	}
+	broken := 0
+	for _, x := range b.budgets {
+		if !x.holds() {
+			broken++
+			fmt.Printf("does not hold: %s: %s%s, at most %s%s\n", x.what, number(x.measured), x.unit, number(x.most), x.unit)
+		}
+	}
+	fmt.Printf("%d budgets, %d hold\n", len(b.budgets), len(b.budgets)-broken)
+	if broken > 0 {
+		return fmt.Errorf("%d of %d budgets do not hold", broken, len(b.budgets))
+	}
+	return nil
+}
+
+func partNames() string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return "lifecycle, producer; " + strings.Join(names, ", ")
+}
+
+// choose returns the parts with these names, or of these kinds; all if none is named.
+func choose(names string) ([]part, error) {
+	if names == "" {
+		return parts, nil
+	}
+	var chosen []part
+	wanted := strings.Split(names, ",")
+	for _, p := range parts {
+		if slices.Contains(wanted, p.name) || slices.Contains(wanted, p.kind) {
+			chosen = append(chosen, p)
+		}
+	}
+	for _, name := range wanted {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name || p.kind == name }) {
+			return nil, fmt.Errorf("no part is called %q: %s", name, partNames())
+		}
+	}
+	return chosen, nil
+}
+
+// machine is where the figures come from.
+func machine() string {
+	return fmt.Sprintf("%s, %s/%s, %d CPUs, load %s.", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load())
+}
+
+// load is how busy the machine was in the last minute; on others than Linux unknown.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Fields(string(text))[0]
+}

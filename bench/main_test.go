@@ -1,0 +1,151 @@
+package main
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSeries(t *testing.T) {
+	slow, fast := series{30, 20, 400}, series{10, 10, 100}
+	if got := slow.median(); got != 30 {
+		t.Errorf("median %v, want 30", got)
+	}
+	// A round in which the machine was busy has the same ratio as the others.
+	if got := slow.over(fast); got != 3 {
+		t.Errorf("ratio %v, want 3", got)
+	}
+	if got := (series)(nil).median(); !math.IsNaN(got) {
+		t.Errorf("median of nothing: %v", got)
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 0.35271: "0.353", 1: "1", 1.5: "1.50", 12.345: "12.3", 456.7: "457",
+		9999: "9,999", 12345.6: "12,346", 100_000: "100,000", 1_234_567: "1,234,567", math.NaN(): "–"} {
+		if got := number(v); got != want {
+			t.Errorf("number(%v) = %q, want %q", v, got, want)
+		}
+	}
+}
+
+// In turns: forwards, then backwards, so that nobody is always first.
+func TestInTurns(t *testing.T) {
+	order := ""
+	all := inTurns(3, 2, func(i int) float64 {
+		order += string(rune('A' + i))
+		return float64(len(order))
+	})
+	if order != "ABBAAB" {
+		t.Errorf("order %s, want ABBAAB", order)
+	}
+	if len(all[0]) != 3 || all[1][1] != 3 {
+		t.Errorf("measured %v", all)
+	}
+}
+
+func TestTable(t *testing.T) {
+	x := &table{head: []string{"who", "ns"}}
+	x.row("`Start`", "0.35")
+	want := "| who     |   ns |\n|---------|-----:|\n| `Start` | 0.35 |\n"
+	if got := x.String(); got != want {
+		t.Errorf("table:\n%swant:\n%s", got, want)
+	}
+}
+
+func TestBudget(t *testing.T) {
+	if b := (budget{measured: 1.5, most: 1.5}); !b.holds() {
+		t.Error("one that is met exactly does not hold")
+	}
+	if b := (budget{measured: math.NaN(), most: 1.5}); b.holds() {
+		t.Error("one that was not measured holds")
+	}
+}
+
+// The tables go between their marks, and nothing else changes.
+func TestRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "doc.md")
+	text := "before\n<!-- bench life -->\nold\n<!-- end life -->\nafter\n"
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := &section{name: "life"}
+	s.say("new")
+	if err := record(path, []*section{s}); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := os.ReadFile(path)
+	if want := "before\n<!-- bench life -->\n\nnew\n\n<!-- end life -->\nafter\n"; string(got) != want {
+		t.Errorf("wrote %q, want %q", got, want)
+	}
+	if err := record(path, []*section{{name: "other"}}); err == nil || !strings.Contains(err.Error(), "bench other") {
+		t.Errorf("a part that the file lacks: %v", err)
+	}
+}
+
+// docs/performance.md has marks for every part.
+func TestDocumentationHasAllParts(t *testing.T) {
+	text, err := os.ReadFile("../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range parts {
+		for _, mark := range []string{"<!-- bench " + p.name + " -->", "<!-- end " + p.name + " -->"} {
+			if strings.Count(string(text), mark) != 1 {
+				t.Errorf("docs/performance.md: want %s once", mark)
+			}
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	if got, err := choose("life,cold"); err != nil || len(got) != 2 {
+		t.Errorf("life,cold: %v, %v", got, err)
+	}
+	if _, err := choose("lief"); err == nil {
+		t.Error("lief: no error")
+	}
+}
+
+// Each contender does what it is measured for: its loop runs, and so does what
+// starts and stops it beside.
+func TestContenders(t *testing.T) {
+	for _, cs := range [][]contender{startedContenders(), useContenders(), lifeContenders()} {
+		for _, c := range cs {
+			if c.beside != nil {
+				c.beside()
+			}
+			if elapsed(c, setup{procs: 2, goroutines: 2}, 8) <= 0 {
+				t.Errorf("%s: no time", c.name)
+			}
+		}
+	}
+}
+
+// A herd of each kind: ours opens once and lets nobody go before it is open;
+// what lets callers go early is seen to.
+func TestStampede(t *testing.T) {
+	for i, g := range guards() {
+		h := stampede(g, 100, true)
+		if i == coldStart && (h.opens != 1 || h.early != 0) {
+			t.Errorf("%s: %d opens, %d let go early", g.name, h.opens, h.early)
+		}
+		if strings.HasPrefix(g.name, "CometBFT") && h.early != 99 {
+			t.Errorf("%s: %d let go early, want 99", g.name, h.early)
+		}
+		if h.took < time.Millisecond {
+			t.Errorf("%s: took %v, less than the open", g.name, h.took)
+		}
+	}
+}
+
+func TestLeave(t *testing.T) {
+	for _, c := range crowds() {
+		if ns := leave(c, 10); ns <= 0 {
+			t.Errorf("%s: %v ns", c.name, ns)
+		}
+	}
+}

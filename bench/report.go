@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// A table is printed as Markdown, so that a terminal and the documentation show the same.
+type table struct {
+	head []string
+	rows [][]string
+}
+
+func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) String() string {
+	width := make([]int, len(t.head))
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		for i, cell := range row {
+			width[i] = max(width[i], len([]rune(cell)))
+		}
+	}
+	var b strings.Builder
+	write := func(row []string) {
+		for i, cell := range row {
+			pad := strings.Repeat(" ", width[i]-len([]rune(cell)))
+			if i == 0 {
+				fmt.Fprintf(&b, "| %s%s ", cell, pad)
+			} else {
+				fmt.Fprintf(&b, "| %s%s ", pad, cell)
+			}
+		}
+		b.WriteString("|\n")
+	}
+	write(t.head)
+	for i := range t.head {
+		if i == 0 {
+			fmt.Fprintf(&b, "|%s", strings.Repeat("-", width[i]+2))
+		} else {
+			fmt.Fprintf(&b, "|%s:", strings.Repeat("-", width[i]+1))
+		}
+	}
+	b.WriteString("|\n")
+	for _, row := range t.rows {
+		write(row)
+	}
+	return b.String()
+}
+
+// A section is what one part of the program found. Its name is the part's, and the
+// mark in the documentation between which it is written.
+type section struct {
+	name string
+	text strings.Builder
+}
+
+func (s *section) say(format string, args ...any) {
+	fmt.Fprintf(&s.text, format+"\n\n", args...)
+}
+
+func (s *section) show(t *table) { fmt.Fprintf(&s.text, "%s\n", t) }
+
+// A budget is a promise about speed: a figure of this run, and the most that it may be.
+type budget struct {
+	what     string
+	measured float64
+	most     float64
+	unit     string
+}
+
+func (b budget) holds() bool { return b.measured <= b.most }
+
+func (b budget) result() string {
+	if b.holds() {
+		return "holds"
+	}
+	return "**does not hold**"
+}
+
+func budgets(all []budget) *table {
+	t := &table{head: []string{"budget", "at most", "measured", ""}}
+	for _, b := range all {
+		t.row(b.what, number(b.most)+b.unit, number(b.measured)+b.unit, b.result())
+	}
+	return t
+}
+
+// record writes the sections between their marks in the file:
+//
+//	<!-- bench NAME -->
+//	...
+//	<!-- end NAME -->
+//
+// A section that has no marks there is an error: the documentation lacks a part.
+func record(path string, sections []*section) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for _, s := range sections {
+		first, last := fmt.Sprintf("<!-- bench %s -->\n", s.name), fmt.Sprintf("<!-- end %s -->", s.name)
+		before, rest, ok := bytes.Cut(text, []byte(first))
+		if !ok {
+			return fmt.Errorf("%s: no mark %q", path, strings.TrimSpace(first))
+		}
+		_, after, ok := bytes.Cut(rest, []byte(last))
+		if !ok {
+			return fmt.Errorf("%s: no mark %q after %q", path, last, strings.TrimSpace(first))
+		}
+		text = bytes.Join([][]byte{before, []byte(first), []byte("\n" + s.text.String()), []byte(last), after}, nil)
+	}
+	return os.WriteFile(path, text, 0o666)
+}
