@@ -218,10 +218,10 @@ func retryable(err error) bool {
 		certificate *tls.CertificateVerificationError
 		unknownCA   x509.UnknownAuthorityError
 		hostname    x509.HostnameError
-		alert       tls.AlertError
+		alert       *net.OpError // what crypto/tls makes of an alert that the broker sent
 	)
 	return !errors.As(err, &certificate) && !errors.As(err, &unknownCA) && !errors.As(err, &hostname) &&
-		!errors.As(err, &alert) && !errors.Is(err, errPlaintext)
+		!(errors.As(err, &alert) && alert.Op == "remote error") && !errors.Is(err, errPlaintext)
 }
 
 // again makes the Writer send the batch again; verdict makes it give up: it looks

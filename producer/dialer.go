@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +61,10 @@ func (c *conn) why(err error) error {
 	if err != nil {
 		if why := c.ended.Load(); why != nil {
 			return *why
+		}
+		// Too late is too late, whichever of several clocks notices it first.
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return &both{err, context.DeadlineExceeded}
 		}
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 )
 
@@ -21,6 +22,9 @@ type Net struct {
 	drip      time.Duration
 	lifetime  time.Duration
 	idle      time.Duration
+	answered  func()
+
+	answering sync.Mutex // held until answered has returned
 }
 
 // Kill ends a node as SIGKILL does: its connections break, and nothing listens
@@ -84,6 +88,18 @@ func (n *Net) Lifetime(d time.Duration) { n.set(&n.lifetime, d) }
 // Idle is how long a new connection may be silent before the node closes it. Zero:
 // for ever.
 func (n *Net) Idle(d time.Duration) { n.set(&n.idle, d) }
+
+// Answered makes f be called after each answer, before the next request is read.
+func (n *Net) Answered(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.answered = f
+}
+
+func (n *Net) waitAnswering() {
+	n.answering.Lock()
+	defer n.answering.Unlock()
+}
 
 func (n *Net) set(field *time.Duration, d time.Duration) {
 	n.mu.Lock()
@@ -235,6 +251,7 @@ func (c *serverConn) endLocked() error {
 
 func (c *serverConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	c.n.waitAnswering()
 	if err == nil && !c.active(true) {
 		return 0, io.EOF
 	}
@@ -246,8 +263,13 @@ func (c *serverConn) Write(b []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	c.n.mu.Lock()
-	drip := c.n.drip
+	drip, answered := c.n.drip, c.n.answered
 	c.n.mu.Unlock()
+	if answered != nil {
+		c.n.answering.Lock()
+		defer c.n.answering.Unlock()
+		defer answered()
+	}
 	if drip == 0 {
 		return c.Conn.Write(b)
 	}
@@ -283,5 +305,28 @@ func (c *serverConn) active(request bool) bool {
 		case <-frozen:
 		case <-c.closed:
 		}
+	}
+}
+
+// Listen serves connections on the loopback until the test ends; what it returns
+// is the address. For what is not a broker.
+func Listen(t testing.TB, serve func(net.Conn)) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("testbroker: %v", err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go accept(ln, serve)
+	return ln.Addr().String()
+}
+
+func accept(ln net.Listener, serve func(net.Conn)) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go serve(c)
 	}
 }

@@ -1,20 +1,25 @@
 package testbroker
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
 // Sockets is how many TCP connections this process has open to the cluster, as
-// the operating system counts them. On an in-memory network, and for the embedded
-// cluster where there is no /proc, it is Open.
+// the operating system counts them; on an in-memory network, how many were dialled
+// and not closed. For the embedded cluster where there is no /proc it is Open.
 func (b *Broker) Sockets(t testing.TB) int {
 	t.Helper()
-	if _, err := os.Stat("/proc/self/net/tcp"); b.Dial != nil || err != nil && b.Fake != nil {
+	if b.dialled != nil {
+		return int(b.dialled.open.Load())
+	}
+	if _, err := os.Stat("/proc/self/net/tcp"); err != nil && b.Fake != nil {
 		return b.Open()
 	}
 	mine := socketInodes(t)
@@ -63,4 +68,31 @@ func socketInodes(t testing.TB) map[string]bool {
 		}
 	}
 	return inodes
+}
+
+// dialled counts the clients' ends of connections.
+type dialled struct{ open atomic.Int64 }
+
+func (d *dialled) counting(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		d.open.Add(1)
+		return &dialledConn{Conn: c, d: d}, nil
+	}
+}
+
+type dialledConn struct {
+	net.Conn
+	d      *dialled
+	closed atomic.Bool
+}
+
+func (c *dialledConn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.d.open.Add(-1)
+	}
+	return c.Conn.Close()
 }

@@ -36,6 +36,8 @@ type Broker struct {
 	Net *Net
 	// Options are what Client needs to be let in.
 	Options []kgo.Opt
+
+	dialled *dialled // on the in-memory network
 }
 
 // Each runs the test on every kind of broker, each in a subtest.
@@ -87,7 +89,8 @@ func virtual(t testing.TB, n int, opts []kfake.Opt) *Broker {
 		ports[i] = 9092 + i
 	}
 	vn := new(kfake.VirtualNetwork)
-	b := &Broker{Name: "virtual", Dial: vn.DialContext}
+	dialled := new(dialled)
+	b := &Broker{Name: "virtual", Dial: dialled.counting(vn.DialContext), dialled: dialled}
 	b.start(t, vn.Listen, append(opts[:len(opts):len(opts)], kfake.Ports(ports...)))
 	return b
 }

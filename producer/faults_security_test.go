@@ -1,0 +1,335 @@
+package producer
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	franzplain "github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// TLS to a port that speaks without: a broker closes on what it takes for a request
+// of 369 MB, others wait for more.
+func TestStartTLSToPlaintextPort(t *testing.T) {
+	for name, serve := range map[string]func(net.Conn){
+		"Closes": func(c net.Conn) { io.ReadFull(c, make([]byte, 4)); c.Close() },
+		"Waits":  func(c net.Conn) { io.Copy(io.Discard, c); c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			plaintext := testbroker.Listen(t, serve)
+			// The right port is another one: that is the mistake.
+			server, roots := certificate(t)
+			b := testbroker.Fake(t, kfake.TLS(server), kfake.SeedTopics(1, "t"))
+			b.Options = []kgo.Opt{kgo.DialTLSConfig(&tls.Config{RootCAs: roots})}
+			var wrong atomic.Bool
+			wrong.Store(true)
+			p := newProducer(t, b, Config{
+				Topic: "t", TLS: &tls.Config{RootCAs: roots}, DialTimeout: time.Second,
+				Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+					if wrong.Load() {
+						address = plaintext
+					}
+					return new(net.Dialer).DialContext(ctx, network, address)
+				},
+			})
+			err := failsThenStarts(t, b, p, "metadata", func() { wrong.Store(false) })
+			if name == "Waits" {
+				timedOut(t, err)
+				mustBe(t, err, context.DeadlineExceeded)
+			} else if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("%v, want to see that the broker closed", err)
+			}
+		})
+	}
+}
+
+// A certificate that is no good is found out at the start, by the error of
+// crypto/x509 that says why; with a good one the start works.
+func TestStartBadCertificate(t *testing.T) {
+	ca := newAuthority(t)
+	good := ca.issue(t, time.Now().Add(time.Hour), "127.0.0.1")
+	for _, c := range []struct {
+		name string
+		bad  *tls.Certificate
+		is   func(error) bool
+	}{
+		{"Expired", ca.issue(t, time.Now().Add(-time.Hour), "127.0.0.1"), func(err error) bool {
+			var invalid x509.CertificateInvalidError
+			return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+		}},
+		{"WrongHost", ca.issue(t, time.Now().Add(time.Hour), "127.0.0.9"), func(err error) bool {
+			var host x509.HostnameError
+			return errors.As(err, &host)
+		}},
+		{"UnknownAuthority", newAuthority(t).issue(t, time.Now().Add(time.Hour), "127.0.0.1"), func(err error) bool {
+			var unknown x509.UnknownAuthorityError
+			return errors.As(err, &unknown)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var current atomic.Pointer[tls.Certificate]
+			current.Store(c.bad)
+			b := testbroker.Fake(t, kfake.SeedTopics(1, "t"), kfake.TLS(&tls.Config{
+				GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return current.Load(), nil },
+			}))
+			b.Options = []kgo.Opt{kgo.DialTLSConfig(&tls.Config{RootCAs: ca.pool})}
+			p := newProducer(t, b, Config{Topic: "t", TLS: &tls.Config{RootCAs: ca.pool}})
+			err := failsThenStarts(t, b, p, "metadata", func() { current.Store(good) })
+			var verification *tls.CertificateVerificationError
+			if !c.is(err) || !errors.As(err, &verification) {
+				t.Errorf("%v (%T)", err, err)
+			}
+			if retryable(err) {
+				t.Errorf("%v would be tried again by a write", err)
+			}
+		})
+	}
+}
+
+// No TLS to a port that speaks TLS, and no client's certificate where one is asked for.
+func TestStartWithoutTLSWhereItIsNeeded(t *testing.T) {
+	ca := newAuthority(t)
+	server := &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, time.Now().Add(time.Hour), "127.0.0.1")}}
+	start := func(b *testbroker.Broker, cfg *tls.Config) error {
+		p := newProducer(t, b, Config{Topic: "t", TLS: cfg, DialTimeout: time.Second})
+		err := p.Start(bg)
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t, b, p)
+		return err
+	}
+	b := testbroker.Fake(t, kfake.SeedTopics(1, "t"), kfake.TLS(server))
+	mustBe(t, start(b, nil), io.ErrUnexpectedEOF)
+	if err := start(b, &tls.Config{RootCAs: ca.pool}); err != nil {
+		t.Error(err)
+	}
+
+	mutual := server.Clone()
+	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, ca.pool
+	b = testbroker.Fake(t, kfake.SeedTopics(1, "t"), kfake.TLS(mutual))
+	var alert *net.OpError
+	if err := start(b, &tls.Config{RootCAs: ca.pool}); !errors.As(err, &alert) || alert.Op != "remote error" || retryable(err) {
+		t.Errorf("without a client's certificate: %v, want the broker's alert, and that it is final", err)
+	}
+	if err := start(b, &tls.Config{RootCAs: ca.pool, Certificates: []tls.Certificate{*ca.issue(t, time.Now().Add(time.Hour), "client")}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// An authority signs certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pool *x509.CertPool
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{pool: x509.NewCertPool()}
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	if err == nil {
+		a.cert, err = x509.ParseCertificate(der)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.pool.AddCert(a.cert)
+	return a
+}
+
+// issue makes a certificate for a host, an address or a name.
+func (a *authority) issue(t *testing.T, until time.Time, host string) *tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{host}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// login is a mechanism whose credentials can be changed, asked for at each connect.
+type login struct {
+	current atomic.Pointer[sasl.Mechanism]
+	asked   atomic.Int32
+}
+
+func (l *login) set(m sasl.Mechanism) { l.current.Store(&m) }
+func (l *login) Name() string         { return (*l.current.Load()).Name() }
+func (l *login) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
+	l.asked.Add(1)
+	return (*l.current.Load()).Start(ctx)
+}
+
+var (
+	rightPassword = plain.Mechanism{Username: "user", Password: "right"}
+	wrongPassword = plain.Mechanism{Username: "user", Password: "wrong"}
+	franzPassword = []kgo.Opt{kgo.SASL(franzplain.Auth{User: "user", Pass: "right"}.AsMechanism())}
+)
+
+// otherMechanism is one that the broker does not know.
+type otherMechanism struct{ plain.Mechanism }
+
+func (otherMechanism) Name() string { return "OTHER" }
+
+// Credentials that are refused fail a start; with the right ones the same producer
+// starts. Apache Kafka answers a wrong password, the embedded broker closes.
+func TestStartRefusedCredentials(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		bad    sasl.Mechanism
+		answer *kerr.Error
+		want   error
+	}{
+		{"WrongMechanism", otherMechanism{rightPassword}, nil, kafka.UnsupportedSASLMechanism},
+		{"WrongPassword", wrongPassword, kerr.SaslAuthenticationFailed, kafka.SASLAuthenticationFailed},
+		{"WrongPasswordClosed", wrongPassword, nil, io.ErrUnexpectedEOF},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+				b.Options = franzPassword
+				mechanism := new(login)
+				mechanism.set(c.bad)
+				p := newProducer(t, b, Config{Topic: "t", SASL: mechanism, AllowPlaintextPassword: true})
+				remove := func() {}
+				if c.answer != nil {
+					remove = b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: c.answer, Count: -1}).Remove
+				}
+				failsThenStarts(t, b, p, "metadata", func() {
+					remove()
+					mechanism.set(rightPassword)
+				}, c.want)
+			}, kfake.EnableSASL(), kfake.SeedTopics(1, "t"), kfake.Superuser("PLAIN", "user", "right"))
+		})
+	}
+}
+
+// No permission to write; then it is granted.
+func TestStartNoWritePermissionThenGranted(t *testing.T) {
+	acl := func(op kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "t", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
+	}
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		b.Options = franzPassword // a superuser's
+		p := newProducer(t, b, Config{Topic: "t", SASL: plain.Mechanism{Username: "reader", Password: "pw"}, CheckWritePermission: true})
+		failsThenStarts(t, b, p, "permission", func() {
+			grant := kmsg.NewCreateACLsRequestCreation()
+			grant.ResourceType, grant.ResourceName, grant.ResourcePatternType = kmsg.ACLResourceTypeTopic, "t", kmsg.ACLResourcePatternTypeLiteral
+			grant.Principal, grant.Host, grant.Operation, grant.PermissionType = "User:reader", "*", kmsg.ACLOperationWrite, kmsg.ACLPermissionTypeAllow
+			req := kmsg.NewPtrCreateACLsRequest()
+			req.Creations = append(req.Creations, grant)
+			cl := b.Client(t)
+			defer cl.Close()
+			res, err := req.RequestWith(bg, cl)
+			if err == nil {
+				err = kerr.ErrorForCode(res.Results[0].ErrorCode)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, kafka.TopicAuthorizationFailed)
+	}, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "t"),
+		kfake.Superuser("PLAIN", "user", "right"), kfake.User("PLAIN", "reader", "pw", acl(kmsg.ACLOperationDescribe)))
+}
+
+// Credentials expire under load: the broker closes each connection, asks anew, and
+// gets what is right by then. Nobody notices.
+func TestCredentialsExpireUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.EnableSASL(), kfake.SeedTopics(3, "t"),
+			kfake.Superuser("PLAIN", "user", "right"), kfake.Superuser("PLAIN", "user2", "right2"))
+		b.Options = franzPassword
+		mechanism := new(login)
+		mechanism.set(rightPassword)
+		p := newProducer(t, b, Config{Topic: "t", SASL: mechanism, Logger: slog.New(slog.DiscardHandler)})
+		start(t, p)
+		before := mechanism.asked.Load()
+		l := newLedger()
+		under := l.load(t, p, 8, 20*time.Millisecond)
+		b.Net.Lifetime(time.Second)
+		for i := range 20 {
+			time.Sleep(time.Second)
+			mechanism.set([]sasl.Mechanism{plain.Mechanism{Username: "user2", Password: "right2"}, rightPassword}[i%2])
+		}
+		under.end()
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t, b, p)
+		c := l.verify(t, b, "t")
+		logins := mechanism.asked.Load() - before
+		if c.failed() > 0 || logins < 20 {
+			t.Errorf("%v, %d logins; want no failure, and a login for each expiry", c, logins)
+		}
+		t.Logf("CHECKED producer-credentials-expire logins=%d %v", logins, c)
+	})
+}
+
+// The password is changed on the broker before the client knows: the broker refuses
+// it. Writes fail as what they are, not sent; with the new one they work, without a
+// new start.
+func TestCredentialsRefusedWhileRunning(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		b.Options = franzPassword
+		mechanism := new(login)
+		mechanism.set(rightPassword)
+		p := newProducer(t, b, Config{Topic: "t", SASL: mechanism, Logger: slog.New(slog.DiscardHandler)})
+		start(t, p)
+		l := newLedger()
+		if err := l.write(bg, t, p, message("before")); err != nil {
+			t.Error(err)
+		}
+		refused := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: kerr.SaslAuthenticationFailed, Count: -1})
+		b.Net.Cut()
+		err := l.write(bg, t, p, message("refused"))
+		mustBe(t, err, kafka.SASLAuthenticationFailed)
+		if class := classOf(t, err); class == ErrRejected {
+			t.Errorf("%v: the message itself was not refused", err)
+		}
+		refused.Remove()
+		if err := l.write(bg, t, p, message("after")); err != nil {
+			t.Error(err)
+		}
+		l.verify(t, b, "t")
+	}, kfake.EnableSASL(), kfake.SeedTopics(1, "t"), kfake.Superuser("PLAIN", "user", "right"))
+}

@@ -1,0 +1,199 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// request is one that a start makes, and the part that it belongs to.
+type request struct {
+	key  kmsg.Key
+	part string
+}
+
+// requestsOfAStart are all of them, in order: two connections, the second to the
+// leader.
+var requestsOfAStart = []request{
+	{kmsg.ApiVersions, "metadata"}, {kmsg.Metadata, "metadata"},
+	{kmsg.ApiVersions, "leaders"}, {kmsg.ListOffsets, "leaders"},
+	{kmsg.Produce, "permission"},
+}
+
+func TestRequestsOfAStart(t *testing.T) {
+	synctest.Test(t, testRequestsOfAStart)
+}
+
+func testRequestsOfAStart(t *testing.T) {
+	b := testbroker.Virtual(t)
+	p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), CheckWritePermission: true})
+	var seen []request
+	b.Fake.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Fake.KeepControl()
+		part := map[kmsg.Key]string{kmsg.Metadata: "metadata", kmsg.ListOffsets: "leaders", kmsg.Produce: "permission"}[kmsg.Key(r.Key())]
+		if part == "" {
+			part = []string{"metadata", "leaders"}[min(len(seen), 1)]
+		}
+		seen = append(seen, request{kmsg.Key(r.Key()), part})
+		return nil, nil, false
+	})
+	start(t, p)
+	if err := p.Stop(bg); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(seen, requestsOfAStart) {
+		t.Errorf("a start makes the requests %v, want %v: the tests of each need a look", seen, requestsOfAStart)
+	}
+}
+
+// atRequest calls f when the n-th request from now on has come; if it returns true
+// that one is never answered.
+func atRequest(b *testbroker.Broker, n int, f func() bool) {
+	var seen atomic.Int32
+	b.Fake.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.Fake.KeepControl()
+		return nil, nil, int(seen.Add(1)) == n+1 && f()
+	})
+}
+
+// A broker that is killed at any moment of a start, and a caller or a stop that ends
+// it there: it fails at the part that it was at, leaves nothing, and works again at once.
+func TestStartEndsAtEveryRequest(t *testing.T) {
+	type ending struct {
+		name string
+		run  func(t *testing.T, b *testbroker.Broker, p *Producer, n int, at request)
+	}
+	for _, e := range []ending{
+		{"Killed", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, at request) {
+			atRequest(b, n, func() bool { b.Net.Kill(0); return true })
+			failsThenStarts(t, b, p, at.part, func() { b.Net.Revive(0) })
+		}},
+		{"KilledAfterTheAnswer", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, _ request) {
+			var answers atomic.Int32
+			b.Net.Answered(func() {
+				if int(answers.Add(1)) == n+1 {
+					b.Net.Kill(0)
+				}
+			})
+			if next := n + 1; next < len(requestsOfAStart) {
+				failsThenStarts(t, b, p, requestsOfAStart[next].part, func() { b.Net.Revive(0) })
+				return
+			}
+			start(t, p) // it had all its answers
+			write := async(func() error { return p.WriteMessages(bg, message("x")) })
+			until(t, "retries", func() bool { return p.Totals().Retries > 1 })
+			b.Net.Revive(0)
+			if err := get(t, write); err != nil {
+				t.Error(err)
+			}
+			if err := p.Stop(bg); err != nil {
+				t.Error(err)
+			}
+			startsAndWrites(t, b, p)
+		}},
+		{"ConnectionsCut", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, at request) {
+			atRequest(b, n, func() bool { b.Net.Cut(); return true })
+			failsThenStarts(t, b, p, at.part, func() {})
+		}},
+		{"CallerLeaves", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, at request) {
+			reason := errors.New("no more time")
+			ctx, cancel := context.WithCancelCause(bg)
+			atRequest(b, n, func() bool { cancel(reason); return true })
+			mustBe(t, p.Start(ctx), reason)
+			until(t, "the rollback", func() bool { return p.State() == spec.Idle })
+			var failed *fsm.StartError
+			if !errors.As(p.Status().Cause, &failed) || failed.Part != at.part {
+				t.Errorf("cause %v, want part %s", p.Status().Cause, at.part)
+			}
+			nothingLeft(t, b, p)
+			startsAndWrites(t, b, p)
+		}},
+		{"CallerLeavesAfterTheAnswer", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, _ request) {
+			reason := errors.New("no more time")
+			ctx, cancel := context.WithCancelCause(bg)
+			var answers atomic.Int32
+			b.Net.Answered(func() {
+				if int(answers.Add(1)) == n+1 {
+					cancel(reason)
+				}
+			})
+			if err := p.Start(ctx); err != nil { // it may have been done by then
+				mustBe(t, err, reason)
+				until(t, "the rollback", func() bool { return p.State() == spec.Idle })
+				nothingLeft(t, b, p)
+			}
+			startsAndWrites(t, b, p)
+		}},
+		{"Stopped", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, at request) {
+			came := make(chan struct{})
+			atRequest(b, n, func() bool { close(came); return true })
+			starting := async(func() error { return p.Start(bg) })
+			get(t, came)
+			if err := p.Stop(bg); err != nil {
+				t.Error(err)
+			}
+			mustBe(t, get(t, starting), ErrStopped)
+			nothingLeft(t, b, p)
+			startsAndWrites(t, b, p)
+		}},
+		{"StoppedByForce", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, at request) {
+			came := make(chan struct{})
+			atRequest(b, n, func() bool { close(came); return true })
+			starting := async(func() error { return p.Start(bg) })
+			get(t, came)
+			ended, cancel := context.WithCancel(bg)
+			cancel()
+			began := time.Now()
+			if err := p.Stop(ended); err != nil {
+				mustBe(t, err, context.Canceled)
+			}
+			if took := time.Since(began); b.Name == "virtual" && took > 50*time.Millisecond {
+				t.Errorf("a Stop whose context had ended took %v", took)
+			}
+			mustBe(t, get(t, starting), ErrStopped)
+			startsAndWrites(t, b, p) // at once
+		}},
+	} {
+		t.Run(e.name, func(t *testing.T) {
+			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+				for n, at := range requestsOfAStart {
+					p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), CheckWritePermission: true})
+					e.run(t, b, p, n, at)
+					b.Net.Answered(nil)
+					if t.Failed() {
+						t.Fatalf("at request %d, %v", n, at)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A broker that goes silent once it is connected ends a start in its time.
+func TestStartFreezesAtEveryRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for n, at := range requestsOfAStart {
+			b := testbroker.Virtual(t)
+			p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), CheckWritePermission: true, StartTimeout: 15 * time.Second})
+			atRequest(b, n, func() bool { b.Net.Freeze(); return true })
+			began := time.Now()
+			err := failsThenStarts(t, b, p, at.part, func() {
+				if took := time.Since(began); took > 15*time.Second {
+					t.Errorf("frozen at request %d: Start took %v, want at most the StartTimeout", n, took)
+				}
+				b.Net.Thaw()
+			}, context.DeadlineExceeded)
+			timedOut(t, err)
+		}
+	})
+}
