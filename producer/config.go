@@ -18,7 +18,9 @@ import (
 // Config is what a Producer is made of. Brokers and one of Topic, Topics and
 // AnyTopic are required; every other zero value is a safe default. New copies it.
 //
-// No password, key or certificate appears when a Config is printed or logged.
+// No password, key or certificate appears when a Config is printed or logged. (Of a
+// Config in an unexported field of yours fmt prints everything, without asking: what
+// PlainFrom and ScramFrom return holds no secret to be printed.)
 type Config struct {
 	// Brokers are the addresses, host:port, to learn the cluster from.
 	Brokers []string
@@ -33,12 +35,17 @@ type Config struct {
 	// AnyTopic lets messages name any topic; it is proved on its first use.
 	AnyTopic bool
 
-	// TLS is how to connect; nil: without encryption. TLS 1.2 is the least.
+	// TLS is how to connect; nil: without encryption. TLS 1.2 is the least, and the
+	// system's roots are trusted unless RootCAs says otherwise. Its functions, such
+	// as GetClientCertificate, are called at every connect: so a certificate can be
+	// rotated under a running producer.
 	TLS *tls.Config
-	// SASL is how to authenticate; nil: not at all.
+	// SASL is how to authenticate; nil: not at all. PlainFrom and ScramFrom ask for
+	// the password at every connect; those of kafka-go keep one. A mechanism of your
+	// own, such as OAUTHBEARER, is started at every connect.
 	SASL sasl.Mechanism
-	// AllowPlaintextPassword allows SASL PLAIN without TLS to a broker that is not
-	// on this machine: whoever listens on the way reads the password.
+	// AllowPlaintextPassword allows SASL PLAIN and OAUTHBEARER without TLS to a broker
+	// that is not on this machine: whoever listens on the way reads the password.
 	AllowPlaintextPassword bool
 	// Dial replaces the dialing of connections. It must return soon after its
 	// context ends.
@@ -140,6 +147,10 @@ func (c Config) withDefaults() Config {
 	c.Lifecycle = append([]fsm.Option(nil), c.Lifecycle...)
 	if c.TLS != nil {
 		c.TLS = c.TLS.Clone()
+		c.TLS.MinVersion = max(c.TLS.MinVersion, tls.VersionTLS12)
+	}
+	if m := c.SASL; m != nil {
+		c.SASL = sealed(func() sasl.Mechanism { return m })
 	}
 	orDefault(&c.Linger, time.Millisecond)
 	orDefault(&c.BatchSize, 256)

@@ -19,6 +19,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/seed3893aba4/surestart/fsm"
 )
@@ -58,7 +59,11 @@ var fields = map[string]struct {
 	}},
 	"SASL": {bad: []func(*Config){
 		func(c *Config) { c.Brokers, c.SASL = []string{"kafka.example.org:9092"}, plain.Mechanism{} },
+		func(c *Config) { c.Brokers, c.SASL = []string{"kafka.example.org:9092"}, PlainFrom(nobody) },
 		func(c *Config) { c.SASL = (*plain.Mechanism)(nil) },
+		func(c *Config) { c.SASL = PlainFrom(nil) },
+		func(c *Config) { c.SASL = ScramFrom(scram.SHA256, nil) },
+		func(c *Config) { c.SASL = ScramFrom(nil, nobody) },
 	}},
 	"AllowPlaintextPassword": {free: "a switch"},
 	"Dial":                   {free: "nil is the default"},
@@ -85,6 +90,8 @@ var fields = map[string]struct {
 	"Logger":                 {free: "nil is the default"},
 	"Lifecycle":              {bad: []func(*Config){func(c *Config) { c.Lifecycle = []fsm.Option{nil} }}},
 }
+
+func nobody(context.Context) (user, password string, err error) { return "", "", nil }
 
 func badTimes(field func(*Config) *time.Duration) []func(*Config) {
 	return []func(*Config){
@@ -223,7 +230,10 @@ func TestPlaintextPassword(t *testing.T) {
 		{[]string{"localhost.example.org:9092"}, func(*Config) {}, false},
 		{[]string{"10.0.0.1:9092"}, func(c *Config) { c.AllowPlaintextPassword = true }, true},
 		{[]string{"10.0.0.1:9092"}, func(c *Config) { c.TLS = &tls.Config{} }, true},
+		{[]string{"10.0.0.1:9092"}, func(c *Config) { c.SASL = PlainFrom(nobody) }, false},
+		{[]string{"10.0.0.1:9092"}, func(c *Config) { c.SASL = bearer{} }, false},
 		{[]string{"10.0.0.1:9092"}, func(c *Config) { c.SASL = scramLike{} }, true},
+		{[]string{"10.0.0.1:9092"}, func(c *Config) { c.SASL = ScramFrom(scram.SHA512, nobody) }, true},
 	} {
 		cfg := Config{Brokers: c.brokers, Topic: "t", SASL: secret}
 		c.change(&cfg)

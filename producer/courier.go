@@ -96,7 +96,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		// The old guard may still be in the hands of the connection's goroutine.
 		l.guard = new(guard)
 		err = coded(err)
-		return nil, c.decide(topic.Topic, l, err, retryable(err))
+		return nil, c.decide(topic.Topic, l, err, retryable(err) || c.mayLogIn(err))
 	}
 	l.guard.reset()
 	if res == nil { // nobody was asked to acknowledge
@@ -222,6 +222,12 @@ func retryable(err error) bool {
 	)
 	return !errors.As(err, &certificate) && !errors.As(err, &unknownCA) && !errors.As(err, &hostname) &&
 		!(errors.As(err, &alert) && alert.Op == "remote error") && !errors.Is(err, errPlaintext)
+}
+
+// mayLogIn tells whether it was only the credentials that were refused, and others
+// may be told the next time: the old ones were good at the start.
+func (c *courier) mayLogIn(err error) bool {
+	return errors.Is(err, kafka.SASLAuthenticationFailed) && !fixed(c.s.cfg.SASL)
 }
 
 // again makes the Writer send the batch again; verdict makes it give up: it looks

@@ -15,7 +15,7 @@ var (
 	errDialsRefused   = errors.New("the producer is stopping: no new connections")
 	errCut            = errors.New("the producer has cut the connection")
 	errConnectTimeout = fmt.Errorf("connected, but not ready within the DialTimeout: %w", context.DeadlineExceeded)
-	errPlaintext      = errors.New("SASL PLAIN without TLS would show the password on the way (see Config.AllowPlaintextPassword)")
+	errPlaintext      = errors.New("without TLS the password would be shown on the way (see Config.AllowPlaintextPassword)")
 )
 
 // A dialer opens the connections of one attempt and knows them all, so that a

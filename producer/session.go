@@ -63,7 +63,7 @@ func (p *Producer) newSession(ctx context.Context) *session {
 // newTransport makes a Transport that knows topics, nil for all. One that has
 // seen a failure remembers it for seconds; so a new one for each try.
 func (s *session) newTransport(topics []string) *kafka.Transport {
-	return &kafka.Transport{
+	t := &kafka.Transport{
 		Dial: s.dialer.dial,
 		// It tries the brokers one after the other within this time; the dialer
 		// bounds each by DialTimeout.
@@ -72,9 +72,12 @@ func (s *session) newTransport(topics []string) *kafka.Transport {
 		MetadataTopics: topics,
 		ClientID:       s.cfg.ClientID,
 		TLS:            s.cfg.TLS,
-		SASL:           s.cfg.SASL,
 		Context:        s.ctx,
 	}
+	if s.cfg.SASL != nil {
+		t.SASL = bounded{s.cfg.SASL, s}
+	}
+	return t
 }
 
 // known is the topics whose metadata the session keeps: nil for all.

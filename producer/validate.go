@@ -66,6 +66,9 @@ func (c *Config) validate() error {
 			refuse(n.field, fmt.Sprintf("a nil %T", n.value), "a usable one, or plain nil")
 		}
 	}
+	if a, ok := c.SASL.(*asked); ok && a != nil && a.ask == nil {
+		refuse("SASL", "without a function, or an algorithm", "PlainFrom(ask) or ScramFrom(algorithm, ask), neither nil")
+	}
 	for i, opt := range c.Lifecycle {
 		if opt == nil {
 			refuse(fmt.Sprintf("Lifecycle[%d]", i), "nil", "an fsm.Option")
@@ -121,7 +124,7 @@ func (c *Config) validateSecurity(refuse func(string, any, string)) {
 	if c.plaintextPassword() {
 		for _, b := range c.Brokers {
 			if !isLocal(b) {
-				refuse("SASL", "PLAIN without TLS, to "+b,
+				refuse("SASL", c.SASL.Name()+" without TLS, to "+b,
 					"TLS, or AllowPlaintextPassword if the password may be read on the way")
 				break
 			}
@@ -138,7 +141,8 @@ func (c *Config) plaintextPassword() bool {
 	if v := reflect.ValueOf(c.SASL); v.Kind() == reflect.Pointer && v.IsNil() {
 		return false // refused elsewhere
 	}
-	return c.SASL.Name() == "PLAIN"
+	name := c.SASL.Name()
+	return name == "PLAIN" || name == "OAUTHBEARER"
 }
 
 func checkAddress(address string) error {
