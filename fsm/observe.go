@@ -9,45 +9,6 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Status is what a Lifecycle was doing at one instant.
-type Status struct {
-	State     State
-	Attempt   uint64    // the latest attempt begun, counted from 1; 0: none yet
-	Since     time.Time // of the last transition, or of New
-	Waiters   int       // callers in Start, Stop and Shutdown that wait
-	InFlight  int       // admitted uses that have not ended, of the latest attempt
-	Held      []string  // the parts held, in the order of acquiring
-	Releasing string    // the part whose release is running; it is held until that returns
-	// Cause is why the last attempt failed (a *StartError), the resource died
-	// (what Fail was given) or the last release failed (a *StopError); nil after a
-	// successful start (G14).
-	Cause error
-}
-
-// Status returns what the lifecycle is doing. It does not block.
-func (l *Lifecycle[R]) Status() Status {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := Status{State: l.State(), Attempt: l.begun, Since: l.since, Cause: l.cause}
-	if l.queued != nil {
-		s.Waiters = l.queued.waiters
-	}
-	a := l.current
-	if a == nil {
-		return s
-	}
-	s.Waiters += a.waiters + a.stoppers
-	s.InFlight = a.inUseLocked()
-	for _, p := range a.parts {
-		s.Held = append(s.Held, p.name)
-	}
-	if a.releasing != nil {
-		s.Releasing = a.releasing.name
-		s.Held = append(s.Held, s.Releasing)
-	}
-	return s
-}
-
 func (a *attempt[R]) inUseLocked() int {
 	if n := a.gate.Load(); n >= 0 {
 		return int(n)
