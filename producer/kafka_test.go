@@ -18,7 +18,7 @@ func TestApacheKafkaFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the brokers of this test take half a minute to start")
 	}
-	b := testbroker.Own(t)
+	b := testbroker.Own(t, 1)
 
 	t.Run("Frozen", func(t *testing.T) {
 		topic := b.CreateTopic(t, 2)

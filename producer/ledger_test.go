@@ -19,6 +19,7 @@ type ledger struct {
 	mu      sync.Mutex
 	told    map[string]error    // by value; nil: acknowledged
 	acked   map[string][]string // by key, in the order in which a caller that waits was told
+	good    int                 // how many were acknowledged
 	longest time.Duration       // of a write that was acknowledged
 }
 
@@ -46,6 +47,7 @@ func (l *ledger) write(ctx context.Context, t testing.TB, p *Producer, msgs ...k
 			classOf(t, each[i])
 			continue
 		}
+		l.good++
 		l.longest = max(l.longest, took)
 		if m.Key != nil {
 			l.acked[string(m.Key)] = append(l.acked[string(m.Key)], v)
@@ -83,6 +85,25 @@ func (l *ledger) reset() time.Duration {
 	longest := l.longest
 	l.longest = 0
 	return longest
+}
+
+// acknowledged is how many messages have been.
+func (l *ledger) acknowledged() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good
+}
+
+// failure returns what one of the messages that failed failed as, nil if none did.
+func (l *ledger) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, err := range l.told {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // counts is what a ledger and the topic say.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -194,17 +195,26 @@ func (b *Broker) CreateTopicNamed(t testing.TB, name string, partitions int) {
 	}
 }
 
+// hasLeaders asks every broker: one hears of a topic later than another.
 func (b *Broker) hasLeaders(ctx context.Context, cl *kgo.Client, name string, partitions int) bool {
 	req := kmsg.NewPtrMetadataRequest()
 	rt := kmsg.NewMetadataRequestTopic()
 	rt.Topic = kmsg.StringPtr(name)
 	req.Topics = append(req.Topics, rt)
-	res, err := req.RequestWith(ctx, cl)
-	if err != nil || len(res.Topics) != 1 || res.Topics[0].ErrorCode != 0 || len(res.Topics[0].Partitions) != partitions {
+	ready := func(res *kmsg.MetadataResponse, err error) bool {
+		if err != nil || len(res.Topics) != 1 || res.Topics[0].ErrorCode != 0 || len(res.Topics[0].Partitions) != partitions {
+			return false
+		}
+		return !slices.ContainsFunc(res.Topics[0].Partitions, func(p kmsg.MetadataResponseTopicPartition) bool {
+			return p.ErrorCode != 0 || p.Leader < 0
+		})
+	}
+	first, err := req.RequestWith(ctx, cl)
+	if !ready(first, err) {
 		return false
 	}
-	for _, p := range res.Topics[0].Partitions {
-		if p.ErrorCode != 0 || p.Leader < 0 {
+	for _, broker := range first.Brokers {
+		if !ready(req.RequestWith(ctx, cl.Broker(int(broker.NodeID)))) {
 			return false
 		}
 	}
