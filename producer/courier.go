@@ -131,9 +131,9 @@ func refusal(res kafka.Response, l *lane) (err error, temporary bool) {
 		l.refused = true
 	}
 	if p.ErrorMessage != "" {
-		return fmt.Errorf("%w: %s", code, p.ErrorMessage), code.Temporary()
+		return fmt.Errorf("%w: %s", code, p.ErrorMessage), mayPass(code)
 	}
-	return code, code.Temporary()
+	return code, mayPass(code)
 }
 
 // decide answers the Writer: send the batch again, after a pause, or give it up.
@@ -212,22 +212,34 @@ func (l *lane) final(err error) error {
 func retryable(err error) bool {
 	var code kafka.Error
 	if errors.As(err, &code) {
-		return code.Temporary() || code == kafka.BrokerNotAvailable
+		return mayPass(code)
 	}
 	var (
 		certificate *tls.CertificateVerificationError
 		unknownCA   x509.UnknownAuthorityError
 		hostname    x509.HostnameError
-		alert       *net.OpError // what crypto/tls makes of an alert that the broker sent
 	)
 	return !errors.As(err, &certificate) && !errors.As(err, &unknownCA) && !errors.As(err, &hostname) &&
-		!(errors.As(err, &alert) && alert.Op == "remote error") && !errors.Is(err, errPlaintext)
+		!alerted(err) && !errors.Is(err, errPlaintext)
+}
+
+// mayPass is kafka-go's Temporary, and what else the Java client tries again.
+func mayPass(code kafka.Error) bool {
+	return code.Temporary() || code == kafka.BrokerNotAvailable || code == kafka.ReplicaNotAvailable
 }
 
 // mayLogIn tells whether it was only the credentials that were refused, and others
 // may be told the next time: the old ones were good at the start.
 func (c *courier) mayLogIn(err error) bool {
-	return errors.Is(err, kafka.SASLAuthenticationFailed) && !fixed(c.s.cfg.SASL)
+	cfg := c.s.cfg
+	return errors.Is(err, kafka.SASLAuthenticationFailed) && !fixed(cfg.SASL) ||
+		alerted(err) && cfg.TLS != nil && cfg.TLS.GetClientCertificate != nil
+}
+
+// alerted tells whether the broker ended the TLS handshake.
+func alerted(err error) bool {
+	var alert *net.OpError // what crypto/tls makes of that
+	return errors.As(err, &alert) && alert.Op == "remote error"
 }
 
 // again makes the Writer send the batch again; verdict makes it give up: it looks

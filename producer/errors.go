@@ -23,8 +23,8 @@ var (
 	// duplicate it.
 	ErrMaybeDelivered = errors.New("producer: maybe delivered")
 	// ErrRejected: a broker refused the message, or a limit did that a broker
-	// would have enforced. It is not in the log. Whether the same message may be
-	// accepted later is for the cause to tell (kafka.Error has Temporary).
+	// would have enforced. It is not in the log. Temporary tells whether the same
+	// message may be accepted later.
 	ErrRejected = errors.New("producer: rejected")
 )
 
@@ -112,6 +112,36 @@ func (e *WriteError) distinct() []error {
 		}
 	}
 	return errs
+}
+
+// Temporary tells whether the same may succeed later, unchanged: a write, a Start
+// or a Ping that failed with err. It is false for what is final: the messages, the
+// topic or the configuration would have to change, or the producer is closed. Of
+// what a broker said it is what the Java client holds worth another try. Of a
+// *WriteError it is true only if it is for every message that failed; ask it of
+// each of Messages to tell them apart.
+//
+// While a write is under way all that is temporary is tried again anyway: a write
+// that failed so has used up its DeliveryTimeout, MaxAttempts or context.
+func Temporary(err error) bool {
+	var write *WriteError
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &write):
+		for _, e := range write.distinct() {
+			if !Temporary(e) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, final := range []error{fsm.ErrClosed, errUndeclared, errNoTopic, errBalancer} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	return retryable(err)
 }
 
 // TopicError is a topic that cannot be used as it was asked for: an undeclared

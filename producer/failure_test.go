@@ -21,57 +21,121 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// What a broker answers is found by errors.Is through every wrapper, and decides
-// the class; what it answers as temporary is tried again first.
+// Whatever a broker answers to a produce request, every code that there is: it is
+// found by errors.Is through every wrapper, of each message; it decides the class;
+// it is tried again if the Java client would, and Temporary says so.
 func TestBrokerErrors(t *testing.T) {
-	for _, c := range []struct {
-		answer    *kerr.Error
-		code      kafka.Error
-		class     error
-		temporary bool
-	}{
-		{kerr.MessageTooLarge, kafka.MessageSizeTooLarge, ErrRejected, false},
-		{kerr.TopicAuthorizationFailed, kafka.TopicAuthorizationFailed, ErrRejected, false},
-		{kerr.InvalidRecord, kafka.Error(87), ErrRejected, false},
-		{kerr.NotEnoughReplicas, kafka.NotEnoughReplicas, ErrRejected, true},
-		{kerr.NotLeaderForPartition, kafka.NotLeaderForPartition, ErrRejected, true},
-		{kerr.NotEnoughReplicasAfterAppend, kafka.NotEnoughReplicasAfterAppend, ErrMaybeDelivered, true},
-		{kerr.RequestTimedOut, kafka.RequestTimedOut, ErrMaybeDelivered, true},
-		{kerr.UnknownServerError, kafka.Unknown, ErrMaybeDelivered, false},
-	} {
-		t.Run(c.answer.Message, func(t *testing.T) {
-			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-				p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), MaxAttempts: 3})
-				start(t, p)
-				fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: c.answer, Count: -1})
-				err := p.WriteMessages(bg, messages("m", 2)...)
-				mustBe(t, err, c.code)
-				var werr kafka.WriteErrors
-				if !errors.As(err, &werr) || len(werr) != 2 || werr.Count() != 2 {
-					t.Fatalf("no kafka.WriteErrors of two in %v", err)
-				}
-				for _, e := range werr {
-					if class := classOf(t, e); class != c.class {
-						t.Errorf("%v, want %v", e, c.class)
-					}
-					mustBe(t, e, c.code)
-				}
-				want := 1
-				if c.temporary {
-					want = 3
-				}
-				if n := fault.Hits(); n != want {
-					t.Errorf("%d attempts, want %d", n, want)
-				}
-				// Temporary trouble that ends is not noticed.
-				fault.Remove()
-				b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: c.answer, Count: 2})
-				if err := p.WriteMessages(bg, message("again")); (err == nil) != c.temporary {
-					t.Errorf("two such answers, then good ones: %v", err)
-				}
-			})
-		})
+	// A broker that says one of these may have appended the messages all the same.
+	maybe := map[kafka.Error]bool{
+		kafka.Unknown: true, kafka.RequestTimedOut: true, kafka.NetworkException: true,
+		kafka.NotEnoughReplicasAfterAppend: true, kafka.KafkaStorageError: true,
 	}
+	// Where kafka-go's opinion is not the Java client's; none is an answer to a produce
+	// request.
+	differs := map[kafka.Error]bool{
+		kafka.NoReassignmentInProgress: true, kafka.GroupSubscribedToTopic: true, 133: true, // share session limit reached
+	}
+	codes, again := 0, 0
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), MaxAttempts: 3, Linger: time.Microsecond})
+		start(t, p)
+		for n := int16(-1); n < 1000; n++ {
+			answer := kerr.TypedErrorForCode(n)
+			if answer == nil || answer.Code != n {
+				continue
+			}
+			code := kafka.Error(n)
+			retried := answer.Retriable != differs[code]
+			fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: answer, Count: -1})
+			err := p.WriteMessages(bg, messages("m", 2)...)
+			mustBe(t, err, code)
+			var werr kafka.WriteErrors
+			if !errors.As(err, &werr) || len(werr) != 2 || werr.Count() != 2 {
+				t.Fatalf("%s: no kafka.WriteErrors of two in %v", answer.Message, err)
+			}
+			class := ErrRejected
+			if maybe[code] {
+				class = ErrMaybeDelivered
+			}
+			for _, e := range werr {
+				if got := classOf(t, e); got != class {
+					t.Errorf("%s: %v, want %v", answer.Message, e, class)
+				}
+				mustBe(t, e, code)
+				if Temporary(e) != retried {
+					t.Errorf("%s: Temporary is %v", answer.Message, Temporary(e))
+				}
+			}
+			if Temporary(err) != retried {
+				t.Errorf("%s: Temporary is %v of the whole", answer.Message, Temporary(err))
+			}
+			want := 1
+			if retried {
+				want = 3
+				again++
+			}
+			if n := fault.Hits(); n != want {
+				t.Errorf("%s: %d attempts, want %d", answer.Message, n, want)
+			}
+			// Temporary trouble that ends is not noticed.
+			fault.Remove()
+			fault = b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: answer, Count: 2})
+			if err := p.WriteMessages(bg, message("again")); (err == nil) != retried {
+				t.Errorf("%s: two such answers, then good ones: %v", answer.Message, err)
+			}
+			fault.Remove()
+			codes++
+		}
+	})
+	if codes < 100 || again < 20 {
+		t.Errorf("%d codes, %d of them tried again: the test shows little", codes, again)
+	}
+	t.Logf("CHECKED producer-errors codes=%d tried-again=%d", codes, again)
+}
+
+// Temporary and final, of what does not come from a broker's answer.
+func TestTemporary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		var down atomic.Bool
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), BatchBytes: 1000, Dial: refusing(b, &down)})
+		check := func(what string, err error, want bool) {
+			t.Helper()
+			if err == nil || Temporary(err) != want {
+				t.Errorf("%s: Temporary is %v of %v", what, Temporary(err), err)
+			}
+		}
+		write := func(msgs ...kafka.Message) error { return p.WriteMessages(bg, msgs...) }
+		check("not started", write(message("x")), true)
+		down.Store(true)
+		check("a start that reaches nobody", p.Start(bg), true)
+		down.Store(false)
+		start(t, p)
+		ended, cancel := context.WithCancel(bg)
+		cancel()
+		check("a context that has ended", p.WriteMessages(ended, message("x")), true)
+		check("undeclared", write(kafka.Message{Topic: "elsewhere"}), false)
+		large := message(strings.Repeat("x", 2000))
+		check("too large", write(large), false)
+		check("one too large", write(message("x"), large), false)
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+		err := write(message("x"), large)
+		check("one too large, one without replicas", err, false)
+		var each kafka.WriteErrors
+		if errors.As(err, &each) {
+			check("of them, the one without replicas", each[0], true)
+			check("of them, the one too large", each[1], false)
+		}
+		unknown := newProducer(t, b, Config{Topics: []string{"absent"}})
+		check("a start without its topic", unknown.Start(bg), true) // it may be created
+		p.Close()
+		check("closed", write(message("x")), false)
+		check("closed", p.Start(bg), false)
+		if Temporary(nil) {
+			t.Error("no error is no temporary one")
+		}
+	})
 }
 
 // One message too large is rejected alone; the rest are sent.
