@@ -28,6 +28,10 @@ var (
 	ErrRejected = errors.New("producer: rejected")
 )
 
+// ErrPartial is what a Ping returns if some partitions have no leader, and all else
+// is well: of every declared topic some partitions can be written to.
+var ErrPartial = errors.New("some partitions have no leader")
+
 // The lifecycle's conditions, by the names that a user of this package looks for.
 var (
 	// ErrNotStarted: the producer is not started, or is stopping (G10). A write

@@ -10,12 +10,15 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
-// Ping tells whether the producer could send now: it asks the leader of every
-// declared topic's partitions, over the connections that writes use. Nothing is
-// answered from a cache, so a broker that hangs is noticed; it then waits until
-// ctx ends or Config.ReadTimeout has passed. Concurrent Pings share one round.
-// Before Start it returns ErrNotStarted, after Close ErrClosed. A Stop does not
-// wait for it.
+// Ping tells whether the producer could send now: it asks each broker that leads
+// partitions of the declared topics, once, over the connections that writes use.
+// That is answered from no cache, so a broker that hangs is noticed; it then waits
+// until ctx ends or Config.ReadTimeout has passed. Concurrent Pings share one round.
+//
+// An error that is ErrPartial says that only some partitions cannot be written to,
+// because they have no leader, and names them (*TopicError). Any other is a failure:
+// of a broker that leads, of a topic as a whole, or of all. Before Start it is
+// ErrNotStarted, after Close ErrClosed. A Stop does not wait for it.
 func (p *Producer) Ping(ctx context.Context) error {
 	lease, err := p.lifecycle.Acquire()
 	if err != nil {
@@ -100,16 +103,33 @@ func (s *session) probe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("producer: ping: %w", err)
 	}
-	leaders, bad, leaderless := s.survey(res.(*metadata.Response))
-	if !s.cfg.AllowPartial || len(leaders) == 0 {
-		bad = append(bad, leaderless...)
-	}
+	m := res.(*metadata.Response)
+	leaders, bad, leaderless := s.survey(m)
 	if len(s.p.topics) == 0 { // nobody leads what is not declared: any broker will do
 		_, err := s.client().ApiVersions(ctx, &kafka.ApiVersionsRequest{})
 		bad = append(bad, err)
 	}
-	if err := errors.Join(append(bad, s.askAll(ctx, leaders)...)...); err != nil {
-		return fmt.Errorf("producer: ping: %w", err)
+	failed := errors.Join(append(bad, s.askAll(ctx, leaders)...)...)
+	without := errors.Join(leaderless...)
+	switch {
+	case failed == nil && without == nil:
+		return nil
+	case failed == nil && led(m, leaderless):
+		return fmt.Errorf("producer: ping: %w: %w", ErrPartial, without)
 	}
-	return nil
+	return fmt.Errorf("producer: ping: %w", errors.Join(failed, without))
+}
+
+// led tells whether each topic that lacks a leader has one for other partitions.
+func led(m *metadata.Response, leaderless []error) bool {
+	partitions := make(map[string]int)
+	for _, t := range m.Topics {
+		partitions[t.Name] = len(t.Partitions)
+	}
+	for _, err := range leaderless {
+		if e := err.(*TopicError); len(e.Partitions) == 0 || len(e.Partitions) == partitions[e.Topic] {
+			return false
+		}
+	}
+	return true
 }

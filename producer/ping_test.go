@@ -3,6 +3,8 @@ package producer
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,6 +80,76 @@ func TestPingError(t *testing.T) {
 			t.Errorf("%v does not name the topic", err)
 		}
 		mustBe(t, err, kafka.NotLeaderForPartition)
+	})
+}
+
+// A partition without a leader is reported as such, a topic without any is a failure.
+func TestPingPartial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		topic := b.CreateTopic(t, 2)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		var on atomic.Bool
+		leaderless(b, topic, &on)
+		ping := func() error {
+			time.Sleep(20 * time.Second) // what the Transport knows is renewed
+			return p.Ping(bg)
+		}
+		if err := ping(); err != nil {
+			t.Error(err)
+		}
+		on.Store(true)
+		err := ping()
+		mustBe(t, err, ErrPartial, kafka.LeaderNotAvailable)
+		var topicErr *TopicError
+		if !errors.As(err, &topicErr) || topicErr.Topic != topic || !slices.Equal(topicErr.Partitions, []int{0}) {
+			t.Errorf("%v does not name the partition", err)
+		}
+		// With a leader that does not answer it is more than that.
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.NotLeaderForPartition})
+		if err := p.Ping(bg); err == nil || errors.Is(err, ErrPartial) {
+			t.Errorf("a leader that does not lead: %v", err)
+		}
+		on.Store(false)
+		if err := ping(); err != nil {
+			t.Error(err)
+		}
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Err: kerr.LeaderNotAvailable, Count: -1})
+		err = ping()
+		mustBe(t, err, kafka.LeaderNotAvailable)
+		if errors.Is(err, ErrPartial) {
+			t.Errorf("a topic without any leader: %v", err)
+		}
+	})
+}
+
+// A Ping is one request to each broker that leads, and dials nothing.
+func TestPingIsCheap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const brokers, pings = 3, 10
+		b := testbroker.VirtualCluster(t, brokers)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 30)})
+		start(t, p)
+		synctest.Wait()
+		before, requests := b.Accepted(), 0
+		b.Fake.Control(func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			if kreq.Key() != int16(kmsg.Metadata) { // the Transport's own, now and then
+				requests++
+			}
+			return nil, nil, false
+		})
+		for range pings {
+			if err := p.Ping(bg); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+		}
+		if requests != pings*brokers || b.Accepted() != before {
+			t.Errorf("%d requests and %d dials for %d Pings; want %d and none", requests, b.Accepted()-before, pings, pings*brokers)
+		}
+		t.Logf("CHECKED producer-ping pings=%d requests=%d dials=%d partitions=30", pings, requests, b.Accepted()-before)
 	})
 }
 
