@@ -120,9 +120,14 @@ func (c *call) hand(ctx context.Context, msgs []kafka.Message) (accepted bool) {
 	s.pending.Add(n)
 	var err error
 	defer func() { // a balancer may panic
+		if !accepted {
+			if s.isCut.Load() {
+				s.lost.Add(n)
+			}
+			s.pending.Add(-n)
+		}
 		s.inside.leave()
 		if !accepted {
-			s.pending.Add(-n)
 			if err == nil {
 				err = errBalancer
 			}

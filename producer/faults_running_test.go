@@ -1,12 +1,15 @@
 package producer
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -169,5 +172,100 @@ func answering(key kmsg.Key, answer *kerr.Error, d time.Duration) func(*testbrok
 		f := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: topic, Err: answer, Count: -1})
 		time.Sleep(d)
 		f.Remove()
+	}
+}
+
+// DeliveryTimeout bounds a write from call to result, whatever goes on without end:
+// its error says what, and as soon as that is over a write works again.
+func TestDeliveryTimeoutBoundsEveryFault(t *testing.T) {
+	for _, fault := range []struct {
+		name  string
+		cfg   Config
+		begin func(b *testbroker.Broker, topic string, p *Producer) (end func())
+		class error
+		want  error // besides the timeout
+	}{
+		{name: "Frozen", begin: func(b *testbroker.Broker, _ string, _ *Producer) func() { b.Net.Freeze(); return b.Net.Thaw }, class: ErrMaybeDelivered},
+		{name: "NeverAnswers", begin: func(b *testbroker.Broker, _ string, _ *Producer) func() {
+			h := b.Hang(kmsg.Produce)
+			return func() { h.Set(false) }
+		}, class: ErrMaybeDelivered},
+		{name: "Drips", begin: func(b *testbroker.Broker, _ string, _ *Producer) func() {
+			b.Net.Drip(time.Second)
+			return func() { b.Net.Drip(0) }
+		}, class: ErrMaybeDelivered},
+		{name: "Killed", begin: func(b *testbroker.Broker, _ string, _ *Producer) func() {
+			b.Net.Kill(0)
+			return func() { b.Net.Revive(0) }
+		}, class: ErrNotSent},
+		{name: "NotEnoughReplicas", begin: fails(kmsg.Produce, kerr.NotEnoughReplicas), class: ErrRejected, want: kafka.NotEnoughReplicas},
+		{name: "NotEnoughReplicasAfterAppend", begin: fails(kmsg.Produce, kerr.NotEnoughReplicasAfterAppend), class: ErrMaybeDelivered, want: kafka.NotEnoughReplicasAfterAppend},
+		{name: "NotLeader", begin: fails(kmsg.Produce, kerr.NotLeaderForPartition), class: ErrRejected, want: kafka.NotLeaderForPartition},
+		{name: "TopicHidden", begin: fails(kmsg.Metadata, kerr.UnknownTopicOrPartition), class: ErrNotSent, want: kafka.UnknownTopicOrPartition},
+		{name: "LeaderMissing", begin: func(b *testbroker.Broker, topic string, p *Producer) func() {
+			var on atomic.Bool
+			on.Store(true)
+			leaderless(b, topic, &on)
+			return func() { on.Store(false) }
+		}, class: ErrNotSent, want: kafka.LeaderNotAvailable},
+		{name: "NoRoom", cfg: Config{MaxInFlightBytes: 1000}, begin: func(b *testbroker.Broker, _ string, p *Producer) func() {
+			h := b.Hang(kmsg.Produce)
+			for range 2 { // the second waits too, and is let in when the first has failed
+				go p.WriteMessages(bg, messages("before", 3)...)
+			}
+			time.Sleep(time.Millisecond)
+			return func() { h.Set(false) }
+		}, class: ErrNotSent},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t)
+				topic := b.CreateTopic(t, 2)
+				cfg := fault.cfg
+				cfg.Topic, cfg.Logger = topic, slog.New(slog.DiscardHandler)
+				cfg.Balancer = kafka.BalancerFunc(func(kafka.Message, ...int) int { return 0 })
+				if fault.class == ErrNotSent { // no connection is there to be found broken
+					cfg.IdleTimeout = time.Second
+				}
+				p := newProducer(t, b, cfg)
+				start(t, p)
+				time.Sleep(7 * time.Second) // idle connections are closed, the metadata are looked at again
+				end := fault.begin(b, topic, p)
+				if fault.want != nil {
+					time.Sleep(7 * time.Second)
+				}
+				began := time.Now()
+				err := p.WriteMessages(bg, message("x"))
+				if took := time.Since(began); took > 30*time.Second || took < 15*time.Second {
+					t.Errorf("the write took %v, want the DeliveryTimeout, 30 s, at most", took)
+				}
+				if class := classOf(t, err); class != fault.class {
+					t.Errorf("%v, want %v", err, fault.class)
+				}
+				mustBe(t, err, context.DeadlineExceeded)
+				if fault.want != nil {
+					mustBe(t, err, fault.want)
+				}
+				end()
+				began = time.Now()
+				if err := p.WriteMessages(bg, message("y")); err != nil {
+					t.Error(err)
+				}
+				limit := 100 * time.Millisecond
+				if fault.name == "NoRoom" { // it is behind what the broker swallowed
+					limit = 10 * time.Second
+				}
+				if took := time.Since(began); took > limit {
+					t.Errorf("the write after the fault took %v, want %v at most", took, limit)
+				}
+			})
+		})
+	}
+}
+
+// fails makes every request of a kind fail, until what it returns is called.
+func fails(key kmsg.Key, answer *kerr.Error) func(*testbroker.Broker, string, *Producer) func() {
+	return func(b *testbroker.Broker, topic string, _ *Producer) func() {
+		return b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: topic, Err: answer, Count: -1}).Remove
 	}
 }

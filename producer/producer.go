@@ -109,7 +109,9 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	if !errors.As(err, &stopErr) {
 		return err
 	}
-	if s == nil || ctx.Err() == nil || stopErr.CutOff == 0 && !s.isCut.Load() {
+	// Who leaves while others wait has nothing to wait for; but what is being closed
+	// already is closed in a moment.
+	if s == nil || ctx.Err() == nil || stopErr.CutOff == 0 && !s.isCut.Load() && p.lifecycle.Status().Releasing == "" {
 		return &StopError{Err: err}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), grace)

@@ -141,6 +141,9 @@ func TestStartNamesLeaderlessPartition(t *testing.T) {
 			t.Errorf("Start took %v, want just less than the StartTimeout", took)
 		}
 		nothingLeft(t, b, p)
+		on.Store(false)
+		startsAndWrites(t, b, p)
+		on.Store(true)
 
 		q := newProducer(t, b, Config{Topic: topic, AllowPartial: true, Logger: slog.New(slog.DiscardHandler)})
 		start(t, q)
