@@ -58,7 +58,10 @@ func (s *session) newCall() *call {
 }
 
 // A buffer is what messages are handed to kafka-go in, which copies them.
-type buffer struct{ msgs []kafka.Message }
+type buffer struct {
+	msgs    []kafka.Message
+	inquiry inquiry
+}
 
 // submit takes the messages over and hands them to kafka-go, which returns once
 // they are in batches. It reports whether any was accepted: else each has its
@@ -71,13 +74,15 @@ func (c *call) submit(ctx context.Context, msgs []kafka.Message, large bool) boo
 	}
 	defer func() { // a balancer may panic
 		clear(b.msgs)
+		b.inquiry = inquiry{}
 		if b.msgs = b.msgs[:0]; cap(b.msgs) <= keep {
 			s.buffers.Put(b)
 		}
 	}()
 	c.fill(b, msgs, large)
 	if len(b.msgs) > 0 {
-		return c.hand(ctx, b.msgs)
+		b.inquiry.Context = ctx
+		return c.hand(&b.inquiry, b.msgs)
 	}
 	c.left.Store(1)
 	c.settle(1)
