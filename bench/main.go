@@ -24,18 +24,26 @@ import (
 // A part is a section of the report.
 type part struct {
 	name, kind, title string
-	run               func(*bench, *section)
+	run               func(*bench, *section) error
 }
 
 var parts = []part{
-	{"started", "lifecycle", "When started", (*bench).started},
-	{"use", "lifecycle", "Holding it open", (*bench).use},
-	{"curve", "lifecycle", "With more callers", (*bench).curve},
-	{"life", "lifecycle", "A whole life", (*bench).life},
-	{"cold", "lifecycle", "Many callers, nobody has it yet", (*bench).cold},
-	{"leave", "lifecycle", "Callers that give up", (*bench).leave},
-	{"memory", "lifecycle", "Memory", (*bench).memory},
-	{"many", "lifecycle", "A hundred thousand", (*bench).many},
+	{"started", "lifecycle", "When started", always((*bench).started)},
+	{"use", "lifecycle", "Holding it open", always((*bench).use)},
+	{"curve", "lifecycle", "With more callers", always((*bench).curve)},
+	{"life", "lifecycle", "A whole life", always((*bench).life)},
+	{"cold", "lifecycle", "Many callers, nobody has it yet", always((*bench).cold)},
+	{"leave", "lifecycle", "Callers that give up", always((*bench).leave)},
+	{"memory", "lifecycle", "Memory", always((*bench).memory)},
+	{"many", "lifecycle", "A hundred thousand", always((*bench).many)},
+	{"clients", "producer", "Clients", (*bench).clients},
+	{"wrapping", "producer", "Over the Writer that it wraps", (*bench).wrapping},
+	{"firsts", "producer", "The first write", (*bench).firsts},
+	{"tuning", "producer", "The defaults", (*bench).tuning},
+}
+
+func always(run func(*bench, *section)) func(*bench, *section) error {
+	return func(b *bench, s *section) error { run(b, s); return nil }
 }
 
 // bench is one run.
@@ -44,6 +52,8 @@ type bench struct {
 	rounds  int           // of what takes nanoseconds
 	slice   time.Duration // how long a contender is measured in a round
 	budgets []budget
+	apache  *cluster // nil until it is needed
+	atEnd   []func()
 }
 
 func main() {
@@ -58,7 +68,16 @@ func run() error {
 	flag.BoolVar(&b.quick, "quick", false, "coarsely: fewer rounds")
 	only := flag.String("only", "", "the `parts` to run, separated by commas: "+partNames())
 	write := flag.String("write", "", "put the tables between the marks of this `file`")
+	asChild := flag.String("child", "", "what this `process` does for another one")
 	flag.Parse()
+	if *asChild != "" {
+		return beChild(*asChild)
+	}
+	defer func() {
+		for _, f := range b.atEnd {
+			f()
+		}
+	}()
 	if b.quick {
 		b.rounds, b.slice = 9, time.Millisecond
 	}
@@ -72,7 +91,9 @@ func run() error {
 		fmt.Fprintf(os.Stderr, "bench: %s ...", p.name)
 		s := &section{name: p.name}
 		before := len(b.budgets)
-		p.run(b, s)
+		if err := p.run(b, s); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
 		if mine := b.budgets[before:]; len(mine) > 0 {
 			s.show(budgets(mine))
 		}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// A cluster is the broker that the clients produce to, in a process of its own.
+type cluster struct {
+	name, addr string
+	stop       func()
+	client     *kafka.Client
+	topics     atomic.Int64
+}
+
+const partitions = 4
+
+func newCluster(name, addr string, stop func()) *cluster {
+	return &cluster{name: name, addr: addr, stop: stop, client: &kafka.Client{Addr: kafka.TCP(addr), Timeout: 30 * time.Second, Transport: new(kafka.Transport)}}
+}
+
+// apache starts Apache Kafka, or uses the one that SURESTART_KAFKA names.
+func apache(ctx context.Context) (*cluster, error) {
+	const name = "Apache Kafka"
+	if addr := os.Getenv("SURESTART_KAFKA"); addr != "" {
+		return newCluster(name, addr, func() {}), nil
+	}
+	dir, err := os.MkdirTemp("", "surestart-bench-")
+	if err != nil {
+		return nil, err
+	}
+	script := filepath.Join("..", ".ci", "kafka.sh")
+	cmd := exec.CommandContext(ctx, "bash", script, "start", "-dir", dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", script, err)
+	}
+	return newCluster(name, strings.TrimSpace(string(out)), func() {
+		if out, err := exec.Command("bash", script, "stop", "-dir", dir).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: Apache Kafka could not be stopped: %v: %s\n", err, out)
+		}
+		os.RemoveAll(dir)
+	}), nil
+}
+
+// embedded starts kfake, in a child of this program. A black hole acknowledges
+// what it throws away: then it is the client that is measured.
+func embedded(ctx context.Context, blackhole bool) (*cluster, error) {
+	kind := "kfake"
+	if blackhole {
+		kind = "black hole"
+	}
+	cmd := exec.CommandContext(ctx, os.Args[0], "-child", "broker:"+kind)
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	in, err := cmd.StdinPipe() // its end tells the child that we are gone
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	var addr string
+	if _, err := fmt.Fscanln(out, &addr); err != nil {
+		return nil, fmt.Errorf("the embedded broker: %w", errors.Join(err, cmd.Wait()))
+	}
+	return newCluster(kind, addr, func() { in.Close(); _ = cmd.Wait() }), nil
+}
+
+// serve is the child that is an embedded broker: until its input ends.
+func serve(kind string) error {
+	opts := []kfake.Opt{kfake.NumBrokers(1)}
+	if kind == "black hole" {
+		opts = append(opts, kfake.BlackholeProduce())
+	}
+	c, err := kfake.NewCluster(opts...)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	fmt.Println(c.ListenAddrs()[0])
+	gone, interrupted := make(chan struct{}), make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	go func() {
+		defer close(gone)
+		_, _ = os.Stdin.Read(make([]byte, 1))
+	}()
+	select {
+	case <-gone:
+	case <-interrupted:
+	}
+	return nil
+}
+
+// topic makes a new topic and waits until its leaders are known.
+func (c *cluster) topic(ctx context.Context) (string, error) {
+	name := fmt.Sprintf("bench-%d-%d", os.Getpid(), c.topics.Add(1))
+	res, err := c.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: 1}}})
+	if err == nil {
+		err = res.Errors[name]
+	}
+	if err != nil {
+		return "", fmt.Errorf("make the topic %s: %w", name, err)
+	}
+	for {
+		if _, err = c.ends(ctx, name); err == nil {
+			return name, nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return "", fmt.Errorf("wait for the topic %s: %w", name, err)
+		}
+	}
+}
+
+// remove deletes a topic, so that the broker's disk does not fill.
+func (c *cluster) remove(ctx context.Context, topic string) error {
+	_, err := c.client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+	return err
+}
+
+// ends is how many messages the topic holds.
+func (c *cluster) ends(ctx context.Context, topic string) (int64, error) {
+	var ask []kafka.OffsetRequest
+	for p := range partitions {
+		ask = append(ask, kafka.LastOffsetOf(p))
+	}
+	res, err := c.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: ask}})
+	if err != nil {
+		return 0, err
+	}
+	n := int64(0)
+	for _, p := range res.Topics[topic] {
+		if p.Error != nil {
+			return 0, p.Error
+		}
+		n += p.LastOffset
+	}
+	return n, nil
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// The producer next to other clients, to the Writer that it wraps, and to itself
+// with other settings.
+
+// kafka is the broker of this run, started by the first part that needs it.
+func (b *bench) kafka() (*cluster, error) {
+	if b.apache == nil {
+		c, err := apache(background)
+		if err != nil {
+			return nil, err
+		}
+		b.apache = c
+		b.atEnd = append(b.atEnd, c.stop)
+	}
+	return b.apache, nil
+}
+
+func (b *bench) clients(s *section) error {
+	k, err := b.kafka()
+	if err != nil {
+		return err
+	}
+	f, err := embedded(background, false)
+	if err != nil {
+		return err
+	}
+	defer f.stop()
+	s.say("Each client in a process of its own, as its documentation shows it, to %d partitions: %d callers with %d messages a call, each waiting for "+
+		"its acknowledgements (`acks=all`; kafka-go's default asks for none). Then lone writes, one after the other. CPU is the client's, user and "+
+		"system. After each the topic's end offsets were what had been acknowledged. Medians (range without the outer tenths) of the rounds, which go "+
+		"through the clients in turns.", partitions, floodCallers, floodBatch)
+	for _, c := range []*cluster{k, f} {
+		if err := b.clientsOn(s, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	floodCallers = 64
+	floodBatch   = 100
+)
+
+func (b *bench) clientsOn(s *section, c *cluster) error {
+	w := workload{Firsts: 3, Lone: 200, Callers: floodCallers, Batch: floodBatch, For: time.Second}
+	rounds := 5
+	if c != b.apache {
+		rounds = 3
+	}
+	if b.quick {
+		rounds, w.For, w.Lone = 1, 300*time.Millisecond, 50
+	}
+	type figures struct{ small, large, p50, p99, cpu, cpuLarge, rss, first, later series }
+	all := make([]figures, len(clients))
+	var failed error
+	sent := int64(0)
+	inTurns(rounds, len(clients), func(i int) float64 {
+		w := w
+		w.Client = clients[i].name
+		if w.Client == bareWriter {
+			w.Firsts, w.Lone = 1, 2 // a second each
+		}
+		y, err := c.run(background, w)
+		if err != nil {
+			failed = err
+			return 0
+		}
+		sent += y.Sent
+		x := &all[i]
+		x.small, x.large = append(x.small, y.Small.PerSecond/1e3), append(x.large, y.Large.PerSecond/1e3)
+		x.cpu, x.cpuLarge = append(x.cpu, y.Small.CPU), append(x.cpuLarge, y.Large.CPU)
+		x.p50, x.p99 = append(x.p50, y.P50), append(x.p99, y.P99)
+		x.rss = append(x.rss, y.PeakRSS)
+		x.first, x.later = append(x.first, series(y.Firsts).median()), append(x.later, series(y.Laters).median())
+		return 0
+	})
+	if failed != nil {
+		return failed
+	}
+	t := &table{head: []string{c.name, "100 B, 1,000/s", "1 KiB, 1,000/s", "CPU µs/msg", "1 KiB", "lone p50, ms", "p99", "first write, ms", "later", "peak RSS, MB"}}
+	for i, x := range all {
+		t.row(clients[i].name, x.small.String(), x.large.String(), number(x.cpu.median()), number(x.cpuLarge.median()),
+			x.p50.String(), number(x.p99.median()), number(x.first.median()), number(x.later.median()), number(x.rss.median()))
+	}
+	s.show(t)
+	s.say("%s messages, all acknowledged and all found.", number(float64(sent)))
+	return nil
+}
+
+// wrapping is what the Producer costs over the Writer that it wraps.
+func (b *bench) wrapping(s *section) error {
+	k, err := b.kafka()
+	if err != nil {
+		return err
+	}
+	hole, err := embedded(background, true)
+	if err != nil {
+		return err
+	}
+	defer hole.stop()
+	s.say("The Producer and the Writer that it wraps, with the same settings, in one process, in turns; %d callers with %d messages a call. The "+
+		"black hole is kfake that acknowledges and throws away, so that the client is what limits. × is Producer over Writer, the median of the "+
+		"rounds' ratios (range without the outer tenths).", floodCallers, floodBatch)
+	t := &table{head: []string{"", "Writer, 1,000/s", "Producer, 1,000/s", "×", "CPU ×", "lone write, Writer, ms", "Producer, ms", "×", "allocations ×"}}
+	for _, x := range []struct {
+		c    *cluster
+		size int
+	}{{k, 100}, {k, 1024}, {hole, 100}, {hole, 1024}} {
+		d := duel{Addr: x.c.addr, Rounds: 40, Callers: floodCallers, Batch: floodBatch, Size: x.size, For: 200 * time.Millisecond, Lone: 10}
+		if b.quick {
+			d.Rounds = 10
+		}
+		if d.Topic, err = x.c.topic(background); err != nil {
+			return err
+		}
+		var r score
+		if err := child(background, "duel", d, &r); err != nil {
+			return err
+		}
+		if n, err := x.c.ends(background, d.Topic); x.c != hole && (err != nil || n != r.Sent) {
+			return fmt.Errorf("%d messages were acknowledged, the topic holds %d (%v)", r.Sent, n, err)
+		}
+		if err := x.c.remove(background, d.Topic); err != nil {
+			return err
+		}
+		rate, cpu, late, allocs := r.PerSecond[0].ratios(r.PerSecond[1]), r.CPU[0].ratios(r.CPU[1]), r.Lone[0].ratios(r.Lone[1]), r.Allocs[0].ratios(r.Allocs[1])
+		t.row(fmt.Sprintf("%s, %s B", x.c.name, number(float64(x.size))), number(r.PerSecond[1].median()/1e3), number(r.PerSecond[0].median()/1e3),
+			rate.String(), cpu.String(), number(r.Lone[1].median()), number(r.Lone[0].median()), late.String(), number(allocs.median()))
+		if x.size == 100 {
+			where := ", " + x.c.name
+			b.budget("throughput lost over the Writer, 100 B"+where, 100*(1-rate.median()), 1, " %")
+			b.budget("a lone write over the Writer's"+where, late.median(), 1.2, " ×")
+			b.budget("allocations of a lone write over the Writer's"+where, allocs.median(), 1, " ×")
+		}
+	}
+	s.show(t)
+	return nil
+}
+
+// tuning is the curve from which the Producer's defaults are chosen.
+func (b *bench) tuning(s *section) error {
+	k, err := b.kafka()
+	if err != nil {
+		return err
+	}
+	t := tunings{Addr: k.addr, Rounds: 5, For: 150 * time.Millisecond, Callers: floodCallers, Batch: floodBatch, Singles: 64, Lone: 20}
+	if b.quick {
+		t.Rounds = 2
+	}
+	for _, linger := range []time.Duration{time.Microsecond, time.Millisecond, 5 * time.Millisecond} {
+		for _, batch := range []int{1, 16, 64, 128, 256, 512, 1000, 4000} {
+			t.Settings = append(t.Settings, tuning{linger, batch})
+		}
+	}
+	if t.Topic, err = k.topic(background); err != nil {
+		return err
+	}
+	var all []tuned
+	if err := child(background, "tune", t, &all); err != nil {
+		return err
+	}
+	if err := k.remove(background, t.Topic); err != nil {
+		return err
+	}
+	best, ours := 0, 0
+	for i, x := range all {
+		if x.Bulk.median() > all[best].Bulk.median() {
+			best = i
+		}
+		if t.Settings[i] == (tuning{defaultLinger, defaultBatch}) {
+			ours = i
+		}
+	}
+	s.say("Linger × batch size × callers on Apache Kafka, 100 B: messages a second of %d callers with %d messages a call and of %d callers with "+
+		"one, a lone write, and what it allocates (kafka-go makes room for a batch at its first message). %s Medians of %d rounds, in turns. A timer "+
+		"fires after about a millisecond however short it was set.", floodCallers, floodBatch, t.Singles, "**Bold**: the default.", t.Rounds)
+	out := &table{head: []string{"linger, batch size", fmt.Sprintf("%d × %d, 1,000/s", floodCallers, floodBatch), "of the best", fmt.Sprintf("%d × 1, 1,000/s", t.Singles), "lone p50, ms", "B/op, KB"}}
+	for i, x := range all {
+		name := fmt.Sprintf("%v, %s", t.Settings[i].Linger, number(float64(t.Settings[i].Batch)))
+		if i == ours {
+			name = "**" + name + "**"
+		}
+		out.row(name, number(x.Bulk.median()/1e3), number(x.Bulk.over(all[best].Bulk)), number(x.Singles.median()/1e3), number(x.Lone.median()), number(x.Bytes.median()/1e3))
+	}
+	s.show(out)
+	b.budget("throughput of the best tuning over the defaults'", all[best].Bulk.over(all[ours].Bulk), 1/0.95, " ×")
+	b.budget("allocated by a lone write with the defaults", all[ours].Bytes.median()/1e3, 48, " KB")
+	return nil
+}
+
+// firsts is the first write after a start, next to those that follow.
+func (b *bench) firsts(s *section) error {
+	k, err := b.kafka()
+	if err != nil {
+		return err
+	}
+	rounds, w := 10, workload{Firsts: 8, Lone: 1, Callers: 1, Batch: 1, For: time.Millisecond}
+	if b.quick {
+		rounds = 3
+	}
+	names := []string{theProducer, theWriter, "franz-go", "sarama, SyncProducer"}
+	first, later := make([]series, len(names)), make([]series, len(names))
+	var failed error
+	inTurns(rounds, len(names), func(i int) float64 {
+		w := w
+		w.Client = names[i]
+		y, err := k.run(background, w)
+		if err != nil {
+			failed = err
+			return 0
+		}
+		first[i], later[i] = append(first[i], y.Firsts...), append(later[i], y.Laters...)
+		return 0
+	})
+	if failed != nil {
+		return failed
+	}
+	s.say("Opened %d times each on Apache Kafka: the first write, the median of the nine that follow, and their ratio, each time. Medians (range "+
+		"without the outer tenths).", rounds*w.Firsts)
+	t := &table{head: []string{"", "first write, ms", "later, ms", "×"}}
+	for i, name := range names {
+		t.row(name, first[i].String(), later[i].String(), first[i].ratios(later[i]).String())
+	}
+	s.show(t)
+	b.budget("first write after Start over the later ones", first[0].over(later[0]), 1.2, " ×")
+	return nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"runtime"
+	"time"
+)
+
+// tunings is the Producer with different settings, in one process, in turns.
+type tunings struct {
+	Addr, Topic string
+	Settings    []tuning
+	Rounds      int
+	For         time.Duration // each flood
+	Callers     int           // of a call of Batch messages each
+	Batch       int
+	Singles     int // callers of a call of one message
+	Lone        int
+}
+
+// tuned is what a setting gave, a value a round.
+type tuned struct {
+	Bulk    series // messages a second, of callers with many
+	Singles series // of callers with one
+	Lone    series // ms, the median of lone writes
+	Bytes   series // allocated by a lone write
+}
+
+func (t tunings) do(ctx context.Context) (all []tuned, err error) {
+	senders := make([]sender, len(t.Settings))
+	for i, setting := range t.Settings {
+		if senders[i], err = openProducer(ctx, t.Addr, t.Topic, setting); err != nil {
+			return nil, err
+		}
+	}
+	all = make([]tuned, len(senders))
+	value := [][]byte{make([]byte, 100)}
+	for round := range t.Rounds {
+		for turn := range senders {
+			i := turn
+			if round%2 == 1 {
+				i = len(senders) - 1 - turn
+			}
+			s, r := senders[i], &all[i]
+			runtime.GC()
+			_, bulk, err := flood(ctx, s, t.Callers, t.Batch, 100, t.For)
+			if err != nil {
+				return nil, err
+			}
+			_, singles, err := flood(ctx, s, t.Singles, 1, 100, t.For)
+			if err != nil {
+				return nil, err
+			}
+			runtime.GC()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			ms, err := lone(ctx, s, value, t.Lone)
+			runtime.ReadMemStats(&after)
+			if err != nil {
+				return nil, err
+			}
+			r.Bulk, r.Singles = append(r.Bulk, bulk.PerSecond), append(r.Singles, singles.PerSecond)
+			r.Lone = append(r.Lone, series(ms).median())
+			r.Bytes = append(r.Bytes, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(ms)))
+		}
+	}
+	for _, s := range senders {
+		if err := s.close(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A workload is what a child process does with one client.
+type workload struct {
+	Client, Addr, Topic string
+	Firsts              int           // how often it is opened, for its first write
+	Lone                int           // writes of one message, one after the other
+	Callers, Batch      int           // then: so many at once, so many messages a call,
+	For                 time.Duration // for so long, of 100 B; and again of 1 KiB
+}
+
+// A yield is what a client made of a workload.
+type yield struct {
+	Sent        int64     // acknowledged
+	Lost        int64     // of them, those that the topic does not hold
+	Firsts      []float64 // ms of the first write after each open
+	Laters      []float64 // ms, the median of the writes that followed it
+	P50, P99    float64   // ms of a lone write
+	Small       flow      // of 100 B
+	Large       flow      // of 1 KiB
+	PeakRSS, Go float64   // MB; Go: of them, what this program has without a client
+}
+
+// A flow is messages a second, and what the client's process spent on each.
+type flow struct {
+	PerSecond float64
+	CPU       float64 // µs of processor time a message
+}
+
+// children runs a workload in a process of its own, on a new topic, and sees to it
+// that the topic then holds what was acknowledged.
+func (c *cluster) run(ctx context.Context, w workload) (yield, error) {
+	topic, err := c.topic(ctx)
+	if err != nil {
+		return yield{}, err
+	}
+	w.Addr, w.Topic = c.addr, topic
+	var y yield
+	if err := child(ctx, "client", w, &y); err != nil {
+		return y, fmt.Errorf("%s on %s: %w", w.Client, c.name, err)
+	}
+	n, err := c.ends(ctx, topic)
+	if w.Client == bareWriter { // which asks for no acknowledgement: some may be on their way
+		for i := 0; i < 100 && err == nil && n < y.Sent; i++ {
+			time.Sleep(20 * time.Millisecond)
+			n, err = c.ends(ctx, topic)
+		}
+		y.Lost = y.Sent - n
+	} else if err == nil && n != y.Sent {
+		err = fmt.Errorf("%s on %s: %d messages were acknowledged, the topic holds %d", w.Client, c.name, y.Sent, n)
+	}
+	if err == nil {
+		err = c.remove(ctx, topic)
+	}
+	return y, err
+}
+
+// child runs this program as a child that does one thing, from JSON to JSON.
+func child(ctx context.Context, what string, in, out any) error {
+	text, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-child", what)
+	cmd.Stdin = bytes.NewReader(text)
+	var result, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &result, &said
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	}
+	return json.Unmarshal(result.Bytes(), out)
+}
+
+// beChild is main in a child.
+func beChild(what string) error {
+	if kind, ok := strings.CutPrefix(what, "broker:"); ok {
+		return serve(kind)
+	}
+	ctx := context.Background()
+	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	switch what {
+	case "client":
+		var w workload
+		if err := in.Decode(&w); err != nil {
+			return err
+		}
+		y, err := w.do(ctx)
+		if err != nil {
+			return err
+		}
+		return out.Encode(y)
+	case "duel":
+		var d duel
+		if err := in.Decode(&d); err != nil {
+			return err
+		}
+		r, err := d.do(ctx)
+		if err != nil {
+			return err
+		}
+		return out.Encode(r)
+	case "tune":
+		var t tunings
+		if err := in.Decode(&t); err != nil {
+			return err
+		}
+		r, err := t.do(ctx)
+		if err != nil {
+			return err
+		}
+		return out.Encode(r)
+	}
+	return fmt.Errorf("no child is called %q", what)
+}
+
+func (w workload) do(ctx context.Context) (y yield, err error) {
+	y.Go = rss("VmRSS")
+	c, err := clientNamed(w.Client)
+	if err != nil {
+		return y, err
+	}
+	value := [][]byte{make([]byte, 100)}
+	for range w.Firsts {
+		s, err := c.open(ctx, w.Addr, w.Topic)
+		if err != nil {
+			return y, err
+		}
+		first, err := lone(ctx, s, value, 1)
+		if err != nil {
+			return y, err
+		}
+		later, err := lone(ctx, s, value, 9)
+		if err != nil {
+			return y, err
+		}
+		y.Sent += int64(len(first) + len(later))
+		y.Firsts, y.Laters = append(y.Firsts, first[0]), append(y.Laters, series(later).median())
+		if err := s.close(); err != nil {
+			return y, err
+		}
+	}
+	s, err := c.open(ctx, w.Addr, w.Topic)
+	if err != nil {
+		return y, err
+	}
+	ms, err := lone(ctx, s, value, w.Lone)
+	if err != nil {
+		return y, err
+	}
+	y.Sent += int64(len(ms))
+	if len(ms) > 1 { // the first connects
+		ms = ms[1:]
+	}
+	y.P50, y.P99 = series(ms).median(), series(ms).at(0.99)
+	for _, x := range []struct {
+		size int
+		to   *flow
+	}{{100, &y.Small}, {1024, &y.Large}} {
+		n, f, err := flood(ctx, s, w.Callers, w.Batch, x.size, w.For)
+		if err != nil {
+			return y, err
+		}
+		y.Sent += n
+		*x.to = f
+	}
+	y.PeakRSS = rss("VmHWM")
+	return y, s.close()
+}
+
+// lone writes a message, n times, or for two seconds, one after the other.
+func lone(ctx context.Context, s sender, value [][]byte, n int) (ms []float64, err error) {
+	for began := time.Now(); len(ms) < n && time.Since(began) < 2*time.Second; {
+		t := time.Now()
+		if err := s.send(ctx, value); err != nil {
+			return ms, err
+		}
+		ms = append(ms, float64(time.Since(t).Nanoseconds())/1e6)
+	}
+	return ms, nil
+}
+
+// flood sends as much as the client takes.
+func flood(ctx context.Context, s sender, callers, batch, size int, d time.Duration) (int64, flow, error) {
+	var sent atomic.Int64
+	var all sync.WaitGroup
+	failed := make(chan error, callers)
+	payload := make([]byte, size)
+	cpu, began := cpuTime(), time.Now()
+	for range callers {
+		all.Go(func() {
+			values := make([][]byte, batch)
+			for i := range values {
+				values[i] = payload
+			}
+			for time.Since(began) < d {
+				if err := s.send(ctx, values); err != nil {
+					failed <- err
+					return
+				}
+				sent.Add(int64(batch))
+			}
+		})
+	}
+	all.Wait()
+	took, spent, n := time.Since(began), cpuTime()-cpu, sent.Load()
+	select {
+	case err := <-failed:
+		return n, flow{}, err
+	default:
+		return n, flow{float64(n) / took.Seconds(), float64(spent.Nanoseconds()) / 1e3 / float64(n)}, nil
+	}
+}
+
+// cpuTime is what this process has spent on all processors.
+func cpuTime() time.Duration {
+	var r syscall.Rusage
+	must(syscall.Getrusage(syscall.RUSAGE_SELF, &r))
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// rss is a figure of /proc/self/status in MB; on others than Linux 0.
+func rss(name string) float64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil || runtime.GOOS != "linux" {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), name+":")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return 0
+	}
+	kb, _ := strconv.ParseFloat(fields[0], 64)
+	return kb / 1024
+}
