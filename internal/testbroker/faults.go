@@ -40,6 +40,9 @@ func (h *Hang) Set(on bool) { h.on.Store(on) }
 // Hits is how many requests were swallowed.
 func (h *Hang) Hits() int { return int(h.hits.Load()) }
 
+// replaced numbers the nodes that took another's place: each has a port of its own.
+var replaced atomic.Int32
+
 // Replace removes a node of the embedded cluster, for good, and adds another one at
 // another address. Every partition gets a leader at random.
 func (b *Broker) Replace(node int32) {
@@ -47,7 +50,7 @@ func (b *Broker) Replace(node int32) {
 	if err == nil {
 		port := 0
 		if b.Dial != nil { // the in-memory network chooses none
-			port = 10000 + int(b.Net.accepted.Load())
+			port = 20000 + int(replaced.Add(1))
 		}
 		_, _, err = b.Fake.AddNode(-1, port)
 	}
