@@ -18,7 +18,15 @@ func TestApacheKafkaFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the brokers of this test take half a minute to start")
 	}
-	b := testbroker.Own(t, 1)
+	// After SIGKILL a node is let in again when its session has ended: sooner than usual.
+	b := testbroker.Own(t, 1, "broker.session.timeout.ms=3000")
+	t.Run("KilledDuringStart", func(t *testing.T) { killedDuringStart(t, b) })
+	t.Run("UnknownTopicThenCreated", func(t *testing.T) { unknownTopicThenCreated(t, b) })
+	t.Run("TooLarge", func(t *testing.T) { tooLargeForTheBroker(t, b) })
+	t.Run("BadNetwork", func(t *testing.T) { badNetwork(t, b) })
+	t.Run("HalfOpen", func(t *testing.T) { halfOpen(t, b) })
+	t.Run("SeenByKafka", func(t *testing.T) { seenByKafka(t, b) })
+	t.Run("KeysAsJava", func(t *testing.T) { keysAsJava(t, b) })
 
 	t.Run("Frozen", func(t *testing.T) {
 		topic := b.CreateTopic(t, 2)

@@ -19,9 +19,8 @@ import (
 // nodes means all of them if none is named.
 type OwnBroker struct {
 	*Broker
-	// SASL is the same cluster through the listener that wants a password: alice's
-	// is alice-secret, bob's is bob-secret.
-	SASL *Broker
+	// SASL is where it wants a password: alice's is alice-secret, bob's bob-secret.
+	SASL []string
 
 	script, dir string
 	nodes       []int
@@ -55,7 +54,8 @@ func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 	if err != nil {
 		t.Fatalf("testbroker: %v", err)
 	}
-	o.SASL = &Broker{Name: "kafka", Addrs: strings.Split(strings.TrimSpace(string(sasl)), ",")}
+	o.SASL = strings.Split(strings.TrimSpace(string(sasl)), ",")
+	o.Broker.Others = o.SASL
 	return o
 }
 

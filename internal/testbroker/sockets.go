@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,7 +26,7 @@ func (b *Broker) Sockets(t testing.TB) int {
 	}
 	mine := socketInodes(t)
 	ports := make(map[string]bool)
-	for _, a := range b.Addrs {
+	for _, a := range slices.Concat(b.Addrs, b.Others) {
 		_, port, err := net.SplitHostPort(a)
 		if err != nil {
 			t.Fatalf("testbroker: %v", err)

@@ -29,6 +29,8 @@ const Env = "SURESTART_KAFKA"
 type Broker struct {
 	Name  string
 	Addrs []string
+	// Others are addresses of other listeners of the cluster.
+	Others []string
 	// Dial is how to reach it; nil: over the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Fake is the embedded cluster, with its faults; nil: a real one.
@@ -224,24 +226,35 @@ func (b *Broker) hasLeaders(ctx context.Context, cl *kgo.Client, name string, pa
 // Read returns every record of the topic, read with franz-go.
 func (b *Broker) Read(t testing.TB, topic string) []*kgo.Record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	var records []*kgo.Record
+	b.ReadEach(t, topic, func(r *kgo.Record) { records = append(records, r) })
+	return records
+}
+
+// ReadEach is Read for a topic that is too large to keep: each gets the records of
+// a partition in order.
+func (b *Broker) ReadEach(t testing.TB, topic string, each func(*kgo.Record)) {
+	t.Helper()
+	const patience = time.Minute // for what comes next
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cl := b.Client(t, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	defer cl.Close()
 
-	want := int64(0)
+	read, want := int64(0), int64(0)
 	for _, end := range b.ends(ctx, t, cl, topic) {
 		want += end
 	}
-	var records []*kgo.Record
-	for int64(len(records)) < want {
+	for read < want {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		fetches := cl.PollFetches(ctx)
+		cancel()
 		if err := fetches.Err(); err != nil {
-			t.Fatalf("testbroker: read %s: %v (%d of %d records read)", topic, err, len(records), want)
+			t.Fatalf("testbroker: read %s: %v (%d of %d records read)", topic, err, read, want)
 		}
-		records = append(records, fetches.Records()...)
+		fetches.EachRecord(each)
+		read += int64(fetches.NumRecords())
 	}
-	return records
 }
 
 // ends returns the end offset of each partition; the topics start at 0.

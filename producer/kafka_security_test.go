@@ -1,0 +1,157 @@
+//go:build unix
+
+package producer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// A broker that wants passwords, closes idle connections after a second, and those
+// whose session is older than that.
+func TestApacheKafkaSecurity(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the broker of this test takes several seconds to start")
+	}
+	b := testbroker.Own(t, 1, "connections.max.idle.ms=1000", "connections.max.reauth.ms=1000")
+	t.Run("WrongCredentials", func(t *testing.T) { wrongCredentials(t, b) })
+	t.Run("NoWritePermission", func(t *testing.T) { noWritePermission(t, b) })
+	t.Run("SessionExpires", func(t *testing.T) { sessionExpires(t, b) })
+	t.Run("IdleClose", func(t *testing.T) { idleClose(t, b) })
+}
+
+var alice = plain.Mechanism{Username: "alice", Password: "alice-secret"}
+
+func scram512(t *testing.T, user, password string) sasl.Mechanism {
+	t.Helper()
+	m, err := scram.Mechanism(scram.SHA512, user, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// What a broker refuses it says, and the same producer starts with what is right.
+func wrongCredentials(t *testing.T, b *testbroker.OwnBroker) {
+	for _, c := range []struct {
+		name         string
+		wrong, right sasl.Mechanism
+		want         error
+	}{
+		{"Password", plain.Mechanism{Username: "alice", Password: "wrong"}, alice, kafka.SASLAuthenticationFailed},
+		{"User", plain.Mechanism{Username: "eve", Password: "alice-secret"}, alice, kafka.SASLAuthenticationFailed},
+		{"ScramPassword", scram512(t, "alice", "wrong"), scram512(t, "alice", "alice-secret"), kafka.SASLAuthenticationFailed},
+		{"Mechanism", otherMechanism{alice}, scram512(t, "bob", "bob-secret"), kafka.UnsupportedSASLMechanism},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mechanism := new(login)
+			mechanism.set(c.wrong)
+			p := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: b.CreateTopic(t, 1), SASL: mechanism})
+			failsThenStarts(t, b.Broker, p, "metadata", func() { mechanism.set(c.right) }, c.want)
+		})
+	}
+}
+
+// allow lets a user do something to a topic, and returns when the broker knows.
+func allow(t *testing.T, b *testbroker.Broker, topic, user string, operation kmsg.ACLOperation) {
+	t.Helper()
+	cl := b.Client(t)
+	defer cl.Close()
+	grant := kmsg.NewCreateACLsRequestCreation()
+	grant.ResourceType, grant.ResourceName, grant.ResourcePatternType = kmsg.ACLResourceTypeTopic, topic, kmsg.ACLResourcePatternTypeLiteral
+	grant.Principal, grant.Host, grant.Operation, grant.PermissionType = "User:"+user, "*", operation, kmsg.ACLPermissionTypeAllow
+	create := kmsg.NewPtrCreateACLsRequest()
+	create.Creations = append(create.Creations, grant)
+	res, err := create.RequestWith(bg, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(res.Results[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("allow %s to %v on %s: %v", user, operation, topic, err)
+	}
+	until(t, "the permission to be known", func() bool {
+		ask := kmsg.NewPtrDescribeACLsRequest()
+		ask.ResourceType, ask.ResourceName, ask.ResourcePatternType = grant.ResourceType, &grant.ResourceName, grant.ResourcePatternType
+		ask.Principal, ask.Operation, ask.PermissionType = &grant.Principal, operation, grant.PermissionType
+		res, err := ask.RequestWith(bg, cl)
+		return err == nil && len(res.Resources) > 0
+	})
+}
+
+// Who may see a topic and not write to it is told so, by a start that asks for it,
+// else by the write.
+func noWritePermission(t *testing.T, b *testbroker.OwnBroker) {
+	topic := b.CreateTopic(t, 2)
+	allow(t, b.Broker, topic, "alice", kmsg.ACLOperationAll)
+	allow(t, b.Broker, topic, "bob", kmsg.ACLOperationDescribe)
+	bob := plain.Mechanism{Username: "bob", Password: "bob-secret"}
+
+	p := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob})
+	start(t, p)
+	l := newLedger()
+	err := l.write(bg, t, p, message("forbidden"))
+	mustBe(t, err, ErrRejected, kafka.TopicAuthorizationFailed)
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+
+	q := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob, CheckWritePermission: true})
+	failsThenStarts(t, b.Broker, q, "permission", func() { allow(t, b.Broker, topic, "bob", kmsg.ACLOperationWrite) },
+		kafka.TopicAuthorizationFailed)
+	if found := values(t, b.Broker, topic); found["forbidden"] > 0 {
+		t.Error("what was rejected is there")
+	}
+}
+
+// A session expires again and again under load: the broker closes the connection at
+// the next request on it. No write fails.
+func sessionExpires(t *testing.T, b *testbroker.OwnBroker) {
+	topic := b.CreateTopic(t, 2)
+	mechanism := new(login)
+	mechanism.set(scram512(t, "alice", "alice-secret"))
+	p := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: mechanism})
+	start(t, p)
+	first := mechanism.asked.Load()
+	l := newLedger()
+	ld := l.load(t, p, 4, 5*time.Millisecond)
+	until(t, "logins", func() bool { return mechanism.asked.Load() >= first+8 })
+	ld.end()
+	shutDown(t, b, p)
+	counts := l.verify(t, b.Broker, topic)
+	if counts.failed() > 0 {
+		t.Errorf("%d writes failed, one as: %v", counts.failed(), l.failure())
+	}
+	t.Logf("CHECKED kafka session-expires logins=%d acknowledged=%d failed=%d duplicates=%d",
+		mechanism.asked.Load(), counts.acked, counts.failed(), counts.duplicates)
+}
+
+// The broker closes what is idle for a second. The write that comes then does not fail.
+func idleClose(t *testing.T, b *testbroker.OwnBroker) {
+	topic := b.CreateTopic(t, 1)
+	proxy := testbroker.NewProxy(t)
+	p := newProducer(t, b.Broker, Config{Topic: topic, Dial: proxy.Dial})
+	start(t, p)
+	l := newLedger()
+	const times = 4
+	for range times {
+		if err := l.write(bg, t, p, message(testbroker.TopicName())); err != nil {
+			t.Errorf("a write after an idle close: %v", err)
+		}
+		until(t, "the broker to close what is idle", func() bool { return proxy.Open() == 0 })
+	}
+	if err := l.write(bg, t, p, message(testbroker.TopicName())); err != nil {
+		t.Errorf("a write after an idle close: %v", err)
+	}
+	shutDown(t, b, p)
+	counts := l.verify(t, b.Broker, topic)
+	t.Logf("CHECKED kafka idle-close closed=%d acknowledged=%d failed=%d duplicates=%d", times, counts.acked, counts.failed(), counts.duplicates)
+}

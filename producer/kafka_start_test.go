@@ -1,0 +1,104 @@
+//go:build unix
+
+package producer
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// The broker is killed at each part of a start, just before the request that the
+// part makes: the start fails there, leaves nothing, and works once it is back.
+func killedDuringStart(t *testing.T, b *testbroker.OwnBroker) {
+	topic := b.CreateTopic(t, 1)
+	for n, r := range requestsOfAStart {
+		if r.key == kmsg.ApiVersions {
+			continue // one in each part is enough here; on the embedded broker all of them are tried
+		}
+		t.Run(r.part, func(t *testing.T) {
+			w := &writeCounter{at: n, do: func() { b.Kill(t) }}
+			p := newProducer(t, b.Broker, Config{Topic: topic, CheckWritePermission: true, Dial: w.dial})
+			err := p.Start(bg)
+			var failed *fsm.StartError
+			if !errors.As(err, &failed) || failed.Part != r.part || failed.Rollback != nil {
+				t.Errorf("Start: %v, want a StartError of part %s", err, r.part)
+			}
+			nothingLeft(t, b.Broker, p)
+			b.Restart(t)
+			startsAndWrites(t, b.Broker, p)
+		})
+	}
+}
+
+// writeCounter is the dialing of connections that do something just before the
+// n-th write on any of them.
+type writeCounter struct {
+	mu   sync.Mutex
+	n    int
+	at   int
+	do   func()
+	once sync.Once
+}
+
+type countedConn struct {
+	net.Conn
+	w *writeCounter
+}
+
+func (w *writeCounter) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &countedConn{c, w}, nil
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	c.w.mu.Lock()
+	now := c.w.n == c.w.at
+	c.w.n++
+	c.w.mu.Unlock()
+	if now {
+		c.w.once.Do(c.w.do)
+	}
+	return c.Conn.Write(b)
+}
+
+// A topic that does not exist, and then does.
+func unknownTopicThenCreated(t *testing.T, b *testbroker.OwnBroker) {
+	topic := testbroker.TopicName()
+	p := newProducer(t, b.Broker, Config{Topic: topic})
+	failsThenStarts(t, b.Broker, p, "metadata", func() { b.CreateTopicNamed(t, topic, 2) }, kafka.UnknownTopicOrPartition)
+}
+
+// What is larger than the broker allows is rejected, and nothing else.
+func tooLargeForTheBroker(t *testing.T, b *testbroker.OwnBroker) {
+	topic := b.CreateTopic(t, 1)
+	p := newProducer(t, b.Broker, Config{Topic: topic, BatchBytes: 4 << 20}) // the broker's limit is 1 MiB
+	start(t, p)
+	l := newLedger()
+	large := message(strings.Repeat("x", 2<<20))
+	if err := l.write(bg, t, p, message("before")); err != nil {
+		t.Error(err)
+	}
+	err := l.write(bg, t, p, large)
+	mustBe(t, err, ErrRejected, kafka.MessageSizeTooLarge)
+	if err := l.write(bg, t, p, message("after")); err != nil {
+		t.Error(err)
+	}
+	counts := l.verify(t, b.Broker, topic)
+	if counts.acked != 2 || counts.rejected != 1 {
+		t.Errorf("%v", counts)
+	}
+	shutDown(t, b, p)
+}
