@@ -22,15 +22,19 @@ var produceCommand = command{
 	about: "sends lines from files or standard input to a topic",
 	help: `
 Each line is a message; a carriage return at its end is not part of it. "-" is
-standard input, and so is no FILE at all. A failed message is named with its file
-and line on standard error; sending goes on only if a broker refused it.
+standard input, and so is no FILE at all. Lines are read on while others are on
+their way (64 MiB of them at most); those of a partition keep their order. A failed
+message is named with its file and line on standard error; sending goes on only if
+a broker refused it.
 
 Ctrl-C stops the reading, sends what was read, and waits for the answers; a second
 Ctrl-C, or 20 seconds, cuts that off. Either way the last line says how many lines
 were acknowledged and how many were not. The exit status is 0 if every line read
 was acknowledged (and no FILE was left unread), else 1; 2 for a bad command line.
 
-A password comes from -password-file or from the variable SURESTART_PASSWORD.
+A password comes from -password-file or from the variable SURESTART_PASSWORD. That
+file, -tls-cert and -tls-key are read again for every connection: they can be
+rotated while it runs.
 
 To try it without a cluster, in two terminals:
   surestart broker -topic lines
@@ -119,7 +123,8 @@ func startFailure(err error) error {
 	return fmt.Errorf("cannot start: %w", err)
 }
 
-// A sender sends batches, one at a time: so the lines of a partition keep their order.
+// A sender sends batches one after the other, without waiting for what becomes of
+// them: so the lines of a partition keep their order.
 type sender struct {
 	p      *producer.Producer
 	in     *lines
@@ -129,38 +134,72 @@ type sender struct {
 	counts
 }
 
-// sendAll returns when all is sent, reading was interrupted, or sending on makes no sense.
-func (s *sender) sendAll() {
-	for {
-		var b batch
-		var more bool
-		select {
-		case b, more = <-s.in.batches:
-		case <-s.in.quit:
-			select {
-			case b, more = <-s.in.batches: // what has been read already
-			default:
-			}
-		}
-		if !more || !s.send(b) {
-			return
-		}
-	}
+// A flight is a batch on its way, or one that was not let in.
+type flight struct {
+	batch
+	delivery *producer.Delivery
+	err      error
 }
 
-// send is one call; it reports whether to go on.
-func (s *sender) send(b batch) bool {
-	err := s.p.WriteMessages(context.Background(), b.msgs...)
+// sendAll returns when all that was sent has its result, which is when all is sent,
+// reading was interrupted, or sending on makes no sense.
+func (s *sender) sendAll() {
+	flights := make(chan flight, 1000) // or as many as MaxInFlightBytes lets in
+	enough, landed := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(landed)
+		goOn := true
+		for f := range flights {
+			if f.delivery != nil {
+				f.err = f.delivery.Wait(context.Background()) // a stop ends it
+			}
+			if !s.account(f) && goOn {
+				goOn = false
+				close(enough)
+			}
+		}
+	}()
+	for s.sendNext(flights, enough) {
+	}
+	close(flights)
+	<-landed
+}
+
+// sendNext reports whether to go on.
+func (s *sender) sendNext(flights chan<- flight, enough <-chan struct{}) bool {
+	var b batch
+	var more bool
+	select {
+	case <-enough:
+		return false
+	case b, more = <-s.in.batches:
+	case <-s.in.quit:
+		select {
+		case b, more = <-s.in.batches: // what has been read already
+		default:
+		}
+	}
+	if !more {
+		return false
+	}
+	d, err := s.p.Send(context.Background(), b.msgs...)
 	s.file, s.last = b.file, b.first+len(b.msgs)-1
-	if err == nil {
-		s.acked.Add(int64(len(b.msgs)))
+	flights <- flight{b, d, err}
+	return true
+}
+
+// account counts what became of the lines of a batch and tells of those that failed;
+// it reports whether to go on.
+func (s *sender) account(f flight) bool {
+	if f.err == nil {
+		s.acked.Add(int64(len(f.msgs)))
 		return true
 	}
 	var each kafka.WriteErrors
-	if !errors.As(err, &each) || len(each) != len(b.msgs) {
-		each = make(kafka.WriteErrors, len(b.msgs))
+	if !errors.As(f.err, &each) || len(each) != len(f.msgs) {
+		each = make(kafka.WriteErrors, len(f.msgs))
 		for i := range each {
-			each[i] = err
+			each[i] = f.err
 		}
 	}
 	goOn := true
@@ -174,7 +213,7 @@ func (s *sender) send(b batch) bool {
 			s.maybe.Add(1)
 		}
 		goOn = goOn && errors.Is(err, producer.ErrRejected)
-		s.tell(fmt.Sprintf("%s:%d: %s", b.file, b.first+i, oneLine(err)), err)
+		s.tell(fmt.Sprintf("%s:%d: %s", f.file, f.first+i, oneLine(err)), err)
 	}
 	return goOn
 }

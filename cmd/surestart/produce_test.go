@@ -3,10 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"os"
 	"slices"
@@ -45,6 +51,104 @@ func TestProduceFilesWithKeys(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	wantMessages(t, readBack(t, at, "lines", 4), []string{"k1=v1", "k2=v:2", "in=put", "="})
+}
+
+// Lines are read on while the broker has not answered yet, and keep their order.
+func TestProduceReadsOn(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "lines"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	answer := make(chan struct{})
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		cluster.SleepControl(func() { <-answer })
+		return nil, nil, false
+	})
+	const n = 20 * batchLines
+	in, feed := io.Pipe()
+	var out, errs bytes.Buffer
+	status := make(chan int, 1)
+	go func() {
+		status <- run([]string{"produce", "-brokers", cluster.ListenAddrs()[0], "-topic", "lines"}, &world{
+			in: in, out: &out, err: &errs, getenv: func(string) string { return "" }, signals: make(chan os.Signal),
+		})
+	}()
+	var want []string
+	for i := 0; i < n; i += batchLines { // the pipe holds nothing: who writes to it waits until it is read
+		var text strings.Builder
+		for j := range batchLines {
+			fmt.Fprintln(&text, i+j)
+			want = append(want, fmt.Sprintf("=%d", i+j))
+		}
+		io.WriteString(feed, text.String())
+	}
+	close(answer)
+	feed.Close()
+	if s := <-status; s != 0 || errs.Len() > 0 || !strings.HasPrefix(out.String(), "10,000 of 10,000 lines acknowledged") {
+		t.Errorf("status %d, said %q and %q", s, out.String(), errs.String())
+	}
+	wantMessages(t, readBack(t, cluster.ListenAddrs()[0], "lines", n), want)
+}
+
+// The password and the certificate are read for every connection.
+func TestSecurityIsReadAgain(t *testing.T) {
+	password := file(t, "password", "first-secret\n")
+	sec := security{sasl: "plain", user: "u", passwordFile: password}
+	m, err := sec.mechanism(func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := func(want string) {
+		t.Helper()
+		_, initial, err := m.Start(t.Context())
+		if err != nil || string(initial) != want {
+			t.Errorf("logs in with %q (%v), want %q", initial, err, want)
+		}
+	}
+	login("\x00u\x00first-secret")
+	os.WriteFile(password, []byte("second-secret"), 0o600)
+	login("\x00u\x00second-secret")
+	os.Remove(password)
+	if _, _, err := m.Start(t.Context()); !errors.Is(err, os.ErrNotExist) || strings.Contains(err.Error(), "second-secret") {
+		t.Errorf("without the file: %v", err)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", m, m, m); strings.Contains(text, "secret") {
+		t.Errorf("the mechanism prints %s", text)
+	}
+
+	cert, key := file(t, "cert.pem", ""), file(t, "key.pem", "")
+	rotate := func() []byte {
+		t.Helper()
+		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret, err := x509.MarshalPKCS8PrivateKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
+		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600)
+		return der
+	}
+	rotate()
+	c, err := (&security{cert: cert, key: key}).config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		der := rotate()
+		if pair, err := c.GetClientCertificate(nil); err != nil || !bytes.Equal(pair.Certificate[0], der) {
+			t.Errorf("not the certificate that is in the file now: %v", err)
+		}
+	}
 }
 
 // A line that is no message ends the run: what came before it was sent, and says so.

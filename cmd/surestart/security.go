@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"flag"
@@ -9,8 +10,9 @@ import (
 	"strings"
 
 	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/seed3893aba4/surestart/producer"
 )
 
 // passwordVariable may hold the password. There is no flag for it: command lines
@@ -56,13 +58,20 @@ func (s *security) config() (*tls.Config, error) {
 		}
 	}
 	if s.cert != "" {
-		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
-		if err != nil {
-			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		if _, err := s.pair(nil); err != nil {
+			return nil, err
 		}
-		c.Certificates = []tls.Certificate{pair}
+		c.GetClientCertificate = s.pair // for every connection
 	}
 	return c, nil
+}
+
+func (s *security) pair(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+	if err != nil {
+		return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+	}
+	return &pair, nil
 }
 
 // mechanism returns nil if there is no -sasl.
@@ -82,23 +91,34 @@ func (s *security) mechanism(getenv func(string) string) (sasl.Mechanism, error)
 	if s.user == "" {
 		return nil, usagef("-sasl needs -user")
 	}
+	ask := func(context.Context) (user, password string, err error) { // for every connection
+		password, err = s.password(getenv)
+		return s.user, password, err
+	}
+	if _, _, err := ask(context.Background()); err != nil {
+		return nil, err
+	}
+	switch name {
+	case "plain":
+		return producer.PlainFrom(ask), nil
+	case "scram-sha-256":
+		return producer.ScramFrom(scram.SHA256, ask), nil
+	default:
+		return producer.ScramFrom(scram.SHA512, ask), nil
+	}
+}
+
+func (s *security) password(getenv func(string) string) (string, error) {
 	password := getenv(passwordVariable)
 	if s.passwordFile != "" {
 		text, err := os.ReadFile(s.passwordFile)
 		if err != nil {
-			return nil, fmt.Errorf("-password-file: %w", err)
+			return "", fmt.Errorf("-password-file: %w", err)
 		}
 		password = strings.TrimRight(string(text), "\r\n")
 	}
 	if password == "" {
-		return nil, usagef("-sasl needs a password: -password-file, or the variable %s", passwordVariable)
+		return "", usagef("-sasl needs a password: -password-file, or the variable %s", passwordVariable)
 	}
-	switch name {
-	case "plain":
-		return plain.Mechanism{Username: s.user, Password: password}, nil
-	case "scram-sha-256":
-		return scram.Mechanism(scram.SHA256, s.user, password)
-	default:
-		return scram.Mechanism(scram.SHA512, s.user, password)
-	}
+	return password, nil
 }

@@ -74,7 +74,7 @@ func newSurestart(c *cluster, b Break, observe func(fsm.Transition)) (system, er
 		return nil, fmt.Errorf("the producer: %w", err)
 	}
 	if b == BreakLose {
-		return &losing{Producer: p}, nil
+		return &losing{system: p, state: p.State}, nil
 	}
 	return p, nil
 }
@@ -101,17 +101,18 @@ var leaked sync.Map
 // losing acknowledges the first few writes that come while it is not started
 // instead of refusing them.
 type losing struct {
-	*producer.Producer
-	lost atomic.Int64
+	system
+	state func() fsm.State
+	lost  atomic.Int64
 }
 
 func (l *losing) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
-	if s := l.State(); s == spec.Stopping || s == spec.Idle {
+	if s := l.state(); s == spec.Stopping || s == spec.Idle {
 		if l.lost.Add(1) <= writers {
 			return nil
 		}
 	}
-	return l.Producer.WriteMessages(ctx, msgs...)
+	return l.system.WriteMessages(ctx, msgs...)
 }
 
 // everyStart has one producer for each caller that found it not started.
