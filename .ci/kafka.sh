@@ -69,29 +69,32 @@ esac
 # a start; one that does not suit the JVM or the jars is ignored by it.
 java_options=(-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.awt.headless=true)
 archive=$cache/kafka-$(cksum <<<"${KAFKA_LIB:-} $(command -v java)" | tr -d ' ').jsa
+use_archive=("-XX:SharedArchiveFile=$archive" -Xlog:disable -Xlog:all=error:stderr)
 if [ -n "${KAFKA_TRAIN:-}" ]; then
 	java_options+=("-XX:ArchiveClassesAtExit=$KAFKA_TRAIN")
 elif [ -s "$archive" ]; then
-	java_options+=("-XX:SharedArchiveFile=$archive" -Xlog:disable -Xlog:all=error:stderr)
+	java_options+=("${use_archive[@]}")
 fi
 
 train() { # makes the archive, from a broker that starts and stops, once on a machine; without it all goes on, slower
-	[ -z "${KAFKA_TRAIN:-}" ] && [ ! -s "$archive" ] || return 0
+	[ -z "${KAFKA_TRAIN:-}" ] && [ ! -s "$archive" ] && mkdir -p "$cache" || return 0
 	local at
 	at=$(mktemp -d "$cache/training.XXXXXX")
+	trap '"${BASH_SOURCE[0]}" stop -dir "'"$at"'/broker"; rm -rf "'"$at"'"' EXIT
 	say "preparing an archive of Kafka's classes, once (about 15 s)"
 	if (
 		exec 9>&-
 		export KAFKA_TRAIN=$at/classes.jsa
 		"${BASH_SOURCE[0]}" start -dir "$at/broker" && "${BASH_SOURCE[0]}" stop -node 1 -dir "$at/broker"
 	) >"$at/out" 2>&1 && [ -s "$at/classes.jsa" ]; then
-		mv "$at/classes.jsa" "$archive"
-		java_options+=("-XX:SharedArchiveFile=$archive" -Xlog:disable -Xlog:all=error:stderr)
+		mv -f "$at/classes.jsa" "$archive"
+		java_options+=("${use_archive[@]}")
 	else
 		say "no archive: $(tail -n 1 "$at/out")"
 	fi
 	"${BASH_SOURCE[0]}" stop -dir "$at/broker"
 	rm -rf "$at"
+	trap - EXIT
 }
 
 kafka_tool() { # CLASS ARG...: one of Kafka's own command line tools

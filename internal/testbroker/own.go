@@ -48,7 +48,7 @@ func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 	for i := range n {
 		o.nodes = append(o.nodes, i+1)
 	}
-	t.Cleanup(func() { o.Run(t, "", "stop") })
+	o.stopInTheEnd(t)
 	o.Broker = &Broker{Name: "kafka", Addrs: strings.Split(o.Run(t, "", args...), ",")}
 	sasl, err := os.ReadFile(filepath.Join(o.dir, "sasl"))
 	if err != nil {
@@ -57,6 +57,27 @@ func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 	o.SASL = strings.Split(strings.TrimSpace(string(sasl)), ",")
 	o.Broker.Others = o.SASL
 	return o
+}
+
+// stopInTheEnd stops the cluster when the test ends, or this process does: one that
+// panics or is killed leaves no broker behind.
+func (o *OwnBroker) stopInTheEnd(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command("bash", "-c", `read -r _; exec "$0" stop -dir "$1"`, o.script, o.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	end, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatalf("testbroker: %v", err)
+	}
+	t.Cleanup(func() {
+		end.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("testbroker: %s stop: %v", o.script, err)
+		}
+	})
 }
 
 // Run runs .ci/kafka.sh on the cluster, and returns what it prints.

@@ -55,6 +55,9 @@ func tests(ctx context.Context, s *session) error {
 			return err
 		}
 		flags = []string{"-race", "-count=1"}
+		if s.Bound == Deep { // a long soak on Apache Kafka
+			s.env["SURESTART_SOAK"] = "1000000"
+		}
 	}
 	return s.test(ctx, append(flags, here...)...)
 }

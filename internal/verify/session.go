@@ -32,7 +32,7 @@ type session struct {
 // ours are the variables that the layers set: what they are outside says nothing
 // of the layer that runs. A broker may be given (SURESTART_KAFKA), but quick has none,
 // and a directory for TLC's dumps (SURESTART_DUMPS), so that each is made once.
-var ours = []string{"SURESTART_NO_SKIP", "SURESTART_BOUND", "SURESTART_SCHEDULES", "SURESTART_PROOF_REPORT", "TLC_JAR", "KAFKA_LIB"}
+var ours = []string{"SURESTART_NO_SKIP", "SURESTART_BOUND", "SURESTART_SCHEDULES", "SURESTART_PROOF_REPORT", "SURESTART_SOAK", "TLC_JAR", "KAFKA_LIB"}
 
 func (s *session) run(ctx context.Context, l layer) (done Layer) {
 	done = Layer{Name: l.name, About: l.about, Result: Held}

@@ -1,0 +1,157 @@
+//go:build unix
+
+package producer
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// crashEnv makes this test binary the process that is killed: its brokers, the
+// topic and the round.
+const crashEnv = "SURESTART_CRASH"
+
+// A process that is killed at random while it produces: whatever it was told is
+// acknowledged, and managed to tell us, is there, and a new run works at once.
+func TestProcessKilled(t *testing.T) {
+	if job := os.Getenv(crashEnv); job != "" {
+		produceUntilKilled(t, strings.Fields(job))
+		return
+	}
+	b := testbroker.Real(t)
+	topic := b.CreateTopic(t, 3)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	const rounds = 8
+	acknowledged := make(map[string]bool)
+	for round := range rounds {
+		after := 0 // acknowledged lines; the first two rounds are killed as they start
+		if round > 1 {
+			after = 1 + random.IntN(500)
+		}
+		before := len(acknowledged)
+		killedAfter(t, fmt.Sprintf("%s %s %d", strings.Join(b.Addrs, ","), topic, round), after, func(value string) { acknowledged[value] = true })
+		if round > 1 && len(acknowledged) == before {
+			t.Errorf("round %d: nothing was acknowledged before the process was killed", round)
+		}
+
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		v := fmt.Sprintf("%d-new-run", round)
+		if err := p.WriteMessages(bg, message(v)); err != nil {
+			t.Errorf("a new run after round %d: %v", round, err)
+		}
+		acknowledged[v] = true
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	found := values(t, b, topic)
+	unknown, duplicates := 0, 0 // sent, and killed before it could be told
+	for v, n := range found {
+		duplicates += n - 1
+		if !acknowledged[v] {
+			unknown++
+		}
+	}
+	for v := range acknowledged {
+		if found[v] == 0 {
+			t.Errorf("%s was acknowledged and is not there", v)
+		}
+	}
+	t.Logf("CHECKED kafka process-killed kills=%d acknowledged=%d found=%d found-unacknowledged=%d duplicates=%d",
+		rounds, len(acknowledged), len(found), unknown, duplicates)
+}
+
+// killedAfter runs the process, kills it when it has said so many lines, and hands
+// over every word that it said.
+func killedAfter(t *testing.T, job string, lines int, each func(string)) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProcessKilled$")
+	cmd.Env = append(os.Environ(), crashEnv+"="+job)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.ExtraFiles = []*os.File{in}
+	err = cmd.Start()
+	in.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	watchdog := time.AfterFunc(2*hang, func() { cmd.Process.Kill() })
+	defer watchdog.Stop()
+
+	r := bufio.NewReader(out)
+	n := 0
+	for n < lines {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the process ended by itself after %d lines: %v\n%s", n, err, said.String())
+		}
+		for _, v := range strings.Fields(line) {
+			each(v)
+		}
+		n++
+	}
+	if lines == 0 {
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond) // wherever it is by then
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(r) // as far as its last whole line
+	for _, v := range strings.Fields(string(rest[:strings.LastIndex("\n"+string(rest), "\n")])) {
+		each(v)
+	}
+}
+
+// produceUntilKilled says, a line for each call, what has been acknowledged.
+func produceUntilKilled(t *testing.T, job []string) {
+	out := os.NewFile(3, "acknowledged")
+	p, err := New(Config{Brokers: strings.Split(job[0], ","), Topic: job[1], Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, p)
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			for i := 0; ; i++ {
+				msgs := make([]kafka.Message, 1+rand.IntN(20))
+				for j := range msgs {
+					msgs[j] = message(fmt.Sprintf("%s-%d-%d-%d", job[2], w, i, j))
+				}
+				var line strings.Builder
+				for j, err := range errorsOf(t, p.WriteMessages(bg, msgs...), len(msgs)) {
+					if err == nil {
+						line.Write(msgs[j].Value)
+						line.WriteByte(' ')
+					}
+				}
+				if _, err := io.WriteString(out, line.String()+"\n"); err != nil { // one write: never torn
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+}
