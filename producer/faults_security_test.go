@@ -305,31 +305,50 @@ func TestCredentialsExpireUnderLoad(t *testing.T) {
 	})
 }
 
-// The password is changed on the broker before the client knows: the broker refuses
-// it. Writes fail as what they are, not sent; with the new one they work, without a
-// new start.
+// A running producer's credentials are refused. Fixed ones will not get better: a
+// write fails at once. If they are asked for at each connect, as when the broker got
+// the new password first, it tries on, within the DeliveryTimeout. When they are right
+// the next write works, without a new start.
 func TestCredentialsRefusedWhileRunning(t *testing.T) {
-	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-		b.Options = franzPassword
-		mechanism := new(login)
-		mechanism.set(rightPassword)
-		p := newProducer(t, b, Config{Topic: "t", SASL: mechanism, Logger: slog.New(slog.DiscardHandler)})
-		start(t, p)
-		l := newLedger()
-		if err := l.write(bg, t, p, message("before")); err != nil {
-			t.Error(err)
-		}
-		refused := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: kerr.SaslAuthenticationFailed, Count: -1})
-		b.Net.Cut()
-		err := l.write(bg, t, p, message("refused"))
-		mustBe(t, err, kafka.SASLAuthenticationFailed)
-		if class := classOf(t, err); class == ErrRejected {
-			t.Errorf("%v: the message itself was not refused", err)
-		}
-		refused.Remove()
-		if err := l.write(bg, t, p, message("after")); err != nil {
-			t.Error(err)
-		}
-		l.verify(t, b, "t")
-	}, kfake.EnableSASL(), kfake.SeedTopics(1, "t"), kfake.Superuser("PLAIN", "user", "right"))
+	asked := new(login)
+	asked.set(rightPassword)
+	for name, mechanism := range map[string]sasl.Mechanism{"Fixed": rightPassword, "AskedFor": asked} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t, kfake.EnableSASL(), kfake.SeedTopics(1, "t"), kfake.Superuser("PLAIN", "user", "right"))
+				b.Options = franzPassword
+				p := newProducer(t, b, Config{Topic: "t", SASL: mechanism, AllowPlaintextPassword: true, Logger: slog.New(slog.DiscardHandler)})
+				start(t, p)
+				l := newLedger()
+				if err := l.write(bg, t, p, message("before")); err != nil {
+					t.Error(err)
+				}
+				refuse := func() *kfake.FaultHandle {
+					b.Net.Cut()
+					return b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: kerr.SaslAuthenticationFailed, Count: -1})
+				}
+				refused := refuse()
+				began := time.Now()
+				mustBe(t, l.write(bg, t, p, message("refused")), kafka.SASLAuthenticationFailed, ErrMaybeDelivered) // on the broken connection
+				mustBe(t, l.write(bg, t, p, message("refused too")), kafka.SASLAuthenticationFailed, ErrNotSent)
+				if took := time.Since(began); name == "Fixed" && took > time.Second || name == "AskedFor" && took < 50*time.Second {
+					t.Errorf("the two writes took %v", took)
+				}
+				refused.Remove()
+				if err := l.write(bg, t, p, message("after")); err != nil {
+					t.Error(err)
+				}
+				if name == "AskedFor" {
+					refused = refuse()
+					write := async(func() error { return l.write(bg, t, p, message("in time")) })
+					time.Sleep(20 * time.Second)
+					refused.Remove()
+					if err := get(t, write); err != nil {
+						t.Error(err)
+					}
+				}
+				l.verify(t, b, "t")
+			})
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -97,8 +98,9 @@ func processClean(t testing.TB, b *testbroker.Broker) {
 }
 
 // noGoroutines fails if a goroutine of kafka-go, fsm or this package remains. The
-// last instructions of one that has let go of everything may take a moment.
-func noGoroutines(t testing.TB) {
+// last instructions of one that has let go of everything may take a moment. Those
+// of the test itself are told by a word in their stack.
+func noGoroutines(t testing.TB, but ...string) {
 	t.Helper()
 	eventually(t, "no goroutine left", func() string {
 		buf := make([]byte, 1<<20)
@@ -106,6 +108,9 @@ func noGoroutines(t testing.TB) {
 		for i, g := range strings.Split(string(buf), "\n\n") {
 			if i == 0 || strings.Contains(g, "testing.(*T).Run(") || strings.Contains(g, "testing.tRunner") {
 				continue // this one, and the tests above it
+			}
+			if slices.ContainsFunc(but, func(word string) bool { return strings.Contains(g, word) }) {
+				continue
 			}
 			for _, pkg := range []string{"segmentio/kafka-go", "surestart/producer", "surestart/fsm"} {
 				if strings.Contains(g, pkg) {

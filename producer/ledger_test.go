@@ -34,6 +34,24 @@ func (l *ledger) write(ctx context.Context, t testing.TB, p *Producer, msgs ...k
 	began := time.Now()
 	err := p.WriteMessages(ctx, msgs...)
 	took := time.Since(began)
+	each := l.note(t, err, msgs)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, m := range msgs {
+		if each[i] != nil {
+			continue
+		}
+		l.longest = max(l.longest, took)
+		if m.Key != nil {
+			l.acked[string(m.Key)] = append(l.acked[string(m.Key)], string(m.Value))
+		}
+	}
+	return err
+}
+
+// note notes what somebody was told of messages.
+func (l *ledger) note(t testing.TB, err error, msgs []kafka.Message) []error {
+	t.Helper()
 	each := errorsOf(t, err, len(msgs))
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,15 +63,9 @@ func (l *ledger) write(ctx context.Context, t testing.TB, p *Producer, msgs ...k
 		l.told[v] = each[i]
 		if each[i] != nil {
 			classOf(t, each[i])
-			continue
-		}
-		l.good++
-		l.longest = max(l.longest, took)
-		if m.Key != nil {
-			l.acked[string(m.Key)] = append(l.acked[string(m.Key)], v)
 		}
 	}
-	return err
+	return each
 }
 
 // errorsOf returns the error of each of n messages.

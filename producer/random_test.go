@@ -24,9 +24,9 @@ import (
 // what was acknowledged is there, what was not sent or rejected is not, every call
 // returns, and nothing is left.
 func TestRandomFaults(t *testing.T) {
-	seeds, total := 150, new(tally)
+	seeds, total := 50, new(tally)
 	if testing.Short() {
-		seeds = 30
+		seeds = 20
 	}
 	for seed := range seeds {
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) {

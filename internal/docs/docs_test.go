@@ -107,3 +107,27 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		t.Errorf("found %d links: the documents have more", links)
 	}
 }
+
+var testName = regexp.MustCompile("`(Test[A-Z]\\w*)(?:/(\\w+))?`")
+
+// Every test that a document names, case and all, is there.
+func TestNamedTestsExist(t *testing.T) {
+	_, pages, sources := load(t)
+	named := 0
+	for page, text := range pages {
+		for _, m := range testName.FindAllStringSubmatch(text, -1) {
+			named++
+			found := false
+			for name, source := range sources {
+				found = found || strings.HasSuffix(name, "_test.go") && strings.Contains(source, "\nfunc "+m[1]+"(t *testing.T)") &&
+					(m[2] == "" || strings.Contains(source, `"`+m[2]+`"`))
+			}
+			if !found {
+				t.Errorf("%s: there is no test %s", page, strings.Trim(m[0], "`"))
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("found %d names of tests: the documents have more", named)
+	}
+}

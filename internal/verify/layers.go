@@ -26,6 +26,7 @@ var (
 
 var layers = []layer{
 	{"tests", "each guarantee's tests, the examples and everything else; in ci with -race, on kfake and Apache Kafka, and no skip", always, tests},
+	{"day", "24 hours of a producer whose cluster breaks 10,000 times, in virtual time: nothing lost, nothing left", withCI, day},
 	{"model", "the executable models equal the graphs that TLC dumps", withCI, model},
 	{"tlc", "TLC on the specification, and on each of its weakened variants", withCI, script("tla/run.sh")},
 	{"proof", "the inductive invariant, by TLC and Z3, for any number of callers", withCI, proof},
@@ -60,6 +61,11 @@ func tests(ctx context.Context, s *session) error {
 		}
 	}
 	return s.test(ctx, append(flags, here...)...)
+}
+
+// day is the producer's; without the race detector, with which the tests run a part of it.
+func day(ctx context.Context, s *session) error {
+	return s.test(ctx, "-v", "-count=1", "-run=^TestDayOfFaults$", "./producer", "-day.cycles=10000")
 }
 
 // elsewhere reports whether a layer of its own runs a package's tests.

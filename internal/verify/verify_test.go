@@ -157,7 +157,7 @@ func TestWhatCannotBeRunIsSaid(t *testing.T) {
 		want string
 	}{
 		"bound":    {Options{Root: root, Bound: "far"}, "quick, ci or deep"},
-		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "tests, model, tlc"},
+		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "tests, day, model, tlc"},
 		"checkout": {Options{Root: t.TempDir(), Bound: Quick}, "clone it"},
 	} {
 		t.Run(name, func(t *testing.T) {
