@@ -1,10 +1,13 @@
 // Command bench measures surestart next to what a user would pick instead, side by
 // side in one run, and says which budgets hold.
 //
-//	cd bench && go run .                      everything, about eight minutes
-//	cd bench && go run . -quick               everything, coarsely, about a minute
-//	cd bench && go run . -only started,cold   some parts; -only lifecycle, -only producer: those of one kind
-//	cd bench && go run . -write ../docs/performance.md   puts the tables between the marks of the file
+//	go -C bench run .                      everything, in less than eight minutes
+//	go -C bench run . -quick               everything, coarsely, in about two
+//	go -C bench run . -only started,cold   some parts; -only lifecycle, -only producer: those of one kind
+//	go -C bench run . -write ../docs/performance.md   puts the tables between the marks of the file
+//	go -C bench run . -guard               the few ratios that surestart verify -layer bench watches
+//
+// -tags librdkafka adds Confluent's client, which is C. The parts of kind producer need Java.
 //
 // It ends with 1 if a budget does not hold. What runs beside it slows all contenders
 // down alike, for they run in turns; the budgets are on the ratios of one round.
@@ -68,6 +71,8 @@ func run() error {
 	flag.BoolVar(&b.quick, "quick", false, "coarsely: fewer rounds")
 	only := flag.String("only", "", "the `parts` to run, separated by commas: "+partNames())
 	write := flag.String("write", "", "put the tables between the marks of this `file`")
+	guard := flag.Bool("guard", false, "only the ratios that surestart verify -layer bench watches: seconds")
+	repeat := flag.Int("repeat", 0, "with -guard: this `often`, and how near it came to its limits")
 	asChild := flag.String("child", "", "what this `process` does for another one")
 	flag.Parse()
 	if *asChild != "" {
@@ -78,6 +83,12 @@ func run() error {
 			f()
 		}
 	}()
+	switch {
+	case *guard && *repeat > 0:
+		return b.repeat(*repeat)
+	case *guard:
+		return b.guard()
+	}
 	if b.quick {
 		b.rounds, b.slice = 9, time.Millisecond
 	}
@@ -97,7 +108,7 @@ func run() error {
 		if mine := b.budgets[before:]; len(mine) > 0 {
 			s.show(budgets(mine))
 		}
-		s.say("`cd bench && go run . -only %s`; %s", p.name, machine())
+		s.say("`go -C bench run . -only %s`; %s", p.name, machine())
 		sections = append(sections, s)
 		fmt.Fprintf(os.Stderr, " %.0f s\n", time.Since(began).Seconds())
 		fmt.Printf("## %s\n\n%s", p.title, &s.text)

@@ -38,6 +38,7 @@ var layers = []layer{
 	{"second", "another model checker finds TLC's counts", []string{Deep}, script("tla/second.sh")},
 	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
 	{"mutants", "every mutant of fsm and of its table is killed: a sample, or all with -mutants", withCI, mutants},
+	{"bench", "no ratio to what one would pick instead has clearly become worse", withCI, bench},
 }
 
 // The layers of package conformance. The scheduler lets one goroutine run at a
@@ -209,4 +210,12 @@ func mutants(ctx context.Context, s *session) error {
 		return fmt.Errorf("not killed: %s", strings.Join(count.Bad, ", "))
 	}
 	return nil
+}
+
+// bench is a module of its own: its tests, and the few ratios that are watched.
+func bench(ctx context.Context, s *session) error {
+	if err := s.command(ctx, "go", "-C", "bench", "test", "./..."); err != nil {
+		return err
+	}
+	return s.command(ctx, "go", "-C", "bench", "run", ".", "-guard")
 }

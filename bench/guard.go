@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// The guard is what surestart verify -layer bench runs: the ratios on which a change
+// of the code can be seen within seconds, also on a busy machine.
+
+// A watch is a ratio, or a count, and the most that it may be.
+type watch struct {
+	what string
+	most float64
+	// measure returns what it is now; it takes a second or so.
+	measure func(b *bench) (float64, error)
+}
+
+// tries is how often a watch may exceed its limit before that counts: what another
+// program did to one try it does not do to three, a regression does.
+const tries = 3
+
+// The limits are the budgets where there is room below them, and else so far above
+// what is measured that no quiet run gets there (go run . -guard -repeat 200): what
+// they are to notice, a lock or an allocation too many, costs more than that.
+var watches = []watch{
+	{"Start over sync.Once.Do, 1 proc", 1.5, ratioOf(startedContenders, theStart, theOnce, setup{procs: 1, goroutines: 1})},
+	{"Start over a mutex and a flag, 2 procs", 0.2, ratioOf(startedContenders, theStart, theMutex, setup{procs: 2, goroutines: 2})},
+	{"State over an atomic load, 1 proc", 1.5, ratioOf(startedContenders, theState, theLoad, setup{procs: 1, goroutines: 1})},
+	{"Acquire + Release over RLock + RUnlock, 1 proc", 1.5, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 1, goroutines: 1})},
+	{"Acquire + Release over RLock + RUnlock, 2 procs", 1.5, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 2, goroutines: 2})},
+	{"allocations of Start, State, Acquire + Release", 0, func(*bench) (float64, error) {
+		total := 0
+		for _, c := range []contender{startedContenders()[theStart], startedContenders()[theState], useContenders()[theAcquire]} {
+			allocs, _ := heap(1000, func() { c.loop(1000) })
+			total += int(allocs)
+		}
+		return float64(total), nil
+	}},
+	{"create, start, stop over a bare looplab/fsm, 1 proc", 3.5, ratioOf(lifeContenders, theLife, theLooplab, setup{procs: 1, goroutines: 1})},
+	{"opens of 10,000 cold Starts", 1, coldOpens},
+	{"10,000 cold Starts over singleflight.Do", 1.5, coldRatio},
+	{"bytes a caller of 10,000 cold Starts", 16, coldBytes},
+	{"goroutines of a started lifecycle", 0, func(*bench) (float64, error) {
+		_, goroutines := holds(1000, func() any { return started() })
+		return goroutines, nil
+	}},
+	{"processor time of a message, Producer over Writer", 1.05, func(b *bench) (float64, error) {
+		r, err := b.blackhole()
+		return r.CPU[0].over(r.CPU[1]), err
+	}},
+	{"allocations of a lone write, Producer over Writer", 1, func(b *bench) (float64, error) {
+		r, err := b.blackhole()
+		return r.Allocs[0].over(r.Allocs[1]), err
+	}},
+}
+
+// ratioOf measures one contender over another.
+func ratioOf(all func() []contender, ours, theirs int, how setup) func(*bench) (float64, error) {
+	return func(b *bench) (float64, error) {
+		cs := all()
+		s := b.ns([]contender{cs[ours], cs[theirs]}, how)
+		return s[0].over(s[1]), nil
+	}
+}
+
+func coldRatio(*bench) (float64, error) {
+	gs := guards()
+	took := inTurns(7, 2, func(i int) float64 {
+		return float64(stampede(gs[[]int{coldStart, coldFlight}[i]], 10_000, true).took.Nanoseconds())
+	})
+	return took[0].over(took[1]), nil
+}
+
+func coldOpens(*bench) (float64, error) {
+	most := int64(0)
+	for range 3 {
+		h := stampede(guards()[coldStart], 10_000, false)
+		most = max(most, h.opens+h.early) // one that is let go early is as bad as one open more
+	}
+	return float64(most), nil
+}
+
+func coldBytes(*bench) (float64, error) {
+	var bytes series
+	for range 3 {
+		bytes = append(bytes, stampede(guards()[coldStart], 10_000, true).bytes)
+	}
+	return bytes.median(), nil
+}
+
+// blackhole is the duel of Producer and Writer where nothing but the client costs.
+func (b *bench) blackhole() (score, error) {
+	var r score
+	hole, err := embedded(background, true)
+	if err != nil {
+		return r, err
+	}
+	defer hole.stop()
+	d := duel{Addr: hole.addr, Rounds: 12, Callers: 16, Batch: floodBatch, Size: 100, For: 50 * time.Millisecond, Lone: 5}
+	if d.Topic, err = hole.topic(background); err != nil {
+		return r, err
+	}
+	return r, child(background, "duel", d, &r)
+}
+
+// guard measures each watch, and again if it is exceeded.
+func (b *bench) guard() error {
+	b.rounds, b.slice = 21, time.Millisecond
+	exceeded := 0
+	for _, w := range watches {
+		lowest, err := w.lowest(b)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", w.what, err)
+		case lowest <= w.most:
+			fmt.Printf("%s: %s, at most %s\n", w.what, number(lowest), number(w.most))
+		default:
+			exceeded++
+			fmt.Printf("REGRESSION: %s: %s in each of %d tries, at most %s\n", w.what, number(lowest), tries, number(w.most))
+		}
+	}
+	fmt.Printf("CHECKED bench ratios=%d\n", len(watches))
+	if exceeded > 0 {
+		return fmt.Errorf("%d of %d ratios exceed what they may be: see REGRESSION above", exceeded, len(watches))
+	}
+	return nil
+}
+
+// lowest is the least of some tries, the first that is within the limit.
+func (w watch) lowest(b *bench) (float64, error) {
+	var all series
+	for range tries {
+		v, err := w.measure(b)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, v)
+		if v <= w.most {
+			break
+		}
+	}
+	return all.at(0), nil
+}
+
+// repeat runs the guard n times, and says how near to its limits it came.
+func (b *bench) repeat(n int) error {
+	b.rounds, b.slice = 21, time.Millisecond
+	t := &table{head: []string{fmt.Sprintf("%d runs of the guard", n), "at most", "median", "highest of all", "first tries above", "runs that failed"}}
+	first, lowest := make([]series, len(watches)), make([]series, len(watches))
+	for range n {
+		for i, w := range watches {
+			v, err := w.measure(b)
+			if err != nil {
+				return err
+			}
+			first[i] = append(first[i], v)
+			for try := 1; try < tries && v > w.most; try++ {
+				again, err := w.measure(b)
+				if err != nil {
+					return err
+				}
+				v = min(v, again)
+			}
+			lowest[i] = append(lowest[i], v)
+		}
+	}
+	failed := 0
+	for i, w := range watches {
+		above, bad := 0, 0
+		for j := range first[i] {
+			if first[i][j] > w.most {
+				above++
+			}
+			if lowest[i][j] > w.most {
+				bad++
+			}
+		}
+		failed += bad
+		t.row(w.what, number(w.most), number(first[i].median()), number(first[i].at(1)), fmt.Sprint(above), fmt.Sprint(bad))
+	}
+	fmt.Print(t)
+	if failed > 0 {
+		return fmt.Errorf("%d of %d runs exceeded a limit", failed, n)
+	}
+	return nil
+}
