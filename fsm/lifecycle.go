@@ -345,6 +345,10 @@ func (l *Lifecycle[R]) wait(action spec.Action, a *attempt[R], done, ended <-cha
 	if l.hook != nil {
 		return l.hook.Wait(action, a, done, ended)
 	}
+	if ended == nil { // a context that cannot end: a herd of such callers waits cheaper so
+		<-done
+		return true
+	}
 	select {
 	case <-done:
 		return true
