@@ -61,7 +61,8 @@ func guards() []guard {
 // A herd is what N callers at once made of it.
 type herd struct {
 	took  time.Duration
-	bytes float64 // a caller
+	cpu   time.Duration // of this process, meanwhile
+	bytes float64       // a caller
 	opens int64
 	early int64 // callers that were let go before it was open
 }
@@ -98,10 +99,10 @@ func stampede(g guard, n int, lasting bool) herd {
 	ready.Wait()
 	h := herd{}
 	_, h.bytes = heap(n, func() {
-		began := time.Now()
+		began, cpu := time.Now(), cpuTime()
 		close(gate)
 		back.Wait()
-		h.took = time.Since(began)
+		h.took, h.cpu = time.Since(began), cpuTime()-cpu
 	})
 	h.opens, h.early = opens.Load(), early.Load()
 	return h
@@ -125,7 +126,7 @@ func (b *bench) cold(s *section) {
 	}
 	runs := []run{{"1", 1, false, 15}, {"10", 10, false, 15}, {"100", 100, false, 15}, {"1,000", 1000, false, 15}, {"10,000", 10_000, false, 9},
 		{"10,000, all wait", 10_000, true, 15}, {"100,000", 100_000, false, 3}, {"100,000, all wait", 100_000, true, 3}}
-	perCaller := &table{head: []string{"10,000, all wait", "ns a caller", "× singleflight", "bytes a caller", "opens", "let go before it was open"}}
+	perCaller := &table{head: []string{"10,000, all wait", "ns a caller", "× singleflight", "CPU ns a caller", "× singleflight", "bytes a caller", "opens", "let go before it was open"}}
 	for _, r := range runs {
 		rounds := r.rounds
 		if b.quick {
@@ -148,16 +149,17 @@ func (b *bench) cold(s *section) {
 		}
 		flightRatio = took[coldStart].ratios(took[coldFlight])
 		for i, g := range gs {
-			var mem series
+			var mem, cpu, flight series
 			early := int64(0)
-			for _, h := range herds[i] {
-				mem = append(mem, h.bytes)
+			for j, h := range herds[i] {
+				mem, cpu, flight = append(mem, h.bytes), append(cpu, float64(h.cpu)/float64(r.n)), append(flight, float64(herds[coldFlight][j].cpu)/float64(r.n))
 				early = max(early, h.early)
 			}
 			if i == coldStart {
 				bytes = mem
 			}
-			perCaller.row(g.name, number(took[i].median()/float64(r.n)), number(took[i].over(took[coldFlight])), number(mem.median()),
+			perCaller.row(g.name, number(took[i].median()/float64(r.n)), number(took[i].over(took[coldFlight])),
+				number(cpu.median()), number(cpu.over(flight)), number(mem.median()),
 				number(float64(worst[i].opens)), number(float64(early)))
 		}
 	}

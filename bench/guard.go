@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -27,7 +28,7 @@ var watches = []watch{
 	{"Start over sync.Once.Do, 1 proc", 1.5, ratioOf(startedContenders, theStart, theOnce, setup{procs: 1, goroutines: 1})},
 	{"Start over a mutex and a flag, 2 procs", 0.2, ratioOf(startedContenders, theStart, theMutex, setup{procs: 2, goroutines: 2})},
 	{"State over an atomic load, 1 proc", 1.5, ratioOf(startedContenders, theState, theLoad, setup{procs: 1, goroutines: 1})},
-	{"Acquire + Release over RLock + RUnlock, 1 proc", 1.5, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 1, goroutines: 1})},
+	{"Acquire + Release over RLock + RUnlock, 1 proc", 1.25, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 1, goroutines: 1})},
 	{"Acquire + Release over RLock + RUnlock, 2 procs", 1.5, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 2, goroutines: 2})},
 	{"allocations of Start, State, Acquire + Release", 0, func(*bench) (float64, error) {
 		total := 0
@@ -39,13 +40,13 @@ var watches = []watch{
 	}},
 	{"create, start, stop over a bare looplab/fsm, 1 proc", 3.5, ratioOf(lifeContenders, theLife, theLooplab, setup{procs: 1, goroutines: 1})},
 	{"opens of 10,000 cold Starts", 1, coldOpens},
-	{"10,000 cold Starts over singleflight.Do", 1.5, coldRatio},
+	{"processor time of 10,000 cold Starts over singleflight.Do", 1.5, coldRatio},
 	{"bytes a caller of 10,000 cold Starts", 16, coldBytes},
 	{"goroutines of a started lifecycle", 0, func(*bench) (float64, error) {
 		_, goroutines := holds(1000, func() any { return started() })
 		return goroutines, nil
 	}},
-	{"processor time of a message, Producer over Writer", 1.05, func(b *bench) (float64, error) {
+	{"processor time of a message, Producer over Writer", 0.95, func(b *bench) (float64, error) {
 		r, err := b.blackhole()
 		return r.CPU[0].over(r.CPU[1]), err
 	}},
@@ -67,7 +68,7 @@ func ratioOf(all func() []contender, ours, theirs int, how setup) func(*bench) (
 func coldRatio(*bench) (float64, error) {
 	gs := guards()
 	took := inTurns(7, 2, func(i int) float64 {
-		return float64(stampede(gs[[]int{coldStart, coldFlight}[i]], 10_000, true).took.Nanoseconds())
+		return float64(stampede(gs[[]int{coldStart, coldFlight}[i]], 10_000, true).cpu.Nanoseconds())
 	})
 	return took[0].over(took[1]), nil
 }
@@ -148,7 +149,10 @@ func (b *bench) repeat(n int) error {
 	b.rounds, b.slice = 21, time.Millisecond
 	t := &table{head: []string{fmt.Sprintf("%d runs of the guard", n), "at most", "median", "highest of all", "first tries above", "runs that failed"}}
 	first, lowest := make([]series, len(watches)), make([]series, len(watches))
-	for range n {
+	for run := range n {
+		if run%10 == 9 {
+			fmt.Fprintf(os.Stderr, "bench: run %d of %d\n", run+1, n)
+		}
 		for i, w := range watches {
 			v, err := w.measure(b)
 			if err != nil {

@@ -74,7 +74,7 @@ func (b *bench) life(s *section) {
 	cs := lifeContenders()
 	one := b.ns(cs, setup{procs: 1, goroutines: 1})
 	two := b.ns(cs, setup{procs: 2, goroutines: 1})
-	s.say("Nanoseconds for a life: create, start, stop, with an open that does nothing. × is the ratio to the bare looplab/fsm of the same round. %s", b.how())
+	s.say("Nanoseconds of processor time for a life: create, start, stop, with an open that does nothing. × is the ratio to the bare looplab/fsm of the same round. %s", b.how())
 	t := &table{head: []string{"a life", "1 proc", "×", "2 procs", "×", "allocations", "bytes"}}
 	for i, c := range cs {
 		allocs, bytes := heap(1000, func() { c.loop(1000) })

@@ -17,10 +17,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -43,6 +46,7 @@ var parts = []part{
 	{"wrapping", "producer", "Over the Writer that it wraps", (*bench).wrapping},
 	{"firsts", "producer", "The first write", (*bench).firsts},
 	{"tuning", "producer", "The defaults", (*bench).tuning},
+	{"checks", "checks", "The checks", (*bench).checks},
 }
 
 func always(run func(*bench, *section)) func(*bench, *section) error {
@@ -57,6 +61,7 @@ type bench struct {
 	budgets []budget
 	apache  *cluster // nil until it is needed
 	atEnd   []func()
+	once    sync.Once // end
 }
 
 func main() {
@@ -78,10 +83,13 @@ func run() error {
 	if *asChild != "" {
 		return beChild(*asChild)
 	}
-	defer func() {
-		for _, f := range b.atEnd {
-			f()
-		}
+	defer b.end()
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		b.end()
+		os.Exit(130)
 	}()
 	switch {
 	case *guard && *repeat > 0:
@@ -133,12 +141,21 @@ func run() error {
 	return nil
 }
 
+// end stops what was started.
+func (b *bench) end() {
+	b.once.Do(func() {
+		for _, f := range b.atEnd {
+			f()
+		}
+	})
+}
+
 func partNames() string {
 	var names []string
 	for _, p := range parts {
 		names = append(names, p.name)
 	}
-	return "lifecycle, producer; " + strings.Join(names, ", ")
+	return "lifecycle, producer, checks; " + strings.Join(names, ", ")
 }
 
 // choose returns the parts with these names, or of these kinds; all if none is named.

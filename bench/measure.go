@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A series is what one contender measured, a value a round, in the order of the rounds.
@@ -94,8 +96,8 @@ type setup struct {
 	beside            bool // the contender's own beside runs meanwhile, about a thousand times a second
 }
 
-// ns measures the contenders in turns and returns, for each, nanoseconds of one
-// processor for one call. A contender that cannot be measured has no series.
+// ns measures the contenders in turns and returns, for each, nanoseconds of
+// processor time for one call. A contender that cannot be measured has no series.
 func (b *bench) ns(cs []contender, how setup) []series {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(how.procs))
 	calls := make([]int, len(cs))
@@ -150,9 +152,9 @@ func elapsed(c contender, how setup, n int) time.Duration {
 		defer func() { close(stop); <-stopped }()
 	}
 	if how.goroutines == 1 {
-		began := time.Now()
+		since := how.clock()
 		c.loop(n)
-		return time.Since(began)
+		return since()
 	}
 	gate := make(chan struct{})
 	var ready, all sync.WaitGroup
@@ -165,10 +167,29 @@ func elapsed(c contender, how setup, n int) time.Duration {
 		})
 	}
 	ready.Wait()
-	began := time.Now()
+	since := how.clock()
 	close(gate)
 	all.Wait()
-	return time.Since(began)
+	return since() / time.Duration(how.busy())
+}
+
+// clock is the processor time of this process: on a busy machine a thread that has to
+// wait for a processor seems slow by any other clock. Beside a start and stop it
+// is time as it passes, for their processor time is not the caller's.
+func (how setup) clock() (since func() time.Duration) {
+	if how.beside {
+		began := time.Now()
+		return func() time.Duration { return time.Since(began) }
+	}
+	began := cpuTime()
+	return func() time.Duration { return cpuTime() - began }
+}
+
+// cpuTime is what this process has spent on all processors.
+func cpuTime() time.Duration {
+	var t unix.Timespec
+	must(unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t))
+	return time.Duration(t.Nano())
 }
 
 // heap is what f allocates for each of its n parts.

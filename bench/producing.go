@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -113,7 +115,7 @@ func (b *bench) wrapping(s *section) error {
 		c    *cluster
 		size int
 	}{{k, 100}, {k, 1024}, {hole, 100}, {hole, 1024}} {
-		d := duel{Addr: x.c.addr, Rounds: 40, Callers: floodCallers, Batch: floodBatch, Size: x.size, For: 200 * time.Millisecond, Lone: 10}
+		d := duel{Addr: x.c.addr, Rounds: 30, Callers: floodCallers, Batch: floodBatch, Size: x.size, For: 200 * time.Millisecond, Lone: 10}
 		if b.quick {
 			d.Rounds = 10
 		}
@@ -150,7 +152,7 @@ func (b *bench) tuning(s *section) error {
 	if err != nil {
 		return err
 	}
-	t := tunings{Addr: k.addr, Rounds: 5, For: 150 * time.Millisecond, Callers: floodCallers, Batch: floodBatch, Singles: 64, Lone: 20}
+	t := tunings{Rounds: 5, For: 150 * time.Millisecond, Callers: floodCallers, Batch: floodBatch, Singles: 64, Lone: 20}
 	if b.quick {
 		t.Rounds = 2
 	}
@@ -159,14 +161,8 @@ func (b *bench) tuning(s *section) error {
 			t.Settings = append(t.Settings, tuning{linger, batch})
 		}
 	}
-	if t.Topic, err = k.topic(background); err != nil {
-		return err
-	}
-	var all []tuned
-	if err := child(background, "tune", t, &all); err != nil {
-		return err
-	}
-	if err := k.remove(background, t.Topic); err != nil {
+	all, err := k.tune(t)
+	if err != nil {
 		return err
 	}
 	best, ours := 0, 0
@@ -179,20 +175,79 @@ func (b *bench) tuning(s *section) error {
 		}
 	}
 	s.say("Linger × batch size × callers on Apache Kafka, 100 B: messages a second of %d callers with %d messages a call and of %d callers with "+
-		"one, a lone write, and what it allocates (kafka-go makes room for a batch at its first message). %s Medians of %d rounds, in turns. A timer "+
-		"fires after about a millisecond however short it was set.", floodCallers, floodBatch, t.Singles, "**Bold**: the default.", t.Rounds)
+		"one, a lone write, and what it allocates (kafka-go makes room for a whole batch at its first message). **Bold**: the default. Medians of %d "+
+		"rounds, in turns.", floodCallers, floodBatch, t.Singles, t.Rounds)
 	out := &table{head: []string{"linger, batch size", fmt.Sprintf("%d × %d, 1,000/s", floodCallers, floodBatch), "of the best", fmt.Sprintf("%d × 1, 1,000/s", t.Singles), "lone p50, ms", "B/op, KB"}}
 	for i, x := range all {
-		name := fmt.Sprintf("%v, %s", t.Settings[i].Linger, number(float64(t.Settings[i].Batch)))
-		if i == ours {
-			name = "**" + name + "**"
-		}
-		out.row(name, number(x.Bulk.median()/1e3), number(x.Bulk.over(all[best].Bulk)), number(x.Singles.median()/1e3), number(x.Lone.median()), number(x.Bytes.median()/1e3))
+		out.row(t.Settings[i].String(), number(x.Bulk.median()/1e3), number(x.Bulk.over(all[best].Bulk)), number(x.Singles.median()/1e3), number(x.Lone.median()), number(x.Bytes.median()/1e3))
 	}
 	s.show(out)
-	b.budget("throughput of the best tuning over the defaults'", all[best].Bulk.over(all[ours].Bulk), 1/0.95, " ×")
+
+	// The best of many is in part the luckiest: the first three are measured again,
+	// next to the defaults.
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(all[j].Bulk.median(), all[i].Bulk.median()) })
+	final := t
+	final.Settings = []tuning{{defaultLinger, defaultBatch}}
+	for _, i := range order {
+		if i != ours && len(final.Settings) < 4 {
+			final.Settings = append(final.Settings, t.Settings[i])
+		}
+	}
+	final.Rounds, final.Lone = 4*t.Rounds, 5
+	again, err := k.tune(final)
+	if err != nil {
+		return err
+	}
+	t2 := &table{head: []string{fmt.Sprintf("%d rounds", final.Rounds), fmt.Sprintf("%d × %d, 1,000/s", floodCallers, floodBatch), "defaults ÷ this"}}
+	share := 1.0
+	for i, x := range again {
+		ratio := again[0].Bulk.ratios(x.Bulk)
+		share = min(share, ratio.median())
+		t2.row(final.Settings[i].String(), scaled(x.Bulk, 1e-3).String(), ratio.String())
+	}
+	s.say("The three best of them again, next to the defaults:")
+	s.show(t2)
+	b.budget("throughput of the best tuning over the defaults'", 1/share, 1/0.95, " ×")
 	b.budget("allocated by a lone write with the defaults", all[ours].Bytes.median()/1e3, 48, " KB")
 	return nil
+}
+
+func scaled(s series, by float64) (all series) {
+	for _, v := range s {
+		all = append(all, v*by)
+	}
+	return all
+}
+
+// String names a setting, the default in bold.
+func (t tuning) String() string {
+	name := fmt.Sprintf("%v, %s", t.Linger, number(float64(t.Batch)))
+	if t == (tuning{defaultLinger, defaultBatch}) {
+		name = "**" + name + "**"
+	}
+	return name
+}
+
+// tune measures settings on a topic of their own, and sees that it holds what was
+// acknowledged.
+func (c *cluster) tune(t tunings) ([]tuned, error) {
+	topic, err := c.topic(background)
+	if err != nil {
+		return nil, err
+	}
+	t.Addr, t.Topic = c.addr, topic
+	var r tuneResult
+	if err := child(background, "tune", t, &r); err != nil {
+		return nil, err
+	}
+	if n, err := c.ends(background, t.Topic); err != nil || n != r.Sent {
+		return nil, fmt.Errorf("%d messages were acknowledged, the topic holds %d (%v)", r.Sent, n, err)
+	}
+	return r.All, c.remove(background, t.Topic)
 }
 
 // firsts is the first write after a start, next to those that follow.

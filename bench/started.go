@@ -158,8 +158,8 @@ func (b *bench) started(s *section) {
 	two := b.ns(cs, setup{procs: 2, goroutines: 2})
 	beside := b.ns(cs, setup{procs: 2, goroutines: 1, beside: true})
 
-	s.say("Nanoseconds for a call, as its caller sees them. *Beside*: another goroutine stops and starts it about a thousand times "+
-		"a second (a `Start` that comes upon that waits, or opens it itself). × is the ratio to `sync.Once.Do` of the same round. %s", b.how())
+	s.say("Nanoseconds of processor time for a call. *Beside*: another goroutine stops and starts it about a thousand times "+
+		"a second (a `Start` that comes upon that waits, or opens it itself); there it is time as it passes. × is the ratio to `sync.Once.Do` of the same round. %s", b.how())
 	t := &table{head: []string{"when started", "1 proc", "×", "2 procs, both at it", "×", "2 procs, beside", "allocations"}}
 	for i, c := range cs {
 		allocs, _ := heap(1000, func() { c.loop(1000) })

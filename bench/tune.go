@@ -26,11 +26,22 @@ type tuned struct {
 	Bytes   series // allocated by a lone write
 }
 
-func (t tunings) do(ctx context.Context) (all []tuned, err error) {
+// tuneResult is what a child gives back.
+type tuneResult struct {
+	All  []tuned
+	Sent int64 // acknowledged, of all settings
+}
+
+func (t tunings) do(ctx context.Context) (tuneResult, error) {
+	all, sent, err := t.measure(ctx)
+	return tuneResult{all, sent}, err
+}
+
+func (t tunings) measure(ctx context.Context) (all []tuned, sent int64, err error) {
 	senders := make([]sender, len(t.Settings))
 	for i, setting := range t.Settings {
 		if senders[i], err = openProducer(ctx, t.Addr, t.Topic, setting); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	all = make([]tuned, len(senders))
@@ -43,13 +54,13 @@ func (t tunings) do(ctx context.Context) (all []tuned, err error) {
 			}
 			s, r := senders[i], &all[i]
 			runtime.GC()
-			_, bulk, err := flood(ctx, s, t.Callers, t.Batch, 100, t.For)
+			n, bulk, err := flood(ctx, s, t.Callers, t.Batch, 100, t.For)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
-			_, singles, err := flood(ctx, s, t.Singles, 1, 100, t.For)
+			m, singles, err := flood(ctx, s, t.Singles, 1, 100, t.For)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			runtime.GC()
 			var before, after runtime.MemStats
@@ -57,8 +68,9 @@ func (t tunings) do(ctx context.Context) (all []tuned, err error) {
 			ms, err := lone(ctx, s, value, t.Lone)
 			runtime.ReadMemStats(&after)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
+			sent += n + m + int64(len(ms))
 			r.Bulk, r.Singles = append(r.Bulk, bulk.PerSecond), append(r.Singles, singles.PerSecond)
 			r.Lone = append(r.Lone, series(ms).median())
 			r.Bytes = append(r.Bytes, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(ms)))
@@ -66,8 +78,8 @@ func (t tunings) do(ctx context.Context) (all []tuned, err error) {
 	}
 	for _, s := range senders {
 		if err := s.close(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return all, nil
+	return all, sent, nil
 }

@@ -81,7 +81,7 @@ func (b *bench) use(s *section) {
 	alone := b.ns(cs, setup{procs: 1, goroutines: 1})
 	two := b.ns(cs, setup{procs: 2, goroutines: 2})
 	beside := b.ns(cs, setup{procs: 2, goroutines: 1, beside: true})
-	s.say("Nanoseconds for a pair. × is the ratio to `RWMutex.RLock` + `RUnlock` of the same round; an atomic add and one back are the floor, "+
+	s.say("Nanoseconds of processor time for a pair. × is the ratio to `RWMutex.RLock` + `RUnlock` of the same round; an atomic add and one back are the floor, "+
 		"for a use must be counted. *Beside*: another goroutine stops and starts it about a thousand times a second, or takes the write lock. %s", b.how())
 	t := &table{head: []string{"hold it open", "1 proc", "×", "2 procs, both at it", "×", "2 procs, beside", "allocations"}}
 	for i, c := range cs {
@@ -111,6 +111,6 @@ func (b *bench) curve(s *section) {
 		}
 		t.row(row...)
 	}
-	s.say("From 1 to 64 goroutines on 2 procs: nanoseconds of a processor for a call, medians.")
+	s.say("From 1 to 64 goroutines on 2 procs: nanoseconds of processor time for a call, medians.")
 	s.show(t)
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -77,7 +76,7 @@ func child(ctx context.Context, what string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-child", what)
 	cmd.Stdin = bytes.NewReader(text)
@@ -227,13 +226,6 @@ func flood(ctx context.Context, s sender, callers, batch, size int, d time.Durat
 	default:
 		return n, flow{float64(n) / took.Seconds(), float64(spent.Nanoseconds()) / 1e3 / float64(n)}, nil
 	}
-}
-
-// cpuTime is what this process has spent on all processors.
-func cpuTime() time.Duration {
-	var r syscall.Rusage
-	must(syscall.Getrusage(syscall.RUSAGE_SELF, &r))
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // rss is a figure of /proc/self/status in MB; on others than Linux 0.
