@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -136,6 +137,38 @@ func TestCallerLeaves(t *testing.T) {
 			t.Errorf("found %v, want both once", found)
 		}
 		mustBe(t, p.WriteMessages(ctx, message("x")), reason, ErrNotSent)
+	})
+}
+
+// The bytes of a message whose caller has left are still in use: what is written
+// into them may be what is delivered (kafka-go's issue 1427).
+func TestBytesAreInUseUntilTheBatchEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		resume := pauseProduce(b)
+		first := async(func() error { return p.WriteMessages(bg, message("first")) })
+		time.Sleep(time.Second) // it is on its way, and the next one is queued behind it
+		value := []byte("mine")
+		ctx, cancel := context.WithTimeout(bg, time.Second)
+		defer cancel()
+		err := p.WriteMessages(ctx, kafka.Message{Value: value})
+		if classOf(t, err) != ErrMaybeDelivered {
+			t.Fatal(err)
+		}
+		copy(value, "oops")
+		resume()
+		if err := get(t, first); err != nil {
+			t.Error(err)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		if found := values(t, b, topic); found["oops"] != 1 || found["mine"] != 0 {
+			t.Errorf("found %v: the documentation says otherwise", found)
+		}
 	})
 }
 

@@ -5,9 +5,12 @@ package docs
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/internal/tlc"
 )
@@ -66,6 +69,59 @@ func TestSnippetsAreCode(t *testing.T) {
 		t.Errorf("found %d snippets: the documents have more", snippets)
 	}
 	t.Logf("CHECKED docs snippets=%d pages=%d", snippets, len(pages))
+}
+
+var diffBlock = regexp.MustCompile("(?ms)^```diff\n(.*?)^```")
+
+// Both sides of a change that a document shows are code, too: what it takes away
+// and what it puts there.
+func TestDiffsAreCode(t *testing.T) {
+	_, pages, sources := load(t)
+	for name, text := range sources {
+		sources[name] = unindented(text)
+	}
+	diffs := 0
+	for page, text := range pages {
+		for _, m := range diffBlock.FindAllStringSubmatch(text, -1) {
+			diffs++
+			var before, after strings.Builder
+			for line := range strings.Lines(m[1]) {
+				if line[0] != '+' {
+					before.WriteString(line[1:])
+				}
+				if line[0] != '-' {
+					after.WriteString(line[1:])
+				}
+			}
+			for side, code := range map[string]string{"before": before.String(), "after": after.String()} {
+				if !found(unindented(code), sources) {
+					t.Errorf("%s: the side %q of this change is in no Go file, line for line:\n%s", page, side, m[1])
+				}
+			}
+		}
+	}
+	if diffs < 1 {
+		t.Error("found no change: docs/migrating.md has one")
+	}
+	t.Logf("CHECKED docs diffs=%d", diffs)
+}
+
+// The page on migration has a line for every field that one may have set.
+func TestMigrationNamesEveryField(t *testing.T) {
+	_, pages, _ := load(t)
+	page, fields := pages["docs/migrating.md"], 0
+	for _, of := range []reflect.Type{reflect.TypeFor[kafka.Writer](), reflect.TypeFor[kafka.Transport]()} {
+		for _, f := range reflect.VisibleFields(of) {
+			if !f.IsExported() {
+				continue
+			}
+			fields++
+			if name := "| `" + of.Name() + "." + f.Name + "` |"; !strings.Contains(page, name) {
+				t.Errorf("docs/migrating.md has no line for %s", name)
+			}
+		}
+	}
+	t.Logf("CHECKED docs migrated-fields=%d", fields)
 }
 
 func found(snippet string, sources map[string]string) bool {
