@@ -28,6 +28,17 @@ func TestApacheKafkaFaults(t *testing.T) {
 	t.Run("SeenByKafka", func(t *testing.T) { seenByKafka(t, b) })
 	t.Run("KeysAsJava", func(t *testing.T) { keysAsJava(t, b) })
 
+	// It hangs for a while and goes on: no write fails.
+	t.Run("FrozenThenThawed", func(t *testing.T) {
+		p, topic := startOn(t, b, 2)
+		underLoad(t, b, "frozen-then-thawed", p, topic, 4, func(func(int)) {
+			b.Freeze(t)
+			time.Sleep(1500 * time.Millisecond)
+			b.Thaw(t)
+		})
+		shutDown(t, b, p)
+	})
+
 	t.Run("Frozen", func(t *testing.T) {
 		topic := b.CreateTopic(t, 2)
 		p := newProducer(t, b.Broker, Config{Topic: topic})
