@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,4 +286,44 @@ func TestG6DetachedContext(t *testing.T) {
 		wantNil(t, "Shutdown", l.Shutdown(ctx))
 		r.wantLog("open +a -a")
 	})
+}
+
+// Real threads: from the instant at which an attempt's context ends the state is
+// Stopping, for whoever looks (G6). open looks all the time.
+func TestG6StoppingWhenTheContextEnds(t *testing.T) {
+	tries := 2_000
+	if testing.Short() {
+		tries = 500
+	}
+	for name, cancel := range map[string]func(l *fsm.Lifecycle[int], s *fsm.Scope, leave func()){
+		"Stop":                   func(l *fsm.Lifecycle[int], _ *fsm.Scope, _ func()) { l.Stop(background()) },
+		"Shutdown":               func(l *fsm.Lifecycle[int], _ *fsm.Scope, _ func()) { l.Shutdown(background()) },
+		"Fail":                   func(_ *fsm.Lifecycle[int], s *fsm.Scope, _ func()) { s.Fail(errBoom) },
+		"the last caller leaves": func(_ *fsm.Lifecycle[int], _ *fsm.Scope, leave func()) { leave() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range tries {
+				var l *fsm.Lifecycle[int]
+				opening, saw := make(chan *fsm.Scope, 1), make(chan fsm.State, 1)
+				l = fsm.New(func(ctx context.Context, s *fsm.Scope) (int, error) {
+					opening <- s
+					for ctx.Err() == nil {
+						runtime.Gosched()
+					}
+					saw <- l.State()
+					return 0, ctx.Err()
+				})
+				ctx, leave := context.WithCancel(background())
+				start := begin(t, func() error { return l.Start(ctx) })
+				cancel(l, <-opening, leave)
+				if s := <-saw; s != spec.Stopping {
+					t.Fatalf("G6: the attempt's context has ended and the state is %v; want Stopping", s)
+				}
+				if start.result() == nil {
+					t.Fatal("Start: nil; want why its attempt was cancelled")
+				}
+				leave()
+			}
+		})
+	}
 }

@@ -255,15 +255,12 @@ func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 	if final {
 		event, l.closing = spec.EventShutdown, true
 	}
-	a := l.current
+	a := l.current // nil in Idle and in Closed
 	switch l.State() {
 	case spec.Idle:
 		if final {
 			l.mustFireLocked(event, reason)
 		}
-		return nil
-	case spec.Closed:
-		return nil
 	case spec.Starting:
 		l.mustFireLocked(event, reason)
 		l.rollBackLocked(a, reason, reason)
