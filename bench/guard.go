@@ -26,10 +26,10 @@ const tries = 3
 // they are to notice, a lock or an allocation too many, costs more than that.
 var watches = []watch{
 	{"Start over sync.Once.Do, 1 proc", 1.5, ratioOf(startedContenders, theStart, theOnce, setup{procs: 1, goroutines: 1})},
-	{"Start over a mutex and a flag, 2 procs", 0.2, ratioOf(startedContenders, theStart, theMutex, setup{procs: 2, goroutines: 2})},
+	{"Start over a mutex and a flag, 2 procs", 0.1, ratioOf(startedContenders, theStart, theMutex, setup{procs: 2, goroutines: 2})},
 	{"State over an atomic load, 1 proc", 1.5, ratioOf(startedContenders, theState, theLoad, setup{procs: 1, goroutines: 1})},
-	{"Acquire + Release over RLock + RUnlock, 1 proc", 1.25, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 1, goroutines: 1})},
-	{"Acquire + Release over RLock + RUnlock, 2 procs", 1.5, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 2, goroutines: 2})},
+	{"Acquire + Release over RLock + RUnlock, 1 proc", 1.12, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 1, goroutines: 1})},
+	{"Acquire + Release over RLock + RUnlock, 2 procs", 1.25, ratioOf(useContenders, theAcquire, theRLock, setup{procs: 2, goroutines: 2})},
 	{"allocations of Start, State, Acquire + Release", 0, func(*bench) (float64, error) {
 		total := 0
 		for _, c := range []contender{startedContenders()[theStart], startedContenders()[theState], useContenders()[theAcquire]} {

@@ -58,6 +58,7 @@ type bench struct {
 	quick   bool
 	rounds  int           // of what takes nanoseconds
 	slice   time.Duration // how long a contender is measured in a round
+	overlap series        // processors that goroutines had which were to run at once
 	budgets []budget
 	apache  *cluster // nil until it is needed
 	atEnd   []func()

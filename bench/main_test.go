@@ -118,7 +118,7 @@ func TestContenders(t *testing.T) {
 			if c.beside != nil {
 				c.beside()
 			}
-			if elapsed(c, setup{procs: 2, goroutines: 2}, 8) <= 0 {
+			if elapsed(c, setup{procs: 2, goroutines: 2}, 8, nil) <= 0 {
 				t.Errorf("%s: no time", c.name)
 			}
 		}

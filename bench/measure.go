@@ -111,7 +111,7 @@ func (b *bench) ns(cs []contender, how setup) []series {
 		if calls[i] == 0 {
 			return math.NaN()
 		}
-		took := elapsed(cs[i], how, calls[i])
+		took := elapsed(cs[i], how, calls[i], &b.overlap)
 		return float64(took.Nanoseconds()) * float64(how.busy()) / float64(calls[i]*how.goroutines)
 	})
 	for i := range all {
@@ -128,14 +128,15 @@ func (how setup) busy() int { return min(how.procs, how.goroutines) }
 // calibrate returns how many calls a goroutine makes in about d.
 func calibrate(c contender, how setup, d time.Duration) int {
 	for n := 64; ; n *= 4 {
-		if took := elapsed(c, how, n); took >= d/8 {
+		if took := elapsed(c, how, n, nil); took >= d/8 {
 			return max(4, int(float64(n)*float64(d)/float64(took))/4*4)
 		}
 	}
 }
 
-// elapsed is how long the goroutines take for n calls each.
-func elapsed(c contender, how setup, n int) time.Duration {
+// elapsed is how long the goroutines take for n calls each. To overlap is added how
+// many processors they had, if they are several.
+func elapsed(c contender, how setup, n int, overlap *series) time.Duration {
 	if how.beside {
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
@@ -167,10 +168,14 @@ func elapsed(c contender, how setup, n int) time.Duration {
 		})
 	}
 	ready.Wait()
-	since := how.clock()
+	since, began := how.clock(), time.Now()
 	close(gate)
 	all.Wait()
-	return since() / time.Duration(how.busy())
+	took := since()
+	if overlap != nil {
+		*overlap = append(*overlap, float64(took)/float64(time.Since(began)))
+	}
+	return took / time.Duration(how.busy())
 }
 
 // clock is the processor time of this process: on a busy machine a thread that has to

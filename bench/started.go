@@ -155,11 +155,13 @@ func startedContenders() []contender {
 func (b *bench) started(s *section) {
 	cs := startedContenders()
 	alone := b.ns(cs, setup{procs: 1, goroutines: 1})
+	b.overlap = nil
 	two := b.ns(cs, setup{procs: 2, goroutines: 2})
 	beside := b.ns(cs, setup{procs: 2, goroutines: 1, beside: true})
 
 	s.say("Nanoseconds of processor time for a call. *Beside*: another goroutine stops and starts it about a thousand times "+
 		"a second (a `Start` that comes upon that waits, or opens it itself); there it is time as it passes. × is the ratio to `sync.Once.Do` of the same round. %s", b.how())
+	s.say("%s", b.had())
 	t := &table{head: []string{"when started", "1 proc", "×", "2 procs, both at it", "×", "2 procs, beside", "allocations"}}
 	for i, c := range cs {
 		allocs, _ := heap(1000, func() { c.loop(1000) })
@@ -184,6 +186,12 @@ func orDash(s series) string {
 
 func (b *bench) budget(what string, measured, most float64, unit string) {
 	b.budgets = append(b.budgets, budget{what: what, measured: measured, most: most, unit: unit})
+}
+
+// had says whether those that were to run at the same time could: on a busy machine
+// they take turns, and do not get into each other's way.
+func (b *bench) had() string {
+	return fmt.Sprintf("Both at it had %s processors (median): with fewer than two they got into each other's way less than on a quiet machine.", number(b.overlap.median()))
 }
 
 func (b *bench) how() string {

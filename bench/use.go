@@ -79,10 +79,12 @@ func useContenders() []contender {
 func (b *bench) use(s *section) {
 	cs := useContenders()
 	alone := b.ns(cs, setup{procs: 1, goroutines: 1})
+	b.overlap = nil
 	two := b.ns(cs, setup{procs: 2, goroutines: 2})
 	beside := b.ns(cs, setup{procs: 2, goroutines: 1, beside: true})
 	s.say("Nanoseconds of processor time for a pair. × is the ratio to `RWMutex.RLock` + `RUnlock` of the same round; an atomic add and one back are the floor, "+
 		"for a use must be counted. *Beside*: another goroutine stops and starts it about a thousand times a second, or takes the write lock. %s", b.how())
+	s.say("%s", b.had())
 	t := &table{head: []string{"hold it open", "1 proc", "×", "2 procs, both at it", "×", "2 procs, beside", "allocations"}}
 	for i, c := range cs {
 		allocs, _ := heap(1000, func() { c.loop(1000) })
