@@ -46,7 +46,7 @@ func TestStartTLSToPlaintextPort(t *testing.T) {
 			var wrong atomic.Bool
 			wrong.Store(true)
 			p := newProducer(t, b, Config{
-				Topic: "t", TLS: &tls.Config{RootCAs: roots}, DialTimeout: time.Second,
+				Topic: "t", TLS: &tls.Config{RootCAs: roots}, DialTimeout: 2 * time.Second,
 				Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 					if wrong.Load() {
 						address = plaintext
@@ -113,7 +113,7 @@ func TestStartWithoutTLSWhereItIsNeeded(t *testing.T) {
 	ca := newAuthority(t)
 	server := &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, time.Now().Add(time.Hour), "127.0.0.1")}}
 	start := func(b *testbroker.Broker, cfg *tls.Config) error {
-		p := newProducer(t, b, Config{Topic: "t", TLS: cfg, DialTimeout: time.Second})
+		p := newProducer(t, b, Config{Topic: "t", TLS: cfg})
 		err := p.Start(bg)
 		if err := p.Stop(bg); err != nil {
 			t.Error(err)

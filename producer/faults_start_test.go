@@ -84,7 +84,7 @@ func TestStartBlackHole(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		cfg := Config{Topic: b.CreateTopic(t, 1)}
 		if b.Name != "virtual" {
-			cfg.DialTimeout = 50 * time.Millisecond // else 5 s
+			cfg.DialTimeout = time.Second // else 5 s
 		}
 		p := newProducer(t, b, cfg)
 		b.Net.Freeze()

@@ -111,9 +111,13 @@ func (s *session) probe(ctx context.Context) error {
 	}
 	failed := errors.Join(append(bad, s.askAll(ctx, leaders)...)...)
 	without := errors.Join(leaderless...)
-	switch {
-	case failed == nil && without == nil:
+	if failed == nil && without == nil {
 		return nil
+	}
+	if moved(errors.Join(failed, without)) {
+		s.courier.lookAgain() // so that the next Ping asks who leads by then
+	}
+	switch {
 	case failed == nil && led(m, leaderless):
 		return fmt.Errorf("producer: ping: %w: %w", ErrPartial, without)
 	}

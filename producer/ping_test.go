@@ -83,6 +83,29 @@ func TestPingError(t *testing.T) {
 	})
 }
 
+// A leader has moved: a Ping that finds it gone makes the producer ask who leads, and
+// the next one is good, not the one after the seconds that kafka-go's cache lasts.
+func TestPingFindsALeaderThatMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.VirtualCluster(t, 3)
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		for range 20 {
+			if err := b.Fake.MoveTopicPartition(topic, 0, (b.Fake.LeaderFor(topic, 0)+1)%3); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Ping(bg); err != nil { // else the producer has just looked by itself
+				mustBe(t, err, kafka.NotLeaderForPartition)
+			}
+			time.Sleep(lookPause)
+			if err := p.Ping(bg); err != nil {
+				t.Errorf("%v after the leader had moved: %v", lookPause, err)
+			}
+		}
+	})
+}
+
 // A partition without a leader is reported as such, a topic without any is a failure.
 func TestPingPartial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
