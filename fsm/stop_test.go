@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/control"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
@@ -385,4 +386,55 @@ func TestUnheardFailureIsLogged(t *testing.T) {
 			t.Errorf("logged %q; want nothing", got)
 		}
 	})
+}
+
+// lateHook lets a caller leave whose context has ended, but only once what it waits
+// for has come: between its choice and its critical section.
+type lateHook struct{ pointHook }
+
+func (lateHook) Wait(_ spec.Action, _ control.Attempt, done, ended <-chan struct{}) bool {
+	if ended != nil {
+		<-ended
+	}
+	if done != nil {
+		<-done
+	}
+	return ended == nil
+}
+
+// Who leaves in the moment in which its result comes gets that (G4, G9).
+func TestG9ResultAtTheLastMoment(t *testing.T) {
+	hook := lateHook{func(spec.Action) {}}
+	over, cancel := context.WithCancel(background())
+	cancel()
+	for _, stop := range stops {
+		r := newRig(t, "a", "b")
+		l := r.new(control.WithHook(hook).(fsm.Option))
+		ctx, leave := context.WithCancel(background())
+		r.at = func(context.Context, string) error { leave(); return nil }
+		wantNil(t, "Start", l.Start(ctx))
+		r.release = func(_ context.Context, part string) error {
+			if part == "b" {
+				return errBoom
+			}
+			return nil
+		}
+		if e := stopError(t, stop.do(l, over)); e.Part != "b" || e.CutOff != 0 || !errors.Is(e, errBoom) {
+			t.Errorf("%s: %+v; want what the release of b came to", stop.name, e)
+		}
+		unlocked(t, l)
+		wantState(t, l, stop.final)
+	}
+}
+
+// unlocked fails the test, where it would hang, if the lifecycle's lock is held for ever.
+func unlocked[R any](t testing.TB, l *fsm.Lifecycle[R]) {
+	t.Helper()
+	asked := make(chan struct{})
+	go func() { defer close(asked); l.Status() }()
+	select {
+	case <-asked:
+	case <-time.After(20 * time.Second):
+		t.Fatal("G12 Progress is broken: the lifecycle is locked for ever")
+	}
 }
