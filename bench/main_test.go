@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
 )
 
 func TestSeries(t *testing.T) {
@@ -146,6 +148,68 @@ func TestLeave(t *testing.T) {
 	for _, c := range crowds() {
 		if ns := leave(c, 10); ns <= 0 {
 			t.Errorf("%s: %v ns", c.name, ns)
+		}
+	}
+}
+
+// One try that another program got into does not fail a watch, three do.
+func TestWatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		tries []float64
+		calls int
+		fails bool
+	}{
+		"well":         {[]float64{1}, 1, false},
+		"disturbed":    {[]float64{9, 9, 1}, 3, false},
+		"not at first": {[]float64{math.NaN(), 1}, 2, false},
+		"regression":   {[]float64{9, 8, 7, 1}, 3, true},
+		"unmeasured":   {[]float64{math.NaN(), math.NaN(), math.NaN()}, 3, true},
+	} {
+		calls := 0
+		w := watch{name, 1.5, func(*bench) (float64, error) { calls++; return c.tries[calls-1], nil }}
+		lowest, err := w.lowest(new(bench))
+		if err != nil || calls != c.calls || (lowest <= w.most) == c.fails {
+			t.Errorf("%s: lowest %v after %d tries (%v), want %d tries, fails %t", name, lowest, calls, err, c.calls, c.fails)
+		}
+	}
+}
+
+// Clients are what they say: each that this program has can be named, and no other.
+func TestClientNamed(t *testing.T) {
+	for _, c := range clients {
+		if got, err := clientNamed(c.name); err != nil || got.name != c.name {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if _, err := clientNamed("nobody"); err == nil {
+		t.Error("nobody: no error")
+	}
+}
+
+// What each client says was acknowledged is what the embedded broker holds.
+func TestClientsOnEmbedded(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fake.Close()
+	c := newCluster("kfake", fake.ListenAddrs()[0], func() {})
+	for _, x := range clients {
+		if x.name == bareWriter { // a second for each write
+			continue
+		}
+		topic, err := c.topic(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := workload{Client: x.name, Addr: c.addr, Topic: topic, Firsts: 1, Lone: 2, Callers: 2, Batch: 3, For: time.Millisecond}
+		y, err := w.do(t.Context())
+		if err != nil {
+			t.Errorf("%s: %v", x.name, err)
+			continue
+		}
+		if n, err := c.ends(t.Context(), topic); err != nil || n != y.Sent || n == 0 {
+			t.Errorf("%s: %d acknowledged, the topic holds %d (%v)", x.name, y.Sent, n, err)
 		}
 	}
 }
