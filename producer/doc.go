@@ -26,6 +26,13 @@
 // message is not sent before the ones that were accepted earlier have their
 // results, so the order of a key whose writes follow each other is kept.
 //
+// WriteMessages waits for the results, as a *kafka.Writer does. Send does not: its
+// Delivery tells them later. Both wait for room while Config.MaxInFlightBytes are
+// in flight.
+//
+// Package health has handlers for liveness and readiness; docs/migrating.md leads
+// from a *kafka.Writer here.
+//
 // # When not to use it
 //
 // For transactions or exactly-once produce use franz-go; it can be the resource

@@ -36,6 +36,36 @@ func Example() {
 	// <nil> Idle
 }
 
+// To send without waiting for each result, and to learn it all the same.
+func ExampleProducer_Send() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	defer cluster.Close()
+	p, err := producer.New(producer.Config{Brokers: cluster.ListenAddrs(), Topic: "orders", StartOnWrite: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close() // drains what was sent
+
+	ctx := context.Background()
+	var sent []*producer.Delivery
+	for _, text := range []string{"placed", "paid", "shipped"} {
+		d, err := p.Send(ctx, kafka.Message{Key: []byte("42"), Value: []byte(text)})
+		if err != nil {
+			log.Fatal(err) // not let in: not started, no room before ctx ended, ...
+		}
+		sent = append(sent, d)
+	}
+	for _, d := range sent {
+		err := d.Wait(ctx)
+		_, offset := d.Position(0)
+		fmt.Println(err, offset)
+	}
+	// Output:
+	// <nil> 0
+	// <nil> 1
+	// <nil> 2
+}
+
 // What became of each message of a write that failed.
 func ExampleWriteError() {
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))

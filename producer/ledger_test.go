@@ -49,6 +49,23 @@ func (l *ledger) write(ctx context.Context, t testing.TB, p *Producer, msgs ...k
 	return err
 }
 
+// send is Send, noted when its Delivery says what became of it; wg waits for that.
+func (l *ledger) send(ctx context.Context, t testing.TB, p *Producer, wg *sync.WaitGroup, msgs ...kafka.Message) {
+	t.Helper()
+	began := time.Now()
+	d, err := p.Send(ctx, msgs...)
+	if err != nil {
+		l.note(t, err, msgs)
+		return
+	}
+	wg.Go(func() {
+		l.note(t, d.Wait(bg), msgs)
+		if took, limit := time.Since(began), p.cfg.DeliveryTimeout; took > limit {
+			t.Errorf("a Delivery took %v, the DeliveryTimeout is %v", took, limit)
+		}
+	})
+}
+
 // note notes what somebody was told of messages.
 func (l *ledger) note(t testing.TB, err error, msgs []kafka.Message) []error {
 	t.Helper()

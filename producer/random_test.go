@@ -19,7 +19,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Random starts, stops, writes and pings, with callers that give up, on a cluster
+// Random starts, stops, writes, sends and pings, with callers that give up, on a cluster
 // that hangs, answers slowly, cuts connections and refuses them, in virtual time:
 // what was acknowledged is there, what was not sent or rejected is not, every call
 // returns, and nothing is left.
@@ -100,6 +100,17 @@ func randomFaults(t *testing.T, seed uint64, total *tally) {
 				l.write(ctx, t, p, msgs...)
 				cancel()
 				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
+			}
+		})
+	}
+	for w := range 2 { // who does not wait
+		r := rand.New(rand.NewPCG(seed, uint64(20+w)))
+		wg.Go(func() {
+			for i := range 60 {
+				ctx, cancel := context.WithTimeout(bg, time.Duration(r.IntN(2000))*time.Millisecond)
+				l.send(ctx, t, p, &wg, messages(fmt.Sprintf("sent-%d-%d", w, i), 1+r.IntN(3))...)
+				cancel()
+				time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
 			}
 		})
 	}
