@@ -160,26 +160,30 @@ func plainPassword(t *testing.T, b *testbroker.Broker) func(string) {
 
 func scramPassword(mechanism int8, h func() hash.Hash) func(t *testing.T, b *testbroker.Broker) func(string) {
 	return func(t *testing.T, b *testbroker.Broker) func(string) {
-		return func(password string) {
-			salt := []byte("salt of the test")
-			salted, err := pbkdf2.Key(h, password, salt, 4096, h().Size())
-			if err != nil {
-				t.Fatal(err)
-			}
-			req := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
-			up := kmsg.NewAlterUserSCRAMCredentialsRequestUpsertion()
-			up.Name, up.Mechanism, up.Iterations, up.Salt, up.SaltedPassword = "user", mechanism, 4096, salt, salted
-			req.Upsertions = append(req.Upsertions, up)
-			cl := b.Client(t)
-			defer cl.Close()
-			res, err := req.RequestWith(bg, cl)
-			if err == nil {
-				err = kerr.ErrorForCode(res.Results[0].ErrorCode)
-			}
-			if err != nil {
-				t.Fatalf("rotate the password: %v", err)
-			}
-		}
+		return func(password string) { setScramPassword(t, b, "user", mechanism, h, password) }
+	}
+}
+
+// setScramPassword changes the password of a user at the broker.
+func setScramPassword(t *testing.T, b *testbroker.Broker, user string, mechanism int8, h func() hash.Hash, password string) {
+	t.Helper()
+	salt := []byte("salt of the test")
+	salted, err := pbkdf2.Key(h, password, salt, 4096, h().Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+	up := kmsg.NewAlterUserSCRAMCredentialsRequestUpsertion()
+	up.Name, up.Mechanism, up.Iterations, up.Salt, up.SaltedPassword = user, mechanism, 4096, salt, salted
+	req.Upsertions = append(req.Upsertions, up)
+	cl := b.Client(t)
+	defer cl.Close()
+	res, err := req.RequestWith(bg, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(res.Results[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("rotate the password: %v", err)
 	}
 }
 

@@ -3,6 +3,9 @@
 package producer
 
 import (
+	"context"
+	"crypto/sha512"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -26,6 +29,7 @@ func TestApacheKafkaSecurity(t *testing.T) {
 	t.Run("WrongCredentials", func(t *testing.T) { wrongCredentials(t, b) })
 	t.Run("NoWritePermission", func(t *testing.T) { noWritePermission(t, b) })
 	t.Run("SessionExpires", func(t *testing.T) { sessionExpires(t, b) })
+	t.Run("PasswordRotates", func(t *testing.T) { passwordRotates(t, b) })
 	t.Run("IdleClose", func(t *testing.T) { idleClose(t, b) })
 }
 
@@ -132,6 +136,44 @@ func sessionExpires(t *testing.T, b *testbroker.OwnBroker) {
 	}
 	t.Logf("CHECKED kafka session-expires logins=%d acknowledged=%d failed=%d duplicates=%d",
 		mechanism.asked.Load(), counts.acked, counts.failed(), counts.duplicates)
+}
+
+// The password is rotated under load, at the broker first, while sessions expire
+// every second: log-ins are refused until the new one is told. No write fails, and
+// nothing restarts.
+func passwordRotates(t *testing.T, b *testbroker.OwnBroker) {
+	topic := b.CreateTopic(t, 2)
+	v := newVault("bob-secret")
+	p := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, Logger: slog.New(slog.DiscardHandler),
+		SASL: ScramFrom(scram.SHA512, func(ctx context.Context) (string, string, error) {
+			_, password, err := v.ask(ctx)
+			return "bob", password, err
+		})})
+	start(t, p)
+	l := newLedger()
+	ld := l.load(t, p, 4, 5*time.Millisecond)
+	rotations, tried := 0, int64(0)
+	for _, next := range []string{"bob-second", "bob-secret"} { // and back, for the other tests
+		setScramPassword(t, b.Broker, "bob", 2, sha512.New, next)
+		until(t, "log-ins to be refused", func() bool { return p.Ping(bg) != nil })
+		before := v.asked.Load()
+		until(t, "more log-ins", func() bool { return v.asked.Load() >= before+4 })
+		v.set(next)
+		acked := p.Totals().Messages - p.Totals().Errors
+		until(t, "writes again", func() bool { return p.Ping(bg) == nil && p.Totals().Messages-p.Totals().Errors > acked+100 })
+		rotations, tried = rotations+1, v.asked.Load()
+	}
+	ld.end()
+	if a := p.Status().Attempt; a != 1 {
+		t.Errorf("attempt %d, want the first still", a)
+	}
+	shutDown(t, b, p)
+	counts := l.verify(t, b.Broker, topic)
+	if counts.failed() > 0 {
+		t.Errorf("%d writes failed, one as: %v", counts.failed(), l.failure())
+	}
+	t.Logf("CHECKED kafka password-rotates rotations=%d logins=%d acknowledged=%d failed=%d duplicates=%d",
+		rotations, tried, counts.acked, counts.failed(), counts.duplicates)
 }
 
 // The broker closes what is idle for a second. The write that comes then does not fail.
