@@ -51,8 +51,9 @@ const (
 	numKinds
 )
 
-var kindNames = [numKinds]string{"Call", "Return", "Admitted", "WasCut", "NotCut", "UseMayEnd",
-	"ContextMayEnd", "OpenBegun", "OpenReturns", "ReleaseBegun", "ReleaseReturns", "FailCalled", "FailReturned"}
+var kindNames = [...]string{"Call", "Return", "Admitted", "WasCut", "NotCut", "UseMayEnd",
+	"ContextMayEnd", "OpenBegun", "OpenReturns", "ReleaseBegun", "ReleaseReturns", "FailCalled", "FailReturned",
+	"Quiet", "Inside", "Left", "Crashed", "Spins"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -74,6 +75,13 @@ type Event struct {
 	Part    int
 	Bad     bool
 	Said    string // of Return: the error in full, for whoever reads a failure
+
+	// Only Follow knows what follows.
+	May       Outs // of Return, unless 0: Out is one of these, it cannot be told which
+	Refusable bool // of Return with May: it may say that it had no effect, since it was asked for already
+	Lost      bool // of Return: an error that should say why the attempt failed, and does not
+	Panicked  bool // of Return: by a panic or runtime.Goexit; of OpenReturns: so does it
+	Rest      Rest // of Quiet
 }
 
 // Foreign is the result of a call that returned what no call may: another's
@@ -97,6 +105,9 @@ func (e Event) String() string {
 	}
 	if e.Kind.OfCaller() {
 		return fmt.Sprintf("c%d %v", e.Caller+1, e.Kind)
+	}
+	if e.Kind >= numKinds {
+		return e.Kind.String()
 	}
 	if e.Kind == ContextMayEnd {
 		return fmt.Sprintf("ContextMayEnd of x%d", e.Context)

@@ -1,0 +1,72 @@
+package conformance
+
+import "slices"
+
+// simpler is what a step may be replaced by, if the same guarantee breaks all the same.
+var simpler = map[act]act{openExits: openFails, openPanics: openFails, callShutdown: callStop,
+	callStopEnded: callStop, releaseFails: releaseReturns, dies: openFails}
+
+// minimise looks for a schedule that breaks the same guarantee and from which no
+// step, and no two, can be left out.
+func (e *exploration) minimise(f *finding) (*finding, error) {
+	id := f.Guarantee.ID
+	spun := e.d.spun
+	try := func(moves []move, orEqual bool) (bool, error) {
+		if e.d.spun > spun+2*mostSpun {
+			return false, nil // each costs the subject's patience
+		}
+		o, err := e.d.run(moves, nil)
+		if err != nil {
+			return false, err
+		}
+		g := judge(o, nil)
+		if g == nil || g.Guarantee.ID != id || len(g.moves) > len(f.moves) || len(g.moves) == len(f.moves) && !orEqual {
+			return false, nil
+		}
+		f = g
+		return true, nil
+	}
+	for smaller := true; smaller; {
+		smaller = false
+		for _, two := range []bool{false, true} {
+			for i := 0; i < len(f.moves); i++ {
+				for j := i; j < len(f.moves) && (two || j == i); j++ {
+					moves := slices.Delete(slices.Clone(f.moves), j, j+1)
+					if two && j > i {
+						moves = slices.Delete(moves, i, i+1)
+					}
+					ok, err := try(moves, false)
+					if err != nil {
+						return nil, err
+					}
+					if ok {
+						smaller, i, j = true, max(i-1, 0), i
+					}
+				}
+			}
+		}
+		for i := 0; i < len(f.moves); i++ {
+			if to, ok := simpler[f.moves[i].Do]; ok {
+				moves := slices.Clone(f.moves)
+				moves[i].Do = to
+				ok, err := try(moves, true)
+				if err != nil {
+					return nil, err
+				}
+				smaller = smaller || ok
+			}
+		}
+	}
+	again := 0
+	for range 3 {
+		ok, err := try(f.moves, true)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			again++
+		}
+	}
+	f.again = again
+	return f, nil
+}

@@ -1,0 +1,274 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/seed3893aba4/surestart/internal/abstract"
+	"github.com/seed3893aba4/surestart/internal/history"
+)
+
+// run is one schedule, on one lifecycle. The controller takes a step when all is
+// quiet; calls and hooks are in goroutines of their own, and log what they see.
+type run struct {
+	caps  Capability
+	parts int
+	lc    Lifecycle
+	log   func(history.Event) // under mu
+
+	mu       sync.Mutex
+	calls    [callers]*inCall
+	hooks    []*hook // that run
+	inside   *inside
+	contexts []error // the cause of each, from 1
+	attempt  int
+	opening  bool // from the first part to the last, or to a failure
+	held     []int
+	deaths   map[int]func(error)
+
+	up, failed, stopped, shut bool // a Start has returned nil; an attempt has failed; a Stop, a Shutdown was called
+	odd                       bool // the latest open ended by a panic or exit
+}
+
+type inCall struct {
+	kind   abstract.Call
+	ctx    context.Context
+	number int // of its context
+	cancel context.CancelCauseFunc
+	ended  bool
+	odd    bool          // an open ended by a panic or exit meanwhile
+	use    chan struct{} // the use's function waits for this
+}
+
+type hook struct {
+	opens bool
+	ctx   context.Context
+	gate  chan act
+}
+
+type inside struct {
+	done chan struct{}
+	err  error
+}
+
+// openError is how an open fails; releaseError a release.
+type openError struct {
+	attempt int
+	cause   error
+}
+
+func (e *openError) Error() string { return fmt.Sprintf("open of attempt %d failed", e.attempt) }
+func (e *openError) Unwrap() error { return e.cause }
+
+type releaseError struct{}
+
+func (*releaseError) Error() string { return "release failed" }
+
+func (r *run) open(ctx context.Context, part int) error {
+	r.mu.Lock()
+	if part == 0 || !r.opening {
+		r.attempt++
+		r.opening, r.failed, r.stopped, r.odd = true, false, r.stopped && !r.caps.has(Restarts), false
+		r.log(history.Event{Kind: history.OpenBegun, Attempt: r.attempt})
+		r.held = nil // if any are, that was it
+	}
+	attempt := r.attempt
+	h := r.enter(ctx, true)
+	r.mu.Unlock()
+	end := <-h.gate
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leave(h)
+	if end == openReturns {
+		r.held = append(r.held, part)
+		if part+1 >= r.parts {
+			r.opened(false)
+		}
+		return nil
+	}
+	r.failed, r.odd = true, end != openFails
+	for _, c := range r.calls {
+		if c != nil && r.odd {
+			c.odd = true
+		}
+	}
+	r.opened(true)
+	err := &openError{attempt: attempt}
+	if ctx != nil {
+		err.cause = context.Cause(ctx)
+	}
+	switch end {
+	case openPanics:
+		panic(err)
+	case openExits:
+		runtime.Goexit()
+	}
+	return err
+}
+
+// opened logs that the attempt's open is over.
+func (r *run) opened(bad bool) {
+	r.opening = false
+	r.log(history.Event{Kind: history.OpenReturns, Attempt: r.attempt, Part: len(r.held), Bad: bad, Panicked: r.odd})
+}
+
+func (r *run) release(ctx context.Context, part int) error {
+	r.mu.Lock()
+	running := 0
+	for _, h := range r.hooks {
+		if h.opens {
+			running++
+		}
+	}
+	if r.opening && running == 0 { // between two parts it was told that nobody wants it
+		r.failed = true
+		r.opened(true)
+	}
+	ended := ctx != nil && ctx.Err() != nil && r.caps.has(HeedsContext)
+	r.log(history.Event{Kind: history.ReleaseBegun, Attempt: r.attempt, Part: part + 1, Ended: ended})
+	h := r.enter(ctx, false)
+	r.mu.Unlock()
+	end := <-h.gate
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leave(h)
+	if n := len(r.held); n > 0 {
+		r.held = r.held[:n-1]
+	}
+	r.log(history.Event{Kind: history.ReleaseReturns, Attempt: r.attempt, Part: part + 1, Bad: end == releaseFails})
+	if end == releaseFails {
+		return &releaseError{}
+	}
+	return nil
+}
+
+func (r *run) enter(ctx context.Context, opens bool) *hook {
+	h := &hook{opens, ctx, make(chan act)}
+	r.hooks = append(r.hooks, h)
+	return h
+}
+
+func (r *run) leave(h *hook) {
+	r.hooks = slices.DeleteFunc(r.hooks, func(other *hook) bool { return h == other })
+}
+
+func (r *run) onDeath(report func(error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	attempt := r.attempt
+	if !r.opening {
+		attempt++
+	}
+	r.deaths[attempt] = report
+}
+
+// do takes a step that can be taken.
+func (r *run) do(m move) {
+	r.mu.Lock()
+	c, hooks := r.calls[m.Caller], slices.Clone(r.hooks)
+	r.mu.Unlock()
+	switch m.Do {
+	case callStart, callStartEnded:
+		r.call(m.Caller, abstract.InStart, m.Do == callStartEnded)
+	case callStop, callStopEnded:
+		r.call(m.Caller, abstract.InStop, m.Do == callStopEnded)
+	case callShutdown:
+		r.call(m.Caller, abstract.InShut, false)
+	case callUse:
+		r.call(m.Caller, abstract.InUse, false)
+	case endContext:
+		r.end(c)
+	case endUse:
+		close(c.use)
+	case dies:
+		r.report(r.attempt)
+	case diedOld:
+		r.report(r.attempt - 1)
+	case insideStart, insideStop:
+		r.callInside(m.Do, hooks[0].ctx)
+	default:
+		for _, h := range hooks {
+			if h.opens == (m.Do <= openExits) {
+				h.gate <- m.Do
+				return
+			}
+		}
+	}
+}
+
+func (r *run) end(c *inCall) {
+	r.mu.Lock()
+	c.ended = true
+	if c.kind == abstract.InStart {
+		r.failed = true
+	}
+	r.log(history.Event{Kind: history.ContextMayEnd, Context: uint8(c.number)})
+	r.mu.Unlock()
+	c.cancel(r.contexts[c.number-1])
+}
+
+var errDeath = errors.New("the resource died")
+
+func (r *run) report(attempt int) {
+	r.mu.Lock()
+	r.log(history.Event{Kind: history.FailCalled, Attempt: attempt})
+	if attempt == r.attempt {
+		r.failed, r.up = true, false
+	}
+	report := r.deaths[attempt]
+	r.mu.Unlock()
+	go func() {
+		report(errDeath)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.log(history.Event{Kind: history.FailReturned, Attempt: attempt})
+	}()
+}
+
+func (r *run) callInside(do act, ctx context.Context) {
+	in := &inside{done: make(chan struct{})}
+	r.inside = in // the controller's own
+	go func() {
+		defer close(in.done)
+		if do == insideStart {
+			in.err = r.lc.Start(ctx)
+		} else {
+			in.err = r.lc.Stop(ctx)
+		}
+	}()
+}
+
+// rest logs that all is quiet, and what is known besides. It is false if it makes no sense to go on.
+func (r *run) rest() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if in := r.inside; in != nil {
+		r.inside = nil
+		select {
+		case <-in.done:
+			r.log(history.Event{Kind: history.Inside, Bad: in.err == nil})
+		default:
+			r.log(history.Event{Kind: history.Inside, Bad: true})
+			return false
+		}
+	}
+	q := history.Rest{
+		Running:  len(r.hooks) > 0,
+		Leaves:   r.caps.has(HeedsContext),
+		StopsEnd: r.caps.has(HeedsStopContext),
+	}
+	for _, c := range r.calls {
+		q.Running = q.Running || c != nil && c.use != nil
+	}
+	for _, h := range r.hooks {
+		if h.opens && r.caps.has(CancelsOpen) {
+			q.Cancels, q.Ended = true, h.ctx != nil && h.ctx.Err() != nil
+		}
+	}
+	r.log(history.Event{Kind: history.Quiet, Rest: q})
+	return true
+}

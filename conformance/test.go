@@ -1,0 +1,174 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed3893aba4/surestart/internal/history"
+)
+
+// Test tells which guarantees the subject has, and fails t for each that it lacks
+// though its capabilities offer it, or that no schedule came to. It blocks until all
+// schedules have run, some seconds. It may be called in parallel tests. A
+// subject that makes no sense is t.Fatal. The scorecard is for those who want to know more.
+func Test(t *testing.T, s Subject) *Scorecard {
+	t.Helper()
+	card := Measure(t, s)
+	t.Logf("\n%v", card)
+	for _, r := range card.Rows {
+		switch r.Verdict {
+		case No:
+			t.Errorf("%s %s is broken: %s", r.ID, r.Name, r.Why)
+		case NotReached:
+			t.Errorf("%s %s: offered, and no schedule came to it", r.ID, r.Name)
+		}
+	}
+	return card
+}
+
+// Measure is Test that leaves the judgement to the caller: t fails only if nothing can be measured.
+func Measure(t *testing.T, s Subject) *Scorecard {
+	t.Helper()
+	if err := s.check(); err != nil {
+		t.Fatalf("conformance: %v", err)
+	}
+	number := count(t.Name())
+	if os.Getenv(childEnv) != "" {
+		if os.Getenv(childEnv) == fmt.Sprintf("%d %s", number, t.Name()) {
+			serve(t, s)
+		}
+		return &Scorecard{}
+	}
+	n := s.Schedules
+	if n == 0 {
+		if n = 2000; testing.Short() {
+			n = 500
+		}
+	}
+	d := &driver{test: t.Name(), number: number, caps: s.Capabilities, waits: 2*s.Patience + time.Minute}
+	defer d.close()
+	e := explore(t, d, n)
+	if e.err != nil {
+		t.Fatalf("conformance: %v", e.err)
+	}
+	card := e.scorecard(t.Name(), s)
+	if err := report(card); err != nil {
+		t.Errorf("conformance: -conformance.report: %v", err)
+	}
+	return card
+}
+
+var counts struct {
+	sync.Mutex
+	of map[string]int
+}
+
+// count tells the calls of Test within one test apart.
+func count(name string) int {
+	counts.Lock()
+	defer counts.Unlock()
+	if counts.of == nil {
+		counts.of = map[string]int{}
+	}
+	counts.of[name]++
+	return counts.of[name]
+}
+
+// exploration is what the schedules have shown so far.
+type exploration struct {
+	d      *driver
+	asked  map[string]int // schedules that came to what a guarantee is about
+	broken map[string]*finding
+	err    error
+	cut    bool // it ended early: too many processes were lost
+}
+
+// finding is a schedule that breaks a guarantee.
+type finding struct {
+	*outcome
+	*history.Violation
+	moves []move // those made up to where it breaks
+	again int    // of 3 more runs, those that broke it too
+}
+
+// mostStarts is how many child processes are used up before it has to be enough.
+const mostStarts = 100
+
+// mostSpun is how many schedules may never come to rest before it has to be enough.
+const mostSpun = 3
+
+// quietTB lets rapid draw, and keeps its word of how many to itself.
+type quietTB struct{ testing.TB }
+
+func (quietTB) Logf(string, ...any) {}
+
+func explore(t testing.TB, d *driver, n int) *exploration {
+	e := &exploration{d: d, asked: map[string]int{}, broken: map[string]*finding{}}
+	words := rapid.SliceOfN(rapid.Uint32(), 4, 24)
+	for d.runs < n && !e.cut && e.err == nil {
+		rapid.Check(quietTB{t}, func(rt *rapid.T) {
+			for range (n + 99) / 100 {
+				if d.runs >= n || e.cut || e.err != nil {
+					return
+				}
+				drawn := words.Draw(rt, "words")
+				for i := range drawn {
+					drawn[i] = mix(drawn[i] + uint32(i)) // rapid prefers small numbers
+				}
+				e.err = e.add(d.run(nil, drawn))
+				e.cut = d.starts > mostStarts || d.spun >= mostSpun
+			}
+		})
+	}
+	for id, f := range e.broken {
+		if e.err == nil {
+			e.broken[id], e.err = e.minimise(f)
+		}
+	}
+	return e
+}
+
+func mix(x uint32) uint32 {
+	x = (x ^ x>>16) * 0x7feb352d
+	x = (x ^ x>>15) * 0x846ca68b
+	return x ^ x>>16
+}
+
+func (e *exploration) add(o *outcome, err error) error {
+	if err != nil {
+		return err
+	}
+	f := judge(o, e.asked)
+	if f == nil {
+		return nil
+	}
+	id := f.Guarantee.ID
+	if !e.d.caps.has(offered[id]) {
+		return nil
+	}
+	if was := e.broken[id]; was == nil || len(f.moves) < len(was.moves) {
+		e.broken[id] = f
+	}
+	return nil
+}
+
+// judge holds a schedule against the contract.
+func judge(o *outcome, asked map[string]int) *finding {
+	var v *history.Violation
+	if !errors.As(followed(o.history, asked), &v) {
+		return nil
+	}
+	f := &finding{outcome: o, Violation: v}
+	for i, m := range o.moves {
+		if o.at[i] <= v.At {
+			f.moves = append(f.moves, m)
+		}
+	}
+	return f
+}

@@ -1,0 +1,215 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/seed3893aba4/surestart/internal/abstract"
+)
+
+// The events of a run that is stepped from outside, in which each step waits until
+// nothing in the lifecycle goes on by itself. Only Follow knows them.
+const (
+	// Quiet: nothing goes on by itself. Rest says what is known besides.
+	Quiet = numKinds + iota
+	// Inside: a call with a context that a hook was given had to be refused at once (G15); Bad: it was not.
+	Inside
+	// Left: all is over, and Part goroutines are left (G7).
+	Left
+	// Crashed: the process that ran it has died.
+	Crashed
+	// Spins: it never comes to rest.
+	Spins
+)
+
+// Rest is what is asked of a lifecycle, and known of it, where it is quiet.
+type Rest struct {
+	Running  bool // a hook or a use runs: what else waits may wait for it
+	Leaves   bool // asked: a Start whose context has ended has returned
+	StopsEnd bool // asked: and a Stop or Shutdown too
+	Cancels  bool // asked: the context of an open lasts as long as the attempt is wanted
+	Ended    bool // the context of the open that runs has ended
+}
+
+// Outs is a set of results, by bits.
+type Outs uint16
+
+// OutsOf is the set of those.
+func OutsOf(outs ...abstract.Out) (set Outs) {
+	for _, out := range outs {
+		set |= 1 << out
+	}
+	return set
+}
+
+// Follow is Check for any lifecycle's history: results may be ambiguous (Event.May), and
+// where it was quiet what the contract says must go on has to have gone on. see
+// is told, before each event, every state that the contract can be in.
+func Follow(h History, see func(i int, states []abstract.State)) error {
+	c := checker{set: []point{{}}, index: map[point]int32{}}
+	for i, e := range h {
+		c.close(false)
+		if see != nil {
+			states := make([]abstract.State, len(c.set))
+			for j, p := range c.set {
+				states[j] = p.State
+			}
+			see(i, states)
+		}
+		before := c.now
+		why := c.now.stepped(h, i)
+		if why == "" {
+			why = c.now.see(e)
+		}
+		var next []point
+		if why == "" {
+			why = nowhere
+			clear(c.index)
+			for _, p := range c.set {
+				for _, q := range c.now.possible(p, e) {
+					if _, twice := c.index[q]; !twice {
+						c.index[q] = int32(len(next))
+						next = append(next, q)
+					}
+				}
+			}
+		}
+		if len(next) == 0 {
+			v := &Violation{History: h, At: i, Why: why}
+			v.Guarantee = blameStepped(h, i, c.set, before, v)
+			return v
+		}
+		c.set = next
+	}
+	return nil
+}
+
+const nowhere = "the contract is in no state in which this can be"
+
+// stepped is what is wrong with event i whatever the contract does, beyond what see knows.
+func (f *facts) stepped(h History, i int) string {
+	switch e := h[i]; e.Kind {
+	case Inside:
+		if e.Bad {
+			return "a call with the context of a hook that has not returned was not refused"
+		}
+	case Left:
+		if e.Part > 0 {
+			return fmt.Sprintf("all is over, and %d goroutines are left", e.Part)
+		}
+	case Crashed:
+		return "the process died"
+	case Spins:
+		return "it never comes to rest"
+	case ReleaseBegun:
+		if e.Ended {
+			return "the context that the release is given has ended already"
+		}
+	case Return:
+		if e.Out.Out == abstract.Failed && e.May == 0 && h.stale(i) {
+			return fmt.Sprintf("this is the failure of attempt %d, which had failed before the call", e.Attempt)
+		}
+	}
+	return ""
+}
+
+// stale says whether the failure that event i returns had happened before the call.
+func (h History) stale(i int) bool {
+	for j := i - 1; j >= 0; j-- {
+		switch e := h[j]; {
+		case e.Kind == OpenReturns && e.Attempt == h[i].Attempt:
+			return false
+		case e.Kind == Call && e.Caller == h[i].Caller:
+			return true
+		}
+	}
+	return false
+}
+
+// possible is where p may be after e.
+func (f *facts) possible(p point, e Event) (all []point) {
+	switch e.Kind {
+	case Quiet:
+		if f.rests(p, e.Rest) {
+			all = append(all, p)
+		}
+	case Inside, Left:
+		all = append(all, p)
+	case Return:
+		if e.May == 0 {
+			break
+		}
+		s, c := p.State, e.Caller
+		if out := s.Out[c].Out; s.Call[c] == abstract.Done && e.May&(1<<out) != 0 {
+			p.State, _ = abstract.Next(s, abstract.Step{Action: abstract.Return, Caller: c})
+			return append(all, p)
+		}
+		if e.Refusable && refused(&s, c) {
+			p.Call[c], p.Ended[c] = abstract.Idle, false
+			return append(all, p)
+		}
+		return nil
+	}
+	if q, ok := f.after(p, e); ok && e.Kind < numKinds {
+		all = append(all, q)
+	}
+	return all
+}
+
+// refused says whether c's call, without effect as yet, asks for what has been
+// asked for already, so that an error that says so is as good as no call.
+func refused(s *abstract.State, c uint8) bool {
+	switch s.Call[c] {
+	case abstract.InStart:
+		return s.Res != abstract.Empty
+	case abstract.InStop, abstract.InShut:
+		return s.Res == abstract.Empty || s.Res == abstract.Closing
+	}
+	return false
+}
+
+// rests says whether p can be where the lifecycle is when it is quiet: what the
+// contract would do next waits for a hook, a use, or a caller.
+func (f *facts) rests(p point, r Rest) bool {
+	s := &p.State
+	idle := !f.opening && !f.releasing
+	switch {
+	case s.At(abstract.Done) != 0,
+		s.Res == abstract.Opening && !f.opening,
+		s.Res == abstract.Closing && s.At(abstract.Using) == 0 && idle,
+		f.opening && !r.Running,
+		f.opening && p.Phase == inOpen && r.Cancels && r.Ended != (s.Res == abstract.Closing):
+		return false
+	}
+	for c, where := range s.Call {
+		if r.Cancels && s.Res == abstract.Opening && (where == abstract.InStop || where == abstract.InShut) {
+			return false
+		}
+		if f.ended&(1<<f.context[c]) == 0 {
+			continue
+		}
+		switch where {
+		case abstract.InStart, abstract.Join:
+			if r.Leaves {
+				return false
+			}
+		case abstract.InStop, abstract.StopWait, abstract.InShut, abstract.ShutWait:
+			if r.StopsEnd {
+				return false
+			}
+		}
+	}
+	if r.Running {
+		return true
+	}
+	for _, st := range abstract.Inner(s, nil) {
+		switch st.Action {
+		case abstract.ContextEnds, abstract.Died, abstract.UseEnds, abstract.StartLeaves, abstract.StopLeaves:
+			continue
+		}
+		if _, ok := f.step(p, st); ok {
+			return false
+		}
+	}
+	return !slices.Contains(s.Call[:], abstract.Join) && s.Stopping() == 0
+}
