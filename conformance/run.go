@@ -87,6 +87,8 @@ func (r *run) open(ctx context.Context, part int) error {
 		r.held = append(r.held, part)
 		if part+1 >= r.parts {
 			r.opened(false)
+		} else {
+			r.log(history.Event{Kind: history.PartHeld, Attempt: attempt, Part: part + 1})
 		}
 		return nil
 	}

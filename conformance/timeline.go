@@ -74,6 +74,8 @@ func (f *finding) lines() (all []Line) {
 				}
 				l.Said = fmt.Sprintf("open %d %s, holds %d", e.Attempt, how, e.Part)
 			}
+		case history.PartHeld:
+			l.Said = fmt.Sprintf("open %d holds part %d", e.Attempt, e.Part)
 		case history.ReleaseBegun:
 			l.Said = fmt.Sprintf("release of part %d begins", e.Part)
 		case history.ReleaseReturns:

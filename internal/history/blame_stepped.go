@@ -109,7 +109,7 @@ func (f *facts) blamed(h History, i int, set []point, v *Violation) string {
 		case e.Panicked && (call == abstract.InStop || call == abstract.InShut) && in(abstract.Empty):
 			return say("G2", "it panics where there is nothing to stop")
 		case e.Panicked:
-			return f.died(h, i)
+			return say(f.died(h, i), "the panic or exit comes out of the call")
 		case call == abstract.InStart && e.Out.Out != abstract.Ok && in(abstract.Open):
 			return say("G2", "it is open")
 		case (call == abstract.InStop || call == abstract.InShut) && e.Out.Out != abstract.Ok && in(abstract.Empty):
@@ -149,6 +149,8 @@ func (f *facts) blameQuiet(h History, i int, set []point, v *Violation) string {
 	pending := h.pending(i)
 	say := func(name, why string) string { v.Why = why; return name }
 	switch {
+	case f.opening && !h[i].Rest.Running:
+		return say("G4", "the attempt neither goes on nor gives back the parts that it holds")
 	case h[i].Rest.Cancels && rests(func(r *Rest) { r.Cancels = false }):
 		switch {
 		case h[i].Rest.Ended:

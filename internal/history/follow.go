@@ -20,6 +20,8 @@ const (
 	Crashed
 	// Spins: it never comes to rest.
 	Spins
+	// PartHeld: the open of attempt Attempt has acquired part Part, and goes on. It is for whoever reads.
+	PartHeld
 )
 
 // Rest is what is asked of a lifecycle, and known of it, where it is quiet.
@@ -133,7 +135,7 @@ func (f *facts) possible(p point, e Event) (all []point) {
 		if f.rests(p, e.Rest) {
 			all = append(all, p)
 		}
-	case Inside, Left:
+	case Inside, Left, PartHeld:
 		all = append(all, p)
 	case Return:
 		if e.May == 0 {

@@ -53,7 +53,7 @@ const (
 
 var kindNames = [...]string{"Call", "Return", "Admitted", "WasCut", "NotCut", "UseMayEnd",
 	"ContextMayEnd", "OpenBegun", "OpenReturns", "ReleaseBegun", "ReleaseReturns", "FailCalled", "FailReturned",
-	"Quiet", "Inside", "Left", "Crashed", "Spins"}
+	"Quiet", "Inside", "Left", "Crashed", "Spins", "PartHeld"}
 
 func (k Kind) String() string { return kindNames[k] }
 
