@@ -5,6 +5,7 @@
 //	surestart produce    sends lines to a topic
 //	surestart broker     runs an embedded broker, to try things on
 //	surestart verify     runs what holds the code to its specification, and reports
+//	surestart graph      draws the state machine, the algorithm, or a call
 //	surestart replay     runs a schedule again that led to a difference from the model
 //
 // surestart help COMMAND says more. The exit status is 0 if all went as promised,
@@ -49,7 +50,7 @@ type command struct {
 var commands []command
 
 func init() { // the help refers to the commands
-	commands = []command{demoCommand, produceCommand, brokerCommand, verifyCommand, replayCommand}
+	commands = []command{demoCommand, produceCommand, brokerCommand, verifyCommand, graphCommand, replayCommand}
 }
 
 func main() {

@@ -1,0 +1,134 @@
+// Package diagram draws what the specification says of a lifecycle's states: from
+// the generated table, and from the graphs of the two executable models.
+package diagram
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed3893aba4/surestart/internal/abstract"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// A Diagram is states and what leads from one to another. The first node is the initial one.
+type Diagram struct {
+	Title string
+	Nodes []string
+	Final []string // of the nodes, those that nothing leads out of for good
+	Edges []Edge
+}
+
+// An Edge has every label that leads from one node to the other, in order.
+type Edge struct {
+	From, To string
+	Labels   []string
+}
+
+// Levels are the names that Of knows.
+func Levels() []string { return []string{"machine", "algorithm", "calls"} }
+
+// Of draws a level: "machine" is the transition table; "algorithm" the state and
+// the attempt's operation, with the actions of tla/Algorithm.tla that change
+// them; "calls" where a caller is in its call, with the actions of tla/Abstract.tla.
+// It is an error if there is no such level.
+func Of(level string) (Diagram, error) {
+	switch level {
+	case "machine":
+		return machine(), nil
+	case "algorithm":
+		return algorithm(), nil
+	case "calls":
+		return calls(), nil
+	}
+	return Diagram{}, fmt.Errorf("there is no level %q: there are %s", level, strings.Join(Levels(), ", "))
+}
+
+// collector puts the labels of one edge together.
+type collector struct {
+	Diagram
+	index map[[2]string]int
+}
+
+func (c *collector) node(name string) {
+	if !slices.Contains(c.Nodes, name) {
+		c.Nodes = append(c.Nodes, name)
+	}
+}
+
+func (c *collector) edge(from, to, label string) {
+	c.node(from)
+	c.node(to)
+	i, ok := c.index[[2]string{from, to}]
+	if !ok {
+		if c.index == nil {
+			c.index = map[[2]string]int{}
+		}
+		i = len(c.Edges)
+		c.index[[2]string{from, to}] = i
+		c.Edges = append(c.Edges, Edge{From: from, To: to})
+	}
+	if e := &c.Edges[i]; !slices.Contains(e.Labels, label) {
+		e.Labels = append(e.Labels, label)
+	}
+}
+
+// done sorts what a graph was walked for.
+func (c *collector) done() Diagram {
+	slices.SortFunc(c.Edges, func(a, b Edge) int {
+		return cmp.Or(cmp.Compare(slices.Index(c.Nodes, a.From), slices.Index(c.Nodes, b.From)),
+			cmp.Compare(slices.Index(c.Nodes, a.To), slices.Index(c.Nodes, b.To)))
+	})
+	for _, e := range c.Edges {
+		slices.Sort(e.Labels)
+	}
+	return c.Diagram
+}
+
+func machine() Diagram {
+	c := collector{Diagram: Diagram{Title: "The state machine", Final: []string{spec.Closed.String()}}}
+	for _, s := range spec.States() {
+		c.node(s.String())
+	}
+	for _, r := range spec.Table() {
+		c.edge(r.From.String(), r.To.String(), r.Event.String())
+	}
+	return c.Diagram
+}
+
+// algorithm walks the algorithm's model at a bound at which every action is taken.
+func algorithm() Diagram {
+	c := collector{Diagram: Diagram{Title: "The algorithm", Final: []string{spec.Closed.String()}}}
+	name := func(s *spec.Snapshot) string {
+		if s.Gen > 0 {
+			if op := s.Attempt(s.Gen).Op; op != spec.OpNone {
+				return fmt.Sprintf("%v: %v", s.St, op)
+			}
+		}
+		return s.St.String()
+	}
+	g := spec.Bound{Callers: 2, Parts: 1, Calls: 3, Fails: 1}.Graph()
+	for i := range g.States {
+		from := name(&g.States[i])
+		for _, e := range g.Edges(i) {
+			if to := name(&g.States[e.To]); to != from {
+				c.edge(from, to, e.Step.Action.String())
+			}
+		}
+	}
+	return c.done()
+}
+
+// calls walks the contract's model with two callers.
+func calls() Diagram {
+	c := collector{Diagram: Diagram{Title: "A call"}}
+	abstract.Model{Callers: 2}.Graph(func(e abstract.Edge) {
+		for i := range 2 {
+			if was, is := e.From.Call[i], e.To.Call[i]; was != is {
+				c.edge(was.String(), is.String(), e.Action.String())
+			}
+		}
+	})
+	return c.done()
+}
