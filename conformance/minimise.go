@@ -6,6 +6,15 @@ import "slices"
 var simpler = map[act]act{openExits: openFails, openPanics: openFails, callShutdown: callStop,
 	callStopEnded: callStop, releaseFails: releaseReturns, dies: openFails}
 
+// size is how long a schedule is and, of two as long, how many callers it needs.
+func size(moves []move) int {
+	n := 100 * len(moves)
+	for _, m := range moves {
+		n += m.Caller
+	}
+	return n
+}
+
 // minimise looks for a schedule that breaks the same guarantee and from which no
 // step, and no two, can be left out.
 func (e *exploration) minimise(f *finding) (*finding, error) {
@@ -20,7 +29,7 @@ func (e *exploration) minimise(f *finding) (*finding, error) {
 			return false, err
 		}
 		g := judge(o, nil)
-		if g == nil || g.Guarantee.ID != id || len(g.moves) > len(f.moves) || len(g.moves) == len(f.moves) && !orEqual {
+		if g == nil || g.Guarantee.ID != id || size(g.moves) > size(f.moves) || size(g.moves) == size(f.moves) && !orEqual {
 			return false, nil
 		}
 		f = g
@@ -45,15 +54,22 @@ func (e *exploration) minimise(f *finding) (*finding, error) {
 				}
 			}
 		}
+		for i := 0; i+1 < len(f.moves); i++ { // one caller after the other is simpler than both at once
+			moves := slices.Clone(f.moves)
+			moves[i], moves[i+1] = moves[i+1], moves[i]
+			ok, err := try(moves, false)
+			if err != nil {
+				return nil, err
+			}
+			smaller = smaller || ok
+		}
 		for i := 0; i < len(f.moves); i++ {
 			if to, ok := simpler[f.moves[i].Do]; ok {
 				moves := slices.Clone(f.moves)
 				moves[i].Do = to
-				ok, err := try(moves, true)
-				if err != nil {
+				if _, err := try(moves, true); err != nil { // it may simplify once more when it is shorter
 					return nil, err
 				}
-				smaller = smaller || ok
 			}
 		}
 	}
