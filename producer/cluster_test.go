@@ -5,6 +5,7 @@ package producer
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,15 +52,22 @@ func underLoad(t *testing.T, c *testbroker.OwnBroker, what string, p *Producer, 
 	t.Helper()
 	l := newLedger()
 	ld := l.load(t, p, writers, time.Millisecond)
+	end := sync.OnceFunc(ld.end)
+	defer end() // also if the test gives up
 	more := func(n int) {
 		t.Helper()
 		want := l.acknowledged() + n
-		until(t, "acknowledgements", func() bool { return l.acknowledged() >= want })
+		until(t, "acknowledgements", func() bool {
+			if l.failure() != nil {
+				t.Fatalf("a write failed: %v", l.failure())
+			}
+			return l.acknowledged() >= want
+		})
 	}
 	more(100)
 	harm(more)
 	more(100)
-	ld.end()
+	end()
 	longest := l.reset()
 	counts := l.verify(t, c.Broker, topic)
 	if counts.failed() > 0 {

@@ -62,6 +62,9 @@ func TestNoLossSoak(t *testing.T) {
 	close(s.calm)
 	harm.Wait()
 	s.over.Store(true)
+	if t.Failed() {
+		p.Close() // it may not be started: nobody waits for that any more
+	}
 	writers.Wait()
 	took := time.Since(began)
 	if err := get(t, async(p.Close)); err != nil {
@@ -102,7 +105,7 @@ func (s *soak) progress(before int64) {
 		s.stuck = 0
 	}
 	if s.stuck > 3*time.Minute {
-		s.t.Fatalf("nothing acknowledged for %v; state %v", s.stuck, s.p.State())
+		s.t.Errorf("nothing acknowledged for %v; state %v", s.stuck, s.p.State())
 	}
 }
 
