@@ -146,7 +146,15 @@ func (l *listener) Accept() (net.Conn, error) {
 		if ln != nil {
 			c, err := ln.Accept()
 			if err == nil {
-				return l.n.accept(l, c), nil
+				conn := l.n.accept(l, c)
+				l.mu.Lock()
+				alive := l.ln == ln
+				l.mu.Unlock()
+				if alive {
+					return conn, nil
+				}
+				conn.Close() // killed in between: a cut may have missed it
+				continue
 			}
 		}
 		select {
