@@ -6,7 +6,7 @@
 //	surestart broker     runs an embedded broker, to try things on
 //	surestart verify     runs what holds the code to its specification, and reports
 //	surestart graph      draws the state machine, the algorithm, or a call
-//	surestart replay     runs a schedule again that led to a difference from the model
+//	surestart replay     shows a schedule that led to a difference from the model, or a recording
 //
 // surestart help COMMAND says more. The exit status is 0 if all went as promised,
 // 1 if not, and 2 if the command line made no sense.

@@ -10,7 +10,10 @@ import (
 // Timeline draws a schedule as the model runs it: a column for each caller, one
 // for the operations, one for what comes from outside; a line for each step, and
 // the state after it.
-func Timeline(b spec.Bound, steps []spec.Step) string {
+func Timeline(b spec.Bound, steps []spec.Step) string { return table(Rows(b, steps)) }
+
+// Rows is the timeline as a table: the header first; the last two columns are the state and what is held.
+func Rows(b spec.Bound, steps []spec.Step) [][]string {
 	header := []string{"step"}
 	for i := range b.Callers {
 		header = append(header, fmt.Sprintf("c%d", i+1))
@@ -58,7 +61,7 @@ func Timeline(b spec.Bound, steps []spec.Step) string {
 		}
 		rows = append(rows, row)
 	}
-	return table(rows)
+	return rows
 }
 
 func result(c spec.CallerVars) string {

@@ -1,0 +1,118 @@
+package flight_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/fsm/flight"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+func Example() {
+	recorder := flight.NewRecorder(1000)
+	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, fsm.WithObserver(recorder.Observe))
+	l.Start(context.Background())
+	l.Close()
+	recorder.WriteTo(os.Stderr) // to a file; then: surestart replay -check FILE
+}
+
+// record runs a lifecycle for a while, with failures, and returns what n kept of it.
+func record(t *testing.T, n int) flight.Recording {
+	t.Helper()
+	recorder := flight.NewRecorder(n)
+	fails := true
+	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) {
+		if fails = !fails; fails {
+			return 0, errors.New("no broker")
+		}
+		return 42, nil
+	}, fsm.WithObserver(recorder.Observe))
+	for range 20 {
+		l.Start(context.Background())
+		l.Stop(context.Background())
+	}
+	l.Close()
+	synctest.Wait() // until the observer has been told all
+	var buf bytes.Buffer
+	if _, err := recorder.WriteTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	r, err := flight.Read(&buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// What a lifecycle does is accepted, all of it and the last of it.
+func TestRecordingsAreAccepted(t *testing.T) {
+	for _, n := range []int{1000, 20, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			r := record(t, n)
+			if err := r.Check(); err != nil {
+				t.Error(err)
+			}
+			// 20 starts, 10 of which fail: start, opened, stop, released; start, failed, released. And the end.
+			const all = 10*4 + 10*3 + 1
+			if want := min(n, all); len(r.Transitions) != want || r.Dropped != uint64(all-want) {
+				t.Errorf("%d transitions, %d dropped; want %d and %d", len(r.Transitions), r.Dropped, want, all-want)
+			}
+			if last := r.Transitions[len(r.Transitions)-1]; last.To != spec.Closed || last.At.IsZero() {
+				t.Errorf("the last one is %+v", last)
+			}
+		})
+	}
+}
+
+// Whatever is altered is found, and where.
+func TestAlteredRecordingsAreRejected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		whole := record(t, 1000)
+		checked := 0
+		for i := range whole.Transitions {
+			for what, alter := range map[string]func(r *flight.Recording) bool{
+				"left out": func(r *flight.Recording) bool {
+					r.Transitions = slices.Delete(r.Transitions, i, i+1)
+					return i+1 < len(whole.Transitions) // that the end is missing cannot be seen
+				},
+				"twice": func(r *flight.Recording) bool {
+					r.Transitions = slices.Insert(r.Transitions, i, r.Transitions[i])
+					return true
+				},
+				"event":   func(r *flight.Recording) bool { r.Transitions[i].Event = spec.EventTimeout; return true },
+				"to":      func(r *flight.Recording) bool { r.Transitions[i].To = (r.Transitions[i].To + 1) % 5; return true },
+				"from":    func(r *flight.Recording) bool { r.Transitions[i].From = (r.Transitions[i].From + 1) % 5; return true },
+				"attempt": func(r *flight.Recording) bool { r.Transitions[i].Attempt++; return true },
+			} {
+				r := whole
+				r.Transitions = slices.Clone(whole.Transitions)
+				seen := alter(&r)
+				if what == "event" && whole.Transitions[i].Event == spec.EventFailed {
+					seen = false // a timeout is a row too
+				}
+				var v *flight.Violation
+				if err := r.Check(); seen && (!errors.As(err, &v) || v.At < i || v.At > i+1 || v.Guarantee.ID == "") {
+					t.Errorf("transition %d, %s: %v", i, what, err)
+				}
+				checked++
+			}
+		}
+		fmt.Printf("CHECKED flight altered recordings=%d\n", checked)
+	})
+}
+
+func TestReadIsStrict(t *testing.T) {
+	for _, text := range []string{"", "{}", `{"recording":2}`, `{"recording":1,"more":1}`, `{"recording":1,"transitions":[{"from":"Nowhere"}]}`} {
+		if r, err := flight.Read(strings.NewReader(text)); err == nil {
+			t.Errorf("%q is read as %+v", text, r)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+// Package timeline shows a run step by step: in the terminal, and as a page of
+// HTML that one steps through with the keyboard.
+package timeline
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Timeline is a table with a column for each party, time downwards.
+type Timeline struct {
+	Title   string
+	Columns []string // who
+	Steps   []Step
+	What    []string // what is wrong with the last step; none: nothing
+}
+
+// A Step is one line.
+type Step struct {
+	Cells []string // as many as Columns
+	State string   // after it: one of fsm's states, and perhaps more after a comma
+	Held  string   // after it
+}
+
+// Breaks says whether step i is the one after which something is wrong.
+func (t Timeline) Breaks(i int) bool { return len(t.What) > 0 && i == len(t.Steps)-1 }
+
+// colours are ANSI's for the states.
+var colours = map[string]string{"Idle": "37", "Starting": "33", "Started": "32", "Stopping": "35", "Closed": "90"}
+
+// Text is the table for a terminal, with colours if asked for.
+func (t Timeline) Text(colour bool) string {
+	head := append(append([]string{"step"}, t.Columns...), "state", "held")
+	rows := [][]string{head}
+	for i, s := range t.Steps {
+		rows = append(rows, append(append([]string{fmt.Sprint(i + 1)}, s.Cells...), s.State, s.Held))
+	}
+	width := make([]int, len(head))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	paint := func(code, text string) string {
+		if !colour || code == "" || strings.TrimSpace(text) == "" {
+			return text
+		}
+		return "\x1b[" + code + "m" + text + "\x1b[0m"
+	}
+	var b strings.Builder
+	for n, row := range rows {
+		line := ""
+		for i, cell := range row {
+			text := cell + strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			if i == len(row)-1 {
+				text = cell
+			}
+			code := ""
+			switch {
+			case n == 0:
+				code = "1"
+			case t.Breaks(n - 1):
+				code = "1;31"
+			case i == len(row)-2:
+				code = colours[word(cell)]
+			}
+			if line += paint(code, text); i < len(row)-1 {
+				line += "  "
+			}
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	for _, what := range t.What {
+		b.WriteString(paint("1;31", "✗ "+what) + "\n")
+	}
+	return b.String()
+}
+
+func word(state string) string {
+	state, _, _ = strings.Cut(state, ",")
+	return state
+}
+
+//go:embed timeline.html
+var page string
+
+var pageTemplate = template.Must(template.New("timeline").Funcs(template.FuncMap{
+	"word": word, "add": func(a, b int) int { return a + b },
+}).Parse(page))
+
+// WriteHTML writes it as one page that needs nothing else. The arrow keys, j and k,
+// Home and End step through it.
+func (t Timeline) WriteHTML(w io.Writer) error { return pageTemplate.Execute(w, t) }
