@@ -38,7 +38,7 @@ func Measure(t *testing.T, s Subject) *Scorecard {
 	if err := s.check(); err != nil {
 		t.Fatalf("conformance: %v", err)
 	}
-	number := count(t.Name())
+	number := count(t)
 	if os.Getenv(childEnv) != "" {
 		if os.Getenv(childEnv) == fmt.Sprintf("%d %s", number, t.Name()) {
 			serve(t, s)
@@ -66,18 +66,26 @@ func Measure(t *testing.T, s Subject) *Scorecard {
 
 var counts struct {
 	sync.Mutex
-	of map[string]int
+	of map[*testing.T]int
 }
 
-// count tells the calls of Test within one test apart.
-func count(name string) int {
+// count tells the calls of Test within one test apart; a test that is run again,
+// as with -count, begins anew.
+func count(t *testing.T) int {
 	counts.Lock()
 	defer counts.Unlock()
 	if counts.of == nil {
-		counts.of = map[string]int{}
+		counts.of = map[*testing.T]int{}
 	}
-	counts.of[name]++
-	return counts.of[name]
+	if counts.of[t] == 0 {
+		t.Cleanup(func() {
+			counts.Lock()
+			defer counts.Unlock()
+			delete(counts.of, t)
+		})
+	}
+	counts.of[t]++
+	return counts.of[t]
 }
 
 // exploration is what the schedules have shown so far.
