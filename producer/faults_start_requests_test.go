@@ -86,10 +86,21 @@ func TestStartEndsAtEveryRequest(t *testing.T) {
 				}
 			})
 			if next := n + 1; next < len(requestsOfAStart) {
-				failsThenStarts(t, b, p, requestsOfAStart[next].part, func() { b.Net.Revive(0) })
+				part := requestsOfAStart[next].part
+				if b.Name != "virtual" {
+					part = anyPart // the reset of the connection may overtake the answer
+				}
+				failsThenStarts(t, b, p, part, func() { b.Net.Revive(0) })
 				return
 			}
-			start(t, p) // it had all its answers
+			if err := p.Start(bg); err != nil { // it had all its answers, unless a reset overtook the last
+				if b.Name == "virtual" {
+					t.Error(err)
+				}
+				b.Net.Revive(0)
+				startsAndWrites(t, b, p)
+				return
+			}
 			write := async(func() error { return p.WriteMessages(bg, message("x")) })
 			until(t, "retries", func() bool { return p.Totals().Retries > 1 })
 			b.Net.Revive(0)
