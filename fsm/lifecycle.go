@@ -310,7 +310,7 @@ func (l *Lifecycle[R]) fireLocked(e spec.Event, cause error) bool {
 	if err != nil {
 		return false
 	}
-	l.word.Store(uint32(to))
+	l.word.Store(uint32(to)) // before anybody is told: who is finds it so
 	l.noteLocked(e, from, to, cause)
 	return true
 }

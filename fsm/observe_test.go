@@ -331,3 +331,25 @@ func TestNothingForeignUnderTheLock(t *testing.T) {
 	cancel()
 	wantNil(t, "Close", l.Close())
 }
+
+// Real threads: who learns of a state, from Done or from Wait, finds it.
+func TestToldOfAStateFindsIt(t *testing.T) {
+	tries := 20_000
+	if testing.Short() {
+		tries = 5_000
+	}
+	for range tries {
+		l := fsm.New(nothing, fsm.WithObserver(func(fsm.Transition) {})) // whose goroutine takes a moment to make
+		shut := begin(t, func() error { return l.Shutdown(background()) })
+		for done := false; !done; {
+			select {
+			case <-l.Done():
+				done = true
+			default:
+				runtime.Gosched()
+			}
+		}
+		wantState(t, l, spec.Closed)
+		wantNil(t, "Shutdown", shut.result())
+	}
+}
