@@ -38,7 +38,7 @@ var layers = []layer{
 	{"second", "another model checker finds TLC's counts", []string{Deep}, script("tla/second.sh")},
 	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
 	{"mutants", "every mutant of fsm and of its table is killed: a sample, or all with -mutants", withCI, mutants},
-	{"bench", "no ratio to what one would pick instead has clearly become worse", withCI, bench},
+	{"bench", "no ratio to what one would pick instead has clearly become worse", []string{Deep}, bench},
 }
 
 // The layers of package conformance. The scheduler lets one goroutine run at a
@@ -182,7 +182,7 @@ func seeded(ctx context.Context, s *session) error {
 }
 
 // sampled is how many mutants are tried unless all are asked for: drawn anew for each commit.
-const sampled = 40
+const sampled = 24
 
 func mutants(ctx context.Context, s *session) error {
 	all, err := mutation.All(s.Root)
