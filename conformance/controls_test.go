@@ -261,7 +261,7 @@ func TestSeededFaultsAreFoundByName(t *testing.T) {
 				},
 				Capabilities: conformance.Everything,
 				Parts:        2,
-				Schedules:    300,
+				Schedules:    1500, // the rarest is seen in some hundred
 				Patience:     cmp.Or(f.waits, time.Second),
 			})
 			var broken []string

@@ -15,7 +15,7 @@ import (
 
 var (
 	write     = flag.Bool("write", false, "write the comparison into docs/comparison.md")
-	schedules = flag.Int("schedules", 300, "how many schedules for each library, twice")
+	schedules = flag.Int("schedules", 500, "how many schedules for each library, twice")
 )
 
 // measured is a library's scorecards: of what its documents offer, and of what it may have besides.

@@ -101,6 +101,10 @@ func (f *facts) blamed(h History, i int, set []point, v *Violation) string {
 			return say("G1", "an open runs")
 		case f.held == 0 && in(abstract.Empty):
 			return say("G2", "there is nothing to release")
+		case !h.called(i, abstract.InStop) && !h.called(i, abstract.InShut) &&
+			h.reported(i, FailCalled, func(attempt int) bool { return attempt < f.attempt }) &&
+			!h.reported(i, FailCalled, func(attempt int) bool { return attempt == f.attempt }):
+			return say("G13", "what died is an attempt before this one")
 		case !stopper && f.ended > 0 && all(func(p point) bool { return p.Res == abstract.Open || p.Res == abstract.Opening }):
 			return say("G6", "somebody wants it: only a caller's own context has ended")
 		}
