@@ -174,9 +174,10 @@ How to read it: **no** is a guarantee that the library's documents offer, or tha
 foresee; *not offered* one that they do not offer, and that it does not have; an empty cell one that is not offered, and that
 was not asked or not seen broken. Each leads to the shortest schedule that was found. A *yes* says that no schedule of those drawn broke it.
 
-None of these claims to be what surestart is. What counts as offered was read from each library's documents, and is said below; the adapters are
+None of these claims to be what surestart is. What counts as offered was set by hand, and is said below: after the doc comments for CometBFT, dskit, suture and fx, and by judgement for looplab/fsm, sarama,
+kafka-go, aiokafka and the patterns, whose documents were not read for it line by line. The adapters are
 in [conformance/others](../conformance/others), a dozen lines each. The defects in bold are shown without the suite too, in a
-dozen lines each: [plain_test.go](../conformance/others/plain_test.go). For sync.Once, the mutex, singleflight and
+dozen lines each ([plain_test.go](../conformance/others/plain_test.go)), aiokafka's in a second sketch of the same steps, and in aiokafka itself [here](aiokafka.md); what is *not offered*, or *as documented*, is not. For sync.Once, the mutex, singleflight and
 errgroup it is the pattern around them that is measured; aiokafka is a port of its start and stop, step by step, in Go (what stands between two awaits is atomic). kafka-go's Writer has no start: its Dialer and Conn are measured, and how the Writer closes is told in
 the producer's documents.
 `
