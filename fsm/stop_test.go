@@ -426,15 +426,3 @@ func TestG9ResultAtTheLastMoment(t *testing.T) {
 		wantState(t, l, stop.final)
 	}
 }
-
-// unlocked fails the test, where it would hang, if the lifecycle's lock is held for ever.
-func unlocked[R any](t testing.TB, l *fsm.Lifecycle[R]) {
-	t.Helper()
-	asked := make(chan struct{})
-	go func() { defer close(asked); l.Status() }()
-	select {
-	case <-asked:
-	case <-time.After(20 * time.Second):
-		t.Fatal("G12 Progress is broken: the lifecycle is locked for ever")
-	}
-}

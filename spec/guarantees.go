@@ -128,6 +128,7 @@ var blame = []rule{
 	{VarPanic, append(act(Finish, OpenPart), inStart...), "", "", "SingleFlight"},
 	{VarPanic, act(StartLeave, OpenOk), "", "", "NoForeignCancellation"},
 	{VarPanic, act(OpenErr, Timeout), "", "", "Rollback"},
+	{VarPanic, act(Fail), "Stopping", "", "DrainFirst"},
 	{VarPanic, act(Fail), "", "", "OwnGeneration"},
 	{VarPanic, inStop, "", "", "StopWins"},
 	{VarPanic, inShut, "", "", "CloseIsFinal"},
