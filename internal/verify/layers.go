@@ -38,6 +38,7 @@ var layers = []layer{
 	{"second", "another model checker finds TLC's counts", []string{Deep}, script("tla/second.sh")},
 	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
 	{"mutants", "every mutant of fsm and of its table is killed: a sample, or all with -mutants", withCI, mutants},
+	{"others", "what other libraries do, shown by plain tests of a dozen lines each", withCI, others},
 	{"bench", "no ratio to what one would pick instead has clearly become worse", []string{Deep}, bench},
 }
 
@@ -210,6 +211,11 @@ func mutants(ctx context.Context, s *session) error {
 		return fmt.Errorf("not killed: %s", strings.Join(count.Bad, ", "))
 	}
 	return nil
+}
+
+// others is a module of its own: the defects of docs/comparison.md.
+func others(ctx context.Context, s *session) error {
+	return s.command(ctx, "go", "-C", "conformance/others", "test", "-count=1", "-race", "-run=Plain", "./...")
 }
 
 // bench is a module of its own: its tests, and the few ratios that are watched.
