@@ -74,6 +74,7 @@ func TestDescribeRefuses(t *testing.T) {
 		row spec.Row
 	}{
 		{"no such state", spec.Row{Event: spec.EventStart, From: spec.State(99), To: spec.Idle}},
+		{"no such state", spec.Row{Event: spec.EventStart, From: spec.State(len(spec.States())), To: spec.Idle}},
 		{"no such state", spec.Row{Event: spec.EventStart, From: spec.Closed, To: spec.State(len(spec.States()))}},
 		{"no such event", spec.Row{Event: spec.Event(len(spec.Events())), From: spec.Closed, To: spec.Idle}},
 		{"leads to itself", spec.Row{Event: spec.EventStart, From: spec.Closed, To: spec.Closed}},
