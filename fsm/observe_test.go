@@ -353,3 +353,19 @@ func TestToldOfAStateFindsIt(t *testing.T) {
 		wantNil(t, "Shutdown", shut.result())
 	}
 }
+
+// What goes well is not logged.
+func TestNothingToLog(t *testing.T) {
+	bubble(t, "a whole life, observed", func(t *testing.T) {
+		var log logBuffer
+		told := 0
+		l := newRig(t, "a").new(log.option(), fsm.WithObserver(func(fsm.Transition) { told++ }))
+		wantNil(t, "Start", l.Start(background()))
+		wantNil(t, "Stop", l.Stop(background()))
+		wantNil(t, "Close", l.Close())
+		synctest.Wait()
+		if got := log.String(); got != "" || told != 5 {
+			t.Errorf("logged %q after %d transitions; want nothing after 5", got, told)
+		}
+	})
+}
