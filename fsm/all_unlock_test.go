@@ -72,7 +72,7 @@ func returns(t testing.TB, what string, f func()) {
 	go func() { defer close(returned); f() }()
 	select {
 	case <-returned:
-	case <-time.After(20 * time.Second):
+	case <-time.After(10 * time.Second):
 		t.Fatalf("G12 Progress is broken: %s never returns", what)
 	}
 }

@@ -129,12 +129,7 @@ func (l *Lifecycle[R]) Wait(ctx context.Context, states ...State) (State, error)
 		return w.result(s)
 	default:
 	}
-	for i, other := range l.watchers {
-		if other == w {
-			l.watchers = append(l.watchers[:i], l.watchers[i+1:]...)
-			break
-		}
-	}
+	l.watchers = slices.DeleteFunc(l.watchers, func(other *watcher) bool { return other == w })
 	return l.State(), context.Cause(ctx)
 }
 

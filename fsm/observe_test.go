@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -368,4 +369,56 @@ func TestNothingToLog(t *testing.T) {
 			t.Errorf("logged %q after %d transitions; want nothing after 5", got, told)
 		}
 	})
+}
+
+// Real threads: those who wait for a state are told, while others begin to wait and
+// leave at the same moment.
+func TestG12NoWaiterIsForgotten(t *testing.T) {
+	tries := 20_000
+	if testing.Short() {
+		tries = 10_000
+	}
+	over, cancel := context.WithCancel(background())
+	cancel()
+	for range tries {
+		l := fsm.New(nothing)
+		all := make(chan struct{})
+		var waiting sync.WaitGroup
+		for i := range 8 {
+			waiting.Go(func() {
+				<-all
+				for range i % 2 * 32 {
+					l.Wait(over, fsm.Closed)
+				}
+				if s, err := l.Wait(background(), fsm.Started); s != fsm.Started || err != nil {
+					t.Errorf("Wait: %v, %v; want Started", s, err)
+				}
+			})
+		}
+		close(all)
+		runtime.Gosched()
+		wantNil(t, "Start", l.Start(background()))
+		returns(t, "Wait for Started", waiting.Wait)
+	}
+}
+
+// Who has left is forgotten: a hundred thousand Waits leave nothing behind.
+func TestWaitLeavesNothing(t *testing.T) {
+	over, cancel := context.WithCancel(background())
+	cancel()
+	l := fsm.New(nothing)
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for range 100_000 {
+		l.Wait(over, fsm.Started)
+	}
+	if grown := heap() - before; grown > 4<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	runtime.KeepAlive(l)
 }
