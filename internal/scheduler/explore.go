@@ -230,10 +230,15 @@ func (x *explorer) from(w *worker, steps []spec.Step, then func(*Pair) error) (e
 // there is no shorter one, as with a difference that only a detour shows.
 func (x *explorer) shortest(ctx context.Context, w *worker, found *Difference) error {
 	try := func(path []spec.Step, then func(*Pair) error) {
-		var d *Difference
-		if errors.As(x.from(w, path, then), &d) && len(d.Steps) < len(found.Steps) {
-			found = d
-		}
+		// What then finds, and not a panic when the code is let go on from there.
+		x.from(w, path, func(p *Pair) error {
+			var d *Difference
+			err := then(p)
+			if errors.As(err, &d) && len(d.Steps) < len(found.Steps) {
+				found = d
+			}
+			return err
+		})
 	}
 	for i := range x.g.States {
 		path := x.g.Path(i)
