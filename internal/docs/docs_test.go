@@ -47,15 +47,21 @@ func load(t *testing.T) (root string, pages, sources map[string]string) {
 	return root, pages, sources
 }
 
+// forSnippets is load, the sources without their indentation: see found.
+func forSnippets(t *testing.T) (pages, sources map[string]string) {
+	_, pages, sources = load(t)
+	for name, text := range sources {
+		sources[name] = unindented(text)
+	}
+	return pages, sources
+}
+
 var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```")
 
 // Every piece of Go in a document stands, line for line, in a file that is built:
 // it cannot show what does not compile.
 func TestSnippetsAreCode(t *testing.T) {
-	_, pages, sources := load(t)
-	for name, text := range sources {
-		sources[name] = unindented(text)
-	}
+	pages, sources := forSnippets(t)
 	snippets := 0
 	for page, text := range pages {
 		for _, m := range goBlock.FindAllStringSubmatch(text, -1) {
@@ -76,10 +82,7 @@ var diffBlock = regexp.MustCompile("(?ms)^```diff\n(.*?)^```")
 // Both sides of a change that a document shows are code, too: what it takes away
 // and what it puts there.
 func TestDiffsAreCode(t *testing.T) {
-	_, pages, sources := load(t)
-	for name, text := range sources {
-		sources[name] = unindented(text)
-	}
+	pages, sources := forSnippets(t)
 	diffs := 0
 	for page, text := range pages {
 		for _, m := range diffBlock.FindAllStringSubmatch(text, -1) {

@@ -202,6 +202,7 @@ func (x *explorer) replay(w *worker, at int) error {
 func (x *explorer) from(w *worker, steps []spec.Step, then func(*Pair) error) (err error) {
 	x.replays.Add(1)
 	p := w.spare
+	w.spare = nil
 	if p == nil {
 		p = &Pair{World: newWorld(&w.threads)}
 	}
@@ -212,8 +213,8 @@ func (x *explorer) from(w *worker, steps []spec.Step, then func(*Pair) error) (e
 		if p.Close(); err == nil && p.panicked != nil {
 			err = p.panics(p.panicked)
 		}
-		if w.spare = p; err != nil { // of its goroutines not all may have ended
-			w.spare = nil
+		if err == nil { // else not all of its goroutines may have ended
+			w.spare = p
 		}
 	}()
 	defer func() { x.steps.Add(int64(len(p.Steps))) }()
