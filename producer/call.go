@@ -258,11 +258,33 @@ func (c *call) recycle() {
 }
 
 // completed is the Writer's Completion: it gives the messages of a batch their
-// results, the user's Completion first.
+// results, part by part if it was sent in parts.
 func (s *session) completed(msgs []kafka.Message, err error) {
-	if err != nil {
-		err = classified(err)
+	var v *verdict
+	switch {
+	case err == nil:
+	case !errors.As(err, &v):
+		// What does not come from the courier comes from kafka-go's reading of an
+		// answer: the request was sent.
+		err = failed(ErrMaybeDelivered, err)
+	case v.parts == nil:
+		err = &v.failure
+	default:
+		for i := range v.parts {
+			p := &v.parts[i]
+			batch := msgs[p.from:p.to]
+			if p.err == nil {
+				p.place(batch)
+			}
+			s.concluded(batch, p.err)
+		}
+		return
 	}
+	s.concluded(msgs, err)
+}
+
+// concluded gives messages their results, the user's Completion first.
+func (s *session) concluded(msgs []kafka.Message, err error) {
 	if s.isCut.Load() && err != nil {
 		s.countLost(msgs)
 	}
@@ -281,11 +303,10 @@ func (s *session) completed(msgs []kafka.Message, err error) {
 		m := &msgs[i]
 		slots[i] = m.WriterData.(*slot)
 		m.WriterData = slots[i].data
-		if err != nil { // otherwise kafka-go has done it
-			m.Partition = slots[i].partition
-			if m.Topic == "" {
-				m.Topic = s.cfg.Topic
-			}
+		// As kafka-go does it for what was delivered whole.
+		m.Partition = slots[i].partition
+		if m.Topic == "" {
+			m.Topic = s.cfg.Topic
 		}
 	}
 	s.cfg.Completion(msgs, err)
@@ -316,14 +337,4 @@ func (s *session) countLost(msgs []kafka.Message) {
 			s.lostAbandoned.Add(1)
 		}
 	}
-}
-
-// classified is the error of a batch. What does not come from the courier comes
-// from kafka-go's reading of an answer: the request was sent.
-func classified(err error) error {
-	var v *verdict
-	if errors.As(err, &v) {
-		return &v.failure
-	}
-	return failed(ErrMaybeDelivered, err)
 }

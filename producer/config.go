@@ -59,7 +59,9 @@ type Config struct {
 	Linger time.Duration
 	// BatchSize is how many messages make a batch full. Default 256.
 	BatchSize int
-	// BatchBytes is how many bytes do, and the largest message. Default 1 MiB.
+	// BatchBytes is how many bytes do, and the largest message. Default 1 MiB. Where a
+	// topic allows less (max.message.bytes), a batch that is larger is sent in halves
+	// after a broker has refused it, which takes as many more requests.
 	BatchBytes int64
 	// MaxInFlightBytes bounds the memory of the messages that have no result yet:
 	// their bytes, and 256 for each message and each call. A write waits, under its

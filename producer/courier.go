@@ -34,12 +34,16 @@ type courier struct {
 // A lane is the way to one partition. It is used by one goroutine at a time, the
 // Writer's for that partition.
 type lane struct {
-	began   time.Time // the first attempt of the batch under way
-	attempt int       // 0: no batch is under way
-	maybe   bool      // an attempt may have been appended
-	refused bool      // a broker has refused an attempt
-	guard   *guard
-	stall   stall
+	busy  bool      // a batch is under way
+	began time.Time // its first attempt
+	parts parts     // none: it is sent whole
+	guard *guard
+	stall stall
+
+	// Of the batch, or of the part of it whose turn it is:
+	attempt int
+	maybe   bool // an attempt may have been appended
+	refused bool // a broker has refused an attempt
 }
 
 type laneKey struct {
@@ -71,8 +75,8 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 	topic := &req.Topics[0]
 	set := &topic.Partitions[0].RecordSet
 	l := c.lane(topic.Topic, topic.Partitions[0].Partition)
-	if l.attempt == 0 {
-		l.began = time.Now()
+	if !l.busy {
+		l.busy, l.began = true, time.Now()
 		l.stall.begin()
 	}
 	if c.s.isCut.Load() {
@@ -86,7 +90,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		ctx, cancel = context.WithTimeout(ctx, left)
 		defer cancel()
 	}
-	l.guard.RecordReader = set.Records
+	l.guard.RecordReader = l.parts.current(set.Records)
 	set.Records = l.guard
 	res, err := c.next.RoundTrip(ctx, addr, req)
 	if err != nil {
@@ -98,30 +102,36 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		err = coded(err)
 		return nil, c.decide(topic.Topic, l, err, retryable(err) || c.mayLogIn(err))
 	}
+	sent := l.guard.read
 	l.guard.reset()
 	if res == nil { // nobody was asked to acknowledge
 		l.done()
 		return nil, nil
 	}
-	switch err, temporary := refusal(res, l); {
-	case err == nil:
+	answer, err, temporary := l.answer(res)
+	switch {
+	case err == nil && l.parts == nil:
 		l.done()
 		return res, nil
-	default:
-		return nil, c.decide(topic.Topic, l, err, temporary)
+	case err == nil:
+		return nil, l.next(part{offset: answer.BaseOffset, appended: answer.LogAppendTime})
+	case sent > 1 && partial(err):
+		l.split(sent)
+		return nil, again{err}
 	}
+	return nil, c.decide(topic.Topic, l, err, temporary)
 }
 
-// refusal returns the error in a broker's answer and notes what it implies.
-func refusal(res kafka.Response, l *lane) (err error, temporary bool) {
+// answer returns a broker's answer, the error in it, and notes what that implies.
+func (l *lane) answer(res kafka.Response) (p *produce.ResponsePartition, err error, temporary bool) {
 	r, ok := res.(*produce.Response)
 	if !ok || len(r.Topics) == 0 || len(r.Topics[0].Partitions) == 0 {
 		l.maybe = true
-		return fmt.Errorf("the broker's answer to a produce request lacks the partition: %w", kafka.Unknown), false
+		return nil, fmt.Errorf("the broker's answer to a produce request lacks the partition: %w", kafka.Unknown), false
 	}
-	p := &r.Topics[0].Partitions[0]
+	p = &r.Topics[0].Partitions[0]
 	if p.ErrorCode == 0 {
-		return nil, false
+		return p, nil, false
 	}
 	code := kafka.Error(p.ErrorCode)
 	switch code {
@@ -131,9 +141,9 @@ func refusal(res kafka.Response, l *lane) (err error, temporary bool) {
 		l.refused = true
 	}
 	if p.ErrorMessage != "" {
-		return fmt.Errorf("%w: %s", code, p.ErrorMessage), mayPass(code)
+		return p, fmt.Errorf("%w: %s", code, p.ErrorMessage), mayPass(code)
 	}
-	return code, mayPass(code)
+	return p, code, mayPass(code)
 }
 
 // decide answers the Writer: send the batch again, after a pause, or give it up.
@@ -191,11 +201,12 @@ func pause(n int) time.Duration {
 
 // done ends the batch under way.
 func (l *lane) done() {
+	l.busy, l.parts = false, nil
 	l.attempt, l.maybe, l.refused = 0, false, false
 	l.stall.end()
 }
 
-// final ends the batch under way as failed.
+// final ends the batch under way as failed, or the part of it whose turn it is.
 func (l *lane) final(err error) error {
 	class := ErrNotSent
 	switch {
@@ -204,8 +215,11 @@ func (l *lane) final(err error) error {
 	case l.refused:
 		class = ErrRejected
 	}
+	if l.parts != nil {
+		return l.next(part{err: failed(class, err)})
+	}
 	l.done()
-	return &verdict{failure{class, err}}
+	return &verdict{failure: failure{class, err}}
 }
 
 // retryable tells whether an attempt that got no answer may fare better later.
@@ -248,7 +262,10 @@ type again struct{ error }
 
 func (again) Temporary() bool { return true }
 
-type verdict struct{ failure failure }
+type verdict struct {
+	failure failure
+	parts   parts // or: the results of a batch that was sent in parts
+}
 
 func (v *verdict) Error() string   { return v.failure.Error() }
 func (v *verdict) Temporary() bool { return false }
@@ -257,6 +274,7 @@ func (v *verdict) Temporary() bool { return false }
 // it did. Revoked before that, the attempt can never be sent.
 type guard struct {
 	protocol.RecordReader
+	read  int // records
 	state atomic.Uint32
 }
 
@@ -277,8 +295,10 @@ func (g *guard) ReadRecord() (*protocol.Record, error) {
 	r, err := g.RecordReader.ReadRecord()
 	if err != nil { // io.EOF
 		g.state.Store(encoded)
+		return nil, err
 	}
-	return r, err
+	g.read++
+	return r, nil
 }
 
 // revoke returns true if the attempt was not sent, and never will be. If it was,
@@ -296,6 +316,6 @@ func (g *guard) revoke() bool {
 }
 
 func (g *guard) reset() {
-	g.RecordReader = nil
+	g.RecordReader, g.read = nil, 0
 	g.state.Store(untouched)
 }

@@ -5,6 +5,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -99,6 +100,35 @@ func tooLargeForTheBroker(t *testing.T, b *testbroker.OwnBroker) {
 	counts := l.verify(t, b.Broker, topic)
 	if counts.acked != 2 || counts.rejected != 1 {
 		t.Errorf("%v", counts)
+	}
+	shutDown(t, b, p)
+}
+
+// A compacted topic refuses what has no key: it alone is rejected, although the broker
+// refuses the whole batch, and says so.
+func noKeyOnCompacted(t *testing.T, b *testbroker.OwnBroker) {
+	topic := b.CreateTopic(t, 1, "cleanup.policy=compact")
+	p := newProducer(t, b.Broker, Config{Topic: topic})
+	start(t, p)
+	l := newLedger()
+	msgs := messages("m", 20)
+	for i := range msgs {
+		if i != 3 && i != 14 {
+			msgs[i].Key = fmt.Appendf(nil, "key %d", i)
+		}
+	}
+	each := errorsOf(t, l.write(bg, t, p, msgs...), len(msgs))
+	for i, err := range each {
+		switch {
+		case i != 3 && i != 14 && err != nil:
+			t.Errorf("message %d, with a key: %v", i, err)
+		case i != 3 && i != 14:
+		case classOf(t, err) != ErrRejected || !errors.Is(err, kafka.InvalidRecord) || Temporary(err):
+			t.Errorf("message %d, without a key: %v", i, err)
+		}
+	}
+	if c := l.verify(t, b.Broker, topic); c.acked != 18 || c.rejected != 2 || c.duplicates != 0 {
+		t.Error(c)
 	}
 	shutDown(t, b, p)
 }

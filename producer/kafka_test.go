@@ -23,6 +23,7 @@ func TestApacheKafkaFaults(t *testing.T) {
 	t.Run("KilledDuringStart", func(t *testing.T) { killedDuringStart(t, b) })
 	t.Run("UnknownTopicThenCreated", func(t *testing.T) { unknownTopicThenCreated(t, b) })
 	t.Run("TooLarge", func(t *testing.T) { tooLargeForTheBroker(t, b) })
+	t.Run("NoKeyOnCompacted", func(t *testing.T) { noKeyOnCompacted(t, b) })
 	t.Run("BadNetwork", func(t *testing.T) { badNetwork(t, b) })
 	t.Run("HalfOpen", func(t *testing.T) { halfOpen(t, b) })
 	t.Run("SeenByKafka", func(t *testing.T) { seenByKafka(t, b) })

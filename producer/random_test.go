@@ -61,8 +61,8 @@ type tally struct{ acked, failed, starts, forced atomic.Int64 }
 
 func randomFaults(t *testing.T, seed uint64, total *tally) {
 	b := testbroker.Virtual(t)
-	topic := b.CreateTopic(t, 3)
-	var quiet atomic.Bool // the faults are over
+	topic := b.CreateTopic(t, 3, "max.message.bytes=500") // as a batch of five: some are refused
+	var quiet atomic.Bool                                 // the faults are over
 	b.Fake.Control(func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		b.Fake.KeepControl()
 		if quiet.Load() {
@@ -97,6 +97,10 @@ func randomFaults(t *testing.T, seed uint64, total *tally) {
 			for i := range 40 {
 				ctx, cancel := context.WithTimeout(bg, time.Duration(r.IntN(5000))*time.Millisecond)
 				msgs := messages(fmt.Sprintf("%d-%d", w, i), 1+r.IntN(6))
+				if r.IntN(10) == 0 { // refused even alone
+					m := &msgs[r.IntN(len(msgs))]
+					m.Value = append(m.Value, make([]byte, 500)...)
+				}
 				l.write(ctx, t, p, msgs...)
 				cancel()
 				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)

@@ -161,16 +161,17 @@ func TopicName() string {
 	return fmt.Sprintf("t%d-%d-%d", os.Getpid(), time.Now().UnixNano(), topics.Add(1))
 }
 
-// CreateTopic creates a topic under a new name and waits until it has leaders.
-func (b *Broker) CreateTopic(t testing.TB, partitions int) string {
+// CreateTopic creates a topic under a new name and waits until it has leaders. Its
+// settings are name=value.
+func (b *Broker) CreateTopic(t testing.TB, partitions int, settings ...string) string {
 	t.Helper()
 	name := TopicName()
-	b.CreateTopicNamed(t, name, partitions)
+	b.CreateTopicNamed(t, name, partitions, settings...)
 	return name
 }
 
 // CreateTopicNamed is CreateTopic under a name of the test's.
-func (b *Broker) CreateTopicNamed(t testing.TB, name string, partitions int) {
+func (b *Broker) CreateTopicNamed(t testing.TB, name string, partitions int, settings ...string) {
 	t.Helper()
 	cl := b.Client(t)
 	defer cl.Close()
@@ -181,6 +182,12 @@ func (b *Broker) CreateTopicNamed(t testing.TB, name string, partitions int) {
 	req.TimeoutMillis = 30_000
 	rt := kmsg.NewCreateTopicsRequestTopic()
 	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = name, int32(partitions), -1
+	for _, setting := range settings {
+		c := kmsg.NewCreateTopicsRequestTopicConfig()
+		name, value, _ := strings.Cut(setting, "=")
+		c.Name, c.Value = name, &value
+		rt.Configs = append(rt.Configs, c)
+	}
 	req.Topics = append(req.Topics, rt)
 	res, err := req.RequestWith(ctx, cl)
 	if err == nil {
