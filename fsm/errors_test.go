@@ -65,11 +65,13 @@ func TestErrors(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	open := func(context.Context, *fsm.Scope) (int, error) { return 0, nil }
 	for name, f := range map[string]func(){
-		"New":                func() { fsm.New[int](nil) },
-		"nil Option":         func() { fsm.New(open, nil) },
-		"WithStartTimeout":   func() { fsm.WithStartTimeout(-1) },
-		"WithStopTimeout":    func() { fsm.WithStopTimeout(0) },
-		"WithReleaseTimeout": func() { fsm.WithReleaseTimeout(-time.Second) },
+		"New":                     func() { fsm.New[int](nil) },
+		"nil Option":              func() { fsm.New(open, nil) },
+		"WithStartTimeout(-1ns)":  func() { fsm.WithStartTimeout(-1) },
+		"WithStopTimeout(0s)":     func() { fsm.WithStopTimeout(0) },
+		"WithStopTimeout(-1s)":    func() { fsm.WithStopTimeout(-time.Second) },
+		"WithReleaseTimeout(0s)":  func() { fsm.WithReleaseTimeout(0) },
+		"WithReleaseTimeout(-1s)": func() { fsm.WithReleaseTimeout(-time.Second) },
 		//lint:ignore SA1012 that it is refused
 		"WithBaseContext": func() { fsm.WithBaseContext(nil) },
 		"WithObserver":    func() { fsm.WithObserver(nil) },
@@ -93,6 +95,10 @@ func TestBadOptions(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	// The least that can work.
+	fsm.WithStopTimeout(1)
+	fsm.WithReleaseTimeout(1)
+
 	bubble(t, "no start timeout by default", func(t *testing.T) {
 		for _, opts := range [][]fsm.Option{nil, {fsm.WithStartTimeout(0)}} {
 			r := newRig(t, "a")

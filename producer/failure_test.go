@@ -23,7 +23,8 @@ import (
 
 // Whatever a broker answers to a produce request, every code that there is: it is
 // found by errors.Is through every wrapper, of each message; it decides the class;
-// it is tried again if the Java client would, and Temporary says so.
+// it is tried again if the Java client would, and Temporary says so; and what may be the
+// fault of one message is tried with each.
 func TestBrokerErrors(t *testing.T) {
 	// A broker that says one of these may have appended the messages all the same.
 	maybe := map[kafka.Error]bool{
@@ -35,7 +36,7 @@ func TestBrokerErrors(t *testing.T) {
 	differs := map[kafka.Error]bool{
 		kafka.NoReassignmentInProgress: true, kafka.GroupSubscribedToTopic: true, 133: true, // share session limit reached
 	}
-	codes, again := 0, 0
+	codes, again, inParts := 0, 0, 0
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), MaxAttempts: 3, Linger: time.Microsecond})
@@ -71,9 +72,13 @@ func TestBrokerErrors(t *testing.T) {
 				t.Errorf("%s: Temporary is %v of the whole", answer.Message, Temporary(err))
 			}
 			want := 1
-			if retried {
+			switch {
+			case retried:
 				want = 3
 				again++
+			case partial(code): // each of the two alone, too
+				want = 3
+				inParts++
 			}
 			if n := fault.Hits(); n != want {
 				t.Errorf("%s: %d attempts, want %d", answer.Message, n, want)
@@ -88,10 +93,10 @@ func TestBrokerErrors(t *testing.T) {
 			codes++
 		}
 	})
-	if codes < 100 || again < 20 {
-		t.Errorf("%d codes, %d of them tried again: the test shows little", codes, again)
+	if codes < 100 || again < 20 || inParts != 4 {
+		t.Errorf("%d codes, %d of them tried again, %d in parts: the test shows little", codes, again, inParts)
 	}
-	t.Logf("CHECKED producer-errors codes=%d tried-again=%d", codes, again)
+	t.Logf("CHECKED producer-errors codes=%d tried-again=%d in-parts=%d", codes, again, inParts)
 }
 
 // Temporary and final, of what does not come from a broker's answer.
