@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the checks need beside Go: a JRE, Maven, the TLC jar, the Apache Kafka jars.
+# Installs what the checks need beside Go: a JRE, Maven, the TLC jar, the Apache Kafka jars, Python, a C compiler, Chromium.
 # Pinned, verified against the checksums below at each use, cached outside git, safe to run twice at once.
 #
 #   .ci/tools.sh java     checks (on Debian, as root: installs) a JRE 17 or newer; prints its command
@@ -7,6 +7,7 @@
 #   .ci/tools.sh kafka    prints the directory of the Apache Kafka jars (43 MB the first time)
 #   .ci/tools.sh python   checks (on Debian, as root: installs) Python with venv, which proof/ needs
 #   .ci/tools.sh cc       checks (on Debian, as root: installs) a C compiler, which go test -race needs
+#   .ci/tools.sh chromium checks (on Debian, as root: installs) a Chromium, to look at pages with; prints its command
 #   .ci/tools.sh env      all of it, as lines for eval: export TLC_JAR=... KAFKA_LIB=...
 #   .ci/tools.sh plan     says what is still to be downloaded, and downloads nothing
 #   .ci/tools.sh pin      rewrites .ci/kafka/SHA256SUMS from a fresh download (after changing pom.xml)
@@ -87,6 +88,25 @@ need_python() { # for proof/: Z3 goes into a virtualenv of its own
 	can_apt || die "Python 3.9 or newer with venv is needed, for proof/; install it, for example: apt-get install python3-venv"
 	apt_install "Python: about 40 MB" python3 python3-venv
 	have_python || die "python3 has no usable venv module"
+}
+
+# What SURESTART_CHROMIUM says, or one of the usual names; of Debian's two packages the one without windows is the smaller.
+find_chromium() {
+	local c
+	for c in ${SURESTART_CHROMIUM:-chromium chromium-headless-shell chromium-browser google-chrome}; do
+		if command -v "$c"; then return; fi
+	done
+	return 1
+}
+need_chromium() {
+	find_chromium >/dev/null && return
+	[ -z "${SURESTART_CHROMIUM:-}" ] || die "SURESTART_CHROMIUM names $SURESTART_CHROMIUM, which is not there"
+	can_apt || die "Chromium is needed on PATH, or named by SURESTART_CHROMIUM, for the tests that look at pages; install it, for example: apt-get install chromium"
+	apt_install "no download where it is there" fontconfig fonts-dejavu-core # without a font nothing is to be seen
+	local p=chromium
+	[ -z "$(apt-cache madison chromium-headless-shell 2>/dev/null)" ] || p=chromium-headless-shell
+	apt_install "a browser: 100 to 170 MB" "$p"
+	find_chromium >/dev/null || die "$p was installed, and there is no Chromium on PATH"
 }
 
 mvn_copy() { # $1: what is fetched, in words; the rest: mvn's arguments; tried twice, because networks fail
@@ -183,6 +203,7 @@ plan() {
 	have_mvn || todo+=("Maven (apt-get, about 20 MB)")
 	have_python || todo+=("Python (apt-get, about 40 MB)")
 	have_cc || todo+=("a C compiler (apt-get, about 60 MB)")
+	find_chromium >/dev/null || todo+=("Chromium (apt-get, 100 to 170 MB)")
 	tlc_ok || todo+=("TLC (2.6 MB)")
 	kafka_ok "$(kafka_lib)" || todo+=("Apache Kafka $kafka_version (43 MB)")
 	[ ${#todo[@]} -gt 0 ] || todo=("nothing beside Go modules")
@@ -195,6 +216,7 @@ case ${1:-} in
 java) need_java; command -v java ;;
 cc) need_cc ;;
 python) need_python ;;
+chromium) need_chromium; find_chromium ;;
 tlc) need_java; locked fetch_tlc; echo "$tlc_jar" ;;
 kafka) need_java; locked fetch_kafka; kafka_lib; echo ;;
 env)

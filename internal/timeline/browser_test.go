@@ -1,63 +1,62 @@
-//go:build browser
-
 package timeline_test
 
 import (
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/browser"
 )
 
-// The page as a browser has it, after some keys were pressed:
-//
-//	go test -tags browser ./internal/timeline        needs chromium on PATH, or its path in SURESTART_CHROMIUM
+// The page in a browser: the keys and a click step through it, and what it shows is what was to be shown.
 func TestPageInABrowser(t *testing.T) {
-	browser := os.Getenv("SURESTART_CHROMIUM")
-	if browser == "" {
-		browser = "chromium"
-	}
 	var b strings.Builder
 	if err := example().WriteHTML(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		keys  []string
-		where string
-		did   string
-		later int
-	}{
-		{nil, "Step 3 of 3: Stopping", "OpenErr #1", 0},
-		{[]string{"Home"}, "Step 1 of 3: Starting", "StartEnter", 2},
-		{[]string{"ArrowUp"}, "Step 2 of 3: Starting", "OpenPart #1", 1},
-		{[]string{"Home", "k", "j", "ArrowDown", "ArrowDown"}, "Step 3 of 3: Stopping", "OpenErr #1", 0},
-		{[]string{"Home", "End", "ArrowLeft", "ArrowLeft"}, "Step 1 of 3: Starting", "StartEnter", 2},
-	} {
-		page := b.String() + `<script>
-onerror = m => document.body.dataset.wrong = m;
-for (const key of "` + strings.Join(c.keys, " ") + `".split(" ").filter(Boolean)) dispatchEvent(new KeyboardEvent("keydown", { key }));
-</script>`
-		path := filepath.Join(t.TempDir(), "page.html")
-		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		out, err := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "file://"+path).Output()
-		if err != nil {
-			t.Fatalf("%s: %v", browser, err)
-		}
-		dom := string(out)
-		for _, part := range []string{`<b id="where">` + c.where + `</b>`, `<span id="did">` + c.did + `</span>`} {
-			if !strings.Contains(dom, part) {
-				t.Errorf("after %v: no %s in\n%s", c.keys, part, dom)
-			}
-		}
-		if got := len(regexp.MustCompile(`<tr [^>]*class="[^"]*later`).FindAllString(dom, -1)); got != c.later {
-			t.Errorf("after %v: %d steps are to come, want %d", c.keys, got, c.later)
-		}
-		if strings.Contains(dom, "data-wrong") {
-			t.Errorf("after %v: an error in the page\n%s", c.keys, dom)
+	path := filepath.Join(t.TempDir(), "page.html")
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	page := browser.Start(t).Open(path, 900, 500)
+	steps := 0
+	at := func(what string, step int) {
+		t.Helper()
+		steps++
+		want := []string{"Step 1 of 3: Starting|StartEnter|2", "Step 2 of 3: Starting|OpenPart #1|1", "Step 3 of 3: Stopping|OpenErr #1|0"}[step-1]
+		var got string
+		page.Eval(`[where.textContent, did.textContent, document.querySelectorAll("tr.later").length].join("|")`, &got)
+		if got != want {
+			t.Errorf("after %s: %q, want %q", what, got, want)
 		}
 	}
+	at("nothing", 3)
+	for _, c := range []struct {
+		key  string
+		step int
+	}{
+		{"ArrowDown", 3}, {"ArrowUp", 2}, {"k", 1}, {"ArrowLeft", 1}, {"j", 2}, {"ArrowRight", 3}, {"Home", 1}, {"x", 1}, {"ArrowDown", 2}, {"End", 3},
+	} {
+		page.Press(c.key)
+		at(c.key, c.step)
+	}
+	page.Click("tbody tr:nth-child(2)")
+	at("a click on step 2", 2)
+	page.Press("End")
+
+	// The picture: a red line for what breaks, each state on its band, all of it on the page.
+	wrong, looked := page.Look(map[string]int{"h1": 1, ".what": 1, "th": 5, "td.band": 3, "tr.breaks td": 4, "#where": 1, "kbd": 4})
+	if red := page.Boxes("tr.breaks td")[0].Paper; red != "rgb(198, 40, 40)" {
+		t.Errorf("what breaks is on %s", red)
+	}
+	var cut bool
+	if page.Eval("document.documentElement.scrollWidth > innerWidth", &cut); cut {
+		t.Error("it is wider than the window")
+	}
+	for _, wrong := range append(wrong, page.Wrong()...) {
+		t.Error(wrong)
+	}
+	fmt.Printf("CHECKED browser timeline steps=%d looked-at=%d\n", steps, looked)
 }

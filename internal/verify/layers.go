@@ -57,6 +57,9 @@ func tests(ctx context.Context, s *session) error {
 		if err := s.needKafka(ctx); err != nil {
 			return err
 		}
+		if err := s.needChromium(ctx); err != nil {
+			return err
+		}
 		flags = []string{"-race", "-count=1"}
 		if s.Bound == Deep { // a long soak on Apache Kafka
 			s.env["SURESTART_SOAK"] = "1000000"

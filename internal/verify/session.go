@@ -251,6 +251,16 @@ func (s *session) needKafka(ctx context.Context) error {
 	return nil
 }
 
+// needChromium has a browser at hand, for the tests that look at pages.
+func (s *session) needChromium(ctx context.Context) error {
+	if err := s.needTools(ctx); err != nil {
+		return err
+	}
+	name, err := s.output(ctx, "bash", ".ci/tools.sh", "chromium")
+	s.env["SURESTART_CHROMIUM"] = strings.TrimSpace(name)
+	return err
+}
+
 // close stops what was started and removes what only the layers needed.
 func (s *session) close() {
 	if s.broker != "" {

@@ -218,8 +218,9 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// The page is one well-formed file that fetches nothing.
-func TestPage(t *testing.T) {
+// examplePage is a report in which something of everything went wrong.
+func examplePage(t *testing.T) string {
+	t.Helper()
 	machine, err := os.ReadFile(filepath.Join(root, "tla/machine.svg"))
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +237,12 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(page)
+	return string(page)
+}
+
+// The page is one well-formed file that fetches nothing.
+func TestPage(t *testing.T) {
+	text := examplePage(t)
 	for _, want := range []string{"<svg", "width=device-width", "prefers-color-scheme: dark", "G15 NoSelfDeadlock", "not by name", "timed out", "survived: fsm/x.go:f:negate-if:1", "Not proved", "&lt;script&gt;"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
