@@ -57,6 +57,7 @@ type attempt[R any] struct {
 	badPart   string // the first whose release failed
 	badErrs   []error
 
+	stepped time.Time     // of the last step that was told
 	inUse   int           // uses admitted and not ended, once the gate is closed
 	forced  bool          // the drain was cut short
 	drained chan struct{} // closed when inUse is 0 or forced; nil if there was nothing to drain
@@ -182,6 +183,7 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	a.stepLocked(StepReleased, a.releasing.name, 0, err)
 	if err != nil {
 		if a.badErrs == nil {
 			a.badPart = a.releasing.name
@@ -279,6 +281,7 @@ func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason err
 // let go of the lock: it ends the uses' contexts, whose parents are foreign, and
 // only then lets the release go ahead.
 func (a *attempt[R]) forceLocked() (cut func()) {
+	a.stepLocked(StepForced, "", a.inUse, nil)
 	a.forced = true
 	inUse, end := a.inUse, a.uses.endLocked(a.reason)
 	return func() {
@@ -330,6 +333,7 @@ func (a *attempt[R]) popLocked() {
 	if n := len(a.parts); n > 0 {
 		p := a.parts[n-1]
 		a.parts, a.releasing = a.parts[:n-1], &p
+		a.stepLocked(StepReleasing, p.name, 0, nil)
 	}
 }
 

@@ -42,10 +42,10 @@ type Lifecycle[R any] struct {
 	cause   error       // see Status.Cause
 	since   time.Time   // of the last transition
 
-	watchers []*watcher   // Wait
-	untold   []Transition // to the observers
-	told     int          // how many of them know the first of these
-	telling  bool         // a goroutine is telling them
+	watchers []*watcher // Wait
+	untold   []news     // to the observers
+	told     int        // how many of them know the first of these
+	telling  bool       // a goroutine is telling them
 	done     chan struct{}
 }
 

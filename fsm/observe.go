@@ -47,7 +47,20 @@ func (l *Lifecycle[R]) noteLocked(e spec.Event, from, to State, cause error) {
 	if len(l.observers) == 0 {
 		return
 	}
-	l.untold = append(l.untold, Transition{from, to, e, l.begun, now, took, cause})
+	if e == spec.EventStart {
+		l.current.stepLocked(StepBegun, "", 0, nil)
+	}
+	l.announceLocked(news{Transition: Transition{from, to, e, l.begun, now, took, cause}})
+}
+
+// news is what observers are told: a transition, or a step.
+type news struct {
+	Transition
+	step *Step // nil: it is a transition
+}
+
+func (l *Lifecycle[R]) announceLocked(n news) {
+	l.untold = append(l.untold, n)
 	if !l.telling {
 		l.telling = true
 		l.spawn(l.tell)
@@ -73,11 +86,11 @@ func (l *Lifecycle[R]) tell() {
 			l.mu.Unlock()
 			return
 		}
-		t, observe := l.untold[0], l.observers[l.told]
+		n, observe := l.untold[0], l.observers[l.told]
 		l.told++
 		l.mu.Unlock()
-		if err := contain(func() error { observe(t); return nil }); err != nil {
-			l.log().Error("surestart: an observer panicked", "transition", t.Event, "error", err)
+		if err := contain(func() error { observe(n); return nil }); err != nil {
+			l.log().Error("surestart: an observer panicked", n.attr(), "error", err)
 		}
 	}
 }

@@ -18,7 +18,8 @@ type config struct {
 	releaseTimeout time.Duration
 	base           context.Context // nil: the first caller's
 	logger         *slog.Logger    // nil: slog.Default, asked when there is something to log
-	observers      []func(Transition)
+	observers      []func(news)
+	steps          bool         // one of them wants to see these too
 	hook           control.Hook // nil, but under a scheduler
 }
 
@@ -97,7 +98,13 @@ func WithObserver(f func(Transition)) Option {
 	if f == nil {
 		panic("fsm: WithObserver(nil): want a function")
 	}
-	return func(c *config) { c.observers = append(c.observers, f) }
+	return func(c *config) {
+		c.observers = append(c.observers, func(n news) {
+			if n.step == nil {
+				f(n.Transition)
+			}
+		})
+	}
 }
 
 func (c *config) log() *slog.Logger {

@@ -43,6 +43,7 @@ func (a *attempt[R]) setPart(name string) {
 	a.l.mu.Lock()
 	defer a.l.mu.Unlock()
 	a.acquiring = name
+	a.stepLocked(StepAcquiring, name, 0, nil)
 }
 
 func (a *attempt[R]) push(p part) {
@@ -52,6 +53,7 @@ func (a *attempt[R]) push(p part) {
 	if !late {
 		a.parts = append(a.parts, p)
 		a.l.tookLocked(spec.OpenPart, a)
+		a.stepLocked(StepHeld, p.name, 0, nil)
 	}
 	a.l.mu.Unlock()
 	if !late {
