@@ -1,0 +1,215 @@
+package fsmlog_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/fsm/fsmlog"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+func ExampleTo() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == "took" {
+			return slog.Attr{} // not the same each time
+		}
+		return a
+	}}))
+	logged := make(chan struct{})
+	l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+		s.Part("connection")
+		return 0, errors.New("refused")
+	}, fsmlog.To(logger.With("resource", "orders")), fsm.WithObserver(func(t fsm.Transition) {
+		if t.To == fsm.Closed {
+			close(logged)
+		}
+	}))
+	l.Start(context.Background())
+	l.Close()
+	<-logged // lines come after the calls
+	// Output:
+	// level=INFO msg="surestart: starting" resource=orders event=start state=Starting attempt=1
+	// level=WARN msg="surestart: start failed" resource=orders event=failed state=Stopping attempt=1 part=connection cause=refused
+	// level=INFO msg="surestart: released" resource=orders event=released state=Idle attempt=1
+	// level=INFO msg="surestart: closed" resource=orders event=shutdown state=Closed attempt=1
+}
+
+type key string
+
+// pages is a text handler that also writes what the context of a line carries.
+type pages struct {
+	slog.Handler
+	buf *bytes.Buffer
+}
+
+func newPages(level slog.Level) *pages {
+	var b bytes.Buffer
+	return &pages{slog.NewTextHandler(&b, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey { // virtual: since 2000
+			a.Value = slog.DurationValue(a.Value.Time().Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)))
+		}
+		return a
+	}}), &b}
+}
+
+func (p *pages) Handle(ctx context.Context, r slog.Record) error {
+	if who, ok := ctx.Value(key("who")).(string); ok {
+		r.AddAttrs(slog.String("who", who))
+	}
+	return p.Handler.Handle(ctx, r)
+}
+
+// want compares what was logged since the last call, but for the attribute state.
+func (p *pages) want(t *testing.T, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	got := strings.Split(strings.TrimSuffix(p.buf.String(), "\n"), "\n")
+	for i := range want {
+		want[i] = strings.NewReplacer("msg=\"", "msg=\"surestart: ").Replace(want[i])
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("logged\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+	p.buf.Reset()
+}
+
+var errBoom = errors.New("boom")
+
+func TestLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fails error
+		var takes, gives time.Duration
+		open := func(ctx context.Context, s *fsm.Scope) (int, error) {
+			for _, part := range []string{"a", "b"} {
+				s.Part(part)
+				s.Defer(part, func(context.Context) error {
+					time.Sleep(gives)
+					if gives > 0 {
+						return errBoom
+					}
+					return nil
+				})
+			}
+			s.Part("c")
+			select {
+			case <-time.After(takes):
+			case <-ctx.Done():
+			}
+			return 42, fails
+		}
+		log := newPages(slog.LevelDebug)
+		l := fsm.New(open, fsmlog.To(slog.New(log)), fsm.WithStartTimeout(10*time.Second))
+		ctx := context.WithValue(context.Background(), key("who"), "me")
+
+		takes = time.Second
+		l.Start(ctx)
+		log.want(t,
+			`time=0s level=INFO msg="starting" event=start state=Starting attempt=1 took=0s who=me`,
+			`time=1s level=INFO msg="started" event=opened state=Started attempt=1 took=1s who=me`)
+		for range 1000 { // a use is not logged
+			l.Use(ctx, func(context.Context, int) error { return nil })
+		}
+		lease, err := l.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		gives = time.Second // and then fails
+		over, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		l.Stop(over)
+		lease.Release()
+		l.Wait(ctx, fsm.Idle)
+		log.want(t,
+			`time=1s level=INFO msg="stopping" event=stop state=Stopping attempt=1 took=0s who=me`,
+			`time=8s level=WARN msg="released" event=released state=Idle attempt=1 took=7s part=b cause="b: boom\na: boom" cut_off=1 who=me`)
+
+		gives, takes, fails = 0, 0, errBoom
+		l.Start(ctx)
+		log.want(t,
+			`time=8s level=INFO msg="starting" event=start state=Starting attempt=2 took=0s who=me`,
+			`time=8s level=WARN msg="start failed" event=failed state=Stopping attempt=2 took=0s part=c cause=boom who=me`,
+			`time=8s level=INFO msg="released" event=released state=Idle attempt=2 took=0s who=me`)
+
+		takes, fails = time.Minute, nil
+		l.Start(ctx)
+		log.want(t,
+			`time=8s level=INFO msg="starting" event=start state=Starting attempt=3 took=0s who=me`,
+			`time=18s level=WARN msg="start timed out" event=timeout state=Stopping attempt=3 took=10s part=c cause="context deadline exceeded" who=me`,
+			`time=18s level=INFO msg="released" event=released state=Idle attempt=3 took=0s who=me`)
+
+		over, cancel = context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		l.Start(over)
+		log.want(t,
+			`time=18s level=INFO msg="starting" event=start state=Starting attempt=4 took=0s who=me`,
+			`time=19s level=WARN msg="start abandoned" event=abandoned state=Stopping attempt=4 took=1s part=c cause="context deadline exceeded" who=me`,
+			`time=19s level=INFO msg="released" event=released state=Idle attempt=4 took=0s who=me`)
+
+		takes = 0
+		l.Start(ctx)
+		if lease, err = l.Acquire(); err != nil {
+			t.Fatal(err)
+		}
+		lease.Fail(errBoom)
+		lease.Release()
+		l.Start(ctx)
+		l.Close()
+		log.want(t,
+			`time=19s level=INFO msg="starting" event=start state=Starting attempt=5 took=0s who=me`,
+			`time=19s level=INFO msg="started" event=opened state=Started attempt=5 took=0s who=me`,
+			`time=19s level=ERROR msg="died" event=died state=Stopping attempt=5 took=0s cause=boom who=me`,
+			`time=19s level=WARN msg="released" event=released state=Idle attempt=5 took=0s cut_off=1 who=me`,
+			`time=19s level=INFO msg="starting" event=start state=Starting attempt=6 took=0s who=me`,
+			`time=19s level=INFO msg="started" event=opened state=Started attempt=6 took=0s who=me`,
+			`time=19s level=INFO msg="shutting down" event=shutdown state=Stopping attempt=6 took=0s who=me`,
+			`time=19s level=INFO msg="closed" event=closed state=Closed attempt=6 took=0s who=me`)
+	})
+}
+
+// At the level Warn a life in which nothing goes wrong writes nothing.
+func TestLevels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newPages(slog.LevelWarn)
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, fsmlog.To(slog.New(log)))
+		for range 10 {
+			l.Start(context.Background())
+			l.Stop(context.Background())
+		}
+		l.Close()
+		log.want(t, "")
+	})
+}
+
+// Without a logger it is whatever slog.Default is when there is something to log.
+func TestDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, fsmlog.To(nil))
+		log, was := newPages(slog.LevelDebug), slog.Default()
+		slog.SetDefault(slog.New(log))
+		defer slog.SetDefault(was)
+		l.Close()
+		log.want(t, `time=0s level=INFO msg="closed" event=shutdown state=Closed attempt=0 took=0s`)
+	})
+}
+
+// Every event has a line of its own.
+func TestEveryEvent(t *testing.T) {
+	messages := fsmlog.Messages()
+	for _, e := range spec.Events() {
+		if messages[e] == "" {
+			t.Errorf("there is no message for %v", e)
+		}
+	}
+	if len(messages) != len(spec.Events()) {
+		t.Errorf("%d messages; want %d", len(messages), len(spec.Events()))
+	}
+}
