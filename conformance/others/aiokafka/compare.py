@@ -4,7 +4,12 @@
     python3 -m venv venv && venv/bin/pip install -r conformance/others/aiokafka/requirements.txt
     venv/bin/python conformance/others/aiokafka/compare.py [host:port]
 
-Without an address it starts an embedded broker (surestart broker). Three columns: aiokafka as it is, aiokafka with
+Without an address it takes the broker that SURESTART_KAFKA names, or starts an embedded one (surestart broker). On Apache Kafka:
+
+    SURESTART_KAFKA=$(.ci/kafka.sh start -dir /tmp/broker) venv/bin/python conformance/others/aiokafka/compare.py
+    .ci/kafka.sh stop -dir /tmp/broker
+
+Three columns: aiokafka as it is, aiokafka with
 the start() that its pull request 1143 proposes, and surestart. A connection is an established socket of this
 process to the broker, a task one of asyncio's (for surestart: a goroutine) more than before.
 """
@@ -146,9 +151,10 @@ async def run(kind, scenario, address):
 
 def main():
     broker = None
-    if len(sys.argv) > 1:
-        address = sys.argv[1]
-    else:
+    address = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("SURESTART_KAFKA", "").split(",")[0]
+    where = f"the broker at {address}"
+    if not address:
+        where = "the embedded broker"
         broker = subprocess.Popen(["go", "run", "./cmd/surestart", "broker", "-port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True, process_group=0)
         for line in broker.stdout:
             if at := re.search(r"127\.0\.0\.1:\d+", line):
@@ -157,7 +163,7 @@ def main():
     try:
         ours = subprocess.run(["go", "run", "./aiokafka", address], cwd=ROOT / "conformance/others", stdout=subprocess.PIPE, text=True, check=True)
         ours = json.loads(ours.stdout)
-        print(f"aiokafka {aiokafka.__version__}, Python {sys.version.split()[0]}, broker {address}")
+        print(f"aiokafka {aiokafka.__version__}, Python {sys.version.split()[0]}, on {where}")
         for name, scenario in SCENARIOS.items():
             columns = [asyncio.run(run(kind, scenario, address)) for kind in (aiokafka.AIOKafkaProducer, PR1143)] + [ours[name]]
             print(f"\n{name:<28}{'aiokafka':>14}{'PR 1143':>14}{'surestart':>14}")
