@@ -19,8 +19,7 @@ output and from the graphs of the executable models:
   algorithm  the states with the operation that runs, and the actions between them
   calls      where a caller is in its call, and the contract's actions between
 
-As Mermaid (GitHub shows it), DOT (for Graphviz) or, of the machine, SVG. For a
-picture of the others: surestart graph -level calls -format dot | dot -Tsvg`,
+As Mermaid (GitHub shows it), DOT (for Graphviz) or SVG, a picture that needs nothing else.`,
 	prepare: prepareGraph,
 }
 
@@ -43,7 +42,7 @@ func prepareGraph(flags *flag.FlagSet) func(*world, []string) error {
 			text = d.DOT()
 		case "svg":
 			if text, err = d.SVG(); err != nil {
-				return usageError{err}
+				return err
 			}
 		default:
 			return usagef("there is no format %q: there are mermaid, dot and svg", *format)

@@ -69,7 +69,7 @@ func TestGraph(t *testing.T) {
 		"-format svg":              "<svg",
 		"-format dot -level calls": "StartJoins",
 		"-level algorithm":         "Stopping: drain",
-		"-format svg -level calls": "!dot -Tsvg",
+		"-format svg -level calls": ">stopwait</text>",
 		"-level none":              "!machine, algorithm, calls",
 		"-format png":              "!mermaid, dot and svg",
 		"too many":                 "!unexpected argument",

@@ -14,6 +14,7 @@ import (
 
 // A Diagram is states and what leads from one to another. The first node is the initial one.
 type Diagram struct {
+	level string
 	Title string
 	Nodes []string
 	Final []string // of the nodes, those that nothing leads out of for good
@@ -87,7 +88,7 @@ func (c *collector) done() Diagram {
 }
 
 func machine() Diagram {
-	c := collector{Diagram: Diagram{Title: "The state machine", Final: []string{spec.Closed.String()}}}
+	c := collector{Diagram: Diagram{level: "machine", Title: "The state machine", Final: []string{spec.Closed.String()}}}
 	for _, s := range spec.States() {
 		c.node(s.String())
 	}
@@ -99,7 +100,7 @@ func machine() Diagram {
 
 // algorithm walks the algorithm's model at a bound at which every action is taken.
 func algorithm() Diagram {
-	c := collector{Diagram: Diagram{Title: "The algorithm", Final: []string{spec.Closed.String()}}}
+	c := collector{Diagram: Diagram{level: "algorithm", Title: "The algorithm", Final: []string{spec.Closed.String()}}}
 	name := func(s *spec.Snapshot) string {
 		if s.Gen > 0 {
 			if op := s.Attempt(s.Gen).Op; op != spec.OpNone {
@@ -122,7 +123,7 @@ func algorithm() Diagram {
 
 // calls walks the contract's model with two callers.
 func calls() Diagram {
-	c := collector{Diagram: Diagram{Title: "A call"}}
+	c := collector{Diagram: Diagram{level: "calls", Title: "A call"}}
 	abstract.Model{Callers: 2}.Graph(func(e abstract.Edge) {
 		for i := range 2 {
 			if was, is := e.From.Call[i], e.To.Call[i]; was != is {

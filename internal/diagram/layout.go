@@ -1,0 +1,34 @@
+package diagram
+
+// layout is where the nodes of a level stand in its picture. They are few, and placed by
+// hand; which there are, and what leads where, is the graph's. One that has no place here is an
+// error of SVG, which a test draws.
+type layout struct {
+	width, height int
+	box           int             // width of a node's box
+	at            map[string]spot // the middle of each
+	bend          map[string]int  // how far an edge, "from to", curves to its left
+}
+
+// spot is a node's middle, and how much taller than others it is.
+type spot struct{ x, y, tall int }
+
+var layouts = map[string]layout{
+	"machine": {width: 760, height: 330, box: 130, at: map[string]spot{
+		"Idle": {90, 70, 0}, "Starting": {380, 70, 0}, "Started": {670, 70, 0}, "Stopping": {380, 270, 0}, "Closed": {90, 270, 0},
+	}},
+	"algorithm": {width: 980, height: 480, box: 174, at: map[string]spot{
+		"Idle": {100, 60, 0}, "Starting: open": {420, 60, 0}, "Started": {880, 60, 0},
+		"Stopping: open": {660, 240, 0},
+		"Closed":         {100, 420, 0}, "Stopping: release": {420, 420, 0}, "Stopping: drain": {880, 420, 0},
+	}},
+	// Whoever calls goes from left to right, and back by Return.
+	"calls": {width: 1160, height: 800, box: 110, at: map[string]spot{
+		"idle":  {75, 400, 400},
+		"start": {340, 100, 0}, "join": {660, 60, 0},
+		"stop": {340, 300, 0}, "stopwait": {660, 265, 0},
+		"shut": {340, 500, 0}, "shutwait": {660, 535, 0},
+		"use": {340, 700, 0}, "using": {610, 740, 0}, "cut": {880, 740, 0},
+		"done": {1085, 400, 400},
+	}, bend: map[string]int{"start done": 15}},
+}
