@@ -30,6 +30,7 @@ func measure(t *testing.T, o other) measured {
 	m.anyway = m.offered
 	if o.offers != conformance.Everything {
 		s.Capabilities |= anyway
+		s.Schedules *= 2 // there is more that a schedule can end in
 		if o.offers&conformance.ErrorsOnRepeat != 0 {
 			s.Capabilities &^= conformance.Idempotent
 		}
@@ -38,8 +39,7 @@ func measure(t *testing.T, o other) measured {
 	return m
 }
 
-// defects are those of others that the comparison has to find again; each is also
-// shown without the suite, in plain_test.go.
+// defects are those of others that the comparison has to find again.
 var defects = map[string][]string{
 	"singleflight":     {"G1"},
 	"uber/fx":          {"G4", "G6"},
@@ -63,6 +63,9 @@ func TestComparison(t *testing.T) {
 				if want := slices.Contains(defects[o.name], r.ID); want && r.Verdict != conformance.No {
 					t.Errorf("%s: %s; its defect is not found again", r.ID, r.Verdict)
 				}
+				if is, row := m.shown(r.ID); is != "" && is != "yes" && plain[o.name][r.ID] == nil {
+					t.Errorf("%s: %s, and no plain test shows it\n%s", r.ID, is, row.Timeline())
+				}
 				if o.name == "surestart" && r.Verdict != conformance.Yes {
 					t.Errorf("%s: %s\n%s", r.ID, r.Verdict, r.Timeline())
 				}
@@ -84,25 +87,47 @@ func TestComparison(t *testing.T) {
 	}
 }
 
+// shown is what a library makes of a guarantee, in the table's words, and the row that says so: "" where nothing was asked, or nothing
+// seen. A break that did not come again when its schedule was run again, and that no plain test shows, says nothing about the library.
+func (m measured) shown(id string) (string, conformance.Row) {
+	row, besides := m.offered.Row(id), m.anyway.Row(id)
+	is := "**no**"
+	switch w := documents[m.name][id]; {
+	case row.Verdict == conformance.Yes:
+		return "yes", row
+	case row.Verdict != conformance.No:
+		row, is = besides, "silent"
+		fallthrough
+	default:
+		switch w.verb {
+		case forbid:
+			is = "forbidden"
+		case foresee:
+			is = "as documented"
+		}
+	}
+	if row.Verdict != conformance.No || row.Again == 0 && plain[m.name][id] == nil {
+		return "", row
+	}
+	return is, row
+}
+
 // cell is a row as the table has it.
 func (m measured) cell(id string) string {
-	row, besides := m.offered.Row(id), m.anyway.Row(id)
-	no := func(text string) string { return fmt.Sprintf("[%s](#%s)", text, m.anchor(id)) }
-	switch {
-	case row.Verdict == conformance.No && m.documents[id] != "":
-		return no("no, as documented")
-	case row.Verdict == conformance.No:
-		return no("**no**")
-	case row.Verdict == conformance.Yes:
-		return "yes"
-	case besides.Verdict == conformance.No:
-		return no("not offered")
+	is, _ := m.shown(id)
+	if is == "" || is == "yes" {
+		return is
 	}
-	return ""
+	return fmt.Sprintf("[%s](#%s)", is, m.anchor(id))
 }
 
 func (m measured) anchor(id string) string {
 	return strings.ToLower(regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(m.name+"-"+id, "-"))
+}
+
+// plain is the name of the test that shows it without the suite.
+func (m measured) plain(id string) string {
+	return "TestPlain/" + strings.ReplaceAll(m.name, " ", "_") + "/" + id
 }
 
 func page(all []measured) []byte {
@@ -124,18 +149,16 @@ func page(all []measured) []byte {
 	for _, m := range all {
 		fmt.Fprintf(&b, "\n## %s\n\n%s.\n", m.name, m.about())
 		for _, r := range rows {
-			row, what := m.offered.Row(r.ID), "No"
-			switch besides := m.anyway.Row(r.ID); {
-			case row.Verdict == conformance.No && m.documents[r.ID] != "":
-				what = "No, as documented: " + m.documents[r.ID]
-			case row.Verdict == conformance.No:
-			case row.Verdict == conformance.Yes, besides.Verdict != conformance.No:
+			is, row := m.shown(r.ID)
+			if is == "" || is == "yes" {
 				continue
-			default:
-				row, what = besides, "Not offered"
+			}
+			what := map[string]string{"**no**": "No.", "silent": "Not offered, and its documents are silent."}[is]
+			if w := documents[m.name][r.ID]; w.quote != "" {
+				what = strings.TrimSpace(strings.TrimPrefix(what, "Not offered, and its documents are silent.") + fmt.Sprintf(" %s: “%s” (%s, %s).", w.verb, w.quote, w.file, w.of))
 			}
 			timeline, _, _ := strings.Cut(row.Timeline(), "\n\ngoroutine ")
-			fmt.Fprintf(&b, "\n<a id=%q></a>**%s %s.** %s.\n\n", m.anchor(r.ID), r.ID, r.Name, what)
+			fmt.Fprintf(&b, "\n<a id=%q></a>**%s %s.** %s `go test -run '%s' .`\n\n", m.anchor(r.ID), r.ID, r.Name, what, m.plain(r.ID))
 			for line := range strings.Lines(timeline + "\n") {
 				b.WriteString(strings.TrimRight("    "+line, " \n") + "\n")
 			}
@@ -170,14 +193,24 @@ What other libraries, and what most programs do instead of one, make of [the gua
 
     cd conformance/others && go test -run TestComparison -write -schedules 1000 .
 
-How to read it: **no** is a guarantee that the library's documents offer, or that every lifecycle is asked for, and that a schedule breaks; *as documented* one that its documents
-foresee; *not offered* one that they do not offer, and that it does not have; an empty cell one that is not offered, and that
-was not asked or not seen broken. Each leads to the shortest schedule that was found. A *yes* says that no schedule of those drawn broke it.
+How to read it. A *yes* says that no schedule of those drawn broke it. Each of the others leads to the shortest schedule that was found:
 
-None of these claims to be what surestart is. What counts as offered was set by hand, and is said below: after the doc comments for CometBFT, dskit, suture and fx, and by judgement for looplab/fsm, sarama,
-kafka-go, aiokafka and the patterns, whose documents were not read for it line by line. The adapters are
-in [conformance/others](../conformance/others), a dozen lines each. The defects in bold are shown without the suite too, in a
-dozen lines each ([plain_test.go](../conformance/others/plain_test.go)), aiokafka's in a second sketch of the same steps, and in aiokafka itself [here](aiokafka.md); what is *not offered*, or *as documented*, is not. For sync.Once, the mutex, singleflight and
-errgroup it is the pattern around them that is measured; aiokafka is a port of its start and stop, step by step, in Go (what stands between two awaits is atomic). kafka-go's Writer has no start: its Dialer and Conn are measured, and how the Writer closes is told in
-the producer's documents.
+| | |
+|---|---|
+| **no** | the library's documents offer the guarantee, or every lifecycle is asked for it, and it is broken |
+| forbidden | its documents forbid what leads there, such as concurrent calls |
+| as documented | its documents say that it is so |
+| silent | its documents do not offer it, and say nothing of it |
+| (empty) | it is not offered, and was not asked or not seen broken |
+
+Where the documents speak the sentence is quoted, with its file and whose comment it is; a test looks up that it stands there
+([documents.go](../conformance/others/documents.go), from which this page has them). None of these libraries claims to be what surestart
+is. What counts as offered was set by hand, after the doc comments of the calls that an adapter makes (of aiokafka the docstrings), and is said below;
+guides and issues were not read for it.
+
+Every cell that is no *yes* is shown by a plain test too, without the suite and without the adapters ([plain_test.go](../conformance/others/plain_test.go)): a
+dozen lines, whose command stands beside the schedule, to be run in conformance/others. aiokafka's show a second sketch of the same steps, and aiokafka itself is
+measured [here](aiokafka.md). The adapters are in [conformance/others](../conformance/others), a dozen lines each. For sync.Once, the mutex, singleflight and
+errgroup it is the pattern around them that is measured; aiokafka is a port of its start and stop, step by step, in Go (what stands between two
+awaits is atomic). kafka-go's Writer has no start: its Dialer and Conn are measured, and how the Writer closes is told in the producer's documents.
 `

@@ -78,7 +78,12 @@ func newKafkaGo(h *conformance.Hooks) conformance.Lifecycle {
 			c, err = d.DialContext(ctx, "tcp", "127.0.0.1:1")
 			return err
 		},
-		func(context.Context) error { return c.Close() },
+		func(context.Context) error {
+			if c == nil {
+				return nil
+			}
+			return c.Close()
+		},
 	}
 }
 

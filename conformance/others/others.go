@@ -15,9 +15,6 @@ type other struct {
 	new     func(*conformance.Hooks) conformance.Lifecycle
 	offers  conformance.Capability
 	parts   int
-
-	// documents says what the library's documents have to say about a No, where they foresee it.
-	documents map[string]string
 }
 
 // anyway is asked a second time, whatever the documents offer: what is said of
@@ -55,12 +52,8 @@ var all = []other{
 	{name: "singleflight", version: "golang.org/x/sync", new: newSingleflight, offers: idempotent | joins | restarts | retries | cause},
 	{name: "errgroup style", version: "golang.org/x/sync", new: newErrgroup, offers: restarts | retries | heeds | cause},
 	{name: "CometBFT BaseService", version: "github.com/cometbft/cometbft", new: newComet, offers: errors_ | retries | joins | joinsStops | cause},
-	{name: "dskit services", version: "github.com/grafana/dskit", new: newDskit, offers: errors_ | joinsStops | stops | heeds | heedsStop | cancels | cause,
-		documents: map[string]string{
-			"G6": "the context given to StartAndAwaitRunning is also the service's own: the start runs, on a context that has ended",
-			"G8": "StopAndAwaitTerminated returns the service's failure, also that of a start that it has stopped"}},
-	{name: "suture", version: "github.com/thejerf/suture/v4", new: newSuture, offers: stops | restarts,
-		documents: map[string]string{"G3": "Add starts the service, and its documents do not say that it is ready then"}},
+	{name: "dskit services", version: "github.com/grafana/dskit", new: newDskit, offers: errors_ | joinsStops | stops | heeds | heedsStop | cancels | cause},
+	{name: "suture", version: "github.com/thejerf/suture/v4", new: newSuture, offers: stops | restarts},
 	{name: "uber/fx", version: "go.uber.org/fx", new: newFx, offers: errors_ | heeds | heedsStop | restarts | retries | cause, parts: 2},
 	{name: "looplab/fsm", version: "github.com/looplab/fsm", new: newLooplab, offers: errors_ | joins | joinsStops | restarts | retries | cause},
 	{name: "sarama Broker", version: "github.com/IBM/sarama", new: newSarama, offers: errors_ | joins | joinsStops | restarts | retries | cause},

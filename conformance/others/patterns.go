@@ -144,6 +144,9 @@ func newErrgroup(h *conformance.Hooks) conformance.Lifecycle {
 			}
 		},
 		func(context.Context) error {
+			if group == nil {
+				return nil
+			}
 			cancel()
 			return group.Wait()
 		},

@@ -71,8 +71,12 @@ func newSuture(h *conformance.Hooks) conformance.Lifecycle {
 		func(context.Context) error {
 			mu.Lock()
 			defer mu.Unlock()
+			if cancel == nil {
+				return nil
+			}
 			cancel()
 			<-ended
+			cancel = nil
 			return nil
 		},
 	}

@@ -150,6 +150,8 @@ async def run(kind, scenario, address):
 
 
 def main():
+    # conformance/others/documents.go quotes it
+    assert "Flush all pending data and close all connections to kafka cluster" in aiokafka.AIOKafkaProducer.stop.__doc__
     broker = None
     address = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("SURESTART_KAFKA", "").split(",")[0]
     where = f"the broker at {address}"
