@@ -1,7 +1,6 @@
 package conformance_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -82,20 +81,18 @@ func keep(err error) string {
 	if !errors.As(err, &r) {
 		return err.Error()
 	}
-	text, bad := json.MarshalIndent(struct {
-		Text string
-		*trace.Rejected
-	}{err.Error(), r}, "", " ")
-	if bad != nil {
-		return err.Error()
-	}
 	dir := os.Getenv("SURESTART_TRACES")
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	file := filepath.Join(dir, fmt.Sprintf("trace-%d.json", r.Trace.Seed))
-	if bad := os.WriteFile(file, text, 0o666); bad != nil {
+	name := filepath.Join(dir, fmt.Sprintf("trace-%d.json", r.Trace.Seed))
+	file, bad := os.Create(name)
+	if bad != nil {
 		return err.Error()
 	}
-	return fmt.Sprintf("%v\nkept in %s", err, file)
+	defer file.Close()
+	if r.Trace.Write(file, err.Error()) != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%v\nkept in %s: surestart replay %[2]s", err, name)
 }

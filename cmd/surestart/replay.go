@@ -13,12 +13,13 @@ import (
 	recording "github.com/seed3893aba4/surestart/fsm/flight"
 	"github.com/seed3893aba4/surestart/internal/scheduler"
 	"github.com/seed3893aba4/surestart/internal/timeline"
+	"github.com/seed3893aba4/surestart/internal/trace"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
 var replayCommand = command{
 	name: "replay", args: " FILE",
-	about: "shows a schedule that led to a difference between code and model, or a recording",
+	about: "shows a schedule that led to a difference between code and model, a trace, or a recording",
 	help: `
 A test or "surestart verify" that finds the shipped code to differ from its model
 writes the schedule that led there into a file. replay runs it again, step by
@@ -26,7 +27,10 @@ step, on the code that this program was built from, and draws it: in colour
 where there is a terminal, and with -html as a page to step through with the
 arrow keys. The exit status is 1 if they still differ, 0 if not.
 
-FILE may also be what a recorder of package flight wrote: the last transitions of
+FILE may also be a trace that the tests of real goroutines refused and kept: it is
+held against the model, as they did, and drawn up to what has no place.
+
+Or what a recorder of package flight wrote: the last transitions of
 a lifecycle in production. That is drawn, and with -check held against the
 specification's machine; the exit status is 1 if it is none of its runs.`,
 	prepare: prepareReplay,
@@ -43,12 +47,16 @@ func prepareReplay(flags *flag.FlagSet) func(*world, []string) error {
 		if err != nil {
 			return usageError{err}
 		}
-		var kind struct{ Recording int }
-		if json.Unmarshal(text, &kind) == nil && kind.Recording > 0 {
+		var kind struct{ Recording, Trace int }
+		json.Unmarshal(text, &kind) // what is none of the three is said by who reads it
+		if kind.Recording > 0 {
 			return replayRecording(w, args[0], text, *html, *check)
 		}
 		if *check {
-			return usagef("%s: -check is for a recording; a schedule is always checked", args[0])
+			return usagef("%s: -check is for a recording; a schedule and a trace are always checked", args[0])
+		}
+		if kind.Trace > 0 {
+			return replayTrace(w, args[0], text, *html)
 		}
 		return replaySchedule(w, args[0], text, *html)
 	}
@@ -81,6 +89,26 @@ func replaySchedule(w *world, path string, text []byte, html string) error {
 		return errSaid
 	}
 	fmt.Fprintf(w.out, "%s\nno difference: code and model agree on all %d steps\n", drawn, len(steps))
+	return nil
+}
+
+func replayTrace(w *world, path string, text []byte, html string) error {
+	run, err := trace.Read(bytes.NewReader(text))
+	if err != nil {
+		return usagef("%s: %w", path, err)
+	}
+	t, refused := run.Timeline()
+	if html != "" {
+		if err := writeFile(html, t.WriteHTML); err != nil {
+			return err
+		}
+	}
+	drawn := t.Text(isTerminal(w.out, w.getenv))
+	if refused != nil {
+		fmt.Fprintf(w.out, "the trace is no behaviour of the model: %s\n\n%s", t.Title, drawn)
+		return errSaid
+	}
+	fmt.Fprintf(w.out, "%s\nthe model makes all %d steps\n", drawn, len(t.Steps))
 	return nil
 }
 

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/trace"
 )
 
 const agrees = `{"version":1,"bound":{"Callers":1,"Parts":1,"Calls":2,"Fails":0},"steps":[
@@ -78,5 +81,35 @@ func TestGraph(t *testing.T) {
 		if want, fails := strings.CutPrefix(part, "!"); fails != (r.status == exitUsage) || !strings.Contains(r.out+r.err, want) {
 			t.Errorf("graph %s: status %d, no %q in\n%s%s", args, r.status, want, r.out, r.err)
 		}
+	}
+}
+
+// A trace of real goroutines is held against the model: drawn whole, or up to what has no place.
+func TestReplayATrace(t *testing.T) {
+	run, err := trace.Run(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := func(run *trace.Trace) string {
+		var kept strings.Builder
+		if err := run.Write(&kept, "for a test"); err != nil {
+			t.Fatal(err)
+		}
+		return file(t, "trace.json", kept.String())
+	}
+	if r := call(t, "", "replay", keep(run)); r.status != exitOK || !strings.Contains(r.out, "the model makes all ") || !strings.Contains(r.out, "Return") {
+		t.Errorf("status %d:\n%s%s", r.status, r.out, r.err)
+	}
+	wrong := run.Corruptions(rand.New(rand.NewPCG(1, 1)))[0]
+	page := filepath.Join(t.TempDir(), "page.html")
+	r := call(t, "", "replay", "-html", page, keep(wrong.Trace))
+	if r.status != exitFail || !strings.Contains(r.out, "is broken") || !strings.Contains(r.out, "✗ ") {
+		t.Errorf("%s: status %d:\n%s%s", wrong.What, r.status, r.out, r.err)
+	}
+	if html, err := os.ReadFile(page); err != nil || strings.Count(string(html), `class="breaks"`) != 1 {
+		t.Errorf("%v, the page:\n%s", err, html)
+	}
+	if r := call(t, "", "replay", file(t, "trace.json", `{"trace":1}`)); r.status != exitUsage {
+		t.Errorf("no trace: status %d", r.status)
 	}
 }

@@ -15,14 +15,12 @@ type at struct {
 	model spec.Snapshot
 }
 
-// place is which list the next step comes from: a thread's, or -1: a section of nobody's.
-type place struct{ thread int }
-
 // checker places the steps of one trace.
 type checker struct {
 	*Trace
 	at
 	placed []place
+	stuck  *int // the thread whose next step has no place, -1: the next section has none
 	tears  bool // a load may be torn: see isTorn
 	torn   int
 }
@@ -62,30 +60,38 @@ func (r *Rejected) Error() string {
 // a use at an open gate, came before that. A context ends when the first section
 // that depends on it is due. (Search tries every order, and has to agree.)
 func (t *Trace) Check() (Verdict, error) {
-	v, err := t.check(false)
+	k, err := t.checked()
+	if err != nil {
+		return Verdict{}, err
+	}
+	return Verdict{len(k.placed), k.torn}, nil
+}
+
+func (t *Trace) checked() (*checker, error) {
+	k, err := t.check(false)
 	if err != nil {
 		if torn, bad := t.check(true); bad == nil {
 			return torn, nil
 		}
 	}
-	return v, err
+	return k, err
 }
 
-func (t *Trace) check(tears bool) (Verdict, error) {
-	k := checker{Trace: t, tears: tears, at: at{pos: make([]int, len(t.Threads)), model: t.Bound.Init()}}
+func (t *Trace) check(tears bool) (*checker, error) {
+	k := &checker{Trace: t, tears: tears, at: at{pos: make([]int, len(t.Threads)), model: t.Bound.Init()}}
 	for {
 		k.saturate()
 		if k.sec == len(t.Sections) {
 			break
 		}
 		if step, ds := k.section(); ds != nil {
-			return Verdict{}, k.reject(step, ds)
+			return k, k.reject(step, ds)
 		}
 	}
 	if step, ds := k.over(); ds != nil {
-		return Verdict{}, k.reject(step, ds)
+		return k, k.reject(step, ds)
 	}
-	return Verdict{len(k.placed), k.torn}, nil
+	return k, nil
 }
 
 func (k *checker) saturate() {
@@ -105,7 +111,7 @@ func (k *checker) saturate() {
 				}
 				k.model, moved = next, true
 				k.pos[th]++
-				k.placed = append(k.placed, place{th})
+				k.place(th)
 			}
 		}
 	}
@@ -194,6 +200,7 @@ func (t *Trace) due(a *at) bool {
 // section takes the next section, or says what does not fit.
 func (k *checker) section() (spec.Step, []spec.Difference) {
 	s := &k.Sections[k.sec]
+	k.stuck = &s.Thread
 	step := spec.Step{Action: s.Action, Arg: s.arg()}
 	if !k.due(&k.at) {
 		if s.Thread >= 0 && k.pos[s.Thread] < len(k.Threads[s.Thread]) {
@@ -211,12 +218,12 @@ func (k *checker) section() (spec.Step, []spec.Difference) {
 	if ds := s.differs(&k.model, &next); ds != nil {
 		return step, ds
 	}
-	k.model = next
+	k.model, k.stuck = next, nil
 	k.sec++
 	if s.Thread >= 0 {
 		k.pos[s.Thread]++
 	}
-	k.placed = append(k.placed, place{s.Thread})
+	k.place(s.Thread)
 	return step, nil
 }
 
@@ -265,6 +272,7 @@ func result(o spec.Out, n uint8) string {
 func (k *checker) over() (spec.Step, []spec.Difference) {
 	for th, events := range k.Threads {
 		if k.pos[th] < len(events) {
+			k.stuck = &th
 			return k.blocked(th)
 		}
 	}

@@ -13,7 +13,7 @@
 //
 // Files: record.go the hook, program.go and run.go what is run, check.go and
 // search.go the two ways of deciding, corrupt.go what must be refused, tla.go the
-// same for TLC.
+// same for TLC, file.go and draw.go how one is kept and shown.
 package trace
 
 import (
