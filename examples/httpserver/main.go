@@ -20,8 +20,9 @@ import (
 )
 
 // server returns an HTTP server that is started once, however many ask. Its
-// resource is the address that it listens on.
-func server(addr string, handler http.Handler) *fsm.Lifecycle[net.Addr] {
+// resource is the address that it listens on. patience is for the requests that are
+// in flight when it is stopped.
+func server(addr string, handler http.Handler, patience time.Duration) *fsm.Lifecycle[net.Addr] {
 	return fsm.New(func(ctx context.Context, s *fsm.Scope) (net.Addr, error) {
 		s.Part("listener")
 		var lc net.ListenConfig
@@ -46,15 +47,15 @@ func server(addr string, handler http.Handler) *fsm.Lifecycle[net.Addr] {
 			}
 		}()
 		s.Defer("server", func(ctx context.Context) error {
-			err := srv.Shutdown(ctx) // waits for the requests in flight, until WithReleaseTimeout
+			err := srv.Shutdown(ctx) // waits for the requests in flight
 			if err != nil {
-				err = errors.Join(err, srv.Close()) // then cuts them off
+				err = errors.Join(err, srv.Close()) // its patience has ended: cut them off
 			}
 			<-served
 			return err
 		})
 		return ln.Addr(), nil
-	}, fsm.WithReleaseTimeout(10*time.Second))
+	}, fsm.WithReleaseTimeout(patience))
 }
 
 func main() {
@@ -69,7 +70,7 @@ func main() {
 func run(addr string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	srv := server(addr, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") }))
+	srv := server(addr, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") }), 10*time.Second)
 	defer srv.Close()
 	if err := srv.Start(ctx); err != nil {
 		return err

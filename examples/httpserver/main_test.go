@@ -18,7 +18,7 @@ func TestAddressInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := server(taken.Addr().String(), http.NotFoundHandler())
+	srv := server(taken.Addr().String(), http.NotFoundHandler(), time.Minute)
 	defer srv.Close()
 	var failed *fsm.StartError
 	if err := srv.Start(t.Context()); !errors.As(err, &failed) || failed.Part != "listener" || !errors.Is(err, syscall.EADDRINUSE) {
@@ -37,17 +37,9 @@ func TestStopDrains(t *testing.T) {
 		close(entered)
 		<-leave
 		io.WriteString(w, "served")
-	}))
+	}), time.Minute)
 	defer srv.Close()
-	if err := srv.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	lease, err := srv.Acquire()
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := lease.Resource()
-	lease.Release()
+	addr := started(t, srv)
 	body := make(chan string)
 	go func() { body <- get(t, addr) }()
 	<-entered
@@ -74,8 +66,8 @@ func TestStopDrains(t *testing.T) {
 }
 
 // get asks as anybody would, who holds no lease.
-func get(t *testing.T, addr net.Addr) string {
-	res, err := http.Get("http://" + addr.String())
+func get(t *testing.T, addr string) string {
+	res, err := http.Get("http://" + addr)
 	if err != nil {
 		t.Error(err)
 		return ""
@@ -86,4 +78,75 @@ func get(t *testing.T, addr net.Addr) string {
 		t.Error(err)
 	}
 	return string(text)
+}
+
+// A request that does not end is cut off when the patience for it ends, and a Stop
+// whose caller leaves before that does not wait for it.
+func TestStopForced(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	srv := server("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(entered)
+		<-leave
+	}), 50*time.Millisecond)
+	defer srv.Close()
+	defer close(leave)
+	addr := started(t, srv)
+	ended := make(chan error)
+	go func() {
+		_, err := http.Get("http://" + addr)
+		ended <- err
+	}()
+	<-entered
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := srv.Stop(now); !errors.Is(err, context.Canceled) {
+		t.Errorf("Stop: %v; want the caller's own reason", err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the request that was cut off went well")
+	}
+	if _, err := srv.Wait(t.Context(), fsm.Idle); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Status().Cause; !errors.Is(err, context.DeadlineExceeded) { // G14
+		t.Errorf("why it ended so: %v; want that the patience for a request ended", err)
+	}
+	if c, err := net.Dial("tcp", addr); err == nil {
+		c.Close()
+		t.Error("it still listens")
+	}
+}
+
+// A server that dies is released, and the cause is kept; it may be started again.
+func TestDies(t *testing.T) {
+	srv := server("127.0.0.1:0", http.NotFoundHandler(), time.Minute)
+	defer srv.Close()
+	started(t, srv)
+	lease, err := srv.Acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := errors.New("the disk is full")
+	lease.Fail(disk)
+	lease.Release()
+	if _, err := srv.Wait(t.Context(), fsm.Idle); err != nil {
+		t.Fatal(err)
+	}
+	if s := srv.Status(); !errors.Is(s.Cause, disk) || len(s.Held) > 0 {
+		t.Errorf("%v; want the cause, and nothing held", s)
+	}
+	started(t, srv)
+}
+
+func started(t *testing.T, srv *fsm.Lifecycle[net.Addr]) (addr string) {
+	t.Helper()
+	if err := srv.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := srv.Acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Release()
+	return lease.Resource().String()
 }
