@@ -1,0 +1,75 @@
+// Command mongodb is a MongoDB client as a resource. mongo.Connect reports success
+// whether or not anybody listens, and leaves monitors running until Disconnect. Here
+// Started means that the primary has answered (G3); a start that fails leaves no
+// monitor (G4); a stop waits for the operations in flight, or cuts them off (G9), and
+// then no connection and no goroutine is left (G7).
+//
+//	go run ./mongodb -uri mongodb://localhost:27017
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+
+	"github.com/seed3893aba4/surestart/fsm"
+)
+
+// client returns a client that is opened once, however many ask.
+func client(uri string, opts ...fsm.Option) *fsm.Lifecycle[*mongo.Client] {
+	return fsm.New(func(ctx context.Context, s *fsm.Scope) (*mongo.Client, error) {
+		s.Part("client")
+		cl, err := mongo.Connect(options.Client().ApplyURI(uri)) // has monitors from here on
+		if err != nil {
+			return nil, err
+		}
+		s.Defer("client", func(ctx context.Context) error {
+			if fsm.Forced(ctx) { // then it does not wait for the connections in use
+				var now context.CancelFunc
+				ctx, now = context.WithCancel(ctx)
+				now()
+			}
+			return cl.Disconnect(ctx)
+		})
+		s.Part("primary")
+		return cl, cl.Ping(ctx, readpref.Primary()) // waits for one, as long as serverSelectionTimeoutMS
+	}, opts...)
+}
+
+// A visit is one piece of work: the client is not disconnected under it.
+func visit(ctx context.Context, l *fsm.Lifecycle[*mongo.Client], who string) error {
+	return l.Use(ctx, func(ctx context.Context, cl *mongo.Client) error {
+		_, err := cl.Database("test").Collection("visits").InsertOne(ctx, bson.D{{Key: "who", Value: who}})
+		return err
+	})
+}
+
+func main() {
+	uri := flag.String("uri", "mongodb://localhost:27017", "the deployment")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *uri); err != nil {
+		fmt.Fprintln(os.Stderr, "mongodb:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, uri string) (err error) {
+	l := client(uri, fsm.WithStartTimeout(10*time.Second))
+	defer func() { err = errors.Join(err, l.Close()) }()
+	if err := l.Start(ctx); err != nil {
+		return err
+	}
+	return visit(ctx, l, "somebody")
+}
