@@ -8,6 +8,8 @@
 #   .ci/tools.sh python   checks (on Debian, as root: installs) Python with venv, which proof/ needs
 #   .ci/tools.sh cc       checks (on Debian, as root: installs) a C compiler, which go test -race needs
 #   .ci/tools.sh chromium checks (on Debian, as root: installs) a Chromium, to look at pages with; prints its command
+#   .ci/tools.sh postgres prints the directory of PostgreSQL's programs; on Debian, as root, installs them; nothing
+#                         where neither can be: an example is then not tried on it
 #   .ci/tools.sh env      all of it, as lines for eval: export TLC_JAR=... KAFKA_LIB=...
 #   .ci/tools.sh plan     says what is still to be downloaded, and downloads nothing
 #   .ci/tools.sh pin      rewrites .ci/kafka/SHA256SUMS from a fresh download (after changing pom.xml)
@@ -109,6 +111,19 @@ need_chromium() {
 	find_chromium >/dev/null || die "$p was installed, and there is no Chromium on PATH"
 }
 
+postgres_bin() { # Debian keeps the server's programs apart from PATH
+	local dir
+	dir=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
+	[ -n "$dir" ] || dir=$(dirname "$(command -v initdb)" 2>/dev/null) || true
+	[ -x "$dir/initdb" ] && [ -x "$dir/postgres" ] && echo "$dir"
+}
+want_postgres() { # for an example of examples/adapters
+	postgres_bin && return
+	can_apt || return 0
+	apt_install "about 20 MB" postgresql
+	postgres_bin || die "postgresql is installed and its programs are not where Debian has them"
+}
+
 mvn_copy() { # $1: what is fetched, in words; the rest: mvn's arguments; tried twice, because networks fail
 	local what=$1 log try
 	shift
@@ -204,6 +219,7 @@ plan() {
 	have_python || todo+=("Python (apt-get, about 40 MB)")
 	have_cc || todo+=("a C compiler (apt-get, about 60 MB)")
 	find_chromium >/dev/null || todo+=("Chromium (apt-get, 100 to 170 MB)")
+	[ -n "$(postgres_bin)" ] || ! can_apt || todo+=("PostgreSQL (apt-get, about 20 MB)")
 	tlc_ok || todo+=("TLC (2.6 MB)")
 	kafka_ok "$(kafka_lib)" || todo+=("Apache Kafka $kafka_version (43 MB)")
 	[ ${#todo[@]} -gt 0 ] || todo=("nothing beside Go modules")
@@ -215,6 +231,7 @@ plan() {
 case ${1:-} in
 java) need_java; command -v java ;;
 cc) need_cc ;;
+postgres) want_postgres ;;
 python) need_python ;;
 chromium) need_chromium; find_chromium ;;
 tlc) need_java; locked fetch_tlc; echo "$tlc_jar" ;;

@@ -43,7 +43,7 @@ func TestHTML(t *testing.T) {
 	if err := example().WriteHTML(&b); err != nil {
 		t.Fatal(err)
 	}
-	for part, n := range map[string]int{"G4 &lt;Rollback&gt;": 2, `class="breaks"`: 1, `data-state="Starting"`: 2, `class="side band Stopping"`: 1, "✗ held: want 1, got 0": 1, "<Rollback>": 0} {
+	for part, n := range map[string]int{"G4 &lt;Rollback&gt;": 2, `class="breaks"`: 1, `data-state="Starting"`: 2, `class="band Stopping"`: 1, "✗ held: want 1, got 0": 1, "<Rollback>": 0} {
 		if got := strings.Count(b.String(), part); got != n {
 			t.Errorf("%q is there %d times, want %d", part, got, n)
 		}

@@ -38,6 +38,7 @@ var layers = []layer{
 	{"second", "another model checker finds TLC's counts", []string{Deep}, script("tla/second.sh")},
 	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
 	{"mutants", "every mutant of fsm and of its table is killed: a sample, or all with -mutants", withCI, mutants},
+	{"adapters", "the examples with other libraries: each starts after a failure, drains, is cut off, and leaves nothing", withCI, adapters},
 	{"others", "what other libraries do, shown by plain tests of a dozen lines each", withCI, others},
 	{"bench", "no ratio to what one would pick instead has clearly become worse", []string{Deep}, bench},
 }
@@ -214,6 +215,24 @@ func mutants(ctx context.Context, s *session) error {
 		return fmt.Errorf("not killed: %s", strings.Join(count.Bad, ", "))
 	}
 	return nil
+}
+
+// adapters is a module of its own, so that its dependencies are nobody else's. It has
+// PostgreSQL where Debian's can be had.
+func adapters(ctx context.Context, s *session) error {
+	if err := s.needKafka(ctx); err != nil {
+		return err
+	}
+	postgres, err := s.output(ctx, "bash", ".ci/tools.sh", "postgres")
+	if err != nil {
+		return err
+	}
+	args := []string{"-race", "-count=1", "./..."}
+	if strings.TrimSpace(postgres) == "" {
+		s.say("there is no PostgreSQL here and no way to install it: TestPostgreSQL is left out")
+		args = append([]string{"-skip=^TestPostgreSQL$"}, args...)
+	}
+	return s.testIn(ctx, "examples/adapters", args...)
 }
 
 // others is a module of its own: the defects of docs/comparison.md.

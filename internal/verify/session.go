@@ -86,14 +86,17 @@ func (s *session) command(ctx context.Context, argv ...string) error {
 }
 
 // test runs go test and takes its results from its events.
-func (s *session) test(ctx context.Context, args ...string) error {
+func (s *session) test(ctx context.Context, args ...string) error { return s.testIn(ctx, ".", args...) }
+
+// testIn is test in another module of the checkout.
+func (s *session) testIn(ctx context.Context, dir string, args ...string) error {
 	timeout := "15m"
 	if s.Bound == Deep {
 		timeout = "120m"
 	}
 	var bad error
 	said := make(map[string][]string) // of each test that still runs
-	err := s.stream(ctx, append([]string{"go", "test", "-json", "-timeout=" + timeout}, args...), func(line string) {
+	err := s.stream(ctx, append([]string{"go", "-C", dir, "test", "-json", "-timeout=" + timeout}, args...), func(line string) {
 		e, err := s.seen.Line(line)
 		bad = errors.Join(bad, err)
 		id := e.Package + "." + e.Test
@@ -170,7 +173,7 @@ func (s *session) stream(ctx context.Context, argv []string, each func(line stri
 		<-read
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(argv[:min(3, len(argv))], " "), err)
+		return fmt.Errorf("%s: %w", strings.Join(argv[:min(4, len(argv))], " "), err)
 	}
 	return nil
 }
