@@ -1,11 +1,17 @@
 package conformance_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/seed3893aba4/surestart/conformance"
+	"github.com/seed3893aba4/surestart/fsm"
 )
 
 // flagged is what most programs have: a flag, under a mutex.
@@ -60,7 +66,57 @@ func TestMutexAndFlag(t *testing.T) {
 	if got := card.Row("G3").Timeline(); got != want {
 		t.Errorf("the schedule is\n%s\nwant\n%s", got, want)
 	}
+	hooks := 0
+	var line conformance.Line
+	for _, line = range card.Row("G3").Schedule {
+		if line.Who == conformance.Resource {
+			hooks++
+		}
+	}
+	if hooks != 2 || !line.Breaks {
+		t.Errorf("%d lines are the hooks', and the last is %+v; want the beginning and the end of open, and what breaks it", hooks, line)
+	}
+	var page bytes.Buffer // for go test, -conformance.report FILE does it
+	if err := conformance.WriteHTML(&page, card); err != nil || !strings.Contains(page.String(), "StartedIsOpen") {
+		t.Errorf("the page: %v", err)
+	}
 	if !card.Outside {
 		t.Error("it holds a mutex while it opens, and was run in a bubble all the same")
 	}
+}
+
+// shipped is fsm.Lifecycle on the suite's hooks.
+type shipped struct{ *fsm.Lifecycle[int] }
+
+func (l shipped) Use(ctx context.Context, f func(context.Context) error) error {
+	return l.Lifecycle.Use(ctx, func(ctx context.Context, _ int) error { return f(ctx) })
+}
+
+func newShipped(h *conformance.Hooks) conformance.Lifecycle {
+	return shipped{newQuiet(func(ctx context.Context, s *fsm.Scope) (int, error) {
+		h.OnDeath(s.Fail)
+		for i := range h.Parts() {
+			if err := h.OpenPart(ctx, i); err != nil {
+				return 0, err
+			}
+			s.Defer("part", func(ctx context.Context) error { return h.ReleasePart(ctx, i) })
+		}
+		return 0, nil
+	})}
+}
+
+func newQuiet(open func(context.Context, *fsm.Scope) (int, error)) *fsm.Lifecycle[int] {
+	return fsm.New(open, fsm.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+}
+
+// It offers all there is.
+var (
+	_ conformance.User       = shipped{}
+	_ conformance.Shutdowner = shipped{}
+)
+
+// The lifecycle that ships has every guarantee.
+func TestShippedHasEveryGuarantee(t *testing.T) {
+	card := conformance.Test(t, conformance.Subject{New: newShipped, Capabilities: conformance.Everything, Parts: 2})
+	fmt.Printf("CHECKED conformance black box shipped schedules=%d\n", card.Schedules)
 }

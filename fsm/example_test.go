@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -215,4 +216,177 @@ func ExampleForced() {
 	// closed when idle
 	// fsm: stop: 1 uses cut off: context canceled
 	// closed under whoever still uses them
+}
+
+// The conditions, and what each says: errors.Is finds them.
+func ExampleErrNotStarted() {
+	var l *fsm.Lifecycle[string]
+	l = fsm.New(func(ctx context.Context, _ *fsm.Scope) (string, error) {
+		return "the resource", l.Start(ctx) // itself: it would wait for itself
+	})
+	ctx := context.Background()
+	_, err := l.Acquire()
+	fmt.Println(errors.Is(err, fsm.ErrNotStarted), l.State() == fsm.Idle)
+	fmt.Println(errors.Is(l.Start(ctx), fsm.ErrReentrant))
+	l.Close()
+	fmt.Println(errors.Is(l.Start(ctx), fsm.ErrClosed))
+	// Output:
+	// true true
+	// true
+	// true
+}
+
+// What a Start waits for is stopped by somebody else.
+func ExampleErrStopped() {
+	opening := make(chan struct{})
+	l := fsm.New(func(ctx context.Context, _ *fsm.Scope) (int, error) {
+		close(opening)
+		<-ctx.Done() // nobody wants it any more
+		return 0, context.Cause(ctx)
+	})
+	started := make(chan error)
+	go func() { started <- l.Start(context.Background()) }()
+	<-opening
+	fmt.Println(l.Stop(context.Background()))
+	err := <-started
+	fmt.Println(err, errors.Is(err, fsm.ErrStopped))
+	// Output:
+	// <nil>
+	// fsm: stopped true
+}
+
+// A resource that dies by itself says so; it is released, and the reason kept.
+func ExampleScope_Fail() {
+	died := make(chan func(error), 1)
+	l := fsm.New(func(_ context.Context, s *fsm.Scope) (string, error) {
+		s.Defer("connection", func(context.Context) error { return nil })
+		died <- s.Fail // for whoever reads from the connection
+		return "connected", nil
+	})
+	ctx := context.Background()
+	fmt.Println(l.Start(ctx))
+	(<-died)(errors.New("connection reset"))
+	l.Wait(ctx, fsm.Idle)
+	var status fsm.Status = l.Status()
+	var state fsm.State = status.State
+	fmt.Println(state, len(status.Held), status.Cause)
+	fmt.Println(l.Start(ctx)) // a new one
+	// Output:
+	// <nil>
+	// Idle 0 connection reset
+	// <nil>
+}
+
+// Whoever uses the resource and finds it dead says so.
+func ExampleLease_Fail() {
+	l := fsm.New(func(context.Context, *fsm.Scope) (string, error) { return "connected", nil })
+	ctx := context.Background()
+	_ = l.Start(ctx)
+	lease, err := l.Acquire()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	lease.Fail(errors.New("out of step"))
+	<-lease.Context().Done() // other uses learn of it
+	lease.Release()
+	l.Wait(ctx, fsm.Idle)
+	fmt.Println(l.Status().Cause)
+	// Output: out of step
+}
+
+// A panic of open is an error like any other; the program goes on.
+func ExamplePanicError() {
+	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) {
+		var settings map[string]int
+		settings["port"] = 80 // a bug
+		return 0, nil
+	})
+	err := l.Start(context.Background())
+	var panicked *fsm.PanicError
+	fmt.Println(errors.As(err, &panicked), l.State())
+	fmt.Println(panicked.Value)
+	// Output:
+	// true Idle
+	// assignment to entry in nil map
+}
+
+// A release that fails does not keep the others from running, and the stopper is told.
+func ExampleStopError() {
+	l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+		s.Defer("file", func(context.Context) error {
+			fmt.Println("the file is closed")
+			return nil
+		})
+		s.Defer("session", func(context.Context) error { return errors.New("connection reset") })
+		return 0, nil
+	})
+	ctx := context.Background()
+	_ = l.Start(ctx)
+	var failed *fsm.StopError
+	if err := l.Stop(ctx); errors.As(err, &failed) {
+		fmt.Println(failed.Part, "-", failed.Err, "-", l.State())
+	}
+	// Output:
+	// the file is closed
+	// session - session: connection reset - Idle
+}
+
+// What there is to set, with the defaults. The values of the base context are what
+// open gets, instead of those of the first caller.
+func ExampleOption() {
+	type key struct{}
+	base := context.WithValue(context.Background(), key{}, "the program's")
+	options := []fsm.Option{
+		fsm.WithBaseContext(base),
+		fsm.WithStartTimeout(30 * time.Second),   // default: none
+		fsm.WithReleaseTimeout(10 * time.Second), // for each part
+		fsm.WithStopTimeout(30 * time.Second),    // of Close
+		fsm.WithLogger(slog.Default()),
+	}
+	l := fsm.New(func(ctx context.Context, _ *fsm.Scope) (any, error) { return ctx.Value(key{}), nil }, options...)
+	defer l.Close()
+	_ = l.Start(context.WithValue(context.Background(), key{}, "a caller's"))
+	_ = l.Use(context.Background(), func(_ context.Context, value any) error {
+		fmt.Println(value)
+		return nil
+	})
+	// Output: the program's
+}
+
+// printing prints what a Tracer sees: the transitions, and between them each step.
+type printing struct{ done chan struct{} }
+
+func (p printing) Transition(t fsm.Transition) {
+	fmt.Println(t.Event)
+	if t.To == fsm.Closed {
+		close(p.done)
+	}
+}
+
+func (p printing) Step(s fsm.Step) {
+	if s.Kind != fsm.StepBegun {
+		fmt.Println("   ", s.Kind, s.Part)
+	}
+}
+
+func ExampleWithTracer() {
+	var tracer fsm.Tracer = printing{make(chan struct{})}
+	l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+		s.Part("pool")
+		s.Defer("pool", func(context.Context) error { return nil })
+		return 0, nil
+	}, fsm.WithTracer(tracer))
+	_ = l.Start(context.Background())
+	_ = l.Close()
+	<-tracer.(printing).done // perhaps after Close has returned
+	// Output:
+	// start
+	//     acquiring pool
+	//     held pool
+	// opened
+	// shutdown
+	//     releasing pool
+	//     released pool
+	// closed
 }

@@ -2,13 +2,18 @@ package producer_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/scram"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/producer"
 )
 
@@ -99,4 +104,125 @@ func ExampleWriteError() {
 	// Output:
 	// 0 delivered
 	// 1 refused; the same again will be too: true
+}
+
+// What there is to ask a producer, and to wait for.
+func ExampleProducer_Status() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	defer cluster.Close()
+	p, err := producer.New(producer.Config{Brokers: cluster.ListenAddrs(), Topic: "orders", Acks: producer.AcksAll})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	err = p.WriteMessages(ctx, kafka.Message{Value: []byte("too early")})
+	fmt.Println(errors.Is(err, producer.ErrNotStarted), errors.Is(err, producer.ErrNotSent))
+
+	if err := p.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	var state producer.State = p.Status().State
+	fmt.Println(state, p.Ping(ctx)) // could it send now? Package health answers probes with that
+	if err := p.WriteMessages(ctx, kafka.Message{Value: []byte("paid")}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p.Stats().Messages, p.Stats().Messages, p.Totals().Messages) // Stats: since the last call
+
+	fmt.Println(p.Shutdown(ctx)) // for good; Close is Shutdown with a bound of its own
+	<-p.Done()
+	reached, err := p.Wait(ctx, fsm.Started)
+	fmt.Println(reached, errors.Is(err, producer.ErrClosed))
+	// Output:
+	// true true
+	// Started <nil>
+	// 1 0 1
+	// <nil>
+	// Closed true
+}
+
+// What came of the messages of one Send, without waiting for it.
+func ExampleDelivery_Done() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	defer cluster.Close()
+	p, err := producer.New(producer.Config{Brokers: cluster.ListenAddrs(), Topic: "orders", StartOnWrite: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	var d *producer.Delivery
+	if d, err = p.Send(context.Background(), kafka.Message{Value: []byte("paid")}); err != nil {
+		log.Fatal(err)
+	}
+	<-d.Done() // in a select, beside what else there is
+	fmt.Println(d.Err(), d.Wait(context.Background()))
+	// Output: <nil> <nil>
+}
+
+// A Start that names what is wrong, and whether it is worth another try.
+func ExampleTemporary() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1))
+	defer cluster.Close()
+	p, err := producer.New(producer.Config{Brokers: cluster.ListenAddrs(), Topic: "ordres"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	err = p.Start(context.Background())
+	var topic *producer.TopicError
+	if errors.As(err, &topic) {
+		fmt.Println(topic.Topic, errors.Is(err, kafka.UnknownTopicOrPartition), "again:", producer.Temporary(err))
+	}
+	// A Ping that is this one only is no failure: the others can be written to.
+	fmt.Println(errors.Is(err, producer.ErrPartial))
+	// Output:
+	// ordres true again: true
+	// false
+}
+
+// A password that is asked for at every connect can be changed under a running
+// producer. No Config prints it.
+func ExamplePlainFrom() {
+	ask := func(context.Context) (user, password string, err error) {
+		return "orders", "from a file that somebody may change", nil
+	}
+	for _, mechanism := range []sasl.Mechanism{producer.PlainFrom(ask), producer.ScramFrom(scram.SHA512, ask)} {
+		_, err := producer.New(producer.Config{
+			Brokers: []string{"kafka.example.com:9093"}, Topic: "orders", TLS: new(tls.Config), SASL: mechanism,
+		})
+		fmt.Println(mechanism.Name(), err)
+	}
+	// Output:
+	// PLAIN <nil>
+	// SCRAM-SHA-512 <nil>
+}
+
+// A stop whose patience ends says how many messages it cost.
+func ExampleStopError() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	defer cluster.Close()
+	hangs := make(chan struct{}, 1)
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		hangs <- struct{}{}
+		return nil, nil, true // the broker never answers
+	})
+	p, err := producer.New(producer.Config{Brokers: cluster.ListenAddrs(), Topic: "orders", StartOnWrite: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	d, err := p.Send(context.Background(), kafka.Message{Value: []byte("paid")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	<-hangs
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	var cut *producer.StopError
+	if err := p.Shutdown(now); errors.As(err, &cut) {
+		fmt.Println("messages cut off:", cut.Messages)
+	}
+	<-d.Done()
+	fmt.Println(errors.Is(d.Err(), producer.ErrMaybeDelivered))
+	// Output:
+	// messages cut off: 1
+	// true
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +21,24 @@ func Example() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, fsm.WithObserver(recorder.Observe))
 	l.Start(context.Background())
 	l.Close()
-	recorder.WriteTo(os.Stderr) // to a file; then: surestart replay -check FILE
+	for len(recorder.Recording().Transitions) < 4 { // an observer may be told a moment later
+		runtime.Gosched()
+	}
+	var file bytes.Buffer
+	recorder.WriteTo(&file) // then: surestart replay -check FILE
+
+	recording, err := flight.Read(&file)
+	fmt.Println(len(recording.Transitions), "transitions", err, recording.Check())
+	// One that the specification's machine cannot make: it was opened twice.
+	opened := flight.Transition{From: fsm.Starting, To: fsm.Started, Event: spec.EventOpened, Attempt: 1}
+	recording.Transitions = append(recording.Transitions[:2], opened)
+	var wrong *flight.Violation
+	if errors.As(recording.Check(), &wrong) {
+		fmt.Println("transition", wrong.At, "cannot be")
+	}
+	// Output:
+	// 4 transitions <nil> <nil>
+	// transition 2 cannot be
 }
 
 // record runs a lifecycle for a while, with failures, and returns what n kept of it.

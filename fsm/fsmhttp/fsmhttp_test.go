@@ -21,7 +21,8 @@ import (
 
 func ExamplePage() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil })
-	page := fsmhttp.Page{"answer": l} // mux.Handle("/debug/lifecycles", page)
+	var source fsmhttp.Source = l          // a *producer.Producer is one, too
+	page := fsmhttp.Page{"answer": source} // mux.Handle("/debug/lifecycles", page)
 
 	l.Start(context.Background())
 	w := httptest.NewRecorder()

@@ -280,9 +280,10 @@ func Example() {
 	}
 	defer p.Close()
 
+	var asked health.Producer = p // or what wraps one
 	mux := http.NewServeMux()
-	mux.Handle("/livez", health.Live(p))
-	mux.Handle("/readyz", health.Ready(p))
+	mux.Handle("/livez", health.Live(asked))
+	mux.Handle("/readyz", health.Ready(asked))
 
 	show := func(path string) {
 		w := httptest.NewRecorder()

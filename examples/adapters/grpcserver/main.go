@@ -145,6 +145,7 @@ func main() {
 
 func run(ctx context.Context, addr string, patience time.Duration) error {
 	srv := server(addr, func(grpc.ServiceRegistrar) {})
+	defer srv.Close() // whatever happens: a Start may be left while it succeeds
 	if err := srv.Start(ctx); err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func run(ctx context.Context, c config, listening func(net.Addr)) error {
 	}
 	web := server(c, handler(p))
 	if err := web.Start(ctx); err != nil {
-		return err
+		return errors.Join(err, web.Close())
 	}
 	if err := web.Use(ctx, func(_ context.Context, addr net.Addr) error {
 		listening(addr)
