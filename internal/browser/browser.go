@@ -15,7 +15,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // A Browser is a running Chromium. Neither it nor its pages are for concurrent use.
@@ -25,7 +27,8 @@ type Browser struct {
 	out   *bufio.Reader
 	last  int              // number of the last command
 	pages map[string]*Page // by session
-	said  *bytes.Buffer    // Chromium's own messages
+	wait  func()           // until it has ended
+	said  *bytes.Buffer    // Chromium's own messages, to be read then
 }
 
 // Start starts the Chromium that SURESTART_CHROMIUM names, and ends it with the
@@ -50,8 +53,9 @@ func Start(t testing.TB) *Browser {
 	cmd := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--user-data-dir="+profile, "--remote-debugging-pipe", "about:blank")
-	cmd.ExtraFiles = []*os.File{commands, answers} // its 3 and 4
-	cmd.Stderr = b.said
+	cmd.ExtraFiles = []*os.File{commands, answers}     // its 3 and 4
+	cmd.Stderr, cmd.WaitDelay = b.said, 10*time.Second // no helper process holds it up for longer
+	b.wait = sync.OnceFunc(func() { cmd.Wait() })
 	err = cmd.Start()
 	commands.Close()
 	answers.Close()
@@ -61,7 +65,7 @@ func Start(t testing.TB) *Browser {
 		in.Close()
 		io.Copy(io.Discard, b.out)
 		out.Close()
-		cmd.Wait()
+		b.wait()
 		os.RemoveAll(profile) // a helper process may still write; what is left is in the temporary directory
 	})
 	return b
@@ -99,6 +103,7 @@ func (b *Browser) receive() message {
 	b.t.Helper()
 	text, err := b.out.ReadBytes(0)
 	if err != nil {
+		b.wait()
 		b.t.Fatalf("Chromium ended: %v\n%s", err, b.said)
 	}
 	var params json.RawMessage

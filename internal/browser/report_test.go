@@ -46,6 +46,7 @@ func TestConformanceReportInABrowser(t *testing.T) {
 		return
 	}
 	page := browser.Start(t).Open(file, 1100, 3000)
+	page.Eval(`document.querySelectorAll("section:not(:last-of-type)").forEach(s => s.remove())`, nil) // of this test's runs before, with -count
 
 	count := map[conformance.Verdict]int{}
 	lines := 0
@@ -58,7 +59,7 @@ func TestConformanceReportInABrowser(t *testing.T) {
 			t.Errorf("%s: the page says %q, the scorecard %q", r.ID, verdict, r.Verdict)
 		}
 	}
-	if count[conformance.No] < 2 || count[conformance.Yes] < 2 {
+	if count[conformance.No] < 1 || count[conformance.Yes] < 2 {
 		t.Fatalf("not a good example: %v", count)
 	}
 	wrong, looked := page.Look(map[string]int{
