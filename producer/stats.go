@@ -33,6 +33,10 @@ func (p *Producer) Totals() kafka.WriterStats {
 	return p.describe(p.stats.total)
 }
 
+// InFlightBytes returns what the messages that have no result yet count for, of the
+// MaxInFlightBytes that bound it. It never blocks.
+func (p *Producer) InFlightBytes() int64 { return p.budget.used.Load() }
+
 func (p *Producer) gatherLocked() {
 	if lease, err := p.lifecycle.Acquire(); err == nil {
 		p.stats.addLocked(lease.Resource().writer.Stats())

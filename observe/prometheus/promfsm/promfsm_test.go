@@ -1,0 +1,191 @@
+package promfsm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/observe/prometheus/promfsm"
+)
+
+func Example() {
+	c := promfsm.NewCollector("answer")
+	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, c.Option())
+	c.Watch(l)
+	registry := prometheus.NewRegistry() // or prometheus.MustRegister(c)
+	registry.MustRegister(c)
+
+	l.Start(context.Background())
+	defer l.Close()
+	lease, _ := l.Acquire()
+	defer lease.Release()
+	families, _ := registry.Gather()
+	for _, f := range families {
+		if f.GetName() == "surestart_lifecycle_in_use" {
+			fmt.Println(f.GetMetric()[0].GetGauge().GetValue())
+		}
+	}
+	// Output: 1
+}
+
+// values are all samples, by name and labels; of a histogram its sum and count.
+func values(t *testing.T, c prometheus.Collector) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]float64)
+	for _, f := range families {
+		name := strings.TrimPrefix(f.GetName(), "surestart_lifecycle_")
+		for _, m := range f.GetMetric() {
+			id := name
+			for _, l := range m.GetLabel() {
+				if l.GetName() != promfsm.Label {
+					id += " " + l.GetValue()
+				} else if l.GetValue() != "it" {
+					t.Errorf("%s of %q", name, l.GetValue())
+				}
+			}
+			switch {
+			case m.Gauge != nil:
+				all[id] = m.GetGauge().GetValue()
+			case m.Counter != nil:
+				all[id] = m.GetCounter().GetValue()
+			case m.Histogram != nil:
+				all[id+" count"] = float64(m.GetHistogram().GetSampleCount())
+				all[id+" sum"] = m.GetHistogram().GetSampleSum()
+			}
+		}
+	}
+	return all
+}
+
+// want compares what is not 0 with lines "name labels value".
+func want(t *testing.T, c prometheus.Collector, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	var got []string
+	all := values(t, c)
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		if v := all[id]; v != 0 && id != "last_transition_timestamp_seconds" {
+			got = append(got, fmt.Sprint(id, " ", v))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+func TestLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := promfsm.NewCollector("it")
+		fails := errors.New("boom")
+		l := fsm.New(func(ctx context.Context, s *fsm.Scope) (int, error) {
+			time.Sleep(time.Second)
+			s.Defer("a", func(context.Context) error { time.Sleep(2 * time.Second); return fails })
+			s.Part("look")
+			time.Sleep(4 * time.Second)
+			s.Part("b")
+			time.Sleep(8 * time.Second)
+			s.Defer("b", func(context.Context) error { time.Sleep(16 * time.Second); return nil })
+			s.Part("c")
+			time.Sleep(time.Minute)
+			return 42, fails
+		}, c.Option())
+		want(t, c) // nothing but zeros: without a source, no state
+		if all := values(t, c); all["attempts_total opened"] != 0 || len(all) < 7 {
+			t.Errorf("what never happened is not there as 0: %v", all)
+		}
+		c.Watch(l)
+		want(t, c, "state idle 1")
+
+		ctx := context.Background()
+		go l.Start(ctx)
+		synctest.Wait()
+		time.Sleep(14 * time.Second)
+		want(t, c,
+			"held_parts 2", "part_duration_seconds a count 1", "part_duration_seconds a sum 1",
+			"part_duration_seconds b count 1", "part_duration_seconds b sum 8",
+			"part_duration_seconds look count 1", "part_duration_seconds look sum 4",
+			"state starting 1", "waiters 1")
+		l.Wait(ctx, fsm.Idle)
+		failed := []string{
+			"attempts_total failed 1",
+			"part_duration_seconds a count 1", "part_duration_seconds a sum 1",
+			"part_duration_seconds b count 1", "part_duration_seconds b sum 8",
+			"part_duration_seconds c count 1", "part_duration_seconds c sum 60",
+			"part_duration_seconds look count 1", "part_duration_seconds look sum 4",
+			"release_failures_total a 1", "rollback_duration_seconds count 1", "rollback_duration_seconds sum 18",
+			"start_failures_total c 1", "state idle 1"}
+		want(t, c, failed...)
+
+		fails = nil
+		if err := l.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		since := float64(time.Now().Unix())
+		lease, err := l.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Acquire()
+		time.Sleep(time.Second)
+		all := values(t, c)
+		for id, want := range map[string]float64{"state started": 1, "state idle": 0, "in_use": 2, "attempts_total opened": 1, "start_duration_seconds count": 1,
+			"start_duration_seconds sum": 73, "last_transition_timestamp_seconds": since, "part_duration_seconds c count": 2} {
+			if all[id] != want {
+				t.Errorf("%s is %v; want %v", id, all[id], want)
+			}
+		}
+		lease.Fail(errors.New("dead"))
+		l.Wait(ctx, fsm.Idle)
+		synctest.Wait()
+		all = values(t, c)
+		for id, want := range map[string]float64{"deaths_total": 1, "forced_releases_total": 1, "cut_off_uses_total": 2, "rollback_duration_seconds count": 1,
+			"stop_duration_seconds count": 1, "stop_duration_seconds sum": 18, "start_failures_total c": 1, "release_failures_total a": 1} {
+			if all[id] != want {
+				t.Errorf("%s is %v; want %v", id, all[id], want)
+			}
+		}
+
+		c.Watch(nil)
+		if all := values(t, c); all["deaths_total"] != 1 {
+			t.Error("without a source the counters are gone")
+		} else if _, ok := all["state idle"]; ok {
+			t.Error("without a source there is a state")
+		}
+		l.Close()
+	})
+}
+
+// Names, units and help are as Prometheus wants them, and several lifecycles share a registry.
+func TestConventions(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	for _, name := range []string{"one", "two"} {
+		c := promfsm.NewCollector(name)
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) { s.Part("a"); return 42, errors.New("boom") }, c.Option())
+		c.Watch(l)
+		registry.MustRegister(c)
+		l.Start(context.Background())
+	}
+	problems, err := testutil.GatherAndLint(registry)
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+	if err := registry.Register(promfsm.NewCollector("one")); err == nil {
+		t.Error("two of one name are registered")
+	}
+}
