@@ -1,0 +1,256 @@
+package otelfsm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/observe/otel/otelfsm"
+)
+
+func Example() {
+	o, err := otelfsm.New("answer") // to the global providers
+	if err != nil {
+		panic(err)
+	}
+	defer o.Close()
+	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, o.Option())
+	defer l.Close()
+	o.Watch(l)
+	fmt.Println(l.Start(context.Background()))
+	// Output: <nil>
+}
+
+// A lab is an observer whose metrics and spans can be looked at.
+type lab struct {
+	*otelfsm.Observer
+	t       *testing.T
+	reader  *sdkmetric.ManualReader
+	spans   *tracetest.SpanRecorder
+	tracers *sdktrace.TracerProvider
+}
+
+func newLab(t *testing.T) lab {
+	reader, spans := sdkmetric.NewManualReader(), tracetest.NewSpanRecorder()
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	o, err := otelfsm.New("it", otelfsm.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))), otelfsm.WithTracerProvider(tracers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lab{o, t, reader, spans, tracers}
+}
+
+// values are all data points, by name and attributes; of a histogram its sum and count.
+func (l lab) values() map[string]float64 {
+	l.t.Helper()
+	synctest.Wait()
+	var rm metricdata.ResourceMetrics
+	if err := l.reader.Collect(context.Background(), &rm); err != nil {
+		l.t.Fatal(err)
+	}
+	all := make(map[string]float64)
+	for _, sm := range rm.ScopeMetrics {
+		for _, m := range sm.Metrics {
+			if m.Unit == "" || m.Description == "" || !name.MatchString(m.Name) {
+				l.t.Errorf("%s, unit %q, description %q", m.Name, m.Unit, m.Description)
+			}
+			id := func(set attribute.Set) string {
+				id := strings.TrimPrefix(m.Name, "surestart.lifecycle.")
+				for _, kv := range set.ToSlice() {
+					if kv.Key != otelfsm.NameKey {
+						id += " " + kv.Value.Emit()
+					} else if kv.Value.AsString() != "it" {
+						l.t.Errorf("%s of %q", m.Name, kv.Value.AsString())
+					}
+				}
+				return id
+			}
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					all[id(p.Attributes)] = float64(p.Value)
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					all[id(p.Attributes)+" count"] = float64(p.Count)
+					all[id(p.Attributes)+" sum"] = p.Sum
+				}
+			default:
+				l.t.Errorf("%s is a %T", m.Name, data)
+			}
+		}
+	}
+	return all
+}
+
+// Lower case, in a namespace, without a unit.
+var name = regexp.MustCompile(`^surestart\.lifecycle(\.[a-z]+(_[a-z]+)*)+$`)
+
+func (l lab) want(want ...string) {
+	l.t.Helper()
+	var got []string
+	all := l.values()
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		if v := all[id]; v != 0 {
+			got = append(got, fmt.Sprint(id, " ", v))
+		}
+	}
+	if !slices.Equal(got, want) {
+		l.t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// story writes a span as lines: what it is, then its events, at seconds since t0.
+func story(s sdktrace.ReadOnlySpan, t0 time.Time) []string {
+	attributes := func(all []attribute.KeyValue) string {
+		var text []string
+		for _, kv := range all {
+			key := strings.TrimPrefix(string(kv.Key), "surestart.lifecycle.")
+			if key != "exception.type" && key != "exception.stacktrace" && key != "name" {
+				text = append(text, " "+key+"="+kv.Value.Emit())
+			}
+		}
+		slices.Sort(text)
+		return strings.Join(text, "")
+	}
+	lines := []string{fmt.Sprintf("%s %v-%v%s", s.Name(), s.StartTime().Sub(t0).Seconds(), s.EndTime().Sub(t0).Seconds(), attributes(s.Attributes()))}
+	if st := s.Status(); st.Code != codes.Unset {
+		lines[0] += fmt.Sprintf(" %v %q", st.Code, st.Description)
+	}
+	for _, e := range s.Events() {
+		lines = append(lines, fmt.Sprintf("%v %s%s", e.Time.Sub(t0).Seconds(), e.Name, attributes(e.Attributes)))
+	}
+	return lines
+}
+
+func (l lab) wantSpan(i int, t0 time.Time, want ...string) sdktrace.ReadOnlySpan {
+	l.t.Helper()
+	synctest.Wait()
+	ended := l.spans.Ended()
+	if len(ended) <= i {
+		l.t.Fatalf("%d spans have ended; want %d", len(ended), i+1)
+	}
+	if got := story(ended[i], t0); !slices.Equal(got, want) {
+		l.t.Errorf("span %d:\n\t%s\nwant\n\t%s", i, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+	return ended[i]
+}
+
+var errBoom = errors.New("boom")
+
+func TestLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, t0 := newLab(t), time.Now()
+		fails := errBoom
+		l := fsm.New(func(ctx context.Context, s *fsm.Scope) (int, error) {
+			s.Part("a")
+			time.Sleep(time.Second)
+			s.Defer("a", func(context.Context) error { time.Sleep(2 * time.Second); return fails })
+			s.Part("b")
+			time.Sleep(4 * time.Second)
+			return 42, fails
+		}, o.Option())
+		o.want()
+		o.Watch(l)
+		o.want("state idle 1")
+
+		ctx, caller := o.tracers.Tracer("test").Start(context.Background(), "caller")
+		if err := l.Start(ctx); !errors.Is(err, errBoom) {
+			t.Fatal(err)
+		}
+		o.want("attempts failed 1", "part.duration a count 1", "part.duration a sum 1", "part.duration b count 1", "part.duration b sum 4",
+			"release.failures a 1", "rollback.duration count 1", "rollback.duration sum 2", "start.failures b 1", "state idle 1")
+		span := o.wantSpan(0, t0,
+			`start it 0-7 attempt=1 part=b result=failed Error "failed: boom"`,
+			"0 part acquiring part=a", "1 part held part=a", "1 part acquiring part=b",
+			"5 exception exception.message=boom",
+			"5 part releasing part=a", "7 part released part=a", "7 exception exception.message=boom part=a")
+		if span.Parent().SpanID() != caller.SpanContext().SpanID() {
+			t.Error("the span of the attempt is not below its first caller's")
+		}
+
+		fails = nil
+		if err := l.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		start := o.wantSpan(1, t0, "start it 7-12 attempt=2 result=opened",
+			"7 part acquiring part=a", "8 part held part=a", "8 part acquiring part=b")
+		if start.Parent().IsValid() {
+			t.Error("the span of an attempt without a traced caller has a parent")
+		}
+		lease, err := l.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if all := o.values(); all["state started"] != 1 || all["state idle"] != 0 || all["in_use"] != 1 || all["held_parts"] != 1 || all["start.duration sum"] != 5 || all["attempts opened"] != 1 {
+			t.Errorf("while started: %v", all)
+		}
+		lease.Fail(errBoom)
+		l.Wait(ctx, fsm.Idle)
+		stop := o.wantSpan(2, t0, `stop it 13-15 attempt=2 Error "died: boom"`,
+			"13 exception exception.message=boom", "13 forced cut_off=1",
+			"13 part releasing part=a", "15 part released part=a")
+		if links := stop.Links(); len(links) != 1 || links[0].SpanContext.SpanID() != start.SpanContext().SpanID() || stop.Parent().IsValid() {
+			t.Errorf("the span of the release: links %v, parent %v; want a root that is linked to the attempt's", links, stop.Parent())
+		}
+		if all := o.values(); all["deaths"] != 1 || all["forced_releases"] != 1 || all["cut_off_uses"] != 1 || all["stop.duration count"] != 1 || all["stop.duration sum"] != 2 {
+			t.Errorf("after its death: %v", all)
+		}
+
+		// A Stop wins over a start: that is no error.
+		begun := make(chan error, 1)
+		go func() { begun <- l.Start(context.Background()) }()
+		synctest.Wait()
+		if err := l.Stop(context.Background()); err != nil || !errors.Is(<-begun, fsm.ErrStopped) {
+			t.Fatal(err)
+		}
+		o.wantSpan(3, t0, "start it 15-22 attempt=3 part=a result=stop",
+			"15 part acquiring part=a", "16 part held part=a", "16 part acquiring part=b", "20 part releasing part=a", "22 part released part=a")
+		l.Start(context.Background())
+		l.Close()
+		o.wantSpan(5, t0, "stop it 27-29 attempt=4", "27 part releasing part=a", "29 part released part=a")
+		if n, all := len(o.spans.Ended()), len(o.spans.Started()); n != 6 || all != 7 {
+			t.Errorf("%d spans, %d ended; want 7 with the caller's, which alone goes on", all, n)
+		}
+
+		o.Watch(nil)
+		if all := o.values(); all["deaths"] != 1 {
+			t.Error("without a source the counters are gone")
+		} else if _, ok := all["state idle"]; ok {
+			t.Error("without a source there is a state")
+		}
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// One that is closed before it was ever started has no span.
+func TestNeverStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newLab(t)
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, o.Option())
+		o.Watch(l)
+		l.Close()
+		o.want("state closed 1")
+		if n := len(o.spans.Started()); n != 0 {
+			t.Errorf("%d spans", n)
+		}
+	})
+}
