@@ -215,3 +215,44 @@ func TestStepKind(t *testing.T) {
 		t.Errorf("%q; want %q", names, want)
 	}
 }
+
+// Real threads: parts that several goroutines of one open acquire at once are all told.
+func TestTracerConcurrentParts(t *testing.T) {
+	const threads, each = 8, 50
+	told := make(map[fsm.StepKind]int)
+	over := make(chan struct{})
+	l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+		var all sync.WaitGroup
+		for range threads {
+			all.Go(func() {
+				for range each {
+					s.Part("a")
+					s.Defer("a", func(context.Context) error { return nil })
+				}
+			})
+		}
+		all.Wait()
+		return 0, nil
+	}, fsm.WithTracer(tally{told, over}))
+	wantNil(t, "Start", l.Start(background()))
+	wantNil(t, "Close", l.Close())
+	<-over
+	for _, k := range []fsm.StepKind{fsm.StepAcquiring, fsm.StepHeld, fsm.StepReleasing, fsm.StepReleased} {
+		if told[k] != threads*each {
+			t.Errorf("%d parts were %v; want %d", told[k], k, threads*each)
+		}
+	}
+}
+
+// tally counts the steps of each kind, until the lifecycle is closed.
+type tally struct {
+	told map[fsm.StepKind]int
+	over chan struct{}
+}
+
+func (c tally) Step(s fsm.Step) { c.told[s.Kind]++ }
+func (c tally) Transition(tr fsm.Transition) {
+	if tr.To == fsm.Closed {
+		close(c.over)
+	}
+}
