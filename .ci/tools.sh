@@ -10,6 +10,8 @@
 #   .ci/tools.sh chromium checks (on Debian, as root: installs) a Chromium, to look at pages with; prints its command
 #   .ci/tools.sh postgres prints the directory of PostgreSQL's programs; on Debian, as root, installs them; nothing
 #                         where neither can be: an example is then not tried on it
+#   .ci/tools.sh prometheus prints the command of a Prometheus; where there is none takes Debian's out of its package,
+#                         into the cache: nothing is installed, no service started (19 MB the first time)
 #   .ci/tools.sh env      all of it, as lines for eval: export TLC_JAR=... KAFKA_LIB=...
 #   .ci/tools.sh plan     says what is still to be downloaded, and downloads nothing
 #   .ci/tools.sh pin      rewrites .ci/kafka/SHA256SUMS from a fresh download (after changing pom.xml)
@@ -124,6 +126,26 @@ want_postgres() { # for an example of examples/adapters
 	postgres_bin || die "postgresql is installed and its programs are not where Debian has them"
 }
 
+prometheus_bin=$cache/prometheus/usr/bin/prometheus
+find_prometheus() { command -v prometheus || { [ -x "$prometheus_bin" ] && echo "$prometheus_bin"; }; }
+fetch_prometheus() { # a download is verified by Debian's client
+	! find_prometheus >/dev/null || return 0
+	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+		die "Prometheus is needed on PATH, to try the dashboard on; install it, for example: apt-get install prometheus, brew install prometheus"
+	local tmp
+	tmp=$(mktemp -d "$cache/prometheus.XXXXXX")
+	say "apt-get download prometheus (19 MB)"
+	(cd "$tmp" && apt-get download -q prometheus) >"$tmp/log" 2>&1 </dev/null ||
+		{ ! can_apt || apt-get update -q >"$tmp/log" 2>&1; (cd "$tmp" && apt-get download -q prometheus) >>"$tmp/log" 2>&1 </dev/null; } ||
+		{ cat "$tmp/log" >&2; rm -rf "$tmp"; die "apt-get download prometheus failed"; }
+	mkdir "$tmp/x"
+	dpkg-deb -x "$tmp"/*.deb "$tmp/x"
+	rm -rf "$cache/prometheus"
+	mv "$tmp/x" "$cache/prometheus"
+	rm -rf "$tmp"
+	find_prometheus >/dev/null || die "Debian's package has no $prometheus_bin"
+}
+
 mvn_copy() { # $1: what is fetched, in words; the rest: mvn's arguments; tried twice, because networks fail
 	local what=$1 log try
 	shift
@@ -220,6 +242,7 @@ plan() {
 	have_cc || todo+=("a C compiler (apt-get, about 60 MB)")
 	find_chromium >/dev/null || todo+=("Chromium (apt-get, 100 to 170 MB)")
 	[ -n "$(postgres_bin)" ] || ! can_apt || todo+=("PostgreSQL (apt-get, about 20 MB)")
+	find_prometheus >/dev/null || todo+=("Prometheus (apt-get, 19 MB)")
 	tlc_ok || todo+=("TLC (2.6 MB)")
 	kafka_ok "$(kafka_lib)" || todo+=("Apache Kafka $kafka_version (43 MB)")
 	[ ${#todo[@]} -gt 0 ] || todo=("nothing beside Go modules")
@@ -232,6 +255,7 @@ case ${1:-} in
 java) need_java; command -v java ;;
 cc) need_cc ;;
 postgres) want_postgres ;;
+prometheus) locked fetch_prometheus; find_prometheus ;;
 python) need_python ;;
 chromium) need_chromium; find_chromium ;;
 tlc) need_java; locked fetch_tlc; echo "$tlc_jar" ;;

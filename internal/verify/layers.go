@@ -39,6 +39,7 @@ var layers = []layer{
 	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
 	{"mutants", "every mutant of fsm and of its table is killed: a sample, or all with -mutants", withCI, mutants},
 	{"adapters", "the examples with other libraries: each starts after a failure, drains, is cut off, and leaves nothing", withCI, adapters},
+	{"observe", "the collectors of Prometheus and OpenTelemetry, on kfake and Apache Kafka; the dashboard on a real Prometheus", withCI, observe},
 	{"others", "what other libraries do, shown by plain tests of a dozen lines each", withCI, others},
 	{"bench", "no ratio to what one would pick instead has clearly become worse", []string{Deep}, bench},
 }
@@ -233,6 +234,24 @@ func adapters(ctx context.Context, s *session) error {
 		args = append([]string{"-skip=^TestPostgreSQL$"}, args...)
 	}
 	return s.testIn(ctx, "examples/adapters", args...)
+}
+
+// observe is two modules, so that only who imports one pays for it.
+func observe(ctx context.Context, s *session) error {
+	if err := s.needKafka(ctx); err != nil {
+		return err
+	}
+	prometheus, err := s.output(ctx, "bash", ".ci/tools.sh", "prometheus")
+	if err != nil {
+		return err
+	}
+	s.env["SURESTART_PROMETHEUS"] = strings.TrimSpace(prometheus)
+	for _, dir := range []string{"observe/prometheus", "observe/otel"} {
+		if err := s.testIn(ctx, dir, "-race", "-count=1", "./..."); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // others is a module of its own: the defects of docs/comparison.md.

@@ -2,6 +2,7 @@ package otelproducer_test
 
 import (
 	"context"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -147,4 +148,33 @@ func TestSent(t *testing.T) {
 			t.Error("after Close it is still asked")
 		}
 	})
+}
+
+// docs/operating.md has a line for each metric, which says what it means.
+func TestOperatingNamesEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	instruments := regexp.MustCompile(`(?m)(?:count|seconds|counter|duration|asked|UpDownCounter)\((?:&m\.\w+, )?"([\w.]+)", `)
+	named := 0
+	for _, file := range []string{"otelproducer.go", "../otelfsm/metrics.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range instruments.FindAllStringSubmatch(string(source), -1) {
+			named++
+			name := strings.TrimPrefix(m[1], "surestart.")
+			if strings.HasPrefix(file, "..") {
+				name = "lifecycle." + name
+			}
+			if !strings.Contains(string(text), "`"+name+"`") {
+				t.Errorf("docs/operating.md has no line for %s", m[1])
+			}
+		}
+	}
+	if named != 26 {
+		t.Errorf("found %d instruments in the sources; want 26", named)
+	}
 }
