@@ -127,6 +127,7 @@ func ExampleProducer_Status() {
 		log.Fatal(err)
 	}
 	fmt.Println(p.Stats().Messages, p.Stats().Messages, p.Totals().Messages) // Stats: since the last call
+	fmt.Println(p.InFlightBytes(), "bytes in flight")                        // what has no result yet
 
 	fmt.Println(p.Shutdown(ctx)) // for good; Close is Shutdown with a bound of its own
 	<-p.Done()
@@ -136,6 +137,7 @@ func ExampleProducer_Status() {
 	// true true
 	// Started <nil>
 	// 1 0 1
+	// 0 bytes in flight
 	// <nil>
 	// Closed true
 }
