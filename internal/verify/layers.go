@@ -254,9 +254,13 @@ func observe(ctx context.Context, s *session) error {
 	return nil
 }
 
-// others is a module of its own: the defects of docs/comparison.md.
+// others is a module of its own: what docs/comparison.md shows, by plain tests; in deep
+// the suite finds it again.
 func others(ctx context.Context, s *session) error {
-	return s.command(ctx, "go", "-C", "conformance/others", "test", "-count=1", "-race", "-run=Plain", "./...")
+	if err := s.testIn(ctx, "conformance/others", "-count=1", "-race", "-run=Plain", "./..."); err != nil || s.Bound != Deep {
+		return err
+	}
+	return s.testIn(ctx, "conformance/others", "-count=1", "-run=TestComparison", ".")
 }
 
 // bench is a module of its own: its tests, and the few ratios that are watched.
