@@ -216,30 +216,31 @@ func TestStepKind(t *testing.T) {
 	}
 }
 
-// Real threads: parts that several goroutines of one open acquire at once are all told.
+// Real threads: what several goroutines of one open acquire at once is all told.
 func TestTracerConcurrentParts(t *testing.T) {
-	const threads, each = 8, 50
-	told := make(map[fsm.StepKind]int)
-	over := make(chan struct{})
-	l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
-		var all sync.WaitGroup
-		for range threads {
-			all.Go(func() {
-				for range each {
-					s.Part("a")
+	const rounds, threads, each = 50, 4, 50
+	for range rounds {
+		told, over := make(map[fsm.StepKind]int), make(chan struct{})
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			var all sync.WaitGroup
+			for range threads {
+				all.Go(func() {
+					for range each {
+						s.Part("a")
+					}
 					s.Defer("a", func(context.Context) error { return nil })
-				}
-			})
-		}
-		all.Wait()
-		return 0, nil
-	}, fsm.WithTracer(tally{told, over}))
-	wantNil(t, "Start", l.Start(background()))
-	wantNil(t, "Close", l.Close())
-	<-over
-	for _, k := range []fsm.StepKind{fsm.StepAcquiring, fsm.StepHeld, fsm.StepReleasing, fsm.StepReleased} {
-		if told[k] != threads*each {
-			t.Errorf("%d parts were %v; want %d", told[k], k, threads*each)
+				})
+			}
+			all.Wait()
+			return 0, nil
+		}, fsm.WithTracer(tally{told, over}))
+		wantNil(t, "Start", l.Start(background()))
+		wantNil(t, "Close", l.Close())
+		<-over
+		for k, want := range map[fsm.StepKind]int{fsm.StepAcquiring: threads * each, fsm.StepHeld: threads, fsm.StepReleasing: threads, fsm.StepReleased: threads} {
+			if told[k] != want {
+				t.Fatalf("%d parts were %v; want %d", told[k], k, want)
+			}
 		}
 	}
 }
@@ -251,6 +252,7 @@ type tally struct {
 }
 
 func (c tally) Step(s fsm.Step) { c.told[s.Kind]++ }
+
 func (c tally) Transition(tr fsm.Transition) {
 	if tr.To == fsm.Closed {
 		close(c.over)

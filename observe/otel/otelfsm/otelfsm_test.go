@@ -23,19 +23,6 @@ import (
 	"github.com/seed3893aba4/surestart/observe/otel/otelfsm"
 )
 
-func Example() {
-	o, err := otelfsm.New("answer") // to the global providers
-	if err != nil {
-		panic(err)
-	}
-	defer o.Close()
-	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, o.Option())
-	defer l.Close()
-	o.Watch(l)
-	fmt.Println(l.Start(context.Background()))
-	// Output: <nil>
-}
-
 // A lab is an observer whose metrics and spans can be looked at.
 type lab struct {
 	*otelfsm.Observer

@@ -20,24 +20,6 @@ import (
 	"github.com/seed3893aba4/surestart/producer"
 )
 
-func Example() {
-	o, err := otelproducer.New("orders") // to the global providers
-	if err != nil {
-		panic(err)
-	}
-	defer o.Close()
-	p, err := producer.New(producer.Config{
-		Brokers:   []string{"localhost:9092"},
-		Topic:     "orders",
-		Lifecycle: []fsm.Option{o.Option()},
-	})
-	if err != nil {
-		panic(err) // a field is wrong; the error names it
-	}
-	defer p.Close()
-	o.Watch(p)
-}
-
 var name = regexp.MustCompile(`^(messaging\.client|surestart\.(producer|lifecycle))(\.[a-z]+(_[a-z]+)*)+$`)
 
 // collect returns the sums by name, with their attributes.

@@ -18,26 +18,6 @@ import (
 	"github.com/seed3893aba4/surestart/observe/prometheus/promfsm"
 )
 
-func Example() {
-	c := promfsm.NewCollector("answer")
-	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, c.Option())
-	c.Watch(l)
-	registry := prometheus.NewRegistry() // or prometheus.MustRegister(c)
-	registry.MustRegister(c)
-
-	l.Start(context.Background())
-	defer l.Close()
-	lease, _ := l.Acquire()
-	defer lease.Release()
-	families, _ := registry.Gather()
-	for _, f := range families {
-		if f.GetName() == "surestart_lifecycle_in_use" {
-			fmt.Println(f.GetMetric()[0].GetGauge().GetValue())
-		}
-	}
-	// Output: 1
-}
-
 // values are all samples, by name and labels; of a histogram its sum and count.
 func values(t *testing.T, c prometheus.Collector) map[string]float64 {
 	t.Helper()

@@ -20,21 +20,6 @@ import (
 	"github.com/seed3893aba4/surestart/producer"
 )
 
-func Example() {
-	c := promproducer.NewCollector("orders")
-	p, err := producer.New(producer.Config{
-		Brokers:   []string{"localhost:9092"},
-		Topic:     "orders",
-		Lifecycle: []fsm.Option{c.Option()},
-	})
-	if err != nil {
-		panic(err) // a field is wrong; the error names it
-	}
-	defer p.Close()
-	c.Watch(p)
-	prometheus.MustRegister(c)
-}
-
 // A watched is a producer, and what its collector says of it.
 type watched struct {
 	*producer.Producer

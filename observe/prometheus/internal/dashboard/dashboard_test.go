@@ -40,7 +40,7 @@ type panel struct {
 
 type source struct{ Type, UID string }
 
-const file = "../../../docs/grafana.json"
+const file = "../../../../docs/grafana.json"
 
 func load(t *testing.T) (d dashboard, text string) {
 	t.Helper()
@@ -171,7 +171,7 @@ func TestMetricsExist(t *testing.T) {
 
 // docs/operating.md has a line for each metric, which says what it means.
 func TestOperatingNamesEveryMetric(t *testing.T) {
-	text, err := os.ReadFile("../../../docs/operating.md")
+	text, err := os.ReadFile("../../../../docs/operating.md")
 	if err != nil {
 		t.Fatal(err)
 	}
