@@ -59,7 +59,7 @@ func ExampleOption() {
 	for _, a := range span.Attributes() {
 		switch a.Key {
 		case otelfsm.NameKey, otelfsm.AttemptKey, otelfsm.PartKey, otelfsm.ResultKey:
-			fmt.Println(a.Key, a.Value.Emit())
+			fmt.Println(a.Key, a.Value.String())
 		}
 	}
 	var all metricdata.ResourceMetrics

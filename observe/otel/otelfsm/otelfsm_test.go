@@ -60,7 +60,7 @@ func (l lab) values() map[string]float64 {
 				id := strings.TrimPrefix(m.Name, "surestart.lifecycle.")
 				for _, kv := range set.ToSlice() {
 					if kv.Key != otelfsm.NameKey {
-						id += " " + kv.Value.Emit()
+						id += " " + kv.Value.String()
 					} else if kv.Value.AsString() != "it" {
 						l.t.Errorf("%s of %q", m.Name, kv.Value.AsString())
 					}
@@ -109,7 +109,7 @@ func story(s sdktrace.ReadOnlySpan, t0 time.Time) []string {
 		for _, kv := range all {
 			key := strings.TrimPrefix(string(kv.Key), "surestart.lifecycle.")
 			if key != "exception.type" && key != "exception.stacktrace" && key != "name" {
-				text = append(text, " "+key+"="+kv.Value.Emit())
+				text = append(text, " "+key+"="+kv.Value.String())
 			}
 		}
 		slices.Sort(text)
