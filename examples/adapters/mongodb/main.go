@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,21 +30,53 @@ import (
 func client(uri string, opts ...fsm.Option) *fsm.Lifecycle[*mongo.Client] {
 	return fsm.New(func(ctx context.Context, s *fsm.Scope) (*mongo.Client, error) {
 		s.Part("client")
-		cl, err := mongo.Connect(options.Client().ApplyURI(uri)) // has monitors from here on
+		wires, cut := context.WithCancel(context.WithoutCancel(ctx))
+		cl, err := mongo.Connect(options.Client().ApplyURI(uri).SetDialer(dialer{wires})) // has monitors from here on
 		if err != nil {
+			cut()
 			return nil, err
 		}
+		opened := false
 		s.Defer("client", func(ctx context.Context) error {
-			if fsm.Forced(ctx) { // then it does not wait for the connections in use
-				var now context.CancelFunc
-				ctx, now = context.WithCancel(ctx)
-				now()
+			defer cut()
+			if !opened || fsm.Forced(ctx) { // there is nothing to wait for, or nobody who would
+				cut()
+				ctx = wires
 			}
 			return cl.Disconnect(ctx)
 		})
 		s.Part("primary")
-		return cl, cl.Ping(ctx, readpref.Primary()) // waits for one, as long as serverSelectionTimeoutMS
+		if err := cl.Ping(ctx, readpref.Primary()); err != nil { // waits for one, as long as serverSelectionTimeoutMS
+			return nil, err
+		}
+		opened = true
+		return cl, nil
 	}, opts...)
+}
+
+// A dialer's connections end with cut: Disconnect alone waits for a monitor that is
+// shaking hands, for up to 30 s, whatever its context says.
+type dialer struct{ cut context.Context }
+
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.cut, cancel)()
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return conn{c, context.AfterFunc(d.cut, func() { c.Close() })}, nil
+}
+
+type conn struct {
+	net.Conn
+	forget func() bool
+}
+
+func (c conn) Close() error {
+	c.forget()
+	return c.Conn.Close()
 }
 
 // A visit is one piece of work: the client is not disconnected under it.

@@ -27,6 +27,9 @@ type server struct {
 	all      sync.WaitGroup
 }
 
+// opQuery is deprecated, and what the driver says hello with.
+const opQuery wiremessage.OpCode = 2004
+
 // newServer has an address, and is down.
 func newServer(t *testing.T) *server {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,7 +121,7 @@ func (s *server) serve(c net.Conn) {
 			reply = wiremessage.AppendMsgFlags(reply, 0)
 			reply = wiremessage.AppendMsgSectionType(reply, wiremessage.SingleDocument)
 			reply = append(reply, s.do(bson.Raw(doc))...)
-		case ok && op == wiremessage.OpQuery: // the first hello
+		case ok && op == opQuery: // the first hello
 			_, reply = wiremessage.AppendHeaderStart(nil, wiremessage.NextRequestID(), id, wiremessage.OpReply)
 			reply = wiremessage.AppendReplyFlags(reply, 0)
 			reply = wiremessage.AppendReplyCursorID(reply, 0)
