@@ -298,9 +298,8 @@ func ExampleLease_Fail() {
 // A panic of open is an error like any other; the program goes on.
 func ExamplePanicError() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) {
-		var settings map[string]int
-		settings["port"] = 80 // a bug
-		return 0, nil
+		ports := map[string][]int{}
+		return ports["http"][0], nil // a bug
 	})
 	err := l.Start(context.Background())
 	var panicked *fsm.PanicError
@@ -308,7 +307,7 @@ func ExamplePanicError() {
 	fmt.Println(panicked.Value)
 	// Output:
 	// true Idle
-	// assignment to entry in nil map
+	// runtime error: index out of range [0] with length 0
 }
 
 // A release that fails does not keep the others from running, and the stopper is told.
