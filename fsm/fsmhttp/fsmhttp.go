@@ -66,7 +66,11 @@ func (p Page) write(to *bytes.Buffer, contentType string) error {
 		rows := make([]row, 0, len(names))
 		for _, name := range names {
 			s := p[name].Status()
-			rows = append(rows, row{name, s, now.Sub(s.Since).Round(time.Millisecond)})
+			lasted := now.Sub(s.Since)
+			if lasted > time.Minute {
+				lasted = lasted.Truncate(time.Second)
+			}
+			rows = append(rows, row{name, s, lasted.Truncate(time.Millisecond)})
 		}
 		return table.Execute(to, rows)
 	case asText:
@@ -139,6 +143,7 @@ var table = template.Must(template.New("").Parse(`<!doctype html>
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em }
 table { border-collapse: collapse }
 th, td { text-align: left; vertical-align: top; padding: .3em 1em; border-bottom: 1px solid #ccc }
+td { overflow-wrap: anywhere }
 .Started { color: #06702f } .Starting, .Stopping { color: #8a5a00 } .Idle, .Closed { color: #555 }
 </style>
 <h1>Lifecycles</h1>

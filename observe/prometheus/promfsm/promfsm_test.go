@@ -18,8 +18,15 @@ import (
 	"github.com/seed3893aba4/surestart/observe/prometheus/promfsm"
 )
 
+// tb is a *testing.T or a *rapid.T.
+type tb interface {
+	Helper()
+	Fatal(...any)
+	Errorf(string, ...any)
+}
+
 // values are all samples, by name and labels; of a histogram its sum and count.
-func values(t *testing.T, c prometheus.Collector) map[string]float64 {
+func values(t tb, c prometheus.Collector) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(c)
