@@ -40,7 +40,10 @@ type panel struct {
 
 type source struct{ Type, UID string }
 
-const file = "../../../../docs/grafana.json"
+const (
+	file   = "../../../../docs/grafana.json"
+	alerts = "../../../../docs/alerts.yml"
+)
 
 func load(t *testing.T) (d dashboard, text string) {
 	t.Helper()
@@ -157,6 +160,13 @@ func TestMetricsExist(t *testing.T) {
 		if v.Type == "query" {
 			check("variable "+v.Name, string(v.Query))
 		}
+	}
+	rules, err := os.ReadFile(alerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^    expr: (.*)$`).FindAllStringSubmatch(string(rules), -1) {
+		check("alerts.yml", m[1])
 	}
 	for name := range names {
 		if !shown[name] {

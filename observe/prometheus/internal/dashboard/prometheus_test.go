@@ -64,6 +64,20 @@ func TestPrometheusAnswers(t *testing.T) {
 			}
 		}
 	}
+	// An alert is a series, too: of those that must fire by now, and of none that must not.
+	for _, name := range []string{"SurestartDied", "SurestartReleaseFailed", "SurestartUsesCutOff"} {
+		for fired := false; !fired; {
+			if fired, _ = ask(t, server, `ALERTS{alertstate="firing", lifecycle="database", alertname="`+name+`"}`); !fired {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+	}
+	for _, of := range []string{`alertname=~"SurestartStartHangs|SurestartReleaseHangs|SurestartRequestsFail"`, `lifecycle="orders"`} {
+		if fires, _ := ask(t, server, `ALERTS{`+of+`}`); fires {
+			t.Errorf("an alert with %s fires", of)
+		}
+	}
+	checkRules(t, server)
 	if ok, said := ask(t, server, `surestart_no_such_metric`); ok {
 		t.Errorf("a metric that does not exist: %s", said)
 	}
@@ -133,8 +147,12 @@ func live(t *testing.T, registry *prometheus.Registry) {
 func start(t *testing.T, program, target string) string {
 	t.Helper()
 	dir := t.TempDir()
+	rules, err := filepath.Abs(alerts)
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, "scrape_configs:\n- job_name: surestart\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  static_configs:\n  - targets: [%q]\n", target), 0o644); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, "global: {evaluation_interval: 200ms}\nrule_files: [%q]\nscrape_configs:\n- job_name: surestart\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  static_configs:\n  - targets: [%q]\n", rules, target), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -203,4 +221,37 @@ func ask(t *testing.T, server, expr string) (ok bool, said string) {
 		}
 	}
 	return false, string(body)
+}
+
+// checkRules fails unless every alert has been evaluated, without an error.
+func checkRules(t *testing.T, server string) {
+	t.Helper()
+	res, err := http.Get("http://" + server + "/api/v1/rules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError string }
+			}
+		}
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, g := range answer.Data.Groups {
+		for _, r := range g.Rules {
+			n++
+			if r.Health != "ok" {
+				t.Errorf("the alert %s is %s: %s", r.Name, r.Health, r.LastError)
+			}
+		}
+	}
+	if n < 7 {
+		t.Errorf("%d alerts; want 7", n)
+	}
+	t.Logf("CHECKED dashboard alerts=%d", n)
 }
