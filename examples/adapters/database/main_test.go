@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seed3893aba4/surestart/examples/adapters/internal/left"
 	"github.com/seed3893aba4/surestart/fsm"
@@ -135,6 +136,45 @@ func suite(t *testing.T, on database) {
 		if n, err := visits(t.Context(), db); err != nil || n != before+1 {
 			t.Errorf("%d visits, %v; want %d", n, err, before+1)
 		}
+	})
+
+	// A use that is deaf to its context keeps its connection: the state says so until it
+	// gives it back.
+	t.Run("StopForcedDeaf", func(t *testing.T) {
+		db := on.started(t)
+		defer db.Close()
+		began, back, ended := make(chan *sql.DB), make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- db.Use(context.Background(), func(ctx context.Context, db *sql.DB) error {
+				conn, err := db.Conn(ctx)
+				began <- db
+				<-back
+				return errors.Join(err, conn.Close())
+			})
+		}()
+		opened := <-began
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		var cut *fsm.StopError
+		if err := db.Stop(now); !errors.As(err, &cut) || cut.CutOff != 1 {
+			t.Errorf("Stop: %v; want one use cut off", err)
+		}
+		left.Eventually(t, "the pool is being closed", func() string {
+			if opened.Ping() == nil {
+				return "it is open"
+			}
+			return ""
+		})
+		time.Sleep(20 * time.Millisecond) // a moment to be wrong in
+		if s := db.Status(); s.State != fsm.Stopping || s.Releasing != "pool" {
+			t.Errorf("%v, with %d connections; want that it is still being released", s, opened.Stats().OpenConnections)
+		}
+		close(back)
+		<-ended
+		if _, err := db.Wait(t.Context(), fsm.Idle); err != nil {
+			t.Fatal(err)
+		}
+		on.nothingLeft(t, db)
 	})
 
 	// A stop whose context ends cuts off the query that would never end.

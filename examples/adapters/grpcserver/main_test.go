@@ -18,7 +18,8 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// blocking makes the unary requests say that they are there, and wait.
+// blocking makes the unary requests say that they are there, and wait, deaf to their
+// context.
 type blocking struct {
 	entered, leave chan struct{}
 }
@@ -28,11 +29,7 @@ func newBlocking() blocking { return blocking{make(chan struct{}), make(chan str
 func (b blocking) option() grpc.ServerOption {
 	return grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 		b.entered <- struct{}{}
-		select {
-		case <-b.leave:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+		<-b.leave
 		return handle(ctx, req)
 	})
 }
@@ -124,6 +121,7 @@ func TestStopForced(t *testing.T) {
 	b := newBlocking()
 	srv := server("127.0.0.1:0", nothing, b.option())
 	_, client := start(t, srv)
+	t.Cleanup(func() { close(b.leave) })
 	unary := make(chan error, 1)
 	go func() {
 		_, err := client.Check(context.Background(), &healthpb.HealthCheckRequest{})

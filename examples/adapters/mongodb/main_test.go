@@ -119,8 +119,8 @@ func TestStopDrains(t *testing.T) {
 		t.Errorf("%v; want that the stop waits for one operation", st)
 	}
 	close(answer)
-	if err := errors.Join(<-ended, <-stopped); err != nil || s.count() != 1 {
-		t.Errorf("the operation and the stop: %v; %d inserted", err, s.count())
+	if err := errors.Join(<-ended, <-stopped); err != nil || s.count() != 1 || s.farewells() != 1 {
+		t.Errorf("the operation and the stop: %v; %d inserted, %d farewells", err, s.count(), s.farewells())
 	}
 	s.nothingLeft(t, l)
 }
@@ -140,6 +140,9 @@ func TestStopForced(t *testing.T) {
 	}
 	if _, err := l.Wait(t.Context(), fsm.Idle); err != nil {
 		t.Fatal(err)
+	}
+	if n := s.farewells(); n != 0 { // it would wait for the answer
+		t.Errorf("a forced stop says farewell to the server, %d times", n)
 	}
 	s.nothingLeft(t, l)
 }

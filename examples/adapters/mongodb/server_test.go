@@ -22,6 +22,7 @@ type server struct {
 	ln       net.Listener // nil: down
 	conns    map[net.Conn]bool
 	inserted int
+	farewell int           // endSessions
 	asked    chan struct{} // gets one for each insert, once somebody has asked for that
 	answer   chan struct{} // an insert waits for it
 	all      sync.WaitGroup
@@ -99,6 +100,13 @@ func (s *server) count() int {
 	return s.inserted
 }
 
+// farewells is how often a client has ended its sessions before it left.
+func (s *server) farewells() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.farewell
+}
+
 func (s *server) serve(c net.Conn) {
 	for {
 		var size [4]byte
@@ -142,6 +150,11 @@ func (s *server) serve(c net.Conn) {
 // do carries out a command; each answer has what a hello asks for, too.
 func (s *server) do(command bson.Raw) []byte {
 	n := 0
+	if _, err := command.LookupErr("endSessions"); err == nil {
+		s.mu.Lock()
+		s.farewell++
+		s.mu.Unlock()
+	}
 	if _, err := command.LookupErr("insert"); err == nil {
 		n = 1
 		s.mu.Lock()
