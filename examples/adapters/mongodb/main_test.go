@@ -129,6 +129,9 @@ func TestStopForced(t *testing.T) {
 	s := newServer(t)
 	l, answer, ended := inFlight(t, s)
 	defer close(answer)
+	if err := l.Use(t.Context(), func(ctx context.Context, cl *mongo.Client) error { return cl.Ping(ctx, nil) }); err != nil {
+		t.Fatal(err) // leaves a session to say farewell for
+	}
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	var cut *fsm.StopError
