@@ -93,7 +93,7 @@ func openWriter(_ context.Context, addr, topic string) (sender, error) {
 	transport := &kafka.Transport{IdleTimeout: 9 * time.Minute, MetadataTopics: []string{topic}}
 	w := &kafka.Writer{
 		Addr: kafka.TCP(addr), Topic: topic, Transport: transport, Balancer: new(dealt), RequiredAcks: kafka.RequireAll,
-		BatchTimeout: defaultLinger, BatchSize: defaultBatch, BatchBytes: 1 << 20,
+		BatchTimeout: writerLinger, BatchSize: writerBatch, BatchBytes: 1 << 20,
 	}
 	return &writerSender{write: w.WriteMessages, end: func() error {
 		defer transport.CloseIdleConnections()

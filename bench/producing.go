@@ -107,9 +107,9 @@ func (b *bench) wrapping(s *section) error {
 		return err
 	}
 	defer hole.stop()
-	s.say("The Producer and the Writer that it wraps, with the same settings, in one process, in turns; %d callers with %d messages a call. The "+
+	s.say("The Producer with its defaults and the Writer that it wraps with what suits that (%v, %d messages a batch), in one process, in turns; %d callers with %d messages a call. The "+
 		"black hole is kfake that acknowledges and throws away, so that the client is what limits. × is Producer over Writer, the median of the "+
-		"rounds' ratios (range without the outer tenths); CPU is the process's, which holds client but not broker.", floodCallers, floodBatch)
+		"rounds' ratios (range without the outer tenths); CPU is the process's, which holds client but not broker.", writerLinger, writerBatch, floodCallers, floodBatch)
 	t := &table{head: []string{"", "Writer, 1,000/s", "Producer, 1,000/s", "×", "CPU ×", "lone write, Writer, ms", "Producer, ms", "×", "allocations ×"}}
 	for _, x := range []struct {
 		c    *cluster
@@ -159,8 +159,8 @@ func (b *bench) tuning(s *section) error {
 	if b.quick {
 		t.Rounds = 2
 	}
-	for _, linger := range []time.Duration{time.Microsecond, time.Millisecond, 5 * time.Millisecond} {
-		for _, batch := range []int{1, 16, 64, 128, 256, 512, 1000, 4000} {
+	for _, linger := range []time.Duration{defaultLinger, time.Millisecond, 5 * time.Millisecond} {
+		for _, batch := range []int{1, 16, 64, 256, 1000, defaultBatch} {
 			t.Settings = append(t.Settings, tuning{linger, batch})
 		}
 	}
@@ -178,7 +178,7 @@ func (b *bench) tuning(s *section) error {
 		}
 	}
 	s.say("Linger × batch size × callers on Apache Kafka, 100 B: messages a second of %d callers with %d messages a call and of %d callers with "+
-		"one, a lone write, and what it allocates (kafka-go makes room for a whole batch at its first message). **Bold**: the default. Medians of %d "+
+		"one, a lone write, and what it allocates. **Bold**: the default. Medians of %d "+
 		"rounds, in turns.", floodCallers, floodBatch, t.Singles, t.Rounds)
 	out := &table{head: []string{"linger, batch size", fmt.Sprintf("%d × %d, 1,000/s", floodCallers, floodBatch), "of the best", fmt.Sprintf("%d × 1, 1,000/s", t.Singles), "lone p50, ms", "B/op, KB"}}
 	for i, x := range all {

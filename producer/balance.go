@@ -21,17 +21,18 @@ func (b *javaBalancer) Balance(m kafka.Message, partitions ...int) int {
 	return b.keyed.Balance(m, partitions...)
 }
 
-// noted calls the user's balancer with the message as the user made it, and notes
-// the partition that it chose.
-type noted struct {
-	kafka.Balancer
-	s *session
+// partitions are the first n, for a balancer, which must not change them.
+func (b *ids) partitions(n int) []int {
+	all := b.Load()
+	if all == nil || len(*all) < n {
+		more := make([]int, n)
+		for i := range more {
+			more[i] = i
+		}
+		b.Store(&more)
+		all = &more
+	}
+	return (*all)[:n:n]
 }
 
-func (b noted) Balance(m kafka.Message, partitions ...int) int {
-	slot := m.WriterData.(*slot)
-	m.WriterData = slot.data
-	slot.partition = b.Balancer.Balance(m, partitions...)
-	b.s.charge(slot.call, m.Topic, slot.partition)
-	return slot.partition
-}
+type ids struct{ atomic.Pointer[[]int] }

@@ -53,20 +53,9 @@ func (b *budget) fits(n int64) bool {
 	}
 }
 
-// force takes n bytes, but no more than there are at all, whether or not there is
-// room: for who cannot wait. It returns what it took.
-func (b *budget) force(n int64) int64 {
-	n = min(n, b.max)
-	b.used.Add(n)
-	return n
-}
-
 // give returns n bytes that were taken.
-func (b *budget) give(n int64) { b.giveForced(min(n, b.max)) }
-
-// giveForced returns what calls of force took.
-func (b *budget) giveForced(n int64) {
-	b.used.Add(-n)
+func (b *budget) give(n int64) {
+	b.used.Add(-min(n, b.max))
 	if b.waiting.Load() > 0 {
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -3,6 +3,8 @@ package producer
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -11,15 +13,14 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A call is one WriteMessages, or one Send. kafka-go's Writer is asynchronous here;
-// the call waits for its messages itself, and so knows the result of each, lets its
+// A call is one WriteMessages, or one Send. Lanes and Writer are asynchronous; the
+// call waits for its messages itself, and so knows the result of each, lets its
 // caller leave, and holds the lease and the bytes until the last one has its result.
 type call struct {
-	s       *session
-	lease   fsm.Lease[*session]
-	bytes   int64  // of the budget
-	batches int64  // the same, for batches that the call has opened (see stall)
-	slots   []slot // one for each message of the call
+	s     *session
+	lease fsm.Lease[*session]
+	bytes int64  // of the budget
+	slots []slot // one for each message of the call
 
 	left   atomic.Int64  // messages without a result
 	state  atomic.Uint32 // waiting, finished or abandoned
@@ -57,45 +58,74 @@ func (s *session) newCall() *call {
 	return &call{s: s, done: make(chan struct{}, 1)}
 }
 
-// A buffer is what messages are handed to kafka-go in, which copies them.
-type buffer struct {
-	msgs    []kafka.Message
-	inquiry inquiry
+// A route is where the messages of a call go.
+type route struct {
+	lanes   []*lane // of each message; nil: none
+	claimed []*lane // of them, those that were free
+	topic   string  // of the latest message
+	latest  []*lane // those of that topic, by partition
 }
 
-// submit takes the messages over and hands them to kafka-go, which returns once
-// they are in batches. It reports whether any was accepted: else each has its
-// result. The caller's slice is left as it is.
-func (c *call) submit(ctx context.Context, msgs []kafka.Message, large bool) bool {
+// submit takes the messages over: it queues them in their lanes. It reports whether
+// any was: else each has its result. The caller's slice is left as it is.
+func (c *call) submit(ctx context.Context, msgs []kafka.Message, large bool) (accepted bool) {
 	s := c.s // c may have ended when this returns
-	b, ok := s.buffers.Get().(*buffer)
-	if !ok {
-		b = new(buffer)
+	n := c.fill(msgs, large)
+	if n == 0 {
+		c.left.Store(1)
+		c.settle(1)
+		return false
 	}
+	c.left.Store(n)
+	if !s.inside.enter() {
+		c.failAll(errCutOff)
+		return false
+	}
+	defer s.inside.leave()
+	s.pending.Add(n)
+	r, ok := s.routes.Get().(*route)
+	if !ok {
+		r = new(route)
+	}
+	err := errBalancer
 	defer func() { // a balancer may panic
-		clear(b.msgs)
-		b.inquiry = inquiry{}
-		if b.msgs = b.msgs[:0]; cap(b.msgs) <= keep {
-			s.buffers.Put(b)
+		if !accepted {
+			if s.isCut.Load() {
+				s.lost.Add(n)
+			}
+			s.pending.Add(-n)
+			c.failAll(err)
+		}
+		if cap(r.lanes) <= keep {
+			clear(r.latest)
+			*r = route{lanes: r.lanes[:0], claimed: r.claimed[:0], latest: r.latest[:0]}
+			s.routes.Put(r)
 		}
 	}()
-	c.fill(b, msgs, large)
-	if len(b.msgs) > 0 {
-		b.inquiry.Context = ctx
-		return c.hand(&b.inquiry, b.msgs)
+	if err = c.choose(ctx, r, msgs); err != nil {
+		return false
 	}
-	c.left.Store(1)
-	c.settle(1)
-	return false
+	accepted = true
+	for _, l := range r.lanes {
+		if l != nil && l.put(c, msgs, r.lanes) {
+			r.claimed = append(r.claimed, l)
+		}
+	}
+	if len(r.claimed) > 0 {
+		runtime.Gosched() // who is about to write too does it first, and shares the batch
+	}
+	for _, l := range r.claimed {
+		l.run()
+	}
+	return true
 }
 
-// fill makes a slot for each message, and gathers those that are to be sent.
-func (c *call) fill(b *buffer, msgs []kafka.Message, large bool) {
+// fill makes a slot for each message, and returns how many are to be sent.
+func (c *call) fill(msgs []kafka.Message, large bool) (n int64) {
 	if cap(c.slots) < len(msgs) {
 		c.slots = make([]slot, len(msgs))
 	}
 	c.slots = c.slots[:len(msgs)]
-	single, topic := c.s.p.single, c.s.cfg.Topic
 	for i := range msgs {
 		m, slot := &msgs[i], &c.slots[i]
 		slot.call, slot.data, slot.partition, slot.offset = c, m.WriterData, -1, -1
@@ -103,44 +133,44 @@ func (c *call) fill(b *buffer, msgs []kafka.Message, large bool) {
 			slot.fail(failed(ErrRejected, kafka.MessageTooLargeError{Message: *m}))
 			continue
 		}
-		b.msgs = append(b.msgs, *m)
-		m = &b.msgs[len(b.msgs)-1]
-		m.WriterData = slot
-		// kafka-go wants the topic in the Writer or in the message, not in both.
-		if single {
-			m.Topic = ""
-		} else if m.Topic == "" {
-			m.Topic = topic
-		}
+		n++
 	}
+	return n
 }
 
-func (c *call) hand(ctx context.Context, msgs []kafka.Message) (accepted bool) {
-	s, n := c.s, int64(len(msgs))
-	c.left.Store(n)
-	if !s.inside.enter() {
-		c.failAll(errCutOff)
-		return false
+// choose asks the balancer for the partition of each message that is to be sent.
+func (c *call) choose(ctx context.Context, r *route, msgs []kafka.Message) error {
+	s := c.s
+	for i := range msgs {
+		m, slot := &msgs[i], &c.slots[i]
+		if slot.has.Load() {
+			r.lanes = append(r.lanes, nil)
+			continue
+		}
+		topic := m.Topic
+		if topic == "" {
+			topic = s.cfg.Topic
+		}
+		if topic != r.topic {
+			n, err := s.courier.ask(ctx, topic)
+			if err != nil {
+				return err
+			}
+			clear(r.latest)
+			r.topic, r.latest = topic, slices.Grow(r.latest[:0], n)[:n]
+		}
+		p := s.cfg.Balancer.Balance(*m, s.ids.partitions(len(r.latest))...)
+		slot.partition = p
+		if p < 0 || p >= len(r.latest) { // of a balancer with a mind of its own: a broker will refuse it
+			r.lanes = append(r.lanes, s.lane(topic, p))
+			continue
+		}
+		if r.latest[p] == nil {
+			r.latest[p] = s.lane(topic, p)
+		}
+		r.lanes = append(r.lanes, r.latest[p])
 	}
-	s.pending.Add(n)
-	var err error
-	defer func() { // a balancer may panic
-		if !accepted {
-			if s.isCut.Load() {
-				s.lost.Add(n)
-			}
-			s.pending.Add(-n)
-		}
-		s.inside.leave()
-		if !accepted {
-			if err == nil {
-				err = errBalancer
-			}
-			c.failAll(err)
-		}
-	}()
-	err = s.writer.WriteMessages(ctx, msgs...)
-	return err == nil
+	return nil
 }
 
 // failAll ends every message that was to be sent: none was.
@@ -169,9 +199,6 @@ func (c *call) settle(n int64) {
 	}
 	c.lease.Release()
 	c.s.p.budget.give(c.bytes)
-	if c.batches > 0 {
-		c.s.p.budget.giveForced(c.batches)
-	}
 	switch finished := c.state.CompareAndSwap(waiting, finished); {
 	case c.sent != nil:
 		c.sent.settled(finished)
@@ -251,7 +278,7 @@ func (c *call) recycle() {
 		slot.has.Store(false)
 	}
 	c.slots = c.slots[:0]
-	c.lease, c.batches = fsm.Lease[*session]{}, 0
+	c.lease = fsm.Lease[*session]{}
 	c.failed.Store(false)
 	c.state.Store(waiting)
 	c.s.calls.Put(c)
@@ -260,6 +287,7 @@ func (c *call) recycle() {
 // completed is the Writer's Completion: it gives the messages of a batch their
 // results, part by part if it was sent in parts.
 func (s *session) completed(msgs []kafka.Message, err error) {
+	defer s.lane(msgs[0].Topic, msgs[0].WriterData.(*slot).partition).ended(len(msgs))
 	var v *verdict
 	switch {
 	case err == nil:
@@ -276,15 +304,15 @@ func (s *session) completed(msgs []kafka.Message, err error) {
 			if p.err == nil {
 				p.place(batch)
 			}
-			s.concluded(batch, p.err)
+			s.conclude(batch, p.err)
 		}
 		return
 	}
-	s.concluded(msgs, err)
+	s.conclude(msgs, err)
 }
 
-// concluded gives messages their results, the user's Completion first.
-func (s *session) concluded(msgs []kafka.Message, err error) {
+// conclude gives messages their results, the user's Completion first.
+func (s *session) conclude(msgs []kafka.Message, err error) {
 	if s.isCut.Load() && err != nil {
 		s.countLost(msgs)
 	}
@@ -305,9 +333,6 @@ func (s *session) concluded(msgs []kafka.Message, err error) {
 		m.WriterData = slots[i].data
 		// As kafka-go does it for what was delivered whole.
 		m.Partition = slots[i].partition
-		if m.Topic == "" {
-			m.Topic = s.cfg.Topic
-		}
 	}
 	s.cfg.Completion(msgs, err)
 	settle(len(msgs), func(i int) *slot { return slots[i] }, err)

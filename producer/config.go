@@ -54,10 +54,11 @@ type Config struct {
 	// Acks is who must have a message before it counts as delivered.
 	Acks Acks
 
-	// Linger is how long a message waits for others to share a request. Default
-	// 1 ms, which is what a timer takes; a batch that is full does not wait.
+	// Linger is how long a message waits for others to share a request, if none is under
+	// way to its partition. Default: not at all. What comes while a request is under
+	// way shares the next one anyway, and what others write at that moment this one.
 	Linger time.Duration
-	// BatchSize is how many messages make a batch full. Default 256.
+	// BatchSize is how many messages make a batch full. Default 10,000.
 	BatchSize int
 	// BatchBytes is how many bytes do, and the largest message. Default 1 MiB. Where a
 	// topic allows less (max.message.bytes), a batch that is larger is sent in halves
@@ -154,8 +155,7 @@ func (c Config) withDefaults() Config {
 	if m := c.SASL; m != nil {
 		c.SASL = sealed(func() sasl.Mechanism { return m })
 	}
-	orDefault(&c.Linger, time.Millisecond)
-	orDefault(&c.BatchSize, 256)
+	orDefault(&c.BatchSize, 10_000)
 	orDefault(&c.BatchBytes, 1<<20)
 	orDefault(&c.MaxInFlightBytes, 64<<20)
 	orDefault(&c.DialTimeout, 5*time.Second)

@@ -192,7 +192,7 @@ func TestDefaults(t *testing.T) {
 		"StopTimeout":      {c.StopTimeout, 20 * time.Second},
 		"IdleTimeout":      {c.IdleTimeout, 9 * time.Minute},
 		"MaxInFlightBytes": {c.MaxInFlightBytes, int64(64 << 20)},
-		"Linger":           {c.Linger, time.Millisecond},
+		"Linger":           {c.Linger, time.Duration(0)},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: %v, want %v", name, got[0], got[1])

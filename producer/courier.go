@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,110 +22,89 @@ import (
 // one request a partition under way and sends a batch again as long as it is told
 // to, before it turns to the next: that keeps the order within a partition.
 type courier struct {
-	s     *session
-	next  *kafka.Transport
-	lanes sync.Map // lane key -> *lane
-	look  look
-
-	stalled atomic.Int32 // lanes whose batch has been under way for long
+	s    *session
+	next *kafka.Transport
+	look look
 }
 
-// A lane is the way to one partition. It is used by one goroutine at a time, the
-// Writer's for that partition.
-type lane struct {
-	busy  bool      // a batch is under way
-	began time.Time // its first attempt
+// underway is how far the batch that is under way in a lane has come.
+type underway struct {
+	began time.Time // the first attempt
 	parts parts     // none: it is sent whole
 	guard *guard
-	stall stall
 
 	// Of the batch, or of the part of it whose turn it is:
-	attempt int
-	maybe   bool // an attempt may have been appended
-	refused bool // a broker has refused an attempt
-}
-
-type laneKey struct {
-	topic     string
-	partition int32
+	attempt int  // 0: there has been none
+	maybe   bool // one may have been appended
+	refused bool // a broker has refused one
 }
 
 // RoundTrip implements kafka.RoundTripper.
 func (c *courier) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Request) (kafka.Response, error) {
 	switch r := req.(type) {
 	case *metadata.Request:
-		return c.metadata(ctx, addr, r)
+		return ctx.(*handing).answer, nil // the Writer asks within WriteMessages only
 	case *produce.Request:
 		return c.produce(ctx, addr, r)
 	}
 	return c.next.RoundTrip(ctx, addr, req)
 }
 
-func (c *courier) lane(topic string, partition int32) *lane {
-	key := laneKey{topic, partition}
-	if l, ok := c.lanes.Load(key); ok {
-		return l.(*lane)
-	}
-	l, _ := c.lanes.LoadOrStore(key, &lane{guard: new(guard), stall: stall{lanes: &c.stalled}})
-	return l.(*lane)
-}
-
 func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Request) (kafka.Response, error) {
 	topic := &req.Topics[0]
 	set := &topic.Partitions[0].RecordSet
-	l := c.lane(topic.Topic, topic.Partitions[0].Partition)
-	if !l.busy {
-		l.busy, l.began = true, time.Now()
-		l.stall.begin()
+	u := &c.s.lane(topic.Topic, int(topic.Partitions[0].Partition)).underway
+	if u.attempt == 0 && u.parts == nil {
+		u.began = time.Now()
 	}
 	if c.s.isCut.Load() {
-		return nil, l.final(errCutOff)
+		return nil, u.final(errCutOff)
 	}
-	l.attempt++
+	u.attempt++
 
 	// The Writer's context bounds the attempt; the delivery as a whole is bounded here.
-	if left := c.s.cfg.batchTimeout() - time.Since(l.began); left < c.s.cfg.WriteTimeout {
+	if left := c.s.cfg.batchTimeout() - time.Since(u.began); left < c.s.cfg.WriteTimeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, left)
 		defer cancel()
 	}
-	l.guard.RecordReader = l.parts.current(set.Records)
-	set.Records = l.guard
+	u.guard.RecordReader = u.parts.current(set.Records)
+	set.Records = u.guard
 	res, err := c.next.RoundTrip(ctx, addr, req)
 	if err != nil {
-		if !l.guard.revoke() {
-			l.maybe = true
+		if !u.guard.revoke() {
+			u.maybe = true
 		}
 		// The old guard may still be in the hands of the connection's goroutine.
-		l.guard = new(guard)
+		u.guard = new(guard)
 		err = coded(err)
-		return nil, c.decide(topic.Topic, l, err, retryable(err) || c.mayLogIn(err))
+		return nil, c.decide(topic.Topic, u, err, retryable(err) || c.mayLogIn(err))
 	}
-	sent := l.guard.read
-	l.guard.reset()
+	sent := u.guard.read
+	u.guard.reset()
 	if res == nil { // nobody was asked to acknowledge
-		l.done()
+		u.done()
 		return nil, nil
 	}
-	answer, err, temporary := l.answer(res)
+	answer, err, temporary := u.answer(res)
 	switch {
-	case err == nil && l.parts == nil:
-		l.done()
+	case err == nil && u.parts == nil:
+		u.done()
 		return res, nil
 	case err == nil:
-		return nil, l.next(part{offset: answer.BaseOffset, appended: answer.LogAppendTime})
+		return nil, u.next(part{offset: answer.BaseOffset, appended: answer.LogAppendTime})
 	case sent > 1 && partial(err):
-		l.split(sent)
+		u.split(sent)
 		return nil, again{err}
 	}
-	return nil, c.decide(topic.Topic, l, err, temporary)
+	return nil, c.decide(topic.Topic, u, err, temporary)
 }
 
 // answer returns a broker's answer, the error in it, and notes what that implies.
-func (l *lane) answer(res kafka.Response) (p *produce.ResponsePartition, err error, temporary bool) {
+func (u *underway) answer(res kafka.Response) (p *produce.ResponsePartition, err error, temporary bool) {
 	r, ok := res.(*produce.Response)
 	if !ok || len(r.Topics) == 0 || len(r.Topics[0].Partitions) == 0 {
-		l.maybe = true
+		u.maybe = true
 		return nil, fmt.Errorf("the broker's answer to a produce request lacks the partition: %w", kafka.Unknown), false
 	}
 	p = &r.Topics[0].Partitions[0]
@@ -136,9 +114,9 @@ func (l *lane) answer(res kafka.Response) (p *produce.ResponsePartition, err err
 	code := kafka.Error(p.ErrorCode)
 	switch code {
 	case kafka.Unknown, kafka.RequestTimedOut, kafka.NetworkException, kafka.NotEnoughReplicasAfterAppend, kafka.KafkaStorageError:
-		l.maybe = true
+		u.maybe = true
 	default:
-		l.refused = true
+		u.refused = true
 	}
 	if p.ErrorMessage != "" {
 		return p, fmt.Errorf("%w: %s", code, p.ErrorMessage), mayPass(code)
@@ -147,25 +125,25 @@ func (l *lane) answer(res kafka.Response) (p *produce.ResponsePartition, err err
 }
 
 // decide answers the Writer: send the batch again, after a pause, or give it up.
-func (c *courier) decide(topic string, l *lane, err error, temporary bool) error {
+func (c *courier) decide(topic string, u *underway, err error, temporary bool) error {
 	s := c.s
 	switch {
 	case s.isCut.Load():
-		return l.final(fmt.Errorf("%w: %w", errCutOff, err))
+		return u.final(fmt.Errorf("%w: %w", errCutOff, err))
 	case !temporary:
-		return l.final(err)
-	case s.cfg.MaxAttempts > 0 && l.attempt >= s.cfg.MaxAttempts:
-		return l.final(fmt.Errorf("gave up after %d attempts: %w", l.attempt, err))
+		return u.final(err)
+	case s.cfg.MaxAttempts > 0 && u.attempt >= s.cfg.MaxAttempts:
+		return u.final(fmt.Errorf("gave up after %d attempts: %w", u.attempt, err))
 	}
-	wait := pause(l.attempt)
-	if time.Since(l.began)+wait >= s.cfg.batchTimeout() {
-		return l.final(fmt.Errorf("%w (%d attempts): %w", errDeliveryTimeout, l.attempt, err))
+	wait := pause(u.attempt)
+	if time.Since(u.began)+wait >= s.cfg.batchTimeout() {
+		return u.final(fmt.Errorf("%w (%d attempts): %w", errDeliveryTimeout, u.attempt, err))
 	}
 	if moved(err) {
 		c.lookAgain()
 	}
-	if l.attempt == quietAttempts {
-		s.cfg.Logger.Warn("surestart: a batch cannot be sent; trying on", "topic", topic, "attempts", l.attempt, "error", err)
+	if u.attempt == quietAttempts {
+		s.cfg.Logger.Warn("surestart: a batch cannot be sent; trying on", "topic", topic, "attempts", u.attempt, "error", err)
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -173,7 +151,7 @@ func (c *courier) decide(topic string, l *lane, err error, temporary bool) error
 	case <-timer.C:
 		return again{err}
 	case <-s.ctx.Done():
-		return l.final(fmt.Errorf("%w: %w", errCutOff, err))
+		return u.final(fmt.Errorf("%w: %w", errCutOff, err))
 	}
 }
 
@@ -200,25 +178,23 @@ func pause(n int) time.Duration {
 }
 
 // done ends the batch under way.
-func (l *lane) done() {
-	l.busy, l.parts = false, nil
-	l.attempt, l.maybe, l.refused = 0, false, false
-	l.stall.end()
+func (u *underway) done() {
+	u.parts, u.attempt, u.maybe, u.refused = nil, 0, false, false
 }
 
 // final ends the batch under way as failed, or the part of it whose turn it is.
-func (l *lane) final(err error) error {
+func (u *underway) final(err error) error {
 	class := ErrNotSent
 	switch {
-	case l.maybe:
+	case u.maybe:
 		class = ErrMaybeDelivered
-	case l.refused:
+	case u.refused:
 		class = ErrRejected
 	}
-	if l.parts != nil {
-		return l.next(part{err: failed(class, err)})
+	if u.parts != nil {
+		return u.next(part{err: failed(class, err)})
 	}
-	l.done()
+	u.done()
 	return &verdict{failure: failure{class, err}}
 }
 

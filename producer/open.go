@@ -95,7 +95,7 @@ func (s *session) discover(ctx context.Context) ([]leader, error) {
 	leaders, bad, leaderless := s.survey(m)
 	for _, t := range m.Topics {
 		if t.ErrorCode == 0 && len(t.Partitions) > 0 {
-			s.topics.note(t.Name, t.Partitions)
+			s.topics.note(t.Name, len(t.Partitions))
 		}
 	}
 	switch {

@@ -62,30 +62,30 @@ func (ps parts) current(batch protocol.RecordReader) protocol.RecordReader {
 }
 
 // split makes halves of what was just sent and refused.
-func (l *lane) split(sent int) {
-	if l.parts == nil {
-		l.parts = parts{{from: 0, to: sent}}
+func (u *underway) split(sent int) {
+	if u.parts == nil {
+		u.parts = parts{{from: 0, to: sent}}
 	}
-	i := l.parts.turn()
-	p := l.parts[i]
+	i := u.parts.turn()
+	p := u.parts[i]
 	middle := p.from + sent/2
-	halves := append(parts{{from: p.from, to: middle, maybe: l.maybe}, {from: middle, to: p.to, maybe: l.maybe}}, l.parts[i+1:]...)
-	l.parts = append(l.parts[:i:i], halves...)
-	l.attempt, l.refused = 0, false
+	halves := append(parts{{from: p.from, to: middle, maybe: u.maybe}, {from: middle, to: p.to, maybe: u.maybe}}, u.parts[i+1:]...)
+	u.parts = append(u.parts[:i:i], halves...)
+	u.attempt, u.refused = 0, false
 }
 
 // next gives the part whose turn it is its result. If it was the last, that ends
 // the batch.
-func (l *lane) next(result part) error {
-	i := l.parts.turn()
-	result.from, result.to, result.done = l.parts[i].from, l.parts[i].to, true
-	l.parts[i] = result
-	if i+1 < len(l.parts) {
-		l.attempt, l.maybe, l.refused = 0, l.parts[i+1].maybe, false
+func (u *underway) next(result part) error {
+	i := u.parts.turn()
+	result.from, result.to, result.done = u.parts[i].from, u.parts[i].to, true
+	u.parts[i] = result
+	if i+1 < len(u.parts) {
+		u.attempt, u.maybe, u.refused = 0, u.parts[i+1].maybe, false
 		return again{errNextPart}
 	}
-	v := &verdict{failure: failure{ErrRejected, errInParts}, parts: l.parts}
-	l.done()
+	v := &verdict{failure: failure{ErrRejected, errInParts}, parts: u.parts}
+	u.done()
 	return v
 }
 

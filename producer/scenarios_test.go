@@ -197,6 +197,8 @@ func TestR20CloseRacingWrite(t *testing.T) {
 			p := newProducer(t, b, Config{Topic: topic})
 			start(t, p)
 			var wg sync.WaitGroup
+			written := make(chan struct{}) // virtual time stands still while they write
+			begun := sync.OnceFunc(func() { close(written) })
 			for w := range 8 {
 				wg.Go(func() {
 					for j := 0; ; j++ {
@@ -204,10 +206,11 @@ func TestR20CloseRacingWrite(t *testing.T) {
 							mustBe(t, err, ErrClosed, io.ErrClosedPipe)
 							return
 						}
+						begun()
 					}
 				})
 			}
-			until(t, "writes", func() bool { return p.Status().InFlight > 0 })
+			<-written
 			if err := p.Close(); err != nil {
 				t.Error(err)
 			}

@@ -353,12 +353,11 @@ func TestSendBoundsMemory(t *testing.T) {
 	}
 }
 
-// The same if the messages trickle: each opens a batch then, for which kafka-go
-// takes the memory of a full one.
+// The same if the messages trickle, each by a caller of its own that leaves.
 func TestTrickleBoundsMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
-		const limit, n = 8 << 20, 3000
+		const limit, n = 1 << 20, 3000
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), MaxInFlightBytes: limit})
 		start(t, p)
 		b.Hang(kmsg.Produce)

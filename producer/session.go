@@ -27,11 +27,16 @@ type session struct {
 	topics    topics
 	courier   *courier
 	writer    *kafka.Writer
+	lanes     sync.Map   // laneKey -> *lane
+	handing   sync.Mutex // who hands messages to the Writer, or reads its figures
+	queued    queueTime
+	ids       ids
 	calls     sync.Pool // *call; of the session, so that nothing of one is seen in another
-	buffers   sync.Pool // *buffer
+	routes    sync.Pool // *route
+	chunks    sync.Pool // *chunk
 	overdue   overdue   // ends the deliveries that have no result in time
 
-	inside  gate         // calls within kafka-go's WriteMessages
+	inside  gate         // calls on their way into a lane, and batches into the Writer
 	probes  gate         // pings that run
 	ping    flight       // the ping that is under way
 	pending atomic.Int64 // messages that have no result
@@ -92,31 +97,27 @@ func (s *session) client() *kafka.Client {
 	return &kafka.Client{Addr: s.addr, Transport: s.transport, Timeout: s.cfg.ReadTimeout}
 }
 
-// openWriter makes the Writer. It neither retries nor waits: the courier decides
-// both, because it knows what became of a request, and can be told to stop.
+// openWriter makes the Writer. It neither fills batches nor retries nor waits: lanes
+// do the first; the courier decides the others, because it knows what became of a
+// request, and can be told to stop.
 func (s *session) openWriter() {
 	cfg := s.cfg
 	s.courier = &courier{s: s, next: s.transport}
 	s.writer = &kafka.Writer{
-		Addr:                   s.addr,
-		Balancer:               noted{cfg.Balancer, s},
-		MaxAttempts:            math.MaxInt32,
-		WriteBackoffMin:        1,
-		WriteBackoffMax:        1,
-		BatchSize:              cfg.BatchSize,
-		BatchBytes:             cfg.BatchBytes,
-		BatchTimeout:           cfg.Linger,
-		ReadTimeout:            cfg.ReadTimeout,
-		WriteTimeout:           cfg.WriteTimeout,
-		RequiredAcks:           cfg.Acks.required(),
-		Async:                  true, // our own calls wait: see call
-		Completion:             s.completed,
-		Compression:            cfg.Compression,
-		Transport:              s.courier,
-		AllowAutoTopicCreation: cfg.AllowAutoTopicCreation,
-	}
-	if s.p.single {
-		s.writer.Topic = cfg.Topic
+		Addr:            s.addr,
+		Balancer:        chosen{},
+		MaxAttempts:     math.MaxInt32,
+		WriteBackoffMin: 1,
+		WriteBackoffMax: 1,
+		BatchBytes:      math.MaxInt64, // the lanes see to it
+		BatchTimeout:    time.Second,   // every batch is full long before
+		ReadTimeout:     cfg.ReadTimeout,
+		WriteTimeout:    cfg.WriteTimeout,
+		RequiredAcks:    cfg.Acks.required(),
+		Async:           true, // our own calls wait: see call
+		Completion:      s.completed,
+		Compression:     cfg.Compression,
+		Transport:       s.courier,
 	}
 	s.writer.Stats() // its minima begin at 0 and not at "none": the first reading sets them right
 }
@@ -140,6 +141,7 @@ func (s *session) closeWriter(ctx context.Context) error {
 	// A write that is still within kafka-go when its Writer is closed may hang it
 	// for ever (its issue 1307). The tempting order, Close first, needs luck.
 	s.inside.shut()
+	s.lanes.Range(func(_, l any) bool { l.(*lane).shut(); return true })
 	err := s.writer.Close()
 	s.overdue.stop()
 	s.p.stats.retire(s)

@@ -39,7 +39,7 @@ func (p *Producer) InFlightBytes() int64 { return p.budget.used.Load() }
 
 func (p *Producer) gatherLocked() {
 	if lease, err := p.lifecycle.Acquire(); err == nil {
-		p.stats.addLocked(lease.Resource().writer.Stats())
+		p.stats.addLocked(lease.Resource().figures())
 		lease.Release()
 	}
 }
@@ -48,7 +48,38 @@ func (p *Producer) gatherLocked() {
 func (t *stats) retire(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.addLocked(s.writer.Stats())
+	t.addLocked(s.figures())
+}
+
+// figures are the Writer's since they were last taken; how long its batches were
+// filled, the lanes know.
+func (s *session) figures() kafka.WriterStats {
+	s.handing.Lock()
+	f := s.writer.Stats()
+	s.handing.Unlock()
+	f.BatchTime = s.queued.take()
+	f.BatchQueueTime = f.BatchTime
+	return f
+}
+
+// queueTime is how long batches were filled, from the first message to the handing over.
+type queueTime struct {
+	mu sync.Mutex
+	kafka.DurationStats
+}
+
+func (w *queueTime) observe(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	addDurations(&w.DurationStats, kafka.DurationStats{Min: d, Max: d, Count: 1, Sum: d})
+}
+
+func (w *queueTime) take() kafka.DurationStats {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.DurationStats
+	w.DurationStats = kafka.DurationStats{}
+	return d
 }
 
 func (t *stats) addLocked(s kafka.WriterStats) {

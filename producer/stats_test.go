@@ -22,7 +22,7 @@ func TestStats(t *testing.T) {
 				t.Fatal(err)
 			}
 			if i == 1 {
-				if s := p.Stats(); s.Messages != 20 || s.Topic != p.cfg.Topic || s.Async || s.MaxBatchSize != 256 {
+				if s := p.Stats(); s.Messages != 20 || s.Topic != p.cfg.Topic || s.Async || s.MaxBatchSize != int64(p.cfg.BatchSize) {
 					t.Errorf("Stats after two rounds: %+v", s)
 				}
 			}

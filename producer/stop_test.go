@@ -193,7 +193,7 @@ func TestForceThenStartAgain(t *testing.T) {
 		topic := b.CreateTopic(t, 4)
 		p := newProducer(t, b, Config{Topic: topic})
 		l := newLedger()
-		under := l.load(t, p, 4, 0)
+		under := l.load(t, p, 4, time.Microsecond) // so that virtual time passes
 		forced, cut := 0, 0
 		for range 20 {
 			start(t, p)

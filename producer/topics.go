@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,28 +15,28 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
-// topics remembers the partitions of every topic that was seen to be there. The
-// Writer needs no more than their number, and a broker that has just come back, or
+// topics remembers how many partitions every topic has that was seen to be there. A
+// balancer needs no more, and a broker that has just come back, or
 // an election, may hide a topic for a moment: no write is to fail by that.
 type topics struct {
 	mu    sync.Mutex
-	known atomic.Pointer[map[string][]metadata.ResponsePartition] // replaced, never changed
+	known atomic.Pointer[map[string]int] // replaced, never changed
 }
 
-func (t *topics) partitions(topic string) []metadata.ResponsePartition {
+func (t *topics) partitions(topic string) int {
 	if known := t.known.Load(); known != nil {
 		return (*known)[topic]
 	}
-	return nil
+	return 0
 }
 
-func (t *topics) note(topic string, partitions []metadata.ResponsePartition) {
-	if len(t.partitions(topic)) == len(partitions) {
+func (t *topics) note(topic string, partitions int) {
+	if t.partitions(topic) == partitions {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := make(map[string][]metadata.ResponsePartition)
+	next := make(map[string]int)
 	if known := t.known.Load(); known != nil {
 		maps.Copy(next, *known)
 	}
@@ -44,77 +44,53 @@ func (t *topics) note(topic string, partitions []metadata.ResponsePartition) {
 	t.known.Store(&next)
 }
 
-// An inquiry is the context of one handing over of messages, and what the Writer has
-// learnt of their topic meanwhile. It asks for each message, and each answer is a copy
-// of the Transport's cache: a fifth of what a message costs. Within one call the
-// answer of the first is good for the rest.
-type inquiry struct {
-	context.Context
-	topic  string // that was asked for last
-	answer *metadata.Response
-}
-
-// metadata answers what the Writer asks before it chooses a partition, from the
-// Transport's cache nearly always.
-func (c *courier) metadata(ctx context.Context, addr net.Addr, req *metadata.Request) (kafka.Response, error) {
-	q := ctx.(*inquiry) // kafka-go asks within WriteMessages only, and passes it on
-	if topic := req.TopicNames[0]; q.answer == nil || q.topic != topic {
-		m, err := c.ask(q.Context, addr, req)
-		if err != nil {
-			return nil, err
-		}
-		q.topic, q.answer = topic, m
-	}
-	return q.answer, nil
-}
-
-func (c *courier) ask(ctx context.Context, addr net.Addr, req *metadata.Request) (*metadata.Response, error) {
-	create := req.AllowAutoTopicCreation
-	req.AllowAutoTopicCreation = false // so that the answer is the cache's
-	res, err := c.next.RoundTrip(ctx, addr, req)
+// ask returns how many partitions a topic has, from the Transport's cache nearly
+// always. It proves a topic on its first use.
+func (c *courier) ask(ctx context.Context, topic string) (partitions int, err error) {
+	names := []string{topic}
+	res, err := c.next.RoundTrip(ctx, c.s.addr, &metadata.Request{TopicNames: names})
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	m := res.(*metadata.Response)
 	if len(m.Topics) > 0 && m.Topics[0].ErrorCode == int16(kafka.UnknownTopicOrPartition) {
 		switch {
-		case create:
-			m, err = c.create(ctx, addr, req.TopicNames)
-		case !c.s.p.isDeclared[m.Topics[0].Name]:
-			m, err = c.prove(ctx, addr, req.TopicNames)
+		case c.s.cfg.AllowAutoTopicCreation:
+			m, err = c.create(ctx, names)
+		case !c.s.p.isDeclared[topic]:
+			m, err = c.prove(ctx, names)
 		}
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 	}
-	for i := range m.Topics {
-		t := &m.Topics[i]
-		code := kafka.Error(t.ErrorCode)
-		if code == 0 && len(t.Partitions) == 0 {
-			code = kafka.LeaderNotAvailable // a balancer would divide by it
-		}
-		if code == 0 {
-			c.s.topics.note(t.Name, t.Partitions)
-			continue
-		}
-		known := c.s.topics.partitions(t.Name)
-		// Nobody has promised that an undeclared topic stays.
-		gone := code == kafka.UnknownTopicOrPartition && !c.s.p.isDeclared[t.Name]
-		if known == nil || gone || !code.Temporary() {
-			return nil, &TopicError{Topic: t.Name, Err: code}
-		}
-		t.ErrorCode, t.Partitions = 0, known
+	known := c.s.topics.partitions(topic)
+	i := slices.IndexFunc(m.Topics, func(t metadata.ResponseTopic) bool { return t.Name == topic })
+	if i < 0 { // always there, unless a broker has a bug
+		return 0, &TopicError{Topic: topic, Err: kafka.UnknownTopicOrPartition}
 	}
-	return m, nil
+	code := kafka.Error(m.Topics[i].ErrorCode)
+	if n := len(m.Topics[i].Partitions); code == 0 && n > 0 {
+		c.s.topics.note(topic, n)
+		return n, nil
+	} else if code == 0 {
+		code = kafka.LeaderNotAvailable // a balancer would divide by it
+	}
+	// Nobody has promised that an undeclared topic stays.
+	gone := code == kafka.UnknownTopicOrPartition && !c.s.p.isDeclared[topic]
+	if known == 0 || gone || !code.Temporary() {
+		return 0, &TopicError{Topic: topic, Err: code}
+	}
+	return known, nil
 }
 
 // create asks the brokers to create a topic. It may wait for the topic to appear,
 // for as long as its context lasts.
-func (c *courier) create(ctx context.Context, addr net.Addr, topics []string) (*metadata.Response, error) {
+func (c *courier) create(ctx context.Context, topics []string) (*metadata.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.s.cfg.DeliveryTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.s.ctx, cancel)()
-	res, err := c.next.RoundTrip(ctx, addr, &metadata.Request{TopicNames: topics, AllowAutoTopicCreation: true})
+	res, err := c.next.RoundTrip(ctx, c.s.addr, &metadata.Request{TopicNames: topics, AllowAutoTopicCreation: true})
 	if err != nil {
 		return nil, err
 	}
@@ -122,13 +98,13 @@ func (c *courier) create(ctx context.Context, addr net.Addr, topics []string) (*
 }
 
 // prove asks the brokers, not the cache, whether a topic exists.
-func (c *courier) prove(ctx context.Context, addr net.Addr, topics []string) (*metadata.Response, error) {
+func (c *courier) prove(ctx context.Context, topics []string) (*metadata.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.s.cfg.ReadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.s.ctx, cancel)()
 	fresh := c.s.newTransport(topics)
 	defer fresh.CloseIdleConnections()
-	res, err := fresh.RoundTrip(ctx, addr, &metadata.Request{TopicNames: topics})
+	res, err := fresh.RoundTrip(ctx, c.s.addr, &metadata.Request{TopicNames: topics})
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +115,7 @@ func (c *courier) prove(ctx context.Context, addr net.Addr, topics []string) (*m
 	// It is there, but the Transport does not know its leaders before it looks
 	// again, seconds later. To be asked to create it is all that makes it look now;
 	// since the topic is there, nothing is created.
-	_, err = c.next.RoundTrip(ctx, addr, &metadata.Request{TopicNames: topics, AllowAutoTopicCreation: true})
+	_, err = c.next.RoundTrip(ctx, c.s.addr, &metadata.Request{TopicNames: topics, AllowAutoTopicCreation: true})
 	return m, err
 }
 

@@ -48,7 +48,7 @@ func prepareProduce(flags *flag.FlagSet) func(*world, []string) error {
 	brokers := flags.String("brokers", "", "where the cluster is: `host:port,...`")
 	topic := flags.String("topic", "", "the topic to send to; it must exist")
 	separator := flags.String("key-separator", "", "what stands between key and value; default: lines have no key")
-	linger := flags.Duration("linger", time.Millisecond, "how long a message waits for others to share a request")
+	linger := flags.Duration("linger", 0, "how long a message waits for others, if no request is under way whose successor it will share")
 	acks := flags.String("acks", "all", "who must have a message: all, one (the leader) or none")
 	var sec security
 	sec.declare(flags)
