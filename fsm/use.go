@@ -148,9 +148,9 @@ func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error
 		return cause
 	}
 	ctx, handed := l.hand(ctx)
-	defer handed.over.Store(true)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer handed.over.Store(true) // before: who is woken is not within this use any more
 	a := lease.a
 	l.mu.Lock()
 	admitted := a.uses.addLocked(&cancel)

@@ -1,0 +1,48 @@
+package fsm
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// The name of this file makes its test the first: a lock that is left would hang
+// whichever test comes by it, and show nothing.
+func TestG12LockIsTakenAndLeft(t *testing.T) {
+	var scope *Scope
+	l := New(func(_ context.Context, s *Scope) (int, error) { scope = s; return 1, nil })
+	if err := l.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := l.Acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		what string
+		call func()
+	}{
+		{"Status", func() { l.Status() }},
+		{"Scope.Part", func() { scope.Part("p") }},
+		{"Lease.Context", func() { lease.Context() }},
+	} {
+		l.mu.Lock()
+		returned := make(chan struct{})
+		go func() { defer close(returned); step.call() }()
+		select {
+		case <-returned:
+			t.Errorf("%s does not take the lock", step.what)
+		case <-time.After(5 * time.Millisecond): // whoever takes longer is not found out
+		}
+		l.mu.Unlock()
+		<-returned
+		if !l.mu.TryLock() {
+			t.Fatalf("G12 Progress is broken: %s leaves the lock", step.what)
+		}
+		l.mu.Unlock()
+	}
+	lease.Release()
+	if err := l.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
