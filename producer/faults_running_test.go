@@ -109,7 +109,7 @@ func TestNoWriteFails(t *testing.T) {
 				time.Sleep(3 * time.Second)
 			}
 		}},
-		{"SlowAnswers", time.Second, func(b *testbroker.Broker, topic string) {
+		{"SlowAnswers", 5 * time.Second, func(b *testbroker.Broker, topic string) {
 			b.Net.Drip(3 * time.Millisecond)
 			time.Sleep(20 * time.Second)
 			b.Net.Drip(0)

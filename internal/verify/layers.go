@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -54,20 +55,28 @@ func tests(ctx context.Context, s *session) error {
 		return err
 	}
 	here := slices.DeleteFunc(strings.Fields(packages), func(p string) bool { return s.elsewhere(p) })
-	flags := []string{"-short"}
-	if s.Bound != Quick {
-		if err := s.needKafka(ctx); err != nil {
-			return err
-		}
-		if err := s.needChromium(ctx); err != nil {
-			return err
-		}
-		flags = []string{"-race", "-count=1"}
-		if s.Bound == Deep { // a long soak on Apache Kafka
-			s.env["SURESTART_SOAK"] = "1000000"
-		}
+	// The producer's tests wait for brokers much of their time: the others run meanwhile.
+	if i := slices.IndexFunc(here, func(p string) bool { return path.Base(p) == "producer" }); i >= 0 {
+		first := here[i]
+		here = slices.Insert(slices.Delete(here, i, i+1), 0, first)
 	}
-	return s.test(ctx, append(flags, here...)...)
+	if s.Bound == Quick {
+		return s.test(ctx, append([]string{"-short"}, here...)...)
+	}
+	if err := s.needKafka(ctx); err != nil {
+		return err
+	}
+	if err := s.needChromium(ctx); err != nil {
+		return err
+	}
+	if s.Bound == Deep { // a long soak on Apache Kafka
+		s.env["SURESTART_SOAK"] = "1000000"
+	}
+	// Three brokers take a minute and a half to go and to come back, in which nothing else happens.
+	slow := "^TestThreeBrokers$"
+	return s.testAtOnce(ctx, ".",
+		append([]string{"-race", "-count=1", "-skip=" + slow}, here...),
+		[]string{"-race", "-count=1", "-run=" + slow, "./producer"})
 }
 
 // day is the producer's; without the race detector, with which the tests run a part of it.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed3893aba4/surestart/internal/testlog"
@@ -90,13 +91,21 @@ func (s *session) test(ctx context.Context, args ...string) error { return s.tes
 
 // testIn is test in another module of the checkout.
 func (s *session) testIn(ctx context.Context, dir string, args ...string) error {
+	return s.testAtOnce(ctx, dir, args)
+}
+
+// testAtOnce is testIn several times at once.
+func (s *session) testAtOnce(ctx context.Context, dir string, runs ...[]string) error {
 	timeout := "15m"
 	if s.Bound == Deep {
 		timeout = "120m"
 	}
 	var bad error
 	said := make(map[string][]string) // of each test that still runs
-	err := s.stream(ctx, append([]string{"go", "-C", dir, "test", "-json", "-timeout=" + timeout}, args...), func(line string) {
+	var mu sync.Mutex
+	each := func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
 		e, err := s.seen.Line(line)
 		bad = errors.Join(bad, err)
 		id := e.Package + "." + e.Test
@@ -112,7 +121,15 @@ func (s *session) testIn(ctx context.Context, dir string, args ...string) error 
 		case "pass", "skip":
 			delete(said, id)
 		}
-	})
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, len(runs))
+	for i, args := range runs {
+		argv := append([]string{"go", "-C", dir, "test", "-json", "-timeout=" + timeout}, args...)
+		wg.Go(func() { errs[i] = s.stream(ctx, argv, each) })
+	}
+	wg.Wait()
+	err := errors.Join(errs...)
 	if verdict := s.seen.Verdict(s.Bound != Quick); verdict != nil || err != nil {
 		if len(s.seen.Failed) == 0 && err != nil { // it did not come to tests
 			for _, lines := range said {

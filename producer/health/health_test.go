@@ -234,8 +234,10 @@ func TestOnACluster(t *testing.T) {
 		for range 4 {
 			time.Sleep(10 * time.Second)
 			codes = append(codes, ask(t, ready).code)
+			synctest.Wait() // what that has asked is on its way no more
 			before, began := hung.Hits(), time.Now()
-			if a := ask(t, live); a.code != 200 || hung.Hits() != before || time.Since(began) != 0 {
+			a := ask(t, live)
+			if synctest.Wait(); a.code != 200 || hung.Hits() != before || time.Since(began) != 0 {
 				t.Errorf("liveness: %+v, %d requests, %v", a, hung.Hits()-before, time.Since(began))
 			}
 		}
