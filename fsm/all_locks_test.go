@@ -42,7 +42,4 @@ func TestG12LockIsTakenAndLeft(t *testing.T) {
 		l.mu.Unlock()
 	}
 	lease.Release()
-	if err := l.Stop(context.Background()); err != nil {
-		t.Error(err)
-	}
 }

@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,17 +25,6 @@ func TestUseIsForgotten(t *testing.T) {
 	}
 	if after := len(l.current.uses.each); during != 3 || after != 0 {
 		t.Errorf("%d known while three ran, one after the other, and %d after; want 3 and 0", during, after)
-	}
-}
-
-// The first reason to end the uses is the one that a later use is told.
-func TestFirstEndOfUsesCounts(t *testing.T) {
-	first, second := errors.New("first"), errors.New("second")
-	var s useSet
-	s.endLocked(first)()
-	s.endLocked(second)()
-	if s.reason != first {
-		t.Errorf("the reason is %v, want %v", s.reason, first)
 	}
 }
 

@@ -187,13 +187,10 @@ func (s *useSet) addLocked(cancel *context.CancelCauseFunc) bool {
 	return true
 }
 
-// endLocked ends them all, those that are yet to come too. The contexts of Uses
-// end when the caller, without the lock, calls end: cancelling them calls
-// methods of their callers' contexts.
+// endLocked ends them all, those that are yet to come too; it is called once. The
+// contexts of Uses end when the caller, without the lock, calls end: cancelling
+// them calls methods of their callers' contexts.
 func (s *useSet) endLocked(reason error) (end func()) {
-	if s.over {
-		return func() {}
-	}
 	s.over, s.reason = true, reason
 	if s.cancel != nil {
 		s.cancel(reason)
