@@ -69,7 +69,9 @@ func TestG15UseIsOverBeforeItsContextEnds(t *testing.T) {
 			}
 			var woken sync.WaitGroup
 			var within atomic.Int64
+			var of context.Context
 			use(l, func(ctx context.Context) {
+				of = ctx
 				for range 20_000 {
 					woken.Add(1)
 					context.AfterFunc(ctx, func() {
@@ -80,6 +82,9 @@ func TestG15UseIsOverBeforeItsContextEnds(t *testing.T) {
 					})
 				}
 			})
+			if of.Err() == nil {
+				t.Fatal("the context of a use that is over has not ended")
+			}
 			woken.Wait()
 			if n := within.Load(); n > 0 {
 				t.Errorf("%d of 20000 that the end of the use has woken count as within it", n)
