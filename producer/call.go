@@ -90,10 +90,12 @@ func (c *call) submit(ctx context.Context, msgs []kafka.Message, large bool) (ac
 	err := errBalancer
 	defer func() { // a balancer may panic
 		if !accepted {
+			s.losing.Lock()
 			if s.isCut.Load() {
-				s.lost.Add(n)
+				s.lost += n
 			}
 			s.pending.Add(-n)
+			s.losing.Unlock()
 			c.failAll(err)
 		}
 		if cap(r.lanes) <= keep {
@@ -315,8 +317,9 @@ func (s *session) completed(msgs []kafka.Message, err error) {
 func (s *session) conclude(msgs []kafka.Message, err error) {
 	if s.isCut.Load() && err != nil {
 		s.countLost(msgs)
+	} else {
+		s.pending.Add(-int64(len(msgs)))
 	}
-	s.pending.Add(-int64(len(msgs)))
 	if err == nil && s.cfg.Acks != AcksNone {
 		for i := range msgs {
 			msgs[i].WriterData.(*slot).offset = msgs[i].Offset
@@ -355,11 +358,15 @@ func settle(n int, at func(int) *slot, err error) {
 	}
 }
 
+// countLost takes messages out of those that have no result.
 func (s *session) countLost(msgs []kafka.Message) {
-	s.lost.Add(int64(len(msgs)))
+	s.losing.Lock()
+	defer s.losing.Unlock()
+	s.lost += int64(len(msgs))
+	s.pending.Add(-int64(len(msgs)))
 	for i := range msgs {
 		if msgs[i].WriterData.(*slot).call.state.Load() == abandoned {
-			s.lostAbandoned.Add(1)
+			s.lostAbandoned++
 		}
 	}
 }

@@ -117,9 +117,11 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	p.lifecycle.Wait(ctx, spec.Idle, spec.Starting, spec.Started, spec.Closed) // out of Stopping
+	s.losing.Lock()
+	defer s.losing.Unlock()
 	return &StopError{
-		Messages:  int(s.lost.Load() + s.pending.Load()), // pending: if it has not ended yet
-		Abandoned: int(s.lostAbandoned.Load()),
+		Messages:  int(s.lost + s.pending.Load()), // pending: if it has not ended yet
+		Abandoned: int(s.lostAbandoned),
 		Err:       err,
 	}
 }

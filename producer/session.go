@@ -42,8 +42,9 @@ type session struct {
 	pending atomic.Int64 // messages that have no result
 
 	isCut         atomic.Bool
-	lost          atomic.Int64 // messages that the cut left without a good result
-	lostAbandoned atomic.Int64 // of them, those whose callers had left
+	losing        sync.Mutex // lost and pending change together under it once isCut
+	lost          int64      // messages that the cut left without a good result
+	lostAbandoned int64      // of them, those whose callers had left
 }
 
 func (p *Producer) newSession(ctx context.Context) *session {
