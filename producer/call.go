@@ -42,6 +42,7 @@ const (
 type slot struct {
 	call      *call
 	data      any   // the user's WriterData
+	size      int64 // of the message
 	partition int   // -1: none was chosen
 	offset    int64 // -1: not known; fixed when has is set
 	err       error // the same
@@ -68,9 +69,9 @@ type route struct {
 
 // submit takes the messages over: it queues them in their lanes. It reports whether
 // any was: else each has its result. The caller's slice is left as it is.
-func (c *call) submit(ctx context.Context, msgs []kafka.Message, large bool) (accepted bool) {
+func (c *call) submit(ctx context.Context, msgs []kafka.Message) (accepted bool) {
 	s := c.s // c may have ended when this returns
-	n := c.fill(msgs, large)
+	n := c.fill(msgs)
 	if n == 0 {
 		c.left.Store(1)
 		c.settle(1)
@@ -90,12 +91,7 @@ func (c *call) submit(ctx context.Context, msgs []kafka.Message, large bool) (ac
 	err := errBalancer
 	defer func() { // a balancer may panic
 		if !accepted {
-			s.losing.Lock()
-			if s.isCut.Load() {
-				s.lost += n
-			}
-			s.pending.Add(-n)
-			s.losing.Unlock()
+			s.fell(n, 0)
 			c.failAll(err)
 		}
 		if cap(r.lanes) <= keep {
@@ -123,15 +119,15 @@ func (c *call) submit(ctx context.Context, msgs []kafka.Message, large bool) (ac
 }
 
 // fill makes a slot for each message, and returns how many are to be sent.
-func (c *call) fill(msgs []kafka.Message, large bool) (n int64) {
+func (c *call) fill(msgs []kafka.Message) (n int64) {
 	if cap(c.slots) < len(msgs) {
 		c.slots = make([]slot, len(msgs))
 	}
 	c.slots = c.slots[:len(msgs)]
 	for i := range msgs {
 		m, slot := &msgs[i], &c.slots[i]
-		slot.call, slot.data, slot.partition, slot.offset = c, m.WriterData, -1, -1
-		if large && size(m) > c.s.cfg.BatchBytes {
+		slot.call, slot.data, slot.size, slot.partition, slot.offset = c, m.WriterData, size(m), -1, -1
+		if slot.size > c.s.cfg.BatchBytes {
 			slot.fail(failed(ErrRejected, kafka.MessageTooLargeError{Message: *m}))
 			continue
 		}
@@ -315,10 +311,16 @@ func (s *session) completed(msgs []kafka.Message, err error) {
 
 // conclude gives messages their results, the user's Completion first.
 func (s *session) conclude(msgs []kafka.Message, err error) {
-	if s.isCut.Load() && err != nil {
-		s.countLost(msgs)
+	if n := int64(len(msgs)); err == nil {
+		s.pending.Add(-n)
 	} else {
-		s.pending.Add(-int64(len(msgs)))
+		left := int64(0)
+		for i := range msgs {
+			if msgs[i].WriterData.(*slot).call.state.Load() == abandoned {
+				left++
+			}
+		}
+		s.fell(n, left)
 	}
 	if err == nil && s.cfg.Acks != AcksNone {
 		for i := range msgs {
@@ -358,15 +360,14 @@ func settle(n int, at func(int) *slot, err error) {
 	}
 }
 
-// countLost takes messages out of those that have no result.
-func (s *session) countLost(msgs []kafka.Message) {
+// fell takes n messages that have failed out of those without a result; the callers of
+// left of them had left. Once the session is cut they count as lost by that.
+func (s *session) fell(n, left int64) {
 	s.losing.Lock()
 	defer s.losing.Unlock()
-	s.lost += int64(len(msgs))
-	s.pending.Add(-int64(len(msgs)))
-	for i := range msgs {
-		if msgs[i].WriterData.(*slot).call.state.Load() == abandoned {
-			s.lostAbandoned++
-		}
+	s.pending.Add(-n)
+	if s.isCut.Load() {
+		s.lost += n
+		s.lostAbandoned += left
 	}
 }

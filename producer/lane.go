@@ -21,10 +21,9 @@ import (
 // once, and what comes while a batch is under way is the next batch. The Writer gets
 // each ready-made: full with its last message.
 type lane struct {
-	s         *session
-	topic     string
-	partition int
-	ctx       *handing
+	s     *session
+	topic string
+	ctx   *handing
 
 	mu      sync.Mutex
 	queue   []*chunk    // in the order in which the messages came; none is empty
@@ -46,7 +45,7 @@ func (s *session) lane(topic string, partition int) *lane {
 	}
 	answer := &metadata.Response{Topics: []metadata.ResponseTopic{{Name: topic, Partitions: make([]metadata.ResponsePartition, 1)}}}
 	l, _ := s.lanes.LoadOrStore(key, &lane{
-		s: s, topic: topic, partition: partition,
+		s: s, topic: topic,
 		ctx:      &handing{context.Background(), answer},
 		underway: underway{guard: new(guard)},
 	})
@@ -73,7 +72,7 @@ type segment struct {
 
 // put queues those messages of a call at which lanes names this one, and takes the
 // name away. They stand together: a call is in order. It reports whether the lane was
-// free, and is the caller's now, who must run it.
+// free, and is the caller's now (claimLocked).
 func (l *lane) put(c *call, msgs []kafka.Message, lanes []*lane) (claimed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,9 +94,14 @@ func (l *lane) put(c *call, msgs []kafka.Message, lanes []*lane) (claimed bool) 
 		m.Topic, m.WriterData = l.topic, &c.slots[i]
 		ch.to++
 		l.waiting++
-		l.bytes += size(m)
+		l.bytes += c.slots[i].size
 	}
-	claimed = !l.busy
+	return l.claimLocked()
+}
+
+// claimLocked makes the lane the caller's, who must run it, if it was free.
+func (l *lane) claimLocked() bool {
+	claimed := !l.busy
 	l.busy = true
 	return claimed
 }
@@ -127,8 +131,7 @@ func (l *lane) ended(n int) {
 // lingered is told when those that wait have waited for long enough.
 func (l *lane) lingered() {
 	l.mu.Lock()
-	claimed := !l.busy
-	l.busy = true
+	claimed := l.claimLocked()
 	l.mu.Unlock()
 	if claimed {
 		l.run()
@@ -158,7 +161,7 @@ func (l *lane) take() (batch []segment, n int) {
 	for _, ch := range l.queue {
 		first := ch.from
 		for ch.from < ch.to && n < cfg.BatchSize {
-			more := size(&ch.msgs[ch.from])
+			more := ch.msgs[ch.from].WriterData.(*slot).size
 			if n > 0 && bytes+more > cfg.BatchBytes {
 				break
 			}

@@ -20,7 +20,6 @@ type Producer struct {
 	cfg        *Config
 	topics     []string // declared
 	isDeclared map[string]bool
-	single     bool // Config.Topic is the only one
 	lifecycle  *fsm.Lifecycle[*session]
 	budget     *budget
 	stats      *stats
@@ -41,14 +40,12 @@ func New(config Config) (*Producer, error) {
 		cfg:        &cfg,
 		topics:     cfg.declared(),
 		isDeclared: make(map[string]bool),
-		single:     cfg.Topic != "" && !cfg.AnyTopic,
 		budget:     &budget{max: cfg.MaxInFlightBytes},
 		stats:      new(stats),
 		current:    new(latest),
 	}
 	for _, t := range p.topics {
 		p.isDeclared[t] = true
-		p.single = p.single && t == cfg.Topic
 	}
 	p.neverStopped, p.stopped = context.WithCancel(context.Background())
 	p.lifecycle = fsm.New(p.open, append([]fsm.Option{

@@ -31,7 +31,7 @@ import (
 // have to make room.
 func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, error) {
 	called := time.Now()
-	lease, bytes, large, _, err := p.admit(ctx, msgs)
+	lease, bytes, _, err := p.admit(ctx, msgs)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, 
 	if len(msgs) == 1 {
 		c.slots = d.one[:]
 	}
-	if !c.submit(ctx, msgs, large) {
+	if !c.submit(ctx, msgs) {
 		if err := d.Err(); err != nil {
 			return nil, err
 		}

@@ -42,7 +42,7 @@ type session struct {
 	pending atomic.Int64 // messages that have no result
 
 	isCut         atomic.Bool
-	losing        sync.Mutex // lost and pending change together under it once isCut
+	losing        sync.Mutex // of failed messages, which leave pending and join lost at once
 	lost          int64      // messages that the cut left without a good result
 	lostAbandoned int64      // of them, those whose callers had left
 }

@@ -31,21 +31,21 @@ import (
 // and count as in flight, until Config.Completion has seen them or the producer
 // has stopped.
 func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
-	lease, bytes, large, began, err := p.admit(ctx, msgs)
+	lease, bytes, began, err := p.admit(ctx, msgs)
 	if err != nil {
 		return err
 	}
 	c := lease.Resource().newCall()
 	c.lease, c.bytes = lease, bytes
-	c.submit(ctx, msgs, large)
+	c.submit(ctx, msgs)
 	return c.wait(ctx, began)
 }
 
 // admit is the way in, for WriteMessages and Send alike: it returns a lease and as
 // many bytes of the budget, both of which the call gives back with its last result.
 // began is when the caller came, if it may have waited.
-func (p *Producer) admit(ctx context.Context, msgs []kafka.Message) (lease fsm.Lease[*session], bytes int64, large bool, began time.Time, err error) {
-	if bytes, large, err = p.check(msgs); err != nil {
+func (p *Producer) admit(ctx context.Context, msgs []kafka.Message) (lease fsm.Lease[*session], bytes int64, began time.Time, err error) {
+	if bytes, err = p.check(msgs); err != nil {
 		return
 	}
 	if cause := ended(ctx); cause != nil {
@@ -69,26 +69,24 @@ const (
 	messageOverhead = 256
 )
 
-// check looks at the messages before anything is done: the room they need, whether
-// one of them is too large, and their topics.
-func (p *Producer) check(msgs []kafka.Message) (bytes int64, large bool, err error) {
+// check looks at the messages before anything is done: the room they need,
+// and their topics.
+func (p *Producer) check(msgs []kafka.Message) (bytes int64, err error) {
 	if p.lifecycle.State() != spec.Started && !p.cfg.StartOnWrite {
 		lease, err := p.lifecycle.Acquire()
 		if err != nil {
-			return 0, false, refused(err)
+			return 0, refused(err)
 		}
 		lease.Release()
 	}
 	bytes = callOverhead
 	for i := range msgs {
 		if err := p.checkTopic(msgs[i].Topic); err != nil {
-			return 0, false, failed(ErrNotSent, err)
+			return 0, failed(ErrNotSent, err)
 		}
-		n := size(&msgs[i])
-		large = large || n > p.cfg.BatchBytes
-		bytes += n + messageOverhead
+		bytes += size(&msgs[i]) + messageOverhead
 	}
-	return bytes, large, nil
+	return bytes, nil
 }
 
 var (
