@@ -169,6 +169,9 @@ func (l *lane) take() (batch []segment, n int) {
 			n++
 			bytes += more
 		}
+		if ch.from == first { // it was full with the chunk before
+			break
+		}
 		all := ch.from == ch.to
 		batch = append(batch, segment{ch, ch.msgs[first:ch.from], all})
 		if !all {

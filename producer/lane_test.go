@@ -157,3 +157,24 @@ func TestLinger(t *testing.T) {
 		}
 	})
 }
+
+// A batch that is full with the end of a chunk takes nothing of the next: nobody is
+// told of a batch without messages.
+func TestNoSegmentIsEmpty(t *testing.T) {
+	s := &session{cfg: &Config{BatchSize: 64, BatchBytes: 1 << 20}}
+	l := s.lane("t", 0)
+	c := &call{s: s}
+	msgs := messages("m", 128)
+	c.fill(msgs)
+	if !l.put(c, msgs, slices.Repeat([]*lane{l}, len(msgs))) {
+		t.Fatal("the lane was not free")
+	}
+	for range 2 {
+		if batch, n := l.take(); n != 64 || len(batch) != 1 || len(batch[0].msgs) != 64 {
+			t.Errorf("%d messages in %d segments, want 64 in one", n, len(batch))
+		}
+	}
+	if _, n := l.take(); n != 0 {
+		t.Errorf("%d messages more", n)
+	}
+}
