@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/seed3893aba4/surestart/internal/left"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 	"github.com/seed3893aba4/surestart/spec"
 )
@@ -103,40 +102,16 @@ func processClean(t testing.TB, b *testbroker.Broker) {
 func noGoroutines(t testing.TB, but ...string) {
 	t.Helper()
 	eventually(t, "no goroutine left", func() string {
-		buf := make([]byte, 1<<20)
-		buf = buf[:runtime.Stack(buf, true)]
-		for i, g := range strings.Split(string(buf), "\n\n") {
-			if i == 0 || strings.Contains(g, "testing.(*T).Run(") || strings.Contains(g, "testing.tRunner") {
-				continue // this one, and the tests above it
-			}
-			if slices.ContainsFunc(but, func(word string) bool { return strings.Contains(g, word) }) {
-				continue
-			}
-			for _, pkg := range []string{"segmentio/kafka-go", "surestart/producer", "surestart/fsm"} {
-				if strings.Contains(g, pkg) {
-					return g
-				}
-			}
-		}
-		return ""
+		return left.Goroutine([]string{"segmentio/kafka-go", "surestart/producer", "surestart/fsm"}, but...)
 	})
 }
 
 // eventually waits until check finds nothing.
 func eventually(t testing.TB, what string, check func() string) {
 	t.Helper()
-	began, wait := time.Now(), 100*time.Microsecond
-	for {
-		found := check()
-		if found == "" {
-			return
-		}
-		if time.Since(began) > 10*time.Second {
-			t.Errorf("%s: after %v still:\n%s", what, time.Since(began), found)
-			return
-		}
-		time.Sleep(wait)
-		wait = min(2*wait, 50*time.Millisecond)
+	const within = 10 * time.Second
+	if found := left.Within(within, check); found != "" {
+		t.Errorf("%s: after %v still:\n%s", what, within, found)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed3893aba4/surestart/examples/adapters/internal/left"
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/left"
 )
 
 // A database is one of those that the pool is tried on.

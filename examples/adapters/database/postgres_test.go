@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/seed3893aba4/surestart/examples/adapters/internal/left"
+	"github.com/seed3893aba4/surestart/internal/left"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/seed3893aba4/surestart/examples/adapters/internal/left"
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/left"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 

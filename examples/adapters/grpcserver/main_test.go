@@ -14,8 +14,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
-	"github.com/seed3893aba4/surestart/examples/adapters/internal/left"
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/left"
 )
 
 // blocking makes the unary requests say that they are there, and wait, deaf to their

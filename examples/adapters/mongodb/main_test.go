@@ -9,8 +9,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/seed3893aba4/surestart/examples/adapters/internal/left"
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/left"
 )
 
 func (s *server) nothingLeft(t *testing.T, l *fsm.Lifecycle[*mongo.Client]) {

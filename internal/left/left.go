@@ -23,7 +23,7 @@ func Nothing(t testing.TB, addrs, packages []string) {
 		if n := Sockets(t, addrs...); n > 0 {
 			return fmt.Sprintf("%d sockets", n)
 		}
-		return goroutine(append(slices.Clone(packages), "surestart/fsm."))
+		return Goroutine(append(slices.Clone(packages), "surestart/fsm."))
 	})
 }
 
@@ -51,36 +51,41 @@ func Files(t testing.TB, prefix string) (n int) {
 	return n
 }
 
-func goroutine(packages []string) string {
+// Goroutine returns the stack of a goroutine that has one of the packages in it, or
+// nothing. This one and the tests above it do not count, nor those that have one of
+// the words in their stack.
+func Goroutine(packages []string, but ...string) string {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
 	for i, g := range strings.Split(string(buf), "\n\n") {
-		if i == 0 || strings.Contains(g, "testing.(*T).Run(") || strings.Contains(g, "testing.tRunner") {
-			continue // this one, and the tests above it
+		has := func(word string) bool { return strings.Contains(g, word) }
+		if i == 0 || has("testing.(*T).Run(") || has("testing.tRunner") || slices.ContainsFunc(but, has) {
+			continue
 		}
-		for _, p := range packages {
-			if strings.Contains(g, p) {
-				return g
-			}
+		if slices.ContainsFunc(packages, has) {
+			return g
 		}
 	}
 	return ""
 }
 
-// Eventually waits until check finds nothing. What has let go of everything may
-// need a moment for its last instructions.
+// Eventually fails the test unless check soon finds nothing.
 func Eventually(t testing.TB, what string, check func() string) {
 	t.Helper()
-	began, wait := time.Now(), 100*time.Microsecond
-	for {
-		found := check()
-		if found == "" {
-			return
-		}
-		if time.Since(began) > 30*time.Second {
-			t.Fatalf("%s: after %v still:\n%s", what, time.Since(began), found)
+	const within = 30 * time.Second
+	if found := Within(within, check); found != "" {
+		t.Fatalf("%s: after %v still:\n%s", what, within, found)
+	}
+}
+
+// Within waits until check finds nothing, or for so long: then it returns what was
+// found last. What has let go of everything may need a moment for its last
+// instructions.
+func Within(limit time.Duration, check func() string) (found string) {
+	for began, wait := time.Now(), 100*time.Microsecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		if found = check(); found == "" || time.Since(began) > limit {
+			return found
 		}
 		time.Sleep(wait)
-		wait = min(2*wait, 50*time.Millisecond)
 	}
 }
