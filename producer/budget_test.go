@@ -2,14 +2,19 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
@@ -171,4 +176,134 @@ func TestBackpressureEnds(t *testing.T) {
 		get(t, write)
 		mustBe(t, get(t, waiting), ErrNotStarted, ErrNotSent)
 	})
+}
+
+// Send waits for room under its context, which is of no concern afterwards.
+func TestSendBackpressure(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic, MaxInFlightBytes: 10_000})
+		start(t, p)
+		resume := pauseProduce(b)
+		ctx, cancel := context.WithCancel(bg)
+		all := make(chan []*Delivery)
+		refused := make(chan error, 1)
+		go func() {
+			var accepted []*Delivery
+			for i := 0; ; i++ {
+				d, err := p.Send(ctx, message(fmt.Sprint(i)))
+				if err != nil {
+					refused <- err
+					all <- accepted
+					return
+				}
+				accepted = append(accepted, d)
+			}
+		}()
+		until(t, "one to wait for room", func() bool { return p.budget.waiting.Load() == 1 })
+		if used := p.budget.used.Load(); used > 10_000 {
+			t.Errorf("%d bytes in flight, want at most 10000", used)
+		}
+		cancel()
+		err := get(t, refused)
+		mustBe(t, err, context.Canceled, ErrNotSent)
+		accepted := get(t, all)
+		resume()
+		for _, d := range accepted {
+			if err := outcome(t, d); err != nil {
+				t.Error(err)
+			}
+		}
+		if found := values(t, b, topic); len(found) != len(accepted) || len(found) == 0 {
+			t.Errorf("%d accepted, %d found", len(accepted), len(found))
+		}
+	})
+}
+
+// A caller that sends without end to a broker that hangs holds a bounded amount of
+// memory, also with messages that hold next to nothing.
+func TestSendBoundsMemory(t *testing.T) {
+	b := testbroker.Fake(t)
+	const limit = 8 << 20
+	for _, size := range []int{0, 10, 1000} {
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), MaxInFlightBytes: limit})
+		start(t, p)
+		hung := b.Hang(kmsg.Produce)
+		before := heap()
+		ctx, cancel := context.WithCancel(bg)
+		var all []*Delivery
+		done := async(func() error {
+			for {
+				d, err := p.Send(ctx, kafka.Message{Value: make([]byte, size)})
+				if err != nil {
+					return err
+				}
+				all = append(all, d)
+			}
+		})
+		until(t, "the sender to wait for room", func() bool { return p.budget.waiting.Load() == 1 })
+		grown := heap() - before
+		cancel()
+		mustBe(t, get(t, done), context.Canceled)
+		t.Logf("CHECKED producer-send bytes-each=%d in-flight=%d heap-of-%d=%d", size, len(all), limit, grown)
+		if grown > limit*3/2 {
+			t.Errorf("messages of %d bytes: the heap has grown by %d, want about %d at most", size, grown, limit)
+		}
+		hung.Set(false)
+		ended, end := context.WithCancel(bg)
+		end()
+		var stopErr *StopError
+		if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != len(all) {
+			t.Errorf("Stop: %v, want %d messages cut off", err, len(all))
+		}
+		runtime.KeepAlive(all)
+	}
+}
+
+// The same if the messages trickle, each by a caller of its own that leaves.
+func TestTrickleBoundsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		const limit, n = 1 << 20, 3000
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), MaxInFlightBytes: limit})
+		start(t, p)
+		b.Hang(kmsg.Produce)
+		before, most := heap(), int64(0)
+		accepted := 0
+		for i := range n {
+			ctx, cancel := context.WithTimeout(bg, 2*time.Millisecond) // the callers leave
+			err := p.WriteMessages(ctx, message("x"))
+			cancel()
+			if classOf(t, err) == ErrMaybeDelivered {
+				accepted++
+			}
+			if i%500 == 499 {
+				most = max(most, heap()-before)
+			}
+		}
+		t.Logf("CHECKED producer-send trickled=%d accepted=%d heap-of-%d=%d", n, accepted, limit, most)
+		if most > limit*3/2 {
+			t.Errorf("the heap has grown by %d, want about %d at most", most, limit)
+		}
+		if accepted == n {
+			t.Error("every one was accepted: the test shows nothing")
+		}
+		ended, end := context.WithCancel(bg)
+		end()
+		var stopErr *StopError
+		if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != accepted || stopErr.Abandoned != accepted {
+			t.Errorf("Stop: %v, want %d messages cut off, all abandoned", err, accepted)
+		}
+		if used := p.budget.used.Load(); used != 0 {
+			t.Errorf("%d bytes still count as in flight", used)
+		}
+	})
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // a pool keeps what it has for one more
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
