@@ -61,20 +61,23 @@ func mix(x uint64) uint64 {
 type drawing struct {
 	*words
 	bound   spec.Bound
-	actions [26]uint64
+	actions [actions]uint64
 	callers [spec.MaxCallers]uint64
 	open    uint8 // calls before which nobody shuts down: that ends most of the story
 }
 
+const actions = spec.Finish + 1
+
 // moods are the actions that a phase makes rare, or not, as one.
 var moods = [][]spec.Action{
 	{spec.OpenErr, spec.Timeout, spec.Fail},
+	{spec.OpenRetry},
 	{spec.ContextEnds},
 	{spec.InvokeStop, spec.StopEnter, spec.ShutdownEnter},
 	{spec.UseEnd, spec.UseDrop},
 	{spec.InvokeStop, spec.InvokeStart, spec.InvokeUse, spec.InvokeShutdown},
-	{spec.OpenPart, spec.OpenOk, spec.OpenErr, spec.Timeout},
-	{spec.DrainEnd, spec.ReleaseOk, spec.ReleaseErr, spec.Finish},
+	{spec.OpenPart, spec.OpenOk, spec.OpenErr, spec.OpenRetry, spec.Timeout},
+	{spec.DrainEnd, spec.ReleaseOk, spec.ReleaseErr, spec.TryAgain, spec.Finish},
 	{spec.Return},
 }
 
@@ -97,7 +100,7 @@ func (d *drawing) phase() {
 		r = mix(r)
 		return r % (most + 1)
 	}
-	var log [26]uint64
+	var log [actions]uint64
 	for a := range log {
 		log[a] = 20 + weight(5)
 	}

@@ -22,17 +22,20 @@ type attempt[R any] struct {
 	// sync.RWMutex, so that a use costs one atomic add at each end.
 	gate atomic.Int64
 
-	// Fixed when the attempt begins.
-	number  uint64
+	// Fixed when the attempt begins; the first three each time that it tries again.
 	ctx     context.Context // open's, and the resource's
 	cancel  context.CancelCauseFunc
-	opening *token      // of ctx: over when open has returned
+	opening *token // of ctx: over when open has returned
+	number  uint64
 	timer   *time.Timer // the start timeout; may be nil
 
 	// The operation's own; resource is fixed when it is offered.
 	resource R
-	ran      bool  // the hook that is due has been called
-	hookErr  error // what it ended with
+	ran      bool          // the hook that is due has been called
+	hookErr  error         // what it ended with
+	again    bool          // open is to be tried again
+	pause    time.Duration // before that
+	settle   func(error)   // the Breaker's, until it has been called
 
 	// Under l.mu.
 	values   context.Context // where ctx takes its values from
@@ -51,6 +54,8 @@ type attempt[R any] struct {
 	isFinished bool
 	stopErr    error
 
+	tried     int    // the tries that failed and were to be made again
+	lastTry   error  // why the last of them did
 	acquiring string // Scope.Part
 	parts     []part // held, in the order of acquiring
 	releasing *part  // taken off parts, its release is running: still held
@@ -85,11 +90,16 @@ func (l *Lifecycle[R]) beginLocked(a *attempt[R]) {
 	l.begun++
 	a.number, a.op, l.current = l.begun, spec.OpOpen, a
 	l.mustFireLocked(spec.EventStart, nil)
-	a.ctx, a.opening = l.handWithin(a.values, nil)
-	a.ctx, a.cancel = context.WithCancelCause(a.ctx)
+	a.openContextLocked()
 	if l.startTimeout > 0 {
 		a.timer = time.AfterFunc(l.startTimeout, func() { l.timeout(a) })
 	}
+}
+
+// openContextLocked makes the context that open gets.
+func (a *attempt[R]) openContextLocked() {
+	a.ctx, a.opening = a.l.handWithin(a.values, nil)
+	a.ctx, a.cancel = context.WithCancelCause(a.ctx)
 }
 
 // operate runs the operation of a, and of the attempt that is queued behind it.
@@ -108,8 +118,10 @@ func (l *Lifecycle[R]) operate(a *attempt[R]) {
 			a = l.runOpen(a)
 		case spec.OpDrain:
 			l.drain(a)
-		default:
+		case spec.OpRelease:
 			a = l.release(a)
+		default: // it had ended when this goroutine's forerunner exited
+			a = nil
 		}
 	}
 	exited = false
@@ -117,17 +129,25 @@ func (l *Lifecycle[R]) operate(a *attempt[R]) {
 
 // runOpen calls open and decides: the resource is offered, or rolled back.
 func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
-	err := a.once(func() (err error) {
-		a.resource, err = l.open(a.ctx, &Scope{a})
-		return err
-	})
+	err := a.once(a.try)
 	a.opening.over.Store(true)
 	action := outcome(err, spec.OpenOk, spec.OpenErr)
+	if a.again {
+		action = spec.OpenRetry
+	} else {
+		a.settled(err)
+	}
 	l.point(action, a)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.tookLocked(action, a)
+	if a.again && l.State() == spec.Starting {
+		a.retryLocked(err)
+		a.op = spec.OpRelease
+		a.popLocked()
+		return a
+	}
 	if a.timer != nil {
 		a.timer.Stop()
 	}
@@ -138,6 +158,7 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 		// The word before the gate: who is admitted finds it Started.
 		l.mustFireLocked(spec.EventOpened, nil)
 		l.gate.Store(a)
+		l.supervisor.openedLocked()
 		a.answerLocked(nil)
 		return nil
 	}
@@ -170,10 +191,17 @@ func (l *Lifecycle[R]) drain(a *attempt[R]) {
 // queued behind it, or nil.
 func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 	if a.releasing == nil {
+		if l.tryAgain(a) {
+			return a
+		}
+		a.settled(errExited)
 		l.point(spec.Finish, a)
 		next, unheard := l.finish(a)
 		if unheard != nil {
 			l.log().Error("surestart: a release failed and nobody waits for it", "attempt", a.number, "error", unheard)
+		}
+		if next == nil {
+			l.supervise()
 		}
 		return next
 	}
@@ -293,13 +321,17 @@ func (a *attempt[R]) forceLocked() (cut func()) {
 }
 
 // fail is Scope.Fail and Lease.Fail: the resource of a, or its attempt, is dead.
-func (l *Lifecycle[R]) fail(a *attempt[R], cause error) {
+func (l *Lifecycle[R]) fail(a *attempt[R], try int, cause error) {
 	if cause == nil {
 		cause = errNoCause
 	}
 	l.point(spec.Fail, a)
 	cut := func() {}
 	l.mu.Lock()
+	if try != a.tried { // of a try that has failed already (G13)
+		l.mu.Unlock()
+		return
+	}
 	switch {
 	case l.current != a: // an older one, or a queued one's (G13)
 	case l.State() == spec.Starting:
@@ -307,6 +339,7 @@ func (l *Lifecycle[R]) fail(a *attempt[R], cause error) {
 		l.rollBackLocked(a, a.failure(cause), cause)
 	case l.State() == spec.Started:
 		l.cause = cause
+		l.supervisor.diedLocked(a.values)
 		l.releaseLocked(a, spec.EventDied, cause)
 		cut = a.forceLocked()
 	}
@@ -352,9 +385,4 @@ func (a *attempt[R]) finishLocked() {
 	if a.finished != nil {
 		close(a.finished)
 	}
-}
-
-// failure is the error of the attempt that failed because of err.
-func (a *attempt[R]) failure(err error) error {
-	return &StartError{Attempt: a.number, Part: a.acquiring, Err: err}
 }

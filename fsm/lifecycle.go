@@ -42,6 +42,8 @@ type Lifecycle[R any] struct {
 	cause   error       // see Status.Cause
 	since   time.Time   // of the last transition
 
+	supervisor *supervisor // nil without WithRestart
+
 	watchers []*watcher // Wait
 	untold   []news     // to the observers
 	told     int        // how many of them know the first of these
@@ -66,13 +68,17 @@ func New[R any](open func(context.Context, *Scope) (R, error), opts ...Option) *
 	if open == nil {
 		panic("fsm: New(nil): want a function that opens the resource")
 	}
-	return &Lifecycle[R]{
+	l := &Lifecycle[R]{
 		config:  newConfig(opts),
 		open:    open,
 		machine: newMachine(),
 		since:   time.Now(),
 		done:    make(chan struct{}),
 	}
+	if l.restart != nil {
+		l.supervisor = new(supervisor)
+	}
+	return l
 }
 
 // Start opens the resource, or joins the attempt that is opening it, and waits
@@ -114,7 +120,11 @@ func (l *Lifecycle[R]) start(ctx context.Context) error {
 	if a == nil {
 		return refused
 	}
+	return l.await(ctx, a)
+}
 
+// await waits for the answer to a Start.
+func (l *Lifecycle[R]) await(ctx context.Context, a *attempt[R]) error {
 	if l.wait(spec.StartLeave, a, a.answered, ctx.Done()) {
 		return a.startErr
 	}
@@ -255,6 +265,7 @@ func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 	if final {
 		event, l.closing = spec.EventShutdown, true
 	}
+	l.supervisor.stopLocked(reason)
 	a := l.current // nil in Idle and in Closed
 	switch l.State() {
 	case spec.Idle:

@@ -16,6 +16,9 @@ type config struct {
 	startTimeout   time.Duration // 0: none
 	stopTimeout    time.Duration
 	releaseTimeout time.Duration
+	backoff        Backoff         // nil: one try
+	breaker        Breaker         // may be nil
+	restart        Backoff         // nil: who has died stays so
 	base           context.Context // nil: the first caller's
 	logger         *slog.Logger    // nil: slog.Default, asked when there is something to log
 	observers      []func(news)

@@ -240,8 +240,9 @@ func libraryGoroutines() []string {
 	buf = buf[:runtime.Stack(buf, true)]
 	var own []string
 	for _, stack := range strings.Split(string(buf), "\n\n") {
-		const made, timer = "created by github.com/seed3893aba4/surestart/fsm.", "surestart/fsm.(*Lifecycle[...]).timeout"
-		if strings.Contains(stack, made) || strings.Contains(stack, timer) {
+		const made = "created by github.com/seed3893aba4/surestart/fsm."
+		const timeout, restart = "surestart/fsm.(*Lifecycle[...]).timeout", "surestart/fsm.(*Lifecycle[...]).startAgain"
+		if strings.Contains(stack, made) || strings.Contains(stack, timeout) || strings.Contains(stack, restart) {
 			own = append(own, stack)
 		}
 	}

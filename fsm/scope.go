@@ -7,49 +7,55 @@ import (
 )
 
 // A Scope is what open registers the parts of the resource with. It belongs to
-// one attempt, and may be kept for as long as the resource runs. Its methods may
-// be called concurrently.
-type Scope struct{ owner owner }
+// one attempt (with WithRetry, to one try of it), and may be kept for as long as
+// the resource runs. Its methods may be called concurrently.
+type Scope struct {
+	owner owner
+	try   int // of the attempt
+}
 
 type owner interface {
-	setPart(name string)
-	push(p part)
-	reportFailure(cause error)
+	setPart(try int, name string)
+	push(try int, p part)
+	reportFailure(try int, cause error)
 }
 
 // Part names what is being acquired from now on, for StartError.Part.
-func (s *Scope) Part(name string) { s.owner.setPart(name) }
+func (s *Scope) Part(name string) { s.owner.setPart(s.try, name) }
 
 // Defer registers the release of a part that has just been acquired. Releases
 // run one at a time, the last registered first, each once, each on a fresh context
 // of its own that WithReleaseTimeout bounds (G4); one that fails, panics or calls
 // runtime.Goexit does not keep the others from running. After the attempt has
-// ended release is called at once, in the caller's goroutine, and an error of it
-// is logged. A nil release panics.
+// ended, or the try has failed, release is called at once, in the caller's
+// goroutine, and an error of it is logged. A nil release panics.
 func (s *Scope) Defer(name string, release func(context.Context) error) {
 	if release == nil {
 		panic("fsm: Scope.Defer: part " + name + ": a nil release")
 	}
-	s.owner.push(part{name, release})
+	s.owner.push(s.try, part{name, release})
 }
 
 // Fail reports that the resource died: it is released at once, without waiting
 // for its uses, and cause is kept (G14). Before open has returned it fails the
-// attempt. Of an attempt that is being given back, or that is not the latest, it
-// does nothing (G13). It does not wait. A nil cause is replaced by one that says so.
-func (s *Scope) Fail(cause error) { s.owner.reportFailure(cause) }
+// attempt. Of an attempt or a try that is being given back, or that is not the
+// latest, it does nothing (G13). It does not wait. A nil cause is replaced by one that says so.
+func (s *Scope) Fail(cause error) { s.owner.reportFailure(s.try, cause) }
 
-func (a *attempt[R]) setPart(name string) {
+func (a *attempt[R]) setPart(try int, name string) {
 	a.l.mu.Lock()
 	defer a.l.mu.Unlock()
+	if try != a.tried {
+		return
+	}
 	a.acquiring = name
 	a.stepLocked(StepAcquiring, name, 0, nil)
 }
 
-func (a *attempt[R]) push(p part) {
+func (a *attempt[R]) push(try int, p part) {
 	a.l.point(spec.OpenPart, a)
 	a.l.mu.Lock()
-	late := a.isFinished
+	late := a.isFinished || try != a.tried
 	if !late {
 		a.parts = append(a.parts, p)
 		a.l.tookLocked(spec.OpenPart, a)
@@ -69,4 +75,4 @@ func (a *attempt[R]) push(p part) {
 	err = contain(func() error { return a.runRelease(&p) })
 }
 
-func (a *attempt[R]) reportFailure(cause error) { a.l.fail(a, cause) }
+func (a *attempt[R]) reportFailure(try int, cause error) { a.l.fail(a, try, cause) }

@@ -21,6 +21,9 @@ type Status struct {
 	// (what Fail was given) or the last release failed (a *StopError); nil after a
 	// successful start (G14).
 	Cause error `json:"-"` // its text: see MarshalJSON
+	// RestartAt is when the resource, which died, is started again (WithRestart);
+	// zero: nothing is due, or it is not yet released.
+	RestartAt time.Time `json:"restartAt,omitzero"`
 }
 
 // Status returns what the lifecycle is doing. It does not block.
@@ -30,6 +33,9 @@ func (l *Lifecycle[R]) Status() Status {
 	s := Status{State: l.State(), Attempt: l.begun, Since: l.since, Cause: l.cause}
 	if l.queued != nil {
 		s.Waiters = l.queued.waiters
+	}
+	if l.supervisor != nil {
+		s.RestartAt = l.supervisor.at
 	}
 	a := l.current
 	if a == nil {
@@ -65,6 +71,9 @@ func (s Status) String() string {
 	}
 	if s.Cause != nil {
 		fmt.Fprintf(&b, "; cause: %v", s.Cause)
+	}
+	if !s.RestartAt.IsZero() {
+		fmt.Fprintf(&b, "; starts again at %s", s.RestartAt.Format(time.RFC3339))
 	}
 	return b.String()
 }

@@ -41,7 +41,8 @@ type Step struct {
 	At      time.Time     // when it took effect
 	Took    time.Duration // since the step of this attempt before; 0 in StepBegun
 	CutOff  int           // StepForced: the admitted uses that were cut off
-	Err     error         // StepReleased: what the release failed with
+	Err     error         // StepReleased: what the release failed with; StepRetry: what open did
+	Pause   time.Duration // StepRetry: until the next try
 	// Context carries the values that open's context has, those of the first caller
 	// of Start or of WithBaseContext; it never ends.
 	Context context.Context
@@ -64,11 +65,14 @@ const (
 	StepReleasing
 	// StepReleased: it has returned. Took is how long it ran.
 	StepReleased
+	// StepRetry: open failed with Err and is tried again once what it held is given
+	// back and Pause has passed (WithRetry).
+	StepRetry
 )
 
-// String returns begun, acquiring, held, forced, releasing or released.
+// String returns begun, acquiring, held, forced, releasing, released or retry.
 func (k StepKind) String() string {
-	names := [...]string{"begun", "acquiring", "held", "forced", "releasing", "released"}
+	names := [...]string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -86,7 +90,11 @@ func (a *attempt[R]) stepLocked(kind StepKind, part string, cutOff int, err erro
 		took = 0
 	}
 	a.stepped = now
-	a.l.announceLocked(news{step: &Step{kind, a.number, part, now, took, cutOff, err, a.values}})
+	var pause time.Duration
+	if kind == StepRetry {
+		pause = max(a.pause, 0)
+	}
+	a.l.announceLocked(news{step: &Step{kind, a.number, part, now, took, cutOff, err, pause, a.values}})
 }
 
 // attr names the news in a log.

@@ -113,7 +113,7 @@ func (x *Lease[R]) Release() {
 // does nothing.
 func (x *Lease[R]) Fail(cause error) {
 	if x.a != nil {
-		x.a.l.fail(x.a, cause)
+		x.a.l.fail(x.a, x.a.tried, cause)
 	}
 }
 

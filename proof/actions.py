@@ -140,16 +140,21 @@ class Algorithm:
                  lambda s, g: {"op": at(s.op, g, OP["release"]), **cancel(s, g)})
         self.add("OpenErr", "late", of, lambda s, g: And(opens(s, g), Not(current(s, g))),
                  lambda s, g: {"op": at(s.op, g, OP["release"])})
+        self.add("OpenRetry", "", of, opens, lambda s, g: {"op": at(s.op, g, OP["release"])})
+        self.add("TryAgain", "", of,
+                 lambda s, g: And(s.op(g) == OP["release"], k.RolledBack(s, g), k.MayRetry(s, g)),
+                 lambda s, g: {"op": at(s.op, g, OP["open"]), "relerr": at(s.relerr, g, BoolVal(False))})
         self.add("Timeout", "", of, current, cancel)
 
         begun = lambda s, g: g <= s.gen
         counts = lambda s: {"fails": s.fails + 1}
-        self.add("Fail", "opening", of, lambda s, g: And(begun(s, g), s.st == ST["Starting"], k.Current(s, g)),
+        opening = lambda s: And(s.st == ST["Starting"], s.op(s.gen) == OP["open"])
+        self.add("Fail", "opening", of, lambda s, g: And(begun(s, g), opening(s), k.Current(s, g)),
                  lambda s, g: {**counts(s), **cancel(s, s.gen)})
         self.add("Fail", "running", of, lambda s, g: And(begun(s, g), s.st == ST["Started"], k.Current(s, g)),
                  lambda s, g: {**counts(s), "st": ST["Stopping"], **self.begin_release(s, s.gen, True)})
         self.add("Fail", "late", of,
-                 lambda s, g: And(begun(s, g), Not(And(one_of(s.st, ST, "Starting", "Started"), k.Current(s, g)))),
+                 lambda s, g: And(begun(s, g), Not(And(Or(opening(s), s.st == ST["Started"]), k.Current(s, g)))),
                  lambda s, g: counts(s))
 
     # The operation: draining and releasing.
@@ -176,7 +181,7 @@ class Algorithm:
             return {"st": ST[st], "cur": IntVal(0), "op": at(s.op, g, OP["none"]), "fate": at(s.fate, g, FATE["none"]),
                     "forced": at(s.forced, g, no), "relerr": at(s.relerr, g, no), "out": answers(s, g)}
 
-        finish = lambda s, g: And(s.op(g) == OP["release"], k.AllReleased(s, g))
+        finish = lambda s, g: And(s.op(g) == OP["release"], k.AllReleased(s, g), s.st == ST["Stopping"])
         queued = lambda s: some_caller(lambda c: k.Queued(s, c))
         self.add("Finish", "closed", of, lambda s, g: And(finish(s, g), k.Final(s)),
                  lambda s, g: ends(s, g, "Closed"))

@@ -37,6 +37,8 @@ WEAK = dict([
         s.st == ST["Starting"], z3.And(s.st == ST["Stopping"], s.fate(s.gen) == FATE["failed"]))),
     weak("WeakLastLeaves", LastLeaves=lambda self, s, c: z3.BoolVal(True)),
     weak("WeakStillWanted", StillWanted=lambda self, s, g: s.gen == g),
+    weak("WeakMayRetry", MayRetry=lambda self, s, g: s.gen == g),
+    weak("WeakRolledBack", RolledBack=lambda self, s, g: z3.BoolVal(True)),
     weak("WeakAllReleased", AllReleased=lambda self, s, g: z3.Or(s.held(g) == 0, s.fate(g) == FATE["failed"])),
     weak("WeakStopSees", StopSees=lambda self, s: one_of(s.st, ST, "Started", "Stopping")),
     weak("WeakDrained", Drained=lambda self, s, g: z3.BoolVal(True)),

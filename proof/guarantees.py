@@ -71,7 +71,8 @@ def SingleFlight(s, t, step):
         t.gen == s.gen + 1, s.op(t.gen) == OP["none"], t.op(t.gen) == OP["open"],
         one_of(s.st, ST, "Idle", "Stopping"), nothing_held(t)))
     yield "opens once", all_attempts(lambda g: Implies(
-        And(s.op(g) != OP["open"], t.op(g) == OP["open"]), And(t.gen == g, t.gen != s.gen)))
+        And(s.op(g) != OP["open"], t.op(g) == OP["open"]),
+        And(t.gen == g, Or(t.gen != s.gen, s.op(g) == OP["release"]))))
     yield "joins", all_callers(lambda c: Implies(
         And(leaves(s, t, c, "enter"), one_of(s.st, ST, "Idle", "Starting"), Not(s.closing), Not(s.ended(c))),
         And(t.pc(c) == PC["wait"], t.on(c) == t.gen, t.out(c) == Result.none)))
@@ -105,7 +106,10 @@ def Rollback(s, t, step):
     yield "opened or released", all_attempts(lambda g: Implies(
         And(s.op(g) == OP["open"], t.op(g) != OP["open"]), Or(t.op(g) == OP["release"], t.st == ST["Started"])))
     yield "to the end", all_attempts(lambda g: Implies(
-        And(s.op(g) == OP["release"], t.op(g) != OP["release"]), And(t.op(g) == OP["none"], s.held(g) == 0)))
+        And(s.op(g) == OP["release"], t.op(g) != OP["release"]),
+        And(t.op(g) == If(s.st == ST["Starting"], OP["open"], OP["none"]), s.held(g) == 0)))
+    yield "next try", all_attempts(lambda g: Implies(
+        And(t.op(g) == OP["open"], s.op(g) != OP["open"]), And(t.held(g) == 0, Not(t.relerr(g)))))
     yield "told last", all_attempts(lambda g: all_callers(lambda c: Implies(
         And(joined(s, g, c), answered(s, t, c), t.out(c) != Result.ok, t.out(c) != Result.context),
         And(t.op(g) == OP["none"], t.held(g) == 0))))
@@ -147,6 +151,8 @@ def NoForeignCancellation(s, t, step):
                  And(fate == FATE["failed"], same_callers(s, t))))))
     yield "from Starting", Implies(s.st == ST["Starting"], one_of(t.st, ST, "Starting", "Started", "Stopping"))
     yield "from Stopping", Implies(s.st == ST["Stopping"], t.st != ST["Started"])
+    yield "not tried again", all_attempts(lambda g: Implies(
+        And(s.op(g) == OP["release"], t.op(g) == OP["open"]), s.st == ST["Starting"]))
     yield "cancelled is Stopping", all_attempts(lambda g: Implies(
         t.fate(g) != FATE["none"], And(t.st == ST["Stopping"], g == t.gen)))
     yield "one fate", all_attempts(lambda g: Implies(
@@ -228,10 +234,10 @@ def OwnGeneration(s, t, step):
     fail = lambda g: step("Fail", g)
     end = lambda c: Or(step("UseEnd", c), step("UseDrop", c))
     yield "late report", begun(lambda g: Implies(
-        And(fail(g), Or(g != s.gen, Not(one_of(s.st, ST, "Starting", "Started")))),
+        And(fail(g), Or(g != s.gen, Not(one_of(s.st, ST, "Starting", "Started")), s.op(g) == OP["release"])),
         And(same(s, t, *MACHINE, "calls"), same_attempts(s, t), same_callers(s, t))))
     yield "report while opening", begun(lambda g: Implies(
-        And(fail(g), g == s.gen, s.st == ST["Starting"]), And(t.st == ST["Stopping"], t.fate(g) == FATE["failed"])))
+        And(fail(g), g == s.gen, s.st == ST["Starting"], s.op(g) == OP["open"]), And(t.st == ST["Stopping"], t.fate(g) == FATE["failed"])))
     yield "report while running", begun(lambda g: Implies(
         And(fail(g), g == s.gen, s.st == ST["Started"]), And(t.st == ST["Stopping"], t.forced(g))))
     yield "old is over", all_attempts(lambda g: Implies(

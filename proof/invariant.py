@@ -32,7 +32,7 @@ def GenFits(s):
 def OneOperation(s):
     return all_attempts(lambda g: If(
         g != s.gen, s.op(g) == OP["none"],
-        If(s.st == ST["Starting"], s.op(g) == OP["open"],
+        If(s.st == ST["Starting"], one_of(s.op(g), OP, "open", "release"),
            If(s.st == ST["Stopping"], s.op(g) != OP["none"], s.op(g) == OP["none"]))))
 
 
@@ -60,7 +60,7 @@ def CurFits(s):
 
 def ForcedFits(s):
     return all_attempts(lambda g: Implies(
-        s.forced(g), And(g == s.gen, one_of(s.op(g), OP, "drain", "release"), s.fate(g) == FATE["none"])))
+        s.forced(g), And(g == s.gen, s.st == ST["Stopping"], one_of(s.op(g), OP, "drain", "release"), s.fate(g) == FATE["none"])))
 
 
 def RelErrFits(s):

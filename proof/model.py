@@ -104,10 +104,12 @@ class Guards:
     def FastPathOpen(self, s): return s.st == ST["Started"]
     def FoundOpen(self, s): return s.st == ST["Started"]
     def StillWanted(self, s, g): return And(s.st == ST["Starting"], s.gen == g)
+    def MayRetry(self, s, g): return And(s.st == ST["Starting"], s.gen == g)
     def MayLeave(self, s, c): return s.ended(c)
     def LastLeaves(self, s, c): return all_callers(lambda d: joined(s, s.on(c), d) == (d == c))
     def Complete(self, s, g): return s.held(g) == NParts
     def AllReleased(self, s, g): return s.held(g) == 0
+    def RolledBack(self, s, g): return s.held(g) == 0
     def Undo(self, held): return held - 1
     def StopSees(self, s): return one_of(s.st, ST, "Starting", "Started", "Stopping")
     def Drained(self, s, g): return s.inuse(g) == 0

@@ -46,6 +46,28 @@ func (b *Bound) openErr(s *Snapshot, g uint8) bool {
 	return true
 }
 
+// openRetry: the same, and it is to be tried again. The attempt goes on: what
+// this try holds is given back, and whoever waits goes on waiting.
+func (b *Bound) openRetry(s *Snapshot, g uint8) bool {
+	a := s.Attempt(g)
+	if a.Op != OpOpen {
+		return false
+	}
+	a.Op = OpRelease
+	return true
+}
+
+// tryAgain: nothing is held any more, and the pause before the next try is over.
+func (b *Bound) tryAgain(s *Snapshot, g uint8) bool {
+	a := s.Attempt(g)
+	if a.Op != OpRelease || !b.rolledBack(s, g) || !b.mayRetry(s, g) {
+		return false
+	}
+	a.Op = OpOpen
+	a.RelErr = false
+	return true
+}
+
 // timeout: the start timeout fires.
 func (b *Bound) timeout(s *Snapshot, g uint8) bool {
 	if s.St != Starting || s.Gen != g {
@@ -56,14 +78,15 @@ func (b *Bound) timeout(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// fail: Scope.Fail or Lease.Fail of attempt g, however late.
+// fail: Scope.Fail or Lease.Fail of attempt g, however late. One of a try that is
+// being rolled back says nothing new.
 func (b *Bound) fail(s *Snapshot, g uint8) bool {
 	if g > s.Gen || int(s.Fails) >= b.Fails {
 		return false
 	}
 	s.Fails++
 	switch {
-	case s.St == Starting && b.current(s, g):
+	case s.St == Starting && s.Attempt(s.Gen).Op == OpOpen && b.current(s, g):
 		s.St = Stopping
 		s.Attempt(s.Gen).Fate = FateFailed
 	case s.St == Started && b.current(s, g):
@@ -115,7 +138,7 @@ func (b *Bound) releaseErr(s *Snapshot, g uint8) bool {
 // queued gets an attempt of their own in the same section.
 func (b *Bound) finish(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
-	if a.Op != OpRelease || !b.allReleased(s, g) {
+	if a.Op != OpRelease || !b.allReleased(s, g) || s.St != Stopping {
 		return false
 	}
 	queued := b.queued(s)

@@ -66,6 +66,8 @@ const (
 	OpenPart
 	OpenOk
 	OpenErr
+	OpenRetry
+	TryAgain
 	Timeout
 	Fail
 	DrainEnd
@@ -80,7 +82,7 @@ var actionNames = [numActions]string{
 	"InvokeStart", "InvokeStop", "InvokeShutdown", "InvokeUse", "ContextEnds", "Return",
 	"StartFast", "StartEnter", "StartLeave", "StopEnter", "ShutdownEnter", "StopLeave",
 	"UseLoad", "UseAdd", "UseSlow", "UseEnd", "UseDrop",
-	"OpenPart", "OpenOk", "OpenErr", "Timeout", "Fail", "DrainEnd", "ReleaseOk", "ReleaseErr", "Finish",
+	"OpenPart", "OpenOk", "OpenErr", "OpenRetry", "TryAgain", "Timeout", "Fail", "DrainEnd", "ReleaseOk", "ReleaseErr", "Finish",
 }
 
 // Actions lists every action, in order.
@@ -228,6 +230,10 @@ func (b *Bound) take(s *Snapshot, st Step) bool {
 		return b.openOk(s, arg)
 	case OpenErr:
 		return b.openErr(s, arg)
+	case OpenRetry:
+		return b.openRetry(s, arg)
+	case TryAgain:
+		return b.tryAgain(s, arg)
 	case Timeout:
 		return b.timeout(s, arg)
 	case Fail:
@@ -310,7 +316,7 @@ func (b *Bound) enabledAttempt(s *Snapshot, g uint8, buf []Step) []Step {
 		if b.complete(s, g) {
 			buf = append(buf, Step{OpenOk, g})
 		}
-		buf = append(buf, Step{OpenErr, g})
+		buf = append(buf, Step{OpenErr, g}, Step{OpenRetry, g})
 	case OpDrain:
 		if b.drained(s, g) || v.Forced {
 			buf = append(buf, Step{DrainEnd, g})
@@ -319,7 +325,10 @@ func (b *Bound) enabledAttempt(s *Snapshot, g uint8, buf []Step) []Step {
 		if b.mayRelease(s, g) {
 			buf = append(buf, Step{ReleaseOk, g}, Step{ReleaseErr, g})
 		}
-		if b.allReleased(s, g) {
+		if b.rolledBack(s, g) && b.mayRetry(s, g) {
+			buf = append(buf, Step{TryAgain, g})
+		}
+		if b.allReleased(s, g) && s.St == Stopping {
 			buf = append(buf, Step{Finish, g})
 		}
 	}

@@ -27,7 +27,7 @@ func ExampleBound_Next() {
 	fmt.Println(b.Enabled(&s, nil))
 	// Output:
 	// Stopping gen=1 cur=0 calls=1 fails=0 | #1 op=open held=1 fate=abandoned | c1 done ended out=ctx <nil>
-	// [Return(c1) OpenOk(1) OpenErr(1)]
+	// [Return(c1) OpenOk(1) OpenErr(1) OpenRetry(1)]
 }
 
 // The table, as looplab/fsm gets it: in an event and a source, one destination.

@@ -23,6 +23,10 @@ func (b *Bound) stillWanted(s *Snapshot, g uint8) bool { // G6, G8: an open that
 	return b.says(gStillWanted, s.St == Starting && s.Gen == g)
 }
 
+func (b *Bound) mayRetry(s *Snapshot, g uint8) bool { // G6, G8: another try is made
+	return b.says(gMayRetry, s.St == Starting && s.Gen == g)
+}
+
 func (b *Bound) mayLeave(s *Snapshot, c uint8) bool { // G6, G12: the context's branch of a wait
 	return b.says(gMayLeave, s.Callers[c].Ended)
 }
@@ -37,6 +41,10 @@ func (b *Bound) complete(s *Snapshot, g uint8) bool { // G3: open returns with a
 
 func (b *Bound) allReleased(s *Snapshot, g uint8) bool { // G4, G7: the operation may end
 	return b.says(gAllReleased, s.Attempt(g).Held == 0)
+}
+
+func (b *Bound) rolledBack(s *Snapshot, g uint8) bool { // G4: the next try may begin
+	return b.says(gRolledBack, s.Attempt(g).Held == 0)
 }
 
 func (b *Bound) undo(held uint8) uint8 { // G4: the part to release is the last
@@ -143,10 +151,12 @@ const (
 	gFastPathOpen
 	gFoundOpen
 	gStillWanted
+	gMayRetry
 	gMayLeave
 	gLastLeaves
 	gComplete
 	gAllReleased
+	gRolledBack
 	gUndo
 	gStopSees
 	gDrained
@@ -162,8 +172,8 @@ const (
 )
 
 var guardNames = [numGuards]string{
-	"none", "MayBegin", "MayJoin", "FastPathOpen", "FoundOpen", "StillWanted",
-	"MayLeave", "LastLeaves", "Complete", "AllReleased", "Undo", "StopSees", "Drained", "MayForce", "Admits", "Final", "Current", "Queued", "MayInvoke", "MayRelease",
+	"none", "MayBegin", "MayJoin", "FastPathOpen", "FoundOpen", "StillWanted", "MayRetry",
+	"MayLeave", "LastLeaves", "Complete", "AllReleased", "RolledBack", "Undo", "StopSees", "Drained", "MayForce", "Admits", "Final", "Current", "Queued", "MayInvoke", "MayRelease",
 }
 
 func (b *Bound) says(g guard, v bool) bool {

@@ -101,10 +101,12 @@ MayJoin          == st = "Starting"                      \* G5: a Start joins th
 FastPathOpen     == st = "Started"                       \* G3: a Start has nothing to do
 FoundOpen        == st = "Started"                       \* G2: nor has one that had to look again
 StillWanted(g)   == st = "Starting" /\ gen = g           \* G6, G8: an open that succeeds is kept
+MayRetry(g)      == st = "Starting" /\ gen = g           \* G6, G8: another try is made
 MayLeave(c)      == ended[c]                             \* G6, G12: the context's branch of a wait
 LastLeaves(c)    == Joined(on[c]) = {c}                  \* G6: nobody else wants the attempt
 Complete(g)      == Len(held[g]) = NParts                \* G3: open returns with all parts
 AllReleased(g)   == held[g] = <<>>                       \* G4, G7: the operation may end
+RolledBack(g)    == held[g] = <<>>                       \* G4: the next try may begin
 Undo(s)          == SubSeq(s, 1, Len(s) - 1)             \* G4: the part to release is the last
 StopSees         == {"Starting", "Started", "Stopping"}  \* G8: where a Stop has something to stop
 Drained(g)       == inuse[g] = 0                         \* G9: no admitted use is in flight
@@ -275,22 +277,37 @@ OpenErr(g) ==
        ELSE UNCHANGED <<st, fate>>
     /\ UNCHANGED <<gen, closing, cur, held, open, inuse, forced, relerr, callers, bounds>>
 
+(* The same, and it is to be tried again.  The attempt goes on: what this   *)
+(* try holds is given back, and whoever waits goes on waiting.              *)
+OpenRetry(g) ==
+    /\ op[g] = "open"
+    /\ op' = [op EXCEPT ![g] = "release"]
+    /\ UNCHANGED <<machine, held, fate, open, inuse, forced, relerr, callers, bounds>>
+
+(* Nothing is held any more, and the pause before the next try is over.     *)
+TryAgain(g) ==
+    /\ op[g] = "release" /\ RolledBack(g) /\ MayRetry(g)
+    /\ op'     = [op EXCEPT ![g] = "open"]
+    /\ relerr' = [relerr EXCEPT ![g] = FALSE]
+    /\ UNCHANGED <<machine, held, fate, open, inuse, forced, callers, bounds>>
+
 (* The start timeout fires.                                                 *)
 Timeout(g) ==
     /\ st = "Starting" /\ gen = g
     /\ st' = "Stopping" /\ fate' = [fate EXCEPT ![g] = "failed"]
     /\ UNCHANGED <<gen, closing, cur, op, held, open, inuse, forced, relerr, callers, bounds>>
 
-(* Scope.Fail or Lease.Fail of attempt g, however late.                     *)
+(* Scope.Fail or Lease.Fail of attempt g, however late.  One of a try that  *)
+(* is being rolled back says nothing new.                                   *)
 Fail(g) ==
     /\ g <= gen /\ fails < MaxFails
     /\ fails' = fails + 1
-    /\ CASE st = "Starting" /\ Current(g) ->
+    /\ CASE st = "Starting" /\ op[gen] = "open" /\ Current(g) ->
               /\ st' = "Stopping" /\ fate' = [fate EXCEPT ![gen] = "failed"]
               /\ UNCHANGED <<op, open, forced>>
          [] st = "Started" /\ Current(g) ->
               st' = "Stopping" /\ BeginRelease(gen, TRUE) /\ UNCHANGED fate
-         [] ~(st \in {"Starting", "Started"} /\ Current(g)) ->
+         [] OTHER ->
               UNCHANGED <<st, fate, op, open, forced>>
     /\ UNCHANGED <<gen, closing, cur, held, inuse, relerr, callers, calls>>
 
@@ -314,7 +331,7 @@ ReleaseErr(g) == MayRelease(g) /\ ReleasePart(g, TRUE)
 (* Nothing is held any more: everyone who waits is answered, and whoever    *)
 (* queued gets an attempt of their own in the same section.                 *)
 Finish(g) ==
-    /\ op[g] = "release" /\ AllReleased(g)
+    /\ op[g] = "release" /\ AllReleased(g) /\ st = "Stopping"
     /\ fate'   = [fate EXCEPT ![g] = "none"]
     /\ forced' = [forced EXCEPT ![g] = FALSE]
     /\ relerr' = [relerr EXCEPT ![g] = FALSE]
@@ -405,6 +422,8 @@ Next ==
     \/ \E g \in Attempts : OpenPart(g)
     \/ \E g \in Attempts : OpenOk(g)
     \/ \E g \in Attempts : OpenErr(g)
+    \/ \E g \in Attempts : OpenRetry(g)
+    \/ \E g \in Attempts : TryAgain(g)
     \/ \E g \in Attempts : Timeout(g)
     \/ \E g \in Attempts : Fail(g)
     \/ \E g \in Attempts : DrainEnd(g)
@@ -414,22 +433,25 @@ Next ==
     \/ Terminating
 
 (* What liveness may assume: a goroutine that can run does, hooks return,   *)
-(* admitted uses end.  Not that a context ends, a timeout fires, a failure  *)
-(* is reported or anyone calls again.  (One of each line's steps is enabled *)
-(* at a time, and stays so until it is taken: to be fair to the line is to  *)
-(* be fair to each.)                                                        *)
+(* admitted uses end, a pause passes and nobody tries again for ever.  Not  *)
+(* that a context ends, a timeout fires, a failure is reported or anyone    *)
+(* calls again.  (One of each line's steps is enabled at a time, and stays  *)
+(* so until it is taken: to be fair to the line is to be fair to each.)     *)
 CallRuns(c) ==
     \/ Return(c)
     \/ StartFast(c) \/ StartEnter(c) \/ StartLeave(c)
     \/ StopEnter(c) \/ ShutdownEnter(c) \/ StopLeave(c)
     \/ UseLoad(c) \/ UseAdd(c) \/ UseSlow(c)
 UseRuns(c)       == UseEnd(c) \/ UseDrop(c)
-OperationRuns(g) == \/ OpenPart(g) \/ OpenOk(g) \/ OpenErr(g)
+OperationRuns(g) == \/ OpenPart(g) \/ OpenOk(g) \/ OpenErr(g) \/ OpenRetry(g) \/ TryAgain(g)
                     \/ DrainEnd(g) \/ ReleaseOk(g) \/ ReleaseErr(g) \/ Finish(g)
+
+TriesEnd         == \E g \in Attempts : OpenOk(g) \/ OpenErr(g)
 
 Fairness ==
     /\ \A c \in Callers  : WF_vars(CallRuns(c)) /\ WF_vars(UseRuns(c))
     /\ \A g \in Attempts : WF_vars(OperationRuns(g))
+    /\ SF_vars(TriesEnd)
 
 Spec == Init /\ [][Next]_vars /\ Fairness
 =============================================================================

@@ -34,15 +34,17 @@ Quiet(c) == /\ UNCHANGED <<machine, attempts>>
 
 (****************************************************************************)
 (* G1.  One operation at a time.  Whoever starts while nothing is open      *)
-(* waits for the one attempt there is, which opens once; when it ends, all  *)
-(* who waited get the same answer.                                          *)
+(* waits for the one attempt there is, which opens once, or once more after *)
+(* each try that it has rolled back; when it ends, all who waited get the   *)
+(* same answer.                                                             *)
 (****************************************************************************)
 SingleFlight == [][
     /\ \A g \in Attempts : op'[g] # "none" => g = gen'
     /\ st' \in {"Starting", "Stopping"} <=> ~NothingRuns'
     /\ gen' # gen => /\ gen' = gen + 1 /\ op[gen'] = "none" /\ op'[gen'] = "open"
                      /\ st \in {"Idle", "Stopping"} /\ NothingHeld'
-    /\ \A g \in Attempts : op[g] # "open" /\ op'[g] = "open" => gen' = g /\ gen' # gen
+    /\ \A g \in Attempts : op[g] # "open" /\ op'[g] = "open" =>
+          gen' = g /\ (gen' # gen \/ op[g] = "release")
     /\ \A c \in Callers :
           Leaves(c, "enter") /\ st \in {"Idle", "Starting"} /\ ~closing /\ ~ended[c] =>
              pc'[c] = "wait" /\ on'[c] = gen' /\ out'[c] = None
@@ -80,9 +82,10 @@ StartedIsOpen == [][
 (****************************************************************************)
 (* G4.  An attempt that does not succeed gives back every part it holds,    *)
 (* last first, each once, whatever happens, and acquires none meanwhile;    *)
-(* a release that fails stops nothing.  Nobody who still waits is told      *)
-(* before it is done; then all is as if it had never been, or the next      *)
-(* attempt of those who queued begins.                                      *)
+(* a release that fails stops nothing.  So does each try of an attempt that *)
+(* is made again, before the next.  Nobody who still waits is told before   *)
+(* it is done; then all is as if it had never been, or the next attempt of  *)
+(* those who queued begins.                                                 *)
 (****************************************************************************)
 Rollback == [][
     /\ \A g \in Attempts :
@@ -90,7 +93,9 @@ Rollback == [][
                 \/ op[g] = "open" /\ held'[g] = Append(held[g], Len(held[g]) + 1)
                 \/ op[g] = "release" /\ held[g] # <<>> /\ held'[g] = SubSeq(held[g], 1, Len(held[g]) - 1)
           /\ op[g] = "open" /\ op'[g] # "open" => op'[g] = "release" \/ st' = "Started"
-          /\ op[g] = "release" /\ op'[g] # "release" => op'[g] = "none" /\ held[g] = <<>>
+          /\ op[g] = "release" /\ op'[g] # "release" =>
+                held[g] = <<>> /\ op'[g] = IF st = "Starting" THEN "open" ELSE "none"
+          /\ op'[g] = "open" /\ op[g] # "open" => held'[g] = <<>> /\ ~relerr'[g]
           /\ \A c \in Joined(g) :
                 Answered(c) /\ out'[c] \notin {Ok, Ctx} => op'[g] = "none" /\ held'[g] = <<>>
     /\ st = "Stopping" /\ st' # "Stopping" =>
@@ -119,7 +124,8 @@ NoStaleFailure == [][
 (****************************************************************************)
 (* G6.  A caller whose context ends leaves alone.  An attempt is cancelled  *)
 (* by a failure, a Stop or a Shutdown, or because nobody waits for it any   *)
-(* more, and by nothing else; nobody joins it then, nor does it succeed.    *)
+(* more, and by nothing else; nobody joins it then, nor does it succeed, or *)
+(* is tried again.                                                          *)
 (* A Start whose context has already ended opens nothing.                   *)
 (****************************************************************************)
 NoForeignCancellation == [][
@@ -141,6 +147,7 @@ NoForeignCancellation == [][
             [] OTHER                    -> FALSE
     /\ st = "Starting" => st' \in {"Starting", "Started", "Stopping"}
     /\ st = "Stopping" => st' # "Started"
+    /\ \A g \in Attempts : op[g] = "release" /\ op'[g] = "open" => st = "Starting"
     /\ \A g \in Attempts :
           /\ fate'[g] # "none" => st' = "Stopping" /\ g = gen'
           /\ fate[g] # "none" /\ fate'[g] # fate[g] => op'[g] = "none"
@@ -266,13 +273,14 @@ PatientSpec == Init /\ [][Next]_vars /\ PatientFairness
 (****************************************************************************)
 (* G13.  A failure report of an old attempt changes nothing, and the end of *)
 (* an old use only that attempt's own count; nothing else of an old attempt *)
-(* ever changes.  A report before open has returned fails the attempt.      *)
+(* ever changes.  A report before open has returned fails the attempt; one  *)
+(* of a try that is being rolled back changes nothing.                      *)
 (****************************************************************************)
 OwnGeneration == [][
     /\ \A g \in 1..gen :
-          /\ Fail(g) /\ (g # gen \/ st \notin {"Starting", "Started"}) =>
+          /\ Fail(g) /\ (g # gen \/ st \notin {"Starting", "Started"} \/ op[g] = "release") =>
                 UNCHANGED <<machine, attempts, callers, calls>>
-          /\ Fail(g) /\ g = gen /\ st = "Starting" => st' = "Stopping" /\ fate'[g] = "failed"
+          /\ Fail(g) /\ g = gen /\ st = "Starting" /\ op[g] = "open" => st' = "Stopping" /\ fate'[g] = "failed"
           /\ Fail(g) /\ g = gen /\ st = "Started" => st' = "Stopping" /\ forced'[g]
     /\ \A g \in Attempts : g # gen /\ g # gen' =>
           /\ op'[g] = op[g] /\ held'[g] = held[g] /\ fate'[g] = fate[g]

@@ -23,7 +23,7 @@ GenFits == st \in {"Starting", "Started", "Stopping"} => gen >= 1
 OneOperation ==
     \A g \in Attempts :
        op[g] \in CASE g # gen        -> {"none"}
-                   [] st = "Starting" -> {"open"}
+                   [] st = "Starting" -> {"open", "release"}
                    [] st = "Stopping" -> {"open", "drain", "release"}
                    [] OTHER           -> {"none"}
 
@@ -47,7 +47,9 @@ GateFits == \A g \in Attempts : open[g] <=> g = gen /\ st = "Started"
 CurFits == cur = IF st = "Started" \/ (st = "Stopping" /\ fate[gen] = "none") THEN gen ELSE 0
 
 (* Only what has been open can be drained, so only that can be forced.      *)
-ForcedFits == \A g \in Attempts : forced[g] => g = gen /\ op[g] \in {"drain", "release"} /\ fate[g] = "none"
+ForcedFits ==
+    \A g \in Attempts :
+       forced[g] => g = gen /\ st = "Stopping" /\ op[g] \in {"drain", "release"} /\ fate[g] = "none"
 
 (* A release that failed belongs to the release that is under way.          *)
 (* (Nothing rests on this one, nor on EndedFits: they keep states few.)     *)

@@ -74,4 +74,8 @@ Watch ==
     /\ Seen(54, "G13: a failure is reported before open has returned", st = "Starting" /\ Fail(gen))
     /\ Seen(55, "G13: a failure is reported of what is already closing", st = "Stopping" /\ Fail(gen))
     /\ Seen(56, "G13: a use of an old attempt ends while a new one runs", \E c \in Callers : pc[c] \in {"using", "drop"} /\ on[c] = 1 /\ gen = 2 /\ st = "Started" /\ Answered(c))
+    /\ Seen(57, "G6: the last one leaves between two tries", st = "Starting" /\ st' = "Stopping" /\ op[gen] = "release" /\ fate'[gen] = "abandoned")
+    /\ Seen(58, "G4: a try is rolled back, a release fails, another is made", \E g \in Attempts : op[g] = "release" /\ op'[g] = "open" /\ relerr[g])
+    /\ Seen(59, "G1: a Start joins between two tries", \E c \in Callers : Leaves(c, "enter") /\ st = "Starting" /\ op[gen] = "release" /\ on'[c] = gen)
+    /\ Seen(60, "G8: a Stop comes between two tries", \E c \in Callers : Leaves(c, "stop") /\ st = "Starting" /\ op[gen] = "release")
 =============================================================================

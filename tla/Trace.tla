@@ -103,6 +103,8 @@ Inside(a, t, g) ==
       [] a = "OpenPart"      -> OpenPart(g)
       [] a = "OpenOk"        -> OpenOk(g)
       [] a = "OpenErr"       -> OpenErr(g)
+      [] a = "OpenRetry"     -> OpenRetry(g)
+      [] a = "TryAgain"      -> TryAgain(g)
       [] a = "Timeout"       -> Timeout(g)
       [] a = "Fail"          -> Fail(g)
       [] a = "DrainEnd"      -> DrainEnd(g)

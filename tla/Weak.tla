@@ -19,8 +19,11 @@ WeakFastPathOpen == st \in {"Starting", "Started"}
 (* ... or the resource is used before its last part is there.               *)
 WeakComplete(g) == TRUE
 
-(* G4: parts are released in the order in which they were acquired.         *)
+(* G4: parts are released in the order in which they were acquired ...      *)
 WeakUndo(s) == Tail(s)
+
+(* ... or the next try begins while parts of the last are held.             *)
+WeakRolledBack(g) == TRUE
 
 (* G5: an attempt that has failed, and is being rolled back, can be joined. *)
 WeakMayJoin == st = "Starting" \/ (st = "Stopping" /\ fate[gen] = "failed")
@@ -28,8 +31,11 @@ WeakMayJoin == st = "Starting" \/ (st = "Stopping" /\ fate[gen] = "failed")
 (* G6: whoever leaves takes the attempt along ...                           *)
 WeakLastLeaves(c) == TRUE
 
-(* ... or an attempt that was cancelled, and opens all the same, counts.    *)
+(* ... or an attempt that was cancelled, and opens all the same, counts ... *)
 WeakStillWanted(g) == gen = g
+
+(* ... or is tried again.                                                   *)
+WeakMayRetry(g) == gen = g
 
 (* G7: a failed attempt's parts are forgotten.                              *)
 WeakAllReleased(g) == held[g] = <<>> \/ fate[g] = "failed"

@@ -17,10 +17,10 @@ var layouts = map[string]layout{
 	"machine": {width: 760, height: 330, box: 130, at: map[string]spot{
 		"Idle": {90, 70, 0}, "Starting": {380, 70, 0}, "Started": {670, 70, 0}, "Stopping": {380, 270, 0}, "Closed": {90, 270, 0},
 	}},
-	"algorithm": {width: 980, height: 480, box: 174, at: map[string]spot{
-		"Idle": {100, 60, 0}, "Starting: open": {420, 60, 0}, "Started": {880, 60, 0},
-		"Stopping: open": {660, 240, 0},
-		"Closed":         {100, 420, 0}, "Stopping: release": {420, 420, 0}, "Stopping: drain": {880, 420, 0},
+	"algorithm": {width: 1240, height: 540, box: 174, at: map[string]spot{
+		"Idle": {100, 60, 0}, "Starting: open": {420, 60, 0}, "Started": {1140, 60, 0},
+		"Starting: release": {660, 270, 0}, "Stopping: open": {930, 270, 0},
+		"Closed": {100, 480, 0}, "Stopping: release": {420, 480, 0}, "Stopping: drain": {1140, 480, 0},
 	}},
 	// Whoever calls goes from left to right, and back by Return.
 	"calls": {width: 1160, height: 800, box: 110, at: map[string]spot{

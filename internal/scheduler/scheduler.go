@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/control"
@@ -50,12 +51,13 @@ type World struct {
 	views []control.View // scratch of Snapshot: the attempts', in order
 }
 
-// attempt is what the hooks of one attempt know.
+// attempt is what the hooks of one attempt know, of its latest try.
 type attempt struct {
 	control.Attempt
 	ctx   context.Context
 	scope *fsm.Scope
 	parts uint8 // registered so far
+	tries int   // begun
 }
 
 func (a *attempt) view() (v control.View) {
@@ -98,6 +100,7 @@ func newWorld(threads *threads) *World {
 	w.options = []fsm.Option{
 		control.WithHook(w).(fsm.Option),
 		fsm.WithLogger(discard), // that hooks fail is the schedule's doing
+		fsm.WithRetry(schedule{w}),
 		fsm.WithObserver(func(t fsm.Transition) { w.seen = append(w.seen, t) }),
 	}
 	return w
@@ -178,8 +181,11 @@ func (w *World) Wait(action spec.Action, at control.Attempt, done, ended <-chan 
 	if !w.closing {
 		w.running.pause(point{kind: atWait, action: action, attempt: at, done: done, ended: ended})
 	}
-	if w.step.Action == spec.Return || w.closing {
-		return true // the caller's own point, after the call, takes the grant
+	switch {
+	case w.closing:
+		return action != spec.TryAgain || closed(done)
+	case w.step.Action == spec.Return, w.step.Action == spec.Finish:
+		return true // the point that follows takes the grant
 	}
 	w.granted = false
 	return action == spec.DrainEnd
@@ -265,8 +271,12 @@ var partNames = func() (names [1 << 8]string) {
 
 // open is the hook: what it does next is the scheduler's choice.
 func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
-	a := &attempt{Attempt: control.Inspect(w.life).Current, ctx: ctx, scope: scope}
-	w.attempts = append(w.attempts, a)
+	a := w.attemptOf(control.Inspect(w.life).Current)
+	if a.tries > 0 && w.step.Action != spec.TryAgain && !w.closing {
+		w.complaints = append(w.complaints, fmt.Sprintf("open was called again in %v", w.step))
+	}
+	a.ctx, a.scope, a.parts = ctx, scope, 0
+	a.tries++
 	self := w.running
 	for {
 		self.pause(point{kind: atOpen, attempt: a.Attempt})
@@ -281,10 +291,29 @@ func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
 			scope.Defer(partNames[n], func(ctx context.Context) error { return w.release(ctx, a, n) })
 		case spec.OpenOk:
 			return int(a.parts), nil
+		case spec.OpenRetry:
+			return 0, errBad
 		default:
 			return 0, w.misfortune()
 		}
 	}
+}
+
+// attemptOf returns what is known of the attempt that opens.
+func (w *World) attemptOf(current control.Attempt) *attempt {
+	if n := len(w.attempts); n > 0 && w.attempts[n-1].Attempt == current {
+		return w.attempts[n-1]
+	}
+	a := &attempt{Attempt: current}
+	w.attempts = append(w.attempts, a)
+	return a
+}
+
+// schedule is the Backoff: whether open is tried again is the scheduler's choice.
+type schedule struct{ w *World }
+
+func (s schedule) Next(int, error) (wait time.Duration, again bool) {
+	return 0, s.w.step.Action == spec.OpenRetry && !s.w.closing
 }
 
 // release is the hook of part n.
@@ -356,7 +385,11 @@ func (w *World) Enabled(buf []spec.Step) []spec.Step {
 		case atPoint:
 			add(t.at.action)
 		case atWait:
-			if t.at.done == nil || closed(t.at.done) {
+			ended := t.at.done == nil || closed(t.at.done)
+			switch {
+			case t.at.action == spec.TryAgain && ended:
+				add(spec.Finish)
+			case t.at.action == spec.TryAgain, ended:
 				add(t.at.action)
 			}
 		case atOpen:
@@ -366,6 +399,7 @@ func (w *World) Enabled(buf []spec.Step) []spec.Step {
 				add(spec.OpenOk)
 			}
 			add(spec.OpenErr)
+			add(spec.OpenRetry)
 		case atRelease:
 			add(spec.ReleaseOk)
 			add(spec.ReleaseErr)

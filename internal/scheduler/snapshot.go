@@ -181,7 +181,7 @@ func fateOf(err error) (spec.Fate, error) {
 		return spec.FateClosed, nil
 	}
 	if failed, ok := err.(*fsm.StartError); ok {
-		if failed.Err == context.Canceled {
+		if errors.Is(failed.Err, context.Canceled) {
 			return spec.FateAbandoned, nil
 		}
 		return spec.FateFailed, nil

@@ -6,13 +6,13 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A program is what is run: acts for each thread, and how each attempt's hooks behave.
+// A program is what is run: acts for each thread, and how the hooks behave.
 type program struct {
 	bound    spec.Bound
 	seed     uint64
 	acts     [][]act // of each caller, and of the thread outside
-	attempts []plan
-	timeout  int // of a start, in microseconds; 0: none
+	opens    []plan  // of each call of open
+	timeout  int     // of a start, in microseconds; 0: none
 	restless bool
 }
 
@@ -40,10 +40,11 @@ type act struct {
 	fails bool
 }
 
-// plan is how the hooks of an attempt behave.
+// plan is how open behaves, and the releases of the parts that it registers.
 type plan struct {
 	parts    uint8 // registered before open ends
 	outcome  outcome
+	again    bool    // after an error it is tried again
 	waits    bool    // open waits for its context's end first
 	yields   uint8   // how long open takes
 	reports  bool    // open reports a failure of its own
@@ -126,8 +127,8 @@ func draw(seed uint64) *program {
 		x := p.acts[callers]
 		x[i], x[j] = x[j], x[i]
 	})
-	for range p.bound.Calls {
-		p.attempts = append(p.attempts, p.plan(r, calm))
+	for range p.bound.Calls + r.IntN(4) { // some for what is tried again
+		p.opens = append(p.opens, p.plan(r, calm))
 	}
 	// At most so many reports can come.
 	for _, acts := range p.acts {
@@ -137,7 +138,7 @@ func draw(seed uint64) *program {
 			}
 		}
 	}
-	for _, a := range p.attempts {
+	for _, a := range p.opens {
 		if a.reports {
 			p.bound.Fails++
 		}
@@ -153,6 +154,7 @@ func (p *program) plan(r *rand.Rand, calm bool) plan {
 	if r.IntN(3) == 0 {
 		a.outcome = []outcome{errs, errs, errs, panics, exits}[r.IntN(5)]
 		a.parts = uint8(r.IntN(p.bound.Parts + 1))
+		a.again = a.outcome == errs && r.IntN(2) == 0
 	}
 	a.waits = p.timeout > 0 && r.IntN(3) == 0
 	a.reports = r.IntN(12) == 0

@@ -39,11 +39,11 @@ var discard = slog.New(slog.DiscardHandler)
 
 func (p *program) run() (*Trace, error) {
 	var running sync.WaitGroup
-	w := &world{program: p, scopes: make([]atomic.Pointer[fsm.Scope], p.bound.Calls)}
+	w := &world{program: p, scopes: make([]atomic.Pointer[fsm.Scope], len(p.opens))}
 	w.recorder = recorder{threads: make(map[uint64]*thread), running: &running, restless: p.restless,
 		panicked: make(chan *Panicked, 1)}
 	w.life = fsm.New(w.open, control.WithHook(&w.recorder).(fsm.Option), fsm.WithLogger(discard),
-		fsm.WithStartTimeout(time.Duration(p.timeout)*time.Microsecond))
+		fsm.WithStartTimeout(time.Duration(p.timeout)*time.Microsecond), fsm.WithRetry(w))
 	w.recorder.life = w.life
 	w.contexts()
 	threads := w.begin()
@@ -220,13 +220,19 @@ func (t *thread) usedUp() {
 	}
 }
 
+// Next implements fsm.Backoff.
+func (w *world) Next(try int, _ error) (wait time.Duration, again bool) {
+	n := int(w.opened.Load()) - 1
+	return time.Duration(try*20) * time.Microsecond, n < len(w.opens) && w.opens[n].again
+}
+
 // open is the hook of every attempt.
 func (w *world) open(ctx context.Context, scope *fsm.Scope) (int, error) {
 	n := int(w.opened.Add(1)) - 1
-	if n >= len(w.attempts) {
-		return 0, errBad // more attempts than calls: the trace will show it
+	if n >= len(w.opens) {
+		return 0, errBad // more tries than were drawn, or more attempts than calls: the trace will show it
 	}
-	plan := &w.attempts[n]
+	plan := &w.opens[n]
 	w.scopes[n].Store(scope)
 	for i := range plan.parts {
 		yield(plan.yields & 1)

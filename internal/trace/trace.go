@@ -138,7 +138,7 @@ func fateOf(err error) spec.Fate {
 	case fsm.ErrClosed:
 		return spec.FateClosed
 	}
-	if failed, ok := err.(*fsm.StartError); ok && failed.Err == errLeft {
+	if failed, ok := err.(*fsm.StartError); ok && errors.Is(failed, errLeft) {
 		return spec.FateAbandoned
 	}
 	return spec.FateFailed

@@ -46,6 +46,7 @@ type variant struct {
 	Guard     string   `json:"guard"`
 	Instead   string   `json:"instead"`
 	Mistake   string   `json:"mistake"`
+	Module    string   `json:"module,omitempty"` // Weak, unless it is another: then its property is all that is asked
 	Cfg       string   `json:"cfg"`
 	Breaks    []string `json:"breaks"` // the other properties
 }
@@ -141,7 +142,7 @@ func (c *config) graphOnly() string {
 // The properties that are invariants, and those that need fairness, with the
 // specification that has it; all others are about single steps.
 var (
-	invariants = []string{"TypeOK", "NoLeak", "ProgressAwaited"}
+	invariants = []string{"TypeOK", "NoLeak", "ProgressAwaited", "SupervisorTypeOK", "OnlyATimer"}
 	fairness   = map[string]string{"Progress": "Spec", "ProgressOnContextEnd": "PatientSpec"}
 )
 

@@ -66,17 +66,17 @@ func (k checker) variant(v variant) error {
 		return fmt.Errorf("%s checks %v, the manifest says %s", v.Cfg, c.properties, v.Property)
 	}
 	// Its own property, by the file as it stands.
-	if err := k.expect(c.text, []string{v.Property}, v.Property); err != nil {
+	if err := k.expect(v, c.text, []string{v.Property}, v.Property); err != nil {
 		return err
 	}
 	// What else it breaks, each alone.
 	for _, p := range v.Breaks {
-		if err := k.expect(c.asking([]string{p}), []string{p}, p); err != nil {
+		if err := k.expect(v, c.asking([]string{p}), []string{p}, p); err != nil {
 			return err
 		}
 	}
 	for _, group := range v.others(v.Breaks) {
-		if err := k.expect(c.asking(group), group, ""); err != nil {
+		if err := k.expect(v, c.asking(group), group, ""); err != nil {
 			return err
 		}
 	}
@@ -87,6 +87,9 @@ func (k checker) variant(v variant) error {
 // groups that one run of TLC can check: all of one specification.
 func (v variant) others(without []string) [][]string {
 	groups := map[string][]string{}
+	if v.Module != "" {
+		return nil
+	}
 	for _, p := range everything {
 		if p != v.Property && !slices.Contains(without, p) {
 			spec := cmp.Or(fairness[p], "Spec")
@@ -95,6 +98,8 @@ func (v variant) others(without []string) [][]string {
 	}
 	return slices.Collect(maps.Values(groups))
 }
+
+func (v variant) module() string { return cmp.Or(v.Module, "Weak") }
 
 // findBreaks lists what a variant breaks beside its own property.
 func (k checker) findBreaks(v variant) ([]string, error) {
@@ -106,7 +111,7 @@ func (k checker) findBreaks(v variant) ([]string, error) {
 	breaks := []string{}
 	for _, group := range v.others(nil) {
 		for len(group) > 0 {
-			got, err := k.run(c.asking(group), "Weak", group, "-workers", "1")
+			got, err := k.run(c.asking(group), v.module(), group, "-workers", "1")
 			if err != nil {
 				return nil, err
 			}
@@ -124,8 +129,8 @@ func (k checker) findBreaks(v variant) ([]string, error) {
 
 // expect runs a variant and holds the property refuted ("": none) against
 // what was to be expected.
-func (k checker) expect(cfg string, properties []string, want string) error {
-	v, err := k.run(cfg, "Weak", properties, "-workers", "1")
+func (k checker) expect(of variant, cfg string, properties []string, want string) error {
+	v, err := k.run(cfg, of.module(), properties, "-workers", "1")
 	switch {
 	case err != nil:
 		return err

@@ -1,0 +1,175 @@
+package fsm
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// WithRestart makes a lifecycle supervise its resource: one that died while it
+// ran (Scope.Fail, Lease.Fail) is started again once it has been released. b says
+// when: its try counts the restarts, from 1, since the last Stop or since the
+// resource last ran for a minute, and its err is why it died, or why the restart
+// before failed. That goes on until the resource runs, until a Stop, Shutdown or
+// Close takes effect (of an idle lifecycle too), or until b gives up; then Status
+// keeps the cause (G14).
+//
+// Whoever restarts is a caller like any other (tla/Supervisor.tla): it calls Start,
+// joins what others have begun, and while it waits an attempt is not abandoned
+// (G6). A Stop calls it off in the instant in which it takes effect: nothing that
+// began before it is opened after it (G8). While a restart is due there is a timer
+// and no goroutine (G7). An attempt that somebody else's Start began and that
+// fails is not made again for its sake; with WithRetry it is. The attempt's context
+// has the values of the one that died. If b.Next panics, it has given up. A nil b
+// panics.
+func WithRestart(b Backoff) Option {
+	if b == nil {
+		panic("fsm: WithRestart(nil): want a Backoff")
+	}
+	return func(c *config) { c.restart = b }
+}
+
+// A supervisor starts the resource again. All is under l.mu.
+type supervisor struct {
+	due     bool                    // a restart is to be made
+	at      time.Time               // when, once that is known
+	timer   *time.Timer             // until then; nil: none
+	timers  int                     // so far
+	asking  bool                    // the Backoff is being asked
+	callOff context.CancelCauseFunc // of its Start; nil: none is under way
+
+	tries  int             // see WithRestart
+	opened time.Time       // when the resource was, last
+	values context.Context // of the attempt that died
+	change int             // counts the deaths and the stops, for whoever asks meanwhile
+}
+
+// steady is how long a resource has to run for its restarts to be counted anew.
+const steady = time.Minute
+
+// diedLocked: the running resource of an attempt with these values has died.
+func (s *supervisor) diedLocked(values context.Context) {
+	if s == nil {
+		return
+	}
+	s.due, s.values = true, values
+	s.change++
+	if time.Since(s.opened) >= steady {
+		s.tries = 0
+	}
+}
+
+// openedLocked: it is open, whoever opened it.
+func (s *supervisor) openedLocked() {
+	if s == nil {
+		return
+	}
+	s.cancelLocked()
+	s.opened = time.Now()
+}
+
+// stopLocked: a Stop or Shutdown takes effect.
+func (s *supervisor) stopLocked(reason error) {
+	if s == nil {
+		return
+	}
+	s.cancelLocked()
+	s.tries = 0
+	s.change++
+	if s.callOff != nil {
+		s.callOff(reason)
+	}
+}
+
+func (s *supervisor) cancelLocked() {
+	s.due, s.at = false, time.Time{}
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// supervise asks the Backoff when to make the restart that is due, if one is, the
+// lifecycle is idle, and nobody sees to it already.
+func (l *Lifecycle[R]) supervise() {
+	s := l.supervisor
+	if s == nil {
+		return
+	}
+	l.mu.Lock()
+	idle := s.due && !s.asking && s.timer == nil && s.callOff == nil && l.State() == spec.Idle
+	if !idle {
+		l.mu.Unlock()
+		return
+	}
+	s.asking = true
+	s.tries++
+	try, cause, change := s.tries, l.cause, s.change
+	l.mu.Unlock()
+
+	var wait time.Duration
+	again := false
+	defer func() { // whatever Next did
+		l.mu.Lock()
+		s.asking = false
+		changed := s.change != change
+		switch {
+		case !s.due || changed:
+		case again:
+			l.scheduleLocked(wait)
+		default:
+			s.cancelLocked()
+		}
+		l.mu.Unlock()
+		if changed {
+			l.supervise()
+		}
+	}()
+	err := contain(func() error {
+		wait, again = l.restart.Next(try, cause)
+		return nil
+	})
+	if err != nil {
+		again = false
+		l.log().Error("surestart: the backoff of the restarts panicked", "error", err)
+	}
+}
+
+func (l *Lifecycle[R]) scheduleLocked(wait time.Duration) {
+	s := l.supervisor
+	wait = max(wait, 0)
+	s.at = time.Now().Add(wait)
+	s.timers++
+	n := s.timers
+	s.timer = time.AfterFunc(wait, func() { l.startAgain(n) })
+}
+
+// startAgain is what the nth timer runs: a Start. It enters in the section in which
+// it finds that nobody has called it off. (Its context must not be read before, as
+// those of other callers are: a Stop could come between. That is WeakMayGoOn.)
+func (l *Lifecycle[R]) startAgain(n int) {
+	s := l.supervisor
+	l.mu.Lock()
+	if s.timer == nil || s.timers != n { // called off at this moment
+		l.mu.Unlock()
+		return
+	}
+	s.cancelLocked()
+	ctx, callOff := context.WithCancelCause(s.values)
+	s.callOff = callOff
+	a, err := l.enterLocked(ctx, false, nil)
+	l.mu.Unlock()
+
+	if a != nil {
+		err = l.await(ctx, a)
+	}
+
+	l.mu.Lock()
+	s.callOff = nil
+	_, failed := err.(*StartError)
+	s.due = s.due || failed && ctx.Err() == nil && l.State() != spec.Started
+	l.mu.Unlock()
+	callOff(nil)
+	l.supervise()
+}

@@ -1,0 +1,357 @@
+package fsm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+)
+
+// die reports that the running resource died.
+func (r *rig) die(cause error) {
+	r.mu.Lock()
+	scope := r.scope
+	r.mu.Unlock()
+	scope.Fail(cause)
+}
+
+func TestG7RestartAfterADeath(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		b := &backoff{n: 10}
+		l := r.new(fsm.WithRestart(b))
+		type key struct{}
+		wantNil(t, "Start", l.Start(context.WithValue(background(), key{}, 7)))
+		r.die(errBoom)
+		quiet(t) // G7: a timer, and no goroutine
+		wantState(t, l, fsm.Idle)
+		s := l.Status()
+		if !s.RestartAt.Equal(time.Now().Add(time.Second)) || !errors.Is(s.Cause, errBoom) {
+			t.Errorf("%v; want a restart in a second, and why", s)
+		}
+		if want := "; cause: boom; starts again at "; !strings.Contains(s.String(), want) {
+			t.Errorf("%q; want %q in it", s, want)
+		}
+		began := time.Now()
+		_, err := l.Wait(background(), fsm.Started)
+		wantNil(t, "Wait", err)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it was started again after %v; want a second", took)
+		}
+		quiet(t)
+		if s := l.Status(); s.Attempt != 2 || s.Cause != nil || !s.RestartAt.IsZero() {
+			t.Errorf("%+v; want attempt 2, no cause, nothing due", s)
+		}
+		if r.ctx.Value(key{}) != 7 {
+			t.Error("the values of the attempt that died are not those of the new one")
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+		time.Sleep(time.Hour)
+		wantState(t, l, fsm.Idle)
+		r.wantLog("open +a +b -b -a open +a +b -b -a")
+		if want := []string{"1 boom"}; !slices.Equal(b.asked, want) {
+			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		}
+	})
+}
+
+// What fails is made again until the backoff gives up; what nobody supervises is not.
+func TestRestartLimit(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		b := &backoff{n: 3}
+		l := r.new(fsm.WithRestart(b))
+		r.failing(100, "a")
+		wantIs(t, "Start", l.Start(background()), errBoom)
+		time.Sleep(time.Hour)
+		if r.opened != 1 || b.asked != nil {
+			t.Errorf("a Start that failed: opened %d times, asked %q; it is its caller's affair", r.opened, b.asked)
+		}
+		r.at = nil
+		wantNil(t, "Start", l.Start(background()))
+		r.failing(100, "a")
+		r.die(errors.New("gone"))
+		time.Sleep(time.Hour)
+		quiet(t)
+		wantState(t, l, fsm.Idle)
+		start := func(n int) string { return fmt.Sprintf("fsm: start: attempt %d: a: boom", n) }
+		if want := []string{"1 gone", "2 " + start(3), "3 " + start(4), "4 " + start(5)}; !slices.Equal(b.asked, want) {
+			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		}
+		if s := l.Status(); s.Attempt != 5 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() {
+			t.Errorf("G14: %+v; want why the last of five attempts failed, nothing due", s)
+		}
+		r.at = nil
+		wantNil(t, "Start after it has given up", l.Start(background()))
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+}
+
+// One that dies again and again, young, runs into the limit; one that has run for a
+// minute begins anew.
+func TestRestartCountsAnewOnceItHasRun(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		b := &backoff{n: 3}
+		l := r.new(fsm.WithRestart(b))
+		wantNil(t, "Start", l.Start(background()))
+		for _, age := range []time.Duration{time.Second, time.Minute - 1, time.Minute, time.Second, time.Second, time.Second} {
+			time.Sleep(age)
+			r.die(errBoom)
+			synctest.Wait()
+			l.Wait(background(), fsm.Started, fsm.Idle)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Hour)
+		wantState(t, l, fsm.Idle)
+		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom", "3 boom", "4 boom"}; !slices.Equal(b.asked, want) {
+			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		}
+	})
+}
+
+// A Stop calls the restart off wherever it is; so does a Shutdown, for good.
+func TestG8StopCallsARestartOff(t *testing.T) {
+	for name, where := range map[string]func(r *rig, l *fsm.Lifecycle[*rig]){
+		"while the dead one is released": func(r *rig, _ *fsm.Lifecycle[*rig]) {
+			r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
+			r.die(errBoom)
+			synctest.Wait()
+		},
+		"while it is due": func(r *rig, _ *fsm.Lifecycle[*rig]) {
+			r.die(errBoom)
+			synctest.Wait()
+		},
+		"while it is starting": func(r *rig, l *fsm.Lifecycle[*rig]) {
+			r.at = func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }
+			r.die(errBoom)
+			l.Wait(background(), fsm.Idle)
+			l.Wait(background(), fsm.Starting)
+			synctest.Wait()
+		},
+		"while the next is due": func(r *rig, l *fsm.Lifecycle[*rig]) {
+			r.failing(100, "a")
+			r.die(errBoom)
+			time.Sleep(1500 * time.Millisecond)
+		},
+	} {
+		for _, final := range []bool{false, true} {
+			bubble(t, fmt.Sprint(name, ", for good: ", final), func(t *testing.T) {
+				r := newRig(t, "a")
+				l := r.new(fsm.WithRestart(&backoff{n: 100}))
+				wantNil(t, "Start", l.Start(background()))
+				where(r, l)
+				stop := l.Stop
+				if final {
+					stop = l.Shutdown
+				}
+				wantNil(t, "Stop", stop(background()))
+				opened := r.opened
+				if s := l.Status(); !s.RestartAt.IsZero() {
+					t.Errorf("after the Stop: %+v; want nothing due", s)
+				}
+				quiet(t)
+				time.Sleep(time.Hour)
+				if r.opened != opened || l.State() == fsm.Started {
+					t.Errorf("it came up after it was stopped: opened %d times, %v", r.opened-opened, l.State())
+				}
+				if final {
+					return
+				}
+				r.at = nil
+				wantNil(t, "Start", l.Start(background()))
+				r.die(errBoom) // and is supervised again
+				synctest.Wait()
+				_, err := l.Wait(background(), fsm.Started)
+				wantNil(t, "Wait", err)
+				wantNil(t, "Stop", l.Stop(background()))
+			})
+		}
+	}
+}
+
+// Others who start it meanwhile are joined, and do not take it along when they leave.
+func TestG6RestartAndOtherCallers(t *testing.T) {
+	bubble(t, "one starts it before it is due", func(t *testing.T) {
+		r := newRig(t, "a")
+		b := &backoff{n: 100}
+		l := r.new(fsm.WithRestart(b))
+		wantNil(t, "Start", l.Start(background()))
+		r.die(errBoom)
+		synctest.Wait()
+		wantNil(t, "Start", l.Start(background()))
+		if s := l.Status(); s.Attempt != 2 || !s.RestartAt.IsZero() {
+			t.Errorf("%+v; want attempt 2, nothing due", s)
+		}
+		time.Sleep(time.Hour)
+		if r.opened != 2 {
+			t.Errorf("opened %d times; want 2", r.opened)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+	bubble(t, "one queues during the release, and fails", func(t *testing.T) {
+		r := newRig(t, "a")
+		l := r.new(fsm.WithRestart(&backoff{n: 100}))
+		wantNil(t, "Start", l.Start(background()))
+		r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
+		r.failing(2, "a")
+		r.die(errors.New("gone"))
+		wantIs(t, "Start that queued", l.Start(background()), errBoom)
+		_, err := l.Wait(background(), fsm.Started)
+		wantNil(t, "Wait", err)
+		if s := l.Status(); s.Attempt != 3 {
+			t.Errorf("%+v; want attempt 3", s)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+	bubble(t, "one joins the restart and leaves", func(t *testing.T) {
+		r := newRig(t, "a")
+		l := r.new(fsm.WithRestart(&backoff{n: 100}))
+		wantNil(t, "Start", l.Start(background()))
+		r.at = func(ctx context.Context, _ string) error {
+			select {
+			case <-time.After(time.Minute):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		r.die(errBoom)
+		l.Wait(background(), fsm.Idle)
+		l.Wait(background(), fsm.Starting)
+		ctx, cancel := context.WithTimeout(background(), time.Second)
+		defer cancel()
+		wantIs(t, "Start that leaves", l.Start(ctx), context.DeadlineExceeded)
+		wantState(t, l, fsm.Starting)
+		_, err := l.Wait(background(), fsm.Started)
+		wantNil(t, "Wait", err)
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+}
+
+// However the backoff ends, the lifecycle goes on.
+func TestRestartBackoffMisbehaves(t *testing.T) {
+	for name, how := range map[string]func(){"panics": func() { panic(errBoom) }, "calls Goexit": runtime.Goexit} {
+		bubble(t, name, func(t *testing.T) {
+			r := newRig(t, "a")
+			var log logBuffer
+			l := r.new(log.option(), fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) { how(); return 0, true })))
+			wantNil(t, "Start", l.Start(background()))
+			r.die(errBoom)
+			time.Sleep(time.Hour)
+			quiet(t)
+			wantState(t, l, fsm.Idle)
+			if name == "panics" && !strings.Contains(log.String(), "the backoff of the restarts panicked") {
+				t.Errorf("the log has %q", log.String())
+			}
+			wantNil(t, "Start", l.Start(background()))
+			wantNil(t, "Stop", l.Stop(background()))
+			r.wantLog("open +a -a open +a -a")
+		})
+	}
+	// A Stop, or another death, while it is being asked.
+	bubble(t, "takes long", func(t *testing.T) {
+		r := newRig(t, "a")
+		var asked []string
+		l := r.new(fsm.WithRestart(nextFunc(func(try int, err error) (time.Duration, bool) {
+			asked = append(asked, fmt.Sprint(try, " ", err))
+			time.Sleep(time.Second)
+			return -time.Hour, len(asked) > 1
+		})))
+		wantNil(t, "Start", l.Start(background()))
+		r.die(errBoom)
+		synctest.Wait()
+		wantNil(t, "Start", l.Start(background()))
+		r.die(errors.New("gone"))
+		synctest.Wait()
+		_, err := l.Wait(background(), fsm.Started) // though of the first death it said no
+		wantNil(t, "Wait", err)
+		if want := []string{"1 boom", "2 gone"}; !slices.Equal(asked, want) {
+			t.Errorf("asked %q; want %q", asked, want)
+		}
+		r.die(errBoom)
+		synctest.Wait()
+		wantNil(t, "Stop while it is asked", l.Stop(background()))
+		time.Sleep(time.Hour)
+		wantState(t, l, fsm.Idle)
+	})
+	func() {
+		defer func() {
+			if text := fmt.Sprint(recover()); !strings.Contains(text, "fsm: WithRestart(nil): want a Backoff") {
+				t.Errorf("WithRestart(nil): %s", text)
+			}
+		}()
+		fsm.WithRestart(nil)
+	}()
+}
+
+// Real threads: deaths, starts and stops at random. When the last Stop has returned
+// nothing is opened any more, whatever was on its way.
+func TestG8RestartsRaceStops(t *testing.T) {
+	rounds := 3000
+	if testing.Short() {
+		rounds = 300
+	}
+	for seed := range uint64(rounds) {
+		rnd := rand.New(rand.NewPCG(seed, 8))
+		r := newRig(t, "a")
+		if rnd.IntN(2) == 0 {
+			fails := rnd.Uint64()
+			r.at = func(context.Context, string) error {
+				if fails>>(r.opened&31)&3 == 0 {
+					return errBoom
+				}
+				return nil
+			}
+		}
+		wait := time.Duration(rnd.IntN(3)*10) * time.Microsecond
+		l := r.new(fsm.WithLogger(slog.New(slog.DiscardHandler)), fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) { return wait, true })))
+		l.Start(background())
+		var all sync.WaitGroup
+		for i := range 3 {
+			mine := rand.New(rand.NewPCG(seed, uint64(i)))
+			all.Go(func() {
+				for range 4 {
+					switch mine.IntN(4) {
+					case 0:
+						l.Stop(background())
+					case 1:
+						l.Start(background())
+					default:
+						if lease, err := l.Acquire(); err == nil {
+							lease.Fail(errBoom)
+							lease.Release()
+						}
+					}
+					for range mine.IntN(20) {
+						runtime.Gosched()
+					}
+				}
+			})
+		}
+		all.Wait()
+		wantNil(t, "Stop", l.Stop(background()))
+		r.mu.Lock()
+		opened := r.opened
+		r.mu.Unlock()
+		for range 50 {
+			runtime.Gosched()
+		}
+		time.Sleep(3 * wait) // longer than what was due
+		r.mu.Lock()
+		if r.opened != opened || len(r.held) > 0 || l.State() != fsm.Idle {
+			t.Fatalf("seed %d: opened %d times after the last Stop had returned; %v, %v are held", seed, r.opened-opened, l.State(), r.held)
+		}
+		r.mu.Unlock()
+	}
+}

@@ -1,0 +1,507 @@
+package fsm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+)
+
+// A backoff tries again n times, a second after each failure, and remembers what it was asked.
+type backoff struct {
+	n     int
+	asked []string
+}
+
+func (b *backoff) Next(try int, err error) (time.Duration, bool) {
+	b.asked = append(b.asked, fmt.Sprintf("%d %v", try, err))
+	return time.Second, try <= b.n
+}
+
+// failing makes the rig's open fail n times at the part.
+func (r *rig) failing(n int, part string) {
+	r.at = func(_ context.Context, p string) error {
+		if p != part || r.opened > n {
+			return nil
+		}
+		return errBoom
+	}
+}
+
+func TestG4RetryRollsBackBeforeTheNextTry(t *testing.T) {
+	bubble(t, "succeeds", func(t *testing.T) {
+		r := newRig(t, "a", "b", "c")
+		r.failing(2, "c")
+		b := &backoff{n: 5}
+		l := r.new(fsm.WithRetry(b))
+		began := time.Now()
+		first := begin(t, func() error { return l.Start(background()) })
+		first.mustPend("Start while it is tried again")
+		wantState(t, l, fsm.Starting)
+		if s := l.Status(); s.Held != nil || s.Attempt != 1 || !errors.Is(s.Cause, errBoom) {
+			t.Errorf("G14, between two tries: %+v; want attempt 1, nothing held, why the try failed", s)
+		}
+		joined := begin(t, func() error { return l.Start(background()) }) // between two tries
+		wantNil(t, "Start", first.result())
+		wantNil(t, "Start that joined", joined.result())
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("it took %v; want two pauses of a second", took)
+		}
+		r.wantLog("open +a +b -b -a open +a +b -b -a open +a +b +c")
+		if want := []string{"1 boom", "2 boom"}; !slices.Equal(b.asked, want) {
+			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		}
+		if s := l.Status(); s.Attempt != 1 || s.Cause != nil {
+			t.Errorf("%+v; want attempt 1 and no cause", s)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+		r.wantLog("-c -b -a")
+	})
+	bubble(t, "gives up", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		r.failing(100, "b")
+		l := r.new(fsm.WithRetry(&backoff{n: 2}))
+		failed := startError(t, l.Start(background()))
+		if want := "fsm: start: attempt 1: b: boom (2 tries failed before, the last with: boom)"; failed.Error() != want || !errors.Is(failed, errBoom) {
+			t.Errorf("%q; want %q", failed, want)
+		}
+		wantState(t, l, fsm.Idle)
+		r.wantLog("open +a -a open +a -a open +a -a")
+		r.at = nil
+		wantNil(t, "Start after that", l.Start(background()))
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+	bubble(t, "a release fails", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		r.failing(1, "b")
+		r.release = func(context.Context, string) error {
+			if r.opened == 1 {
+				return errBoom
+			}
+			return nil
+		}
+		var log logBuffer
+		l := r.new(fsm.WithRetry(&backoff{n: 1}), log.option())
+		wantNil(t, "Start", l.Start(background()))
+		if !strings.Contains(log.String(), "a release failed before another try") || !strings.Contains(log.String(), "a: boom") {
+			t.Errorf("the log has %q; want the release that failed", log.String())
+		}
+		wantNil(t, "Stop, which that try's release is no concern of", l.Stop(background()))
+	})
+}
+
+// A panic, a Goexit, of open or of the backoff: the attempt fails, once and for all.
+func TestG4RetryOnlyOfErrors(t *testing.T) {
+	for name, at := range map[string]func(){
+		"panic":  func() { panic(errBoom) },
+		"Goexit": runtime.Goexit,
+	} {
+		bubble(t, name+" of open", func(t *testing.T) {
+			r := newRig(t, "a", "b")
+			r.at = func(_ context.Context, part string) error {
+				if part == "b" {
+					at()
+				}
+				return nil
+			}
+			b := &backoff{n: 5}
+			startError(t, r.new(fsm.WithRetry(b)).Start(background()))
+			r.wantLog("open +a -a")
+			if b.asked != nil {
+				t.Errorf("the backoff was asked %q", b.asked)
+			}
+		})
+		bubble(t, name+" of the backoff", func(t *testing.T) {
+			r := newRig(t, "a", "b")
+			r.failing(1, "b")
+			l := r.new(fsm.WithRetry(nextFunc(func(int, error) (time.Duration, bool) { at(); return 0, true })))
+			startError(t, l.Start(background()))
+			r.wantLog("open +a -a")
+			wantNil(t, "Start after that", l.Start(background()))
+			wantNil(t, "Stop", l.Stop(background()))
+		})
+	}
+}
+
+type nextFunc func(try int, err error) (time.Duration, bool)
+
+func (f nextFunc) Next(try int, err error) (time.Duration, bool) { return f(try, err) }
+
+// Nobody waits for a pause to end: not a Stop, not a Shutdown, not the start
+// timeout, not the last caller's context. Each ends the attempt at once.
+func TestG8PauseIsCancelled(t *testing.T) {
+	hour := nextFunc(func(int, error) (time.Duration, bool) { return time.Hour, true })
+	for name, c := range map[string]struct {
+		end  func(l *fsm.Lifecycle[*rig], leave context.CancelCauseFunc) error
+		want error
+	}{
+		"Stop":        {func(l *fsm.Lifecycle[*rig], _ context.CancelCauseFunc) error { return l.Stop(background()) }, fsm.ErrStopped},
+		"Shutdown":    {func(l *fsm.Lifecycle[*rig], _ context.CancelCauseFunc) error { return l.Shutdown(background()) }, fsm.ErrClosed},
+		"last leaves": {func(_ *fsm.Lifecycle[*rig], leave context.CancelCauseFunc) error { leave(errLeft); return nil }, errLeft},
+		"timeout":     {func(*fsm.Lifecycle[*rig], context.CancelCauseFunc) error { time.Sleep(time.Minute); return nil }, context.DeadlineExceeded},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			r := newRig(t, "a", "b")
+			r.failing(1, "b")
+			l := r.new(fsm.WithRetry(hour), fsm.WithStartTimeout(time.Minute))
+			ctx, leave := context.WithCancelCause(background())
+			began := time.Now()
+			start := begin(t, func() error { return l.Start(ctx) })
+			start.mustPend("Start")
+			wantNil(t, name, c.end(l, leave))
+			wantIs(t, "Start", start.result(), c.want)
+			synctest.Wait()
+			if name != "Shutdown" {
+				wantState(t, l, fsm.Idle)
+			}
+			if took := time.Since(began); took > time.Minute {
+				t.Errorf("it took %v of an hour's pause", took)
+			}
+			r.wantLog("open +a -a")
+			if s := l.Status(); !errors.Is(s.Cause, errBoom) || !errors.Is(s.Cause, c.want) {
+				t.Errorf("G14: the cause is %v; want %v and why the try before had failed", s.Cause, c.want)
+			}
+		})
+	}
+}
+
+// One of two leaves: the attempt goes on for the other.
+func TestG6OneLeavesBetweenTries(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.failing(1, "a")
+		l := r.new(fsm.WithRetry(&backoff{n: 1}))
+		ctx, leave := context.WithCancelCause(background())
+		leaver := begin(t, func() error { return l.Start(ctx) })
+		leaver.mustPend("Start")
+		stayer := begin(t, func() error { return l.Start(background()) })
+		stayer.mustPend("Start")
+		leave(errLeft)
+		wantIs(t, "Start that leaves", leaver.result(), errLeft)
+		wantNil(t, "Start that stays", stayer.result())
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+}
+
+// A stop while a try is being given back waits for that, and no more is tried.
+func TestG8StopDuringRollbackOfATry(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		r.failing(1, "b")
+		proceed := make(chan struct{})
+		r.release = func(context.Context, string) error { <-proceed; return nil }
+		l := r.new(fsm.WithRetry(&backoff{n: 1}))
+		start := begin(t, func() error { return l.Start(background()) })
+		start.mustPend("Start")
+		stop := begin(t, func() error { return l.Stop(background()) })
+		stop.mustPend("Stop while a part is held")
+		wantState(t, l, fsm.Stopping)
+		close(proceed)
+		wantNil(t, "Stop", stop.result())
+		wantIs(t, "Start", start.result(), fsm.ErrStopped)
+		r.wantLog("open +a -a")
+	})
+}
+
+// Each try has a context of its own, which ends before its parts are given back
+// and says why; the values are those of the first caller.
+func TestG13ATryHasItsOwn(t *testing.T) {
+	bubble(t, "context", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		r.failing(1, "b")
+		type key struct{}
+		var ofFirst, ofSecond context.Context
+		r.release = func(context.Context, string) error {
+			if r.opened == 1 {
+				if ofFirst = r.ctx; ofFirst.Err() == nil || !errors.Is(context.Cause(ofFirst), errBoom) {
+					t.Errorf("during the first try's rollback its context has ended with %v", context.Cause(ofFirst))
+				}
+			}
+			return nil
+		}
+		l := r.new(fsm.WithRetry(&backoff{n: 1}))
+		wantNil(t, "Start", l.Start(context.WithValue(background(), key{}, 7)))
+		if ofSecond = r.ctx; ofSecond.Err() != nil || ofSecond.Value(key{}) != 7 || ofSecond == ofFirst {
+			t.Errorf("the second try's context: ended with %v, has %v", ofSecond.Err(), ofSecond.Value(key{}))
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+		wantIs(t, "the second try's context", context.Cause(ofSecond), fsm.ErrStopped)
+	})
+	// What comes late from a try that has failed does nothing to the next.
+	bubble(t, "scope", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		l := r.new(fsm.WithRetry(&backoff{n: 1}))
+		late := func(when string, scope *fsm.Scope) {
+			released := false
+			scope.Part("late")
+			scope.Fail(errors.New("late"))
+			scope.Defer("late", func(context.Context) error { released = true; return nil })
+			if !released {
+				t.Errorf("%s: what a try that had failed registered was not released at once", when)
+			}
+		}
+		var first *fsm.Scope
+		r.at = func(_ context.Context, part string) error {
+			switch {
+			case part != "b":
+			case r.opened == 1:
+				first = r.scope
+				return errBoom
+			default:
+				late("during the next try", first)
+			}
+			return nil
+		}
+		start := begin(t, func() error { return l.Start(background()) })
+		start.mustPend("Start")
+		late("in the pause", first)
+		wantState(t, l, fsm.Starting)
+		wantNil(t, "Start", start.result())
+		late("while it runs", first)
+		wantState(t, l, fsm.Started)
+		r.scope.Fail(errBoom) // its own
+		_, err := l.Wait(background(), fsm.Idle)
+		wantNil(t, "Wait", err)
+		wantIs(t, "the cause", l.Status().Cause, errBoom)
+	})
+	// The failure reported during a later try fails the attempt.
+	bubble(t, "fail", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		r.failing(1, "b")
+		l := r.new(fsm.WithRetry(&backoff{n: 1}))
+		failing := r.at
+		r.at = func(ctx context.Context, part string) error {
+			if r.opened == 2 && part == "b" {
+				r.scope.Fail(errLeft)
+				<-ctx.Done()
+			}
+			return failing(ctx, part)
+		}
+		wantIs(t, "Start", l.Start(background()), errLeft)
+		r.wantLog("open +a -a open +a +b -b -a")
+	})
+}
+
+// A Start from within a later try is refused as it is from within the first (G15).
+func TestG15ReentrantInALaterTry(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.failing(1, "a")
+		l := r.new(fsm.WithRetry(&backoff{n: 1}))
+		failing := r.at
+		r.at = func(ctx context.Context, part string) error {
+			wantIs(t, "Start within open", l.Start(ctx), fsm.ErrReentrant)
+			wantIs(t, "Stop within open", l.Stop(ctx), fsm.ErrReentrant)
+			return failing(ctx, part)
+		}
+		wantNil(t, "Start", l.Start(background()))
+		if err := l.Stop(r.ctx); errors.Is(err, fsm.ErrReentrant) { // it ends the context itself, and may find that it has
+			t.Errorf("Stop with the context of an open that is over: %v", err)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+}
+
+// A pause of less than nothing is none, and the steps tell of it.
+func TestRetryIsTold(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		r.failing(1, "b")
+		var told []fsm.Step
+		l := r.new(fsm.WithTracer(stepsFunc(func(s fsm.Step) { told = append(told, s) })),
+			fsm.WithRetry(nextFunc(func(int, error) (time.Duration, bool) { return -time.Second, true })))
+		wantNil(t, "Start", l.Start(background()))
+		wantNil(t, "Stop", l.Stop(background()))
+		synctest.Wait()
+		i := slices.IndexFunc(told, func(s fsm.Step) bool { return s.Kind == fsm.StepRetry })
+		if i < 0 || told[i].Part != "b" || told[i].Err != errBoom || told[i].Pause != 0 || told[i+1].Kind != fsm.StepReleasing {
+			t.Errorf("told %v; want a retry at part b, then what it held released", told)
+		}
+	})
+}
+
+type stepsFunc func(fsm.Step)
+
+func (f stepsFunc) Step(s fsm.Step)           { f(s) }
+func (f stepsFunc) Transition(fsm.Transition) {}
+
+// A breaker that opens after so many failures in a row, for a minute.
+type breaker struct {
+	t        *testing.T
+	after    int
+	failures int
+	until    time.Time
+	settled  []error
+	asked    int
+	pending  bool
+}
+
+var errOpen = errors.New("open for a minute")
+
+func (b *breaker) Allow() (func(error), error) {
+	b.asked++
+	if b.pending {
+		b.t.Error("G1: two attempts at once")
+	}
+	if time.Now().Before(b.until) {
+		return nil, errOpen
+	}
+	b.pending = true
+	return func(err error) {
+		b.pending = false
+		b.settled = append(b.settled, err)
+		if err == nil {
+			b.failures = 0
+		} else if b.failures++; b.failures >= b.after {
+			b.until = time.Now().Add(time.Minute)
+		}
+	}, nil
+}
+
+func TestBreaker(t *testing.T) {
+	bubble(t, "opens, and lets one attempt through after the cool-down", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.failing(2, "a")
+		b := &breaker{t: t, after: 2}
+		l := r.new(fsm.WithBreaker(b))
+		for range 2 {
+			wantIs(t, "Start", l.Start(background()), errBoom)
+		}
+		for range 3 { // fails fast, opens nothing, and Stop is not held back
+			wantIs(t, "Start while the breaker is open", startError(t, l.Start(background())), errOpen)
+			wantNil(t, "Stop", l.Stop(background()))
+		}
+		if r.opened != 2 {
+			t.Errorf("open was called %d times; want 2", r.opened)
+		}
+		time.Sleep(time.Minute)
+		asked := b.asked
+		var calls []*call
+		proceed := make(chan struct{})
+		r.at = func(context.Context, string) error { <-proceed; return nil }
+		for range 10 {
+			calls = append(calls, begin(t, func() error { return l.Start(background()) }))
+		}
+		calls[0].mustPend("Start")
+		close(proceed)
+		for _, c := range calls {
+			wantNil(t, "Start after the cool-down", c.result())
+		}
+		if b.asked != asked+1 || b.settled[2] != nil || len(b.settled) != 3 {
+			t.Errorf("the breaker was asked %d times for ten Starts and told %v", b.asked-asked, b.settled)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+		wantNil(t, "Shutdown", l.Shutdown(background()))
+	})
+	bubble(t, "is told once of an attempt, however often it tries", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.failing(2, "a")
+		b := &breaker{t: t, after: 100}
+		l := r.new(fsm.WithBreaker(b), fsm.WithRetry(&backoff{n: 2}))
+		wantNil(t, "Start", l.Start(background()))
+		wantNil(t, "Stop", l.Stop(background()))
+		r.failing(100, "a")
+		wantIs(t, "Start", l.Start(background()), errBoom)
+		if b.asked != 2 || len(b.settled) != 2 || b.settled[0] != nil || !errors.Is(b.settled[1], errBoom) {
+			t.Errorf("asked %d times, told %v", b.asked, b.settled)
+		}
+	})
+	for name, retry := range map[string][]fsm.Option{"while open runs": nil, "between tries": {fsm.WithRetry(&backoff{n: 1})}} {
+		bubble(t, "is told why an attempt was cancelled "+name, func(t *testing.T) {
+			r := newRig(t, "a")
+			r.at = func(ctx context.Context, _ string) error {
+				if retry == nil {
+					<-ctx.Done()
+				}
+				return errBoom
+			}
+			b := &breaker{t: t, after: 100}
+			l := r.new(append(retry, fsm.WithBreaker(b))...)
+			start := begin(t, func() error { return l.Start(background()) })
+			start.mustPend("Start")
+			wantNil(t, "Stop", l.Stop(background()))
+			wantIs(t, "Start", start.result(), fsm.ErrStopped)
+			if !slices.Equal(b.settled, []error{fsm.ErrStopped}) {
+				t.Errorf("told %v; want %v", b.settled, fsm.ErrStopped)
+			}
+		})
+	}
+	// However Allow or done ends, the attempt comes to its end.
+	for name, how := range map[string]func(){"panics": func() { panic(errBoom) }, "calls Goexit": runtime.Goexit} {
+		bubble(t, "Allow "+name, func(t *testing.T) {
+			r := newRig(t, "a")
+			l := r.new(fsm.WithBreaker(allowFunc(func() (func(error), error) { how(); return nil, nil })))
+			startError(t, l.Start(background()))
+			wantState(t, l, fsm.Idle)
+			r.wantLog("")
+		})
+		bubble(t, "done "+name, func(t *testing.T) {
+			r := newRig(t, "a")
+			var log logBuffer
+			l := r.new(log.option(), fsm.WithBreaker(allowFunc(func() (func(error), error) {
+				return func(error) { how() }, nil
+			})))
+			wantNil(t, "Start", l.Start(background()))
+			wantNil(t, "Stop", l.Stop(background()))
+			r.failing(100, "a")
+			wantIs(t, "Start", l.Start(background()), errBoom)
+			if name == "panics" && strings.Count(log.String(), "the breaker panicked") != 2 {
+				t.Errorf("the log has %q; want both panics", log.String())
+			}
+		})
+	}
+}
+
+// What an attempt came to is what the breaker is told, also if open, deaf to the end of
+// its context, returns nil: that is not kept (G6), and Start fails.
+func TestBreakerIsToldWhatStartReturned(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(r *rig, l *fsm.Lifecycle[*rig])
+		want error
+	}{
+		"start timeout": {func(*rig, *fsm.Lifecycle[*rig]) {}, context.DeadlineExceeded},
+		"Scope.Fail":    {func(r *rig, _ *fsm.Lifecycle[*rig]) { r.scope.Fail(errBoom) }, errBoom},
+		"Stop":          {func(_ *rig, l *fsm.Lifecycle[*rig]) { go l.Stop(background()) }, fsm.ErrStopped},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			r := newRig(t, "a")
+			r.at = func(context.Context, string) error { time.Sleep(time.Hour); return nil } // deaf
+			b := &breaker{t: t, after: 100}
+			l := r.new(fsm.WithBreaker(b), fsm.WithStartTimeout(time.Minute))
+			start := begin(t, func() error { return l.Start(background()) })
+			start.mustPend("Start")
+			c.end(r, l)
+			wantIs(t, "Start", start.result(), c.want)
+			if len(b.settled) != 1 || !errors.Is(b.settled[0], c.want) {
+				t.Errorf("the breaker was told %v; want %v, as Start was", b.settled, c.want)
+			}
+		})
+	}
+}
+
+type allowFunc func() (func(error), error)
+
+func (f allowFunc) Allow() (func(error), error) { return f() }
+
+func TestResilienceOptionsRefuseNil(t *testing.T) {
+	for name, f := range map[string]func(){
+		"WithRetry":   func() { fsm.WithRetry(nil) },
+		"WithBreaker": func() { fsm.WithBreaker(nil) },
+	} {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, "fsm: "+name+"(nil): want a ") {
+					t.Errorf("%s(nil): %s", name, text)
+				}
+			}()
+			f()
+		}()
+	}
+}
