@@ -30,7 +30,7 @@ func publics(t *testing.T) (all []public) {
 	for name, text := range sources {
 		dir := path.Dir(name)
 		switch top, _, _ := strings.Cut(dir, "/"); top {
-		case "fsm", "producer", "spec", "conformance", "observe":
+		case "fsm", "producer", "resilience", "spec", "conformance", "observe":
 		default:
 			continue
 		}
