@@ -106,6 +106,18 @@ type Config struct {
 	// AllowAutoTopicCreation asks the brokers to create topics that do not exist.
 	AllowAutoTopicCreation bool
 
+	// Retry makes a Start that fails try again, inside the attempt and within its
+	// StartTimeout, if what it met is Temporary: a refused connection is, and a topic that
+	// does not exist yet; a wrong password is final. Everything is closed before each
+	// pause. A pause that would outlast the StartTimeout is not begun: the Start fails at
+	// once, with what it met last. Package resilience has one; it must be this
+	// producer's alone. nil: one try.
+	Retry fsm.Backoff
+	// Breaker refuses attempts to start for a while after many have failed, so that a
+	// Start fails at once rather than after its timeouts. Package resilience has one;
+	// producers of the same cluster may share it. nil: every Start tries.
+	Breaker fsm.Breaker
+
 	// Completion is told the result of each batch, as with a *kafka.Writer. It is
 	// called before the writes concerned return and holds up the partition, so it
 	// should be quick; it must not wait for Stop, Shutdown or Close.
@@ -206,8 +218,8 @@ func (c Config) String() string {
 		c.Linger, c.BatchSize, c.BatchBytes, c.MaxInFlightBytes, c.MaxAttempts, c.Compression)
 	fmt.Fprintf(&b, ", DialTimeout: %v, ReadTimeout: %v, WriteTimeout: %v, DeliveryTimeout: %v, IdleTimeout: %v, StartTimeout: %v, StopTimeout: %v",
 		c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.DeliveryTimeout, c.IdleTimeout, c.StartTimeout, c.StopTimeout)
-	fmt.Fprintf(&b, ", AllowPartial: %t, CheckWritePermission: %t, StartOnWrite: %t, AllowAutoTopicCreation: %t}",
-		c.AllowPartial, c.CheckWritePermission, c.StartOnWrite, c.AllowAutoTopicCreation)
+	fmt.Fprintf(&b, ", AllowPartial: %t, CheckWritePermission: %t, StartOnWrite: %t, AllowAutoTopicCreation: %t, Retry: %t, Breaker: %t}",
+		c.AllowPartial, c.CheckWritePermission, c.StartOnWrite, c.AllowAutoTopicCreation, c.Retry != nil, c.Breaker != nil)
 	return b.String()
 }
 

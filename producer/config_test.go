@@ -22,6 +22,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/resilience"
 )
 
 // fields has an entry for each field of Config: values that New must refuse,
@@ -86,6 +87,8 @@ var fields = map[string]struct {
 	"CheckWritePermission":   {free: "a switch"},
 	"StartOnWrite":           {free: "a switch"},
 	"AllowAutoTopicCreation": {free: "a switch"},
+	"Retry":                  {bad: []func(*Config){func(c *Config) { c.Retry = (*resilience.Retry)(nil) }}},
+	"Breaker":                {bad: []func(*Config){func(c *Config) { c.Breaker = (*resilience.Breaker)(nil) }}},
 	"Completion":             {free: "nil is the default"},
 	"Logger":                 {free: "nil is the default"},
 	"Lifecycle":              {bad: []func(*Config){func(c *Config) { c.Lifecycle = []fsm.Option{nil} }}},

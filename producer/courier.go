@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 	"github.com/segmentio/kafka-go/protocol/produce"
+
+	"github.com/seed3893aba4/surestart/fsm"
 )
 
 // A courier stands between the Writer and its Transport and decides what becomes
@@ -198,19 +201,31 @@ func (u *underway) final(err error) error {
 	return &verdict{failure: failure{class, err}}
 }
 
-// retryable tells whether an attempt that got no answer may fare better later.
+// retryable tells whether an attempt that got no answer may fare better later. Of several
+// errors together one that is final is enough: the next attempt would meet it again.
 func retryable(err error) bool {
-	var code kafka.Error
-	if errors.As(err, &code) {
-		return mayPass(code)
-	}
 	var (
 		certificate *tls.CertificateVerificationError
 		unknownCA   x509.UnknownAuthorityError
 		hostname    x509.HostnameError
+		plaintext   tls.RecordHeaderError
+		panicked    *fsm.PanicError
 	)
-	return !errors.As(err, &certificate) && !errors.As(err, &unknownCA) && !errors.As(err, &hostname) &&
-		!alerted(err) && !errors.Is(err, errPlaintext)
+	return eachMayPass(err) && !errors.As(err, &certificate) && !errors.As(err, &unknownCA) && !errors.As(err, &hostname) &&
+		!errors.As(err, &plaintext) && !alerted(err) && !errors.Is(err, errPlaintext) && !errors.As(err, &panicked)
+}
+
+// eachMayPass is mayPass of every code that is in err; errors.As would find the first.
+func eachMayPass(err error) bool {
+	switch e := err.(type) {
+	case kafka.Error:
+		return mayPass(e)
+	case interface{ Unwrap() error }:
+		return eachMayPass(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !eachMayPass(err) })
+	}
+	return true
 }
 
 // mayPass is kafka-go's Temporary, and what else the Java client tries again.

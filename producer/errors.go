@@ -123,7 +123,8 @@ func (e *WriteError) distinct() []error {
 // topic or the configuration would have to change, or the producer is closed. Of
 // what a broker said it is what the Java client holds worth another try. Of a
 // *WriteError it is true only if it is for every message that failed; ask it of
-// each of Messages to tell them apart.
+// each of Messages to tell them apart. Of several reasons that a Start failed for, too,
+// one that is final is enough. It is what decides whether Config.Retry is asked.
 //
 // While a write is under way all that is temporary is tried again anyway: a write
 // that failed so has used up its DeliveryTimeout, MaxAttempts or context.

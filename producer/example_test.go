@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/producer"
+	"github.com/seed3893aba4/surestart/resilience"
 )
 
 func Example() {
@@ -69,6 +74,32 @@ func ExampleProducer_Send() {
 	// <nil> 0
 	// <nil> 1
 	// <nil> 2
+}
+
+// A start that waits for a cluster that is not there yet, and learns at once, with all
+// others who ask, of one that stays away.
+func ExampleConfig_retry() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	defer cluster.Close()
+	var refusals atomic.Int64
+	refusals.Store(2)
+	p, err := producer.New(producer.Config{
+		Brokers: cluster.ListenAddrs(), Topic: "orders",
+		Retry:   resilience.NewRetry(resilience.RetryConfig{}), // within the StartTimeout, of what is Temporary
+		Breaker: resilience.NewBreaker(resilience.BreakerConfig{Failures: 3, CoolDown: 30 * time.Second}),
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if refusals.Add(-1) >= 0 {
+				return nil, syscall.ECONNREFUSED
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	fmt.Println(p.Start(context.Background()), "attempt", p.Status().Attempt)
+	// Output: <nil> attempt 1
 }
 
 // What became of each message of a write that failed.

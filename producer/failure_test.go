@@ -2,6 +2,8 @@ package producer
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -139,6 +142,15 @@ func TestTemporary(t *testing.T) {
 		check("closed", p.Start(bg), false)
 		if Temporary(nil) {
 			t.Error("no error is no temporary one")
+		}
+
+		// Of several errors together one that is final is enough, in whatever order they come.
+		absent, denied := &TopicError{Topic: "absent", Err: kafka.UnknownTopicOrPartition}, &TopicError{Topic: "denied", Err: kafka.TopicAuthorizationFailed}
+		header := tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}
+		check("two that may pass", errors.Join(absent, kafka.LeaderNotAvailable), true)
+		for _, final := range []error{denied, x509.UnknownAuthorityError{}, header, &fsm.PanicError{Value: "boom"}} {
+			check("one final, then one that may pass", &fsm.StartError{Err: errors.Join(final, absent)}, false)
+			check("one that may pass, then one final", &fsm.StartError{Err: errors.Join(absent, final)}, false)
 		}
 	})
 }

@@ -19,17 +19,15 @@ import (
 // latest is the session of the latest attempt.
 type latest struct{ atomic.Pointer[session] }
 
-// open is one attempt, part by part. What it acquires it registers with the scope
-// at once: if a later part fails, that is what is given back.
+// open is one try, part by part, and has nothing of the one before. What it acquires it
+// registers with the scope at once: if a later part fails, that is what is given back.
 func (p *Producer) open(ctx context.Context, scope *fsm.Scope) (*session, error) {
 	scope.Part("transport")
 	s := p.newSession(ctx)
 	p.current.Store(s)
 	scope.Defer("transport", s.closeTransport)
 
-	// Just before the start timeout ends the attempt we end it ourselves: we can
-	// say what it was that we waited for.
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout-min(p.cfg.StartTimeout/20, 200*time.Millisecond))
+	ctx, cancel := context.WithDeadline(ctx, p.openUntil())
 	defer cancel()
 
 	for try := 1; ; try++ {
@@ -161,7 +159,7 @@ func (s *session) connect(ctx context.Context, leaders []leader) error {
 	}
 	err := errors.Join(errs...)
 	var code kafka.Error
-	if errors.As(err, &code) && code.Temporary() { // it has moved meanwhile
+	if errors.As(err, &code) && retryable(err) { // it has moved meanwhile
 		return &notYet{err}
 	}
 	return err

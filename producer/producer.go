@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,11 +49,11 @@ func New(config Config) (*Producer, error) {
 		p.isDeclared[t] = true
 	}
 	p.neverStopped, p.stopped = context.WithCancel(context.Background())
-	p.lifecycle = fsm.New(p.open, append([]fsm.Option{
+	p.lifecycle = fsm.New(p.open, slices.Concat([]fsm.Option{
 		fsm.WithStartTimeout(cfg.StartTimeout),
 		fsm.WithReleaseTimeout(cfg.releaseTimeout()),
 		fsm.WithLogger(cfg.Logger),
-	}, cfg.Lifecycle...)...)
+	}, p.resilience(), cfg.Lifecycle)...)
 	return p, nil
 }
 
@@ -65,7 +66,8 @@ func (c *Config) releaseTimeout() time.Duration { return max(c.stopReserve()/2, 
 // leader of each of its partitions is known and connected, so that the first
 // write dials nothing. Call it from anywhere, any number of times: it is
 // [fsm.Lifecycle.Start], with its errors. A *fsm.StartError names the part that
-// failed: transport, metadata, leaders, permission or writer.
+// failed: transport, metadata, leaders, permission or writer. Config.Retry makes it
+// try again, Config.Breaker refuse to.
 func (p *Producer) Start(ctx context.Context) error { return p.lifecycle.Start(ctx) }
 
 // Stop waits until every write has its result, those whose callers have left

@@ -61,7 +61,7 @@ func (c *Config) validate() error {
 	for _, n := range []struct {
 		field string
 		value any
-	}{{"SASL", c.SASL}, {"Balancer", c.Balancer}} {
+	}{{"SASL", c.SASL}, {"Balancer", c.Balancer}, {"Retry", c.Retry}, {"Breaker", c.Breaker}} {
 		if v := reflect.ValueOf(n.value); v.IsValid() && v.Kind() == reflect.Pointer && v.IsNil() {
 			refuse(n.field, fmt.Sprintf("a nil %T", n.value), "a usable one, or plain nil")
 		}
