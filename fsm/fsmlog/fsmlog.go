@@ -1,4 +1,5 @@
-// Package fsmlog writes a line of structured log for each transition of a lifecycle.
+// Package fsmlog writes a line of structured log for each transition of a lifecycle, and
+// for each try of a start that failed and is made again.
 //
 //	l := fsm.New(open, fsmlog.To(logger.With("resource", "orders")))
 //
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/spec"
@@ -39,19 +41,27 @@ var lines = map[spec.Event]line{
 	spec.EventClosed:    {slog.LevelInfo, "surestart: closed"},
 }
 
+// retried is how a try is logged that failed and is to be made again (fsm.WithRetry).
+var retried = line{slog.LevelWarn, "surestart: start failed, trying again"}
+
 // To makes a lifecycle log each of its transitions to logger, with these attributes:
 //
-//	event    the specification's name of the transition
+//	event    the specification's name of the transition; retry of a try that failed
 //	state    the state that it led to
 //	attempt  the latest attempt, counted from 1; 0: there was none
 //	took     how long the state before had lasted
-//	part     of a start that ended before it was up: what was being acquired;
+//	part     of a start or a try that ended before it was up: what was being acquired;
 //	         of a release that failed: the first part whose release did
 //	cause    why, unless it was a Stop or Shutdown; of a release: what failed in it
 //	cut_off  how many uses a forced release cut off, if any (G9)
+//	try      of a try that failed: which one of its attempt, counted from 1
+//	pause    of a try that failed: how long it waits until the next, once the parts
+//	         that it held are released
 //
-// The level is Info; Warn for a start that came to nothing and for a release that
-// failed or cut uses off; Error for a resource that died. The time of a line is when the
+// The level is Info; Warn for a start or a try that came to nothing and for a release
+// that failed or cut uses off; Error for a resource that died. A try that failed has no
+// took; what it held and could not be released is logged by the lifecycle itself, for the
+// next try knows nothing of it. The time of a line is when the
 // transition took effect; its context carries the values of the attempt's, so that
 // a handler finds the trace of the first caller.
 //
@@ -74,17 +84,47 @@ type attempt struct {
 	cutOff    int
 	badPart   string
 	bad       []error
+	tries     int  // that failed and are to be made again
+	between   bool // two tries: nothing has been heard of the next one yet
+}
+
+// next forgets the try before, as soon as there is something of the next one.
+func (a *attempt) next() {
+	if a.between {
+		a.between, a.acquiring, a.badPart, a.bad = false, "", "", nil
+	}
 }
 
 // Step implements fsm.Tracer.
 func (t *tracer) Step(s fsm.Step) {
+	if t.step(s); s.Kind != fsm.StepRetry {
+		return
+	}
+	t.mu.Lock()
+	try := t.now.tries
+	t.mu.Unlock()
+	attrs := []slog.Attr{slog.String("event", s.Kind.String()), slog.String("state", spec.Starting.String()), slog.Uint64("attempt", s.Attempt), slog.Int("try", try)}
+	if s.Part != "" {
+		attrs = append(attrs, slog.String("part", s.Part))
+	}
+	t.write(s.Context, s.At, retried, append(attrs, slog.Any("cause", s.Err), slog.Duration("pause", s.Pause))...)
+}
+
+func (t *tracer) step(s fsm.Step) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	switch s.Kind {
+	case fsm.StepAcquiring, fsm.StepHeld, fsm.StepRetry:
+		t.now.next()
+	}
 	switch s.Kind {
 	case fsm.StepBegun:
 		t.now = attempt{values: s.Context}
 	case fsm.StepAcquiring:
 		t.now.acquiring = s.Part
+	case fsm.StepRetry:
+		t.now.between = true
+		t.now.tries++
 	case fsm.StepForced:
 		t.now.cutOff = s.CutOff
 	case fsm.StepReleased:
@@ -100,6 +140,9 @@ func (t *tracer) Step(s fsm.Step) {
 // Transition implements fsm.Tracer.
 func (t *tracer) Transition(tr fsm.Transition) {
 	t.mu.Lock()
+	if tr.Event == spec.EventFailed || tr.Event == spec.EventOpened { // of a try that named no part
+		t.now.next()
+	}
 	now := t.now
 	t.mu.Unlock()
 	l, ctx := lines[tr.Event], now.values
@@ -121,6 +164,21 @@ func (t *tracer) Transition(tr fsm.Transition) {
 			l.level = slog.LevelWarn
 		}
 	}
+	attrs := []slog.Attr{slog.String("event", tr.Event.String()), slog.String("state", tr.To.String()),
+		slog.Uint64("attempt", tr.Attempt), slog.Duration("took", tr.Took)}
+	if part != "" {
+		attrs = append(attrs, slog.String("part", part))
+	}
+	if cause != nil {
+		attrs = append(attrs, slog.Any("cause", cause))
+	}
+	if tr.From == spec.Stopping && now.cutOff > 0 {
+		attrs = append(attrs, slog.Int("cut_off", now.cutOff))
+	}
+	t.write(ctx, tr.At, l, attrs...)
+}
+
+func (t *tracer) write(ctx context.Context, at time.Time, l line, attrs ...slog.Attr) {
 	logger := t.logger
 	if logger == nil {
 		logger = slog.Default()
@@ -128,17 +186,7 @@ func (t *tracer) Transition(tr fsm.Transition) {
 	if !logger.Enabled(ctx, l.level) {
 		return
 	}
-	r := slog.NewRecord(tr.At, l.level, l.message, 0)
-	r.AddAttrs(slog.String("event", tr.Event.String()), slog.String("state", tr.To.String()),
-		slog.Uint64("attempt", tr.Attempt), slog.Duration("took", tr.Took))
-	if part != "" {
-		r.AddAttrs(slog.String("part", part))
-	}
-	if cause != nil {
-		r.AddAttrs(slog.Any("cause", cause))
-	}
-	if tr.From == spec.Stopping && now.cutOff > 0 {
-		r.AddAttrs(slog.Int("cut_off", now.cutOff))
-	}
+	r := slog.NewRecord(at, l.level, l.message, 0)
+	r.AddAttrs(attrs...)
 	_ = logger.Handler().Handle(ctx, r) // as slog itself: nobody is there to be told
 }

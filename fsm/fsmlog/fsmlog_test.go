@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +173,123 @@ func TestLines(t *testing.T) {
 			`time=19s level=INFO msg="started" event=opened state=Started attempt=6 took=0s who=me`,
 			`time=19s level=INFO msg="shutting down" event=shutdown state=Stopping attempt=6 took=0s who=me`,
 			`time=19s level=INFO msg="closed" event=closed state=Closed attempt=6 took=0s who=me`)
+	})
+}
+
+// only is a Backoff that tries one error again, after a pause that is a second longer each time.
+type only struct{ err error }
+
+func (o only) Next(try int, err error) (time.Duration, bool) {
+	return time.Duration(try) * time.Second, err == o.err
+}
+
+// A line for each try that failed and is made again; what the tries before had is not said
+// of a later one.
+func TestRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries []func(s *fsm.Scope) error
+		named := func(part string, releases error, err error) func(*fsm.Scope) error {
+			return func(s *fsm.Scope) error {
+				s.Part(part)
+				s.Defer(part, func(context.Context) error { return releases })
+				if err != nil {
+					s.Part(part + "2")
+				}
+				return err
+			}
+		}
+		silent := func(err error) func(*fsm.Scope) error { return func(*fsm.Scope) error { return err } }
+		log := newPages(slog.LevelDebug)
+		final := errors.New("final")
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			try := tries[0]
+			tries = tries[1:]
+			return 42, try(s)
+		}, fsmlog.To(slog.New(log)), fsm.WithLogger(slog.New(slog.DiscardHandler)), fsm.WithRetry(only{errBoom}))
+		ctx := context.WithValue(context.Background(), key("who"), "me")
+
+		tries = append(tries, named("a", errBoom, errBoom), silent(errBoom), named("b", nil, nil))
+		l.Start(ctx)
+		l.Stop(ctx)
+		log.want(t,
+			`time=0s level=INFO msg="starting" event=start state=Starting attempt=1 took=0s who=me`,
+			`time=0s level=WARN msg="start failed, trying again" event=retry state=Starting attempt=1 try=1 part=a2 cause=boom pause=1s who=me`,
+			`time=1s level=WARN msg="start failed, trying again" event=retry state=Starting attempt=1 try=2 cause=boom pause=2s who=me`,
+			`time=3s level=INFO msg="started" event=opened state=Started attempt=1 took=3s who=me`,
+			`time=3s level=INFO msg="stopping" event=stop state=Stopping attempt=1 took=0s who=me`,
+			`time=3s level=INFO msg="released" event=released state=Idle attempt=1 took=0s who=me`)
+
+		tries = append(tries, named("a", errBoom, errBoom), silent(final)) // names no part
+		l.Start(ctx)
+		log.want(t,
+			`time=3s level=INFO msg="starting" event=start state=Starting attempt=2 took=0s who=me`,
+			`time=3s level=WARN msg="start failed, trying again" event=retry state=Starting attempt=2 try=1 part=a2 cause=boom pause=1s who=me`,
+			`time=4s level=WARN msg="start failed" event=failed state=Stopping attempt=2 took=1s cause=final who=me`,
+			`time=4s level=INFO msg="released" event=released state=Idle attempt=2 took=0s who=me`)
+		tries = append(tries, named("a", errBoom, errBoom), named("b", final, final))
+		l.Start(ctx)
+		log.want(t,
+			`time=4s level=INFO msg="starting" event=start state=Starting attempt=3 took=0s who=me`,
+			`time=4s level=WARN msg="start failed, trying again" event=retry state=Starting attempt=3 try=1 part=a2 cause=boom pause=1s who=me`,
+			`time=5s level=WARN msg="start failed" event=failed state=Stopping attempt=3 took=1s part=b2 cause=final who=me`,
+			`time=5s level=WARN msg="released" event=released state=Idle attempt=3 took=0s part=b cause="b: final" who=me`)
+
+		tries = append(tries, named("a", errBoom, errBoom), silent(nil))
+		l.Start(ctx)
+		l.Stop(ctx)
+		log.want(t,
+			`time=5s level=INFO msg="starting" event=start state=Starting attempt=4 took=0s who=me`,
+			`time=5s level=WARN msg="start failed, trying again" event=retry state=Starting attempt=4 try=1 part=a2 cause=boom pause=1s who=me`,
+			`time=6s level=INFO msg="started" event=opened state=Started attempt=4 took=1s who=me`,
+			`time=6s level=INFO msg="stopping" event=stop state=Stopping attempt=4 took=0s who=me`,
+			`time=6s level=INFO msg="released" event=released state=Idle attempt=4 took=0s who=me`)
+
+		// In a pause it is still the try before of which there is something to say.
+		over, cancel := context.WithTimeout(ctx, time.Second/2)
+		defer cancel()
+		tries = append(tries, named("a", errBoom, errBoom))
+		l.Start(over)
+		log.want(t,
+			`time=6s level=INFO msg="starting" event=start state=Starting attempt=5 took=0s who=me`,
+			`time=6s level=WARN msg="start failed, trying again" event=retry state=Starting attempt=5 try=1 part=a2 cause=boom pause=1s who=me`,
+			`time=6.5s level=WARN msg="start abandoned" event=abandoned state=Stopping attempt=5 took=500ms part=a2 cause="context deadline exceeded" who=me`,
+			`time=6.5s level=WARN msg="released" event=released state=Idle attempt=5 took=0s part=a cause="a: boom" who=me`)
+
+		// Of a try it is the last.
+		over, cancel = context.WithTimeout(ctx, 5*time.Second/2)
+		defer cancel()
+		tries = append(tries, named("a", errBoom, errBoom), named("b", nil, errBoom))
+		l.Start(over)
+		log.want(t,
+			`time=6.5s level=INFO msg="starting" event=start state=Starting attempt=6 took=0s who=me`,
+			`time=6.5s level=WARN msg="start failed, trying again" event=retry state=Starting attempt=6 try=1 part=a2 cause=boom pause=1s who=me`,
+			`time=7.5s level=WARN msg="start failed, trying again" event=retry state=Starting attempt=6 try=2 part=b2 cause=boom pause=2s who=me`,
+			`time=9s level=WARN msg="start abandoned" event=abandoned state=Stopping attempt=6 took=2.5s part=b2 cause="context deadline exceeded" who=me`,
+			`time=9s level=INFO msg="released" event=released state=Idle attempt=6 took=0s who=me`)
+		for i, c := range []struct {
+			last            func(*fsm.Scope) error
+			ended, released string
+		}{
+			{silent(errBoom), "event=abandoned state=Stopping took=1.5s cause=\"context deadline exceeded\"", "took=0s"},
+			{func(s *fsm.Scope) error { s.Part("d"); return final }, "event=failed state=Stopping took=1s part=d cause=final", "took=0s"},
+			{func(s *fsm.Scope) error {
+				s.Defer("e", func(context.Context) error { return nil })
+				time.Sleep(time.Second)
+				return nil
+			}, "event=abandoned state=Stopping took=1.5s cause=\"context deadline exceeded\"", "took=500ms"},
+		} {
+			over, cancel := context.WithTimeout(ctx, 3*time.Second/2)
+			defer cancel()
+			tries = append(tries, named("a", errBoom, errBoom), c.last)
+			l.Start(over)
+			l.Wait(ctx, fsm.Idle)
+			synctest.Wait()
+			lines := regexp.MustCompile(` (attempt=\d+|who=me)|time=\S+ level=\S+ msg="[^"]*" `).ReplaceAllString(log.buf.String(), "")
+			log.buf.Reset()
+			if !strings.HasSuffix(lines, c.ended+"\nevent=released state=Idle "+c.released+"\n") {
+				t.Errorf("%d: logged\n%swant at the end\n%s and\n%s", i, lines, c.ended, c.released)
+			}
+		}
 	})
 }
 

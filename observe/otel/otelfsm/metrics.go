@@ -20,8 +20,8 @@ type metrics struct {
 	source       atomic.Pointer[Source]
 	registration metric.Registration
 
-	attempts, startFailures, releaseFailures, deaths, forced, cutOff metric.Int64Counter
-	start, part, stop, rollback                                      metric.Float64Histogram
+	attempts, startFailures, startRetries, releaseFailures, deaths, forced, cutOff metric.Int64Counter
+	start, part, stop, rollback                                                    metric.Float64Histogram
 
 	parts parts.Follower
 	ends  metric.Float64Histogram // of the release that is under way
@@ -46,6 +46,7 @@ func newMetrics(name string, meter metric.Meter) (*metrics, error) {
 	}
 	counter(&m.attempts, "attempts", "{attempt}", "Attempts to start that have ended, by the event that ended them; opened is success.")
 	counter(&m.startFailures, "start.failures", "{attempt}", "Attempts to start that did not come up, by the part that was being acquired.")
+	counter(&m.startRetries, "start.retries", "{try}", "Tries to start that failed and were to be made again within their attempt, by the part that was being acquired.")
 	counter(&m.releaseFailures, "release.failures", "{release}", "Releases of parts that failed.")
 	counter(&m.deaths, "deaths", "{death}", "Times that the running resource reported its own failure.")
 	counter(&m.forced, "forced_releases", "{release}", "Releases that did not wait for the uses in flight.")
@@ -90,6 +91,8 @@ func (m *metrics) step(ctx context.Context, s fsm.Step) {
 	acquired, ok := m.parts.Step(s)
 	m.acquired(ctx, acquired, ok)
 	switch {
+	case s.Kind == fsm.StepRetry:
+		m.startRetries.Add(ctx, 1, metric.WithAttributes(m.name, PartKey.String(s.Part)))
 	case s.Kind == fsm.StepForced:
 		m.forced.Add(ctx, 1, mine)
 		m.cutOff.Add(ctx, int64(s.CutOff), mine)

@@ -12,7 +12,9 @@
 // A trace has a span for each attempt to start, below the span of its first caller:
 // it lasts until the resource is open or, if that failed, until everything is given
 // back. The release of a resource that was open is a span of its own, linked to the
-// attempt's. Both have an event for each part that comes and goes, and record what failed.
+// attempt's. Both have an event for each part that comes and goes, and record what failed;
+// a try that failed and is made again (fsm.WithRetry) is an event of its attempt's, which
+// that alone does not make an error.
 package otelfsm
 
 import (
@@ -35,6 +37,7 @@ const (
 	ResultKey  = attribute.Key("surestart.lifecycle.result")  // the event that ended an attempt to start; opened is success
 	PartKey    = attribute.Key("surestart.lifecycle.part")    // as open named it
 	CutOffKey  = attribute.Key("surestart.lifecycle.cut_off") // the uses that a forced release cut off
+	PauseKey   = attribute.Key("surestart.lifecycle.pause")   // until the next try, in seconds; of events
 )
 
 // A Source is what is asked at each collection: a *fsm.Lifecycle, a *producer.Producer,

@@ -228,6 +228,54 @@ func TestLife(t *testing.T) {
 	})
 }
 
+// again is a Backoff that tries one error again, after four seconds.
+type again struct{ err error }
+
+func (a again) Next(_ int, err error) (time.Duration, bool) { return 4 * time.Second, err == a.err }
+
+// A try that failed is an event of its attempt's span, which it does not make an error:
+// nor does what is given back of it.
+func TestRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, t0 := newLab(t), time.Now()
+		tries := 0
+		l := fsm.New(func(ctx context.Context, s *fsm.Scope) (int, error) {
+			tries++
+			s.Part("a")
+			time.Sleep(time.Second)
+			s.Defer("a", func(context.Context) error {
+				if tries == 1 {
+					return errBoom
+				}
+				return nil
+			})
+			s.Part("b")
+			return 42, []error{errBoom, nil, errBoom, errors.New("final")}[tries-1]
+		}, o.Option(), fsm.WithRetry(again{errBoom}))
+		if err := l.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		o.wantSpan(0, t0, "start it 0-6 attempt=1 result=opened",
+			"0 part acquiring part=a", "1 part held part=a", "1 part acquiring part=b",
+			"1 exception exception.message=boom part=b", "1 retry part=b pause=4",
+			"1 part releasing part=a", "1 part released part=a", "1 exception exception.message=boom part=a",
+			"5 part acquiring part=a", "6 part held part=a", "6 part acquiring part=b")
+		o.want("attempts opened 1", "part.duration a count 2", "part.duration a sum 2", "part.duration b count 2",
+			"release.failures a 1", "start.duration count 1", "start.duration sum 6", "start.retries b 1")
+		l.Stop(context.Background())
+
+		// The last one does.
+		if err := l.Start(context.Background()); err == nil {
+			t.Fatal("the start did not fail")
+		}
+		o.wantSpan(2, t0, `start it 6-12 attempt=2 part=b result=failed Error "failed: final"`,
+			"6 part acquiring part=a", "7 part held part=a", "7 part acquiring part=b",
+			"7 exception exception.message=boom part=b", "7 retry part=b pause=4", "7 part releasing part=a", "7 part released part=a",
+			"11 part acquiring part=a", "12 part held part=a", "12 part acquiring part=b",
+			"12 exception exception.message=final", "12 part releasing part=a", "12 part released part=a")
+	})
+}
+
 // One that is closed before it was ever started has no span.
 func TestNeverStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

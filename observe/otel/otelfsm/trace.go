@@ -21,7 +21,8 @@ type tracer struct {
 	values context.Context // of the latest attempt, without a span of ours; nil: none yet
 	ctx    context.Context // the same with the span; that remains when it has ended
 	span   trace.Span      // what is under way; nil: nothing
-	failed bool            // an error has been recorded in it
+	failed bool            // an error has been recorded in it that is its status
+	again  bool            // a try has failed: what it cannot give back is not the attempt's failure
 	start  trace.Span      // the attempt's
 }
 
@@ -42,8 +43,14 @@ func (t *tracer) Step(s fsm.Step) {
 		return
 	}
 	at, part := trace.WithTimestamp(s.At), PartKey.String(s.Part)
-	if s.Kind == fsm.StepForced {
+	switch s.Kind {
+	case fsm.StepForced:
 		t.span.AddEvent("forced", at, trace.WithAttributes(CutOffKey.Int(s.CutOff)))
+		return
+	case fsm.StepRetry:
+		t.again = true
+		t.span.RecordError(s.Err, at, trace.WithAttributes(part))
+		t.span.AddEvent("retry", at, trace.WithAttributes(part, PauseKey.Float64(s.Pause.Seconds())))
 		return
 	}
 	t.span.AddEvent("part "+s.Kind.String(), at, trace.WithAttributes(part))
@@ -55,7 +62,7 @@ func (t *tracer) Step(s fsm.Step) {
 // fail records an error; the first is the span's status.
 func (t *tracer) fail(what string, err error, opts ...trace.EventOption) {
 	t.span.RecordError(err, opts...)
-	if !t.failed {
+	if !t.failed && !t.again {
 		t.failed = true
 		t.span.SetStatus(codes.Error, what+": "+err.Error())
 	}
@@ -63,7 +70,7 @@ func (t *tracer) fail(what string, err error, opts ...trace.EventOption) {
 
 // begin makes the span of an operation the one that is under way.
 func (t *tracer) begin(values context.Context, operation string, attempt uint64, opts ...trace.SpanStartOption) {
-	t.values, t.failed = values, false
+	t.values, t.failed, t.again = values, false, false
 	opts = append(opts, trace.WithAttributes(NameKey.String(t.name), AttemptKey.Int64(int64(attempt))))
 	t.ctx, t.span = t.tracer.Start(values, operation+" "+t.name, opts...)
 }
@@ -81,6 +88,7 @@ func (t *tracer) Transition(tr fsm.Transition) {
 		return // it was shut down before it was ever started
 	}
 	if tr.From == spec.Starting {
+		t.again = false
 		t.span.SetAttributes(ResultKey.String(tr.Event.String()))
 		if tr.To != spec.Started && t.metrics.parts.Acquiring != "" {
 			t.span.SetAttributes(PartKey.String(t.metrics.parts.Acquiring))

@@ -156,7 +156,7 @@ func TestOperatingNamesEveryMetric(t *testing.T) {
 			}
 		}
 	}
-	if named != 26 {
-		t.Errorf("found %d instruments in the sources; want 26", named)
+	if named != 27 {
+		t.Errorf("found %d instruments in the sources; want 27", named)
 	}
 }

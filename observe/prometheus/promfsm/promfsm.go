@@ -41,6 +41,7 @@ type Collector struct {
 	held     *prometheus.Desc
 	attempts *prometheus.CounterVec // by result
 	failures *prometheus.CounterVec // by part
+	retries  *prometheus.CounterVec // by part
 	starts   prometheus.Histogram
 	acquired *prometheus.HistogramVec // by part
 	stops    prometheus.Histogram
@@ -82,6 +83,7 @@ func NewCollector(name string) *Collector {
 		held:     desc("held_parts", "Parts of the resource that are held."),
 		attempts: prometheus.NewCounterVec(counter("attempts_total", "Attempts to start that have ended, by the event that ended them; opened is success."), []string{"result"}),
 		failures: prometheus.NewCounterVec(counter("start_failures_total", "Attempts to start that did not come up, by the part that was being acquired."), []string{"part"}),
+		retries:  prometheus.NewCounterVec(counter("start_retries_total", "Tries to start that failed and were to be made again within their attempt, by the part that was being acquired."), []string{"part"}),
 		starts:   prometheus.NewHistogram(histogram("start_duration_seconds", "How long the starts took that came up.")),
 		acquired: prometheus.NewHistogramVec(histogram("part_duration_seconds", "How long the acquiring of a part took, whether or not it came to an end."), []string{"part"}),
 		stops:    prometheus.NewHistogram(histogram("stop_duration_seconds", "How long it took to drain and release the running resource.")),
@@ -116,7 +118,7 @@ func (c *Collector) Watch(s Source) {
 
 // collectors are those that hold their values themselves.
 func (c *Collector) collectors() []prometheus.Collector {
-	return []prometheus.Collector{c.attempts, c.failures, c.starts, c.acquired, c.stops, c.rollback, c.deaths, c.forced, c.cutOff, c.failed}
+	return []prometheus.Collector{c.attempts, c.failures, c.retries, c.starts, c.acquired, c.stops, c.rollback, c.deaths, c.forced, c.cutOff, c.failed}
 }
 
 // Describe implements prometheus.Collector.
@@ -163,6 +165,8 @@ func (c *tracer) Step(s fsm.Step) {
 	defer c.mu.Unlock()
 	c.observe(c.parts.Step(s))
 	switch {
+	case s.Kind == fsm.StepRetry:
+		c.retries.WithLabelValues(s.Part).Inc()
 	case s.Kind == fsm.StepForced:
 		c.forced.Inc()
 		c.cutOff.Add(float64(s.CutOff))

@@ -158,6 +158,84 @@ func TestLife(t *testing.T) {
 	})
 }
 
+// only is a Backoff that tries one error again, after four seconds.
+type only struct{ err error }
+
+func (o only) Next(_ int, err error) (time.Duration, bool) { return 4 * time.Second, err == o.err }
+
+// Tries count by part, and a pause is nobody's acquiring.
+func TestRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := promfsm.NewCollector("it")
+		errBoom := errors.New("boom")
+		var tries []string
+		l := fsm.New(func(ctx context.Context, s *fsm.Scope) (int, error) {
+			try := tries[0]
+			tries = tries[1:]
+			time.Sleep(time.Second)
+			if strings.Contains(try, "held") {
+				s.Defer("unnamed", func(context.Context) error { time.Sleep(16 * time.Second); return nil })
+			}
+			if strings.Contains(try, "slow") {
+				time.Sleep(time.Minute)
+			}
+			if strings.Contains(try, "named") {
+				s.Part("a")
+				time.Sleep(2 * time.Second)
+			}
+			if strings.Contains(try, "final") {
+				return 0, errors.New("final")
+			}
+			return 0, errBoom
+		}, c.Option(), fsm.WithRetry(only{errBoom}))
+		tries = []string{"held, named", "held, named", "held", "", "held, final"}
+		l.Start(context.Background())
+		want(t, c,
+			"attempts_total failed 1",
+			"part_duration_seconds a count 2", "part_duration_seconds a sum 4",
+			"part_duration_seconds unnamed count 4", "part_duration_seconds unnamed sum 4",
+			"rollback_duration_seconds count 1", "rollback_duration_seconds sum 16",
+			"start_failures_total  1", "start_retries_total  2", "start_retries_total a 2")
+
+		failures := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			var got []string
+			all := values(t, c)
+			for _, id := range slices.Sorted(maps.Keys(all)) {
+				if strings.HasPrefix(id, "start_failures_total") {
+					got = append(got, fmt.Sprint(id, " ", all[id]))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("got %q; want %q", got, want)
+			}
+		}
+		tries = []string{"named", "final"} // not at the part that the try before had named
+		l.Start(context.Background())
+		failures("start_failures_total  2")
+		tries = []string{"named", ""}
+		over, cancel := context.WithTimeout(context.Background(), 10*time.Second) // in the second pause
+		defer cancel()
+		l.Start(over)
+		failures("start_failures_total  3")
+		tries = []string{"named"}
+		over, cancel = context.WithTimeout(context.Background(), 4*time.Second) // in the first
+		defer cancel()
+		l.Start(over)
+		failures("start_failures_total  3", "start_failures_total a 1")
+		tries = []string{"named", "held, slow"}
+		over, cancel = context.WithTimeout(context.Background(), 10*time.Second) // in the second try
+		defer cancel()
+		l.Start(over)
+		failures("start_failures_total  4", "start_failures_total a 1")
+		l.Wait(context.Background(), fsm.Idle)
+		tries = []string{"named", "named, final"}
+		l.Start(context.Background())
+		failures("start_failures_total  4", "start_failures_total a 2")
+	})
+}
+
 // Names, units and help are as Prometheus wants them, and several lifecycles share a registry.
 func TestConventions(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
