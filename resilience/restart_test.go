@@ -1,0 +1,57 @@
+package resilience_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/resilience"
+)
+
+// A Retry of its own serves WithRestart, too: it counts the restarts since the last Stop,
+// or since the resource last ran for a minute.
+func TestRetryOfRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened []time.Duration
+		began, down := time.Now(), false
+		var scope *fsm.Scope
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			opened = append(opened, time.Since(began))
+			scope = s
+			if down {
+				return 0, errBoom
+			}
+			return 42, nil
+		}, fsm.WithRestart(resilience.NewRetry(resilience.RetryConfig{Pauses: steady(), Tries: 4})), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		if err := l.Start(bg); err != nil {
+			t.Fatal(err)
+		}
+		down = true
+		scope.Fail(errors.New("died"))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if want := seconds(0, .5, 1.25, 2.375); !slices.Equal(opened, want) {
+			t.Errorf("opened at %v; want %v", opened, want)
+		}
+		down, opened, began = false, nil, time.Now()
+		if err := l.Start(bg); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			scope.Fail(errBoom)
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if want := seconds(0, 60.5, 121.5, 182.5); !slices.Equal(opened, want) {
+			t.Errorf("opened at %v; want %v", opened, want)
+		}
+		l.Close()
+	})
+}
