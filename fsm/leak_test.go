@@ -52,26 +52,47 @@ func TestG7NoLeak(t *testing.T) {
 		wantNil(t, "Start", start.result())
 		wantNil(t, "Stop", l.Stop(background()))
 	})
-	t.Run("what ended is not kept alive", func(t *testing.T) {
-		type big struct{ _ [1 << 16]byte }
-		freed := make(chan struct{})
-		l := fsm.New(func(context.Context, *fsm.Scope) (*big, error) {
-			b := new(big)
-			runtime.AddCleanup(b, func(c chan struct{}) { close(c) }, freed)
-			return b, nil
-		}, fsm.WithStartTimeout(time.Hour)) // whose timer must not keep it either
-		wantNil(t, "Start", l.Start(background()))
-		wantNil(t, "Stop", l.Stop(background()))
+	type big struct{ _ [1 << 16]byte }
+	gone := func(t *testing.T, freed chan struct{}, what string) {
+		t.Helper()
 		for range 1000 {
 			runtime.GC()
 			select {
 			case <-freed:
-				runtime.KeepAlive(l)
 				return
 			default:
 				runtime.Gosched()
 			}
 		}
-		t.Fatal("the resource of an idle lifecycle is still reachable")
+		t.Fatal(what, "is still reachable")
+	}
+	closed := func(c chan struct{}) { close(c) }
+	t.Run("what ended is not kept alive", func(t *testing.T) {
+		freed := make(chan struct{})
+		l := fsm.New(func(context.Context, *fsm.Scope) (*big, error) {
+			b := new(big)
+			runtime.AddCleanup(b, closed, freed)
+			return b, nil
+		}, fsm.WithStartTimeout(time.Hour)) // whose timer must not keep it either
+		wantNil(t, "Start", l.Start(background()))
+		wantNil(t, "Stop", l.Stop(background()))
+		gone(t, freed, "the resource of an idle lifecycle")
+		runtime.KeepAlive(l)
+	})
+	t.Run("a restart that was called off keeps nothing alive", func(t *testing.T) {
+		hour := nextFunc(func(int, error) (time.Duration, bool) { return time.Hour, true })
+		freed := make(chan struct{})
+		func() {
+			r := newRig(t, "a")
+			l := r.new(fsm.WithRestart(hour))
+			runtime.AddCleanup(l, closed, freed)
+			wantNil(t, "Start", l.Start(background()))
+			r.die(errBoom)
+			for l.Status().RestartAt.IsZero() {
+				runtime.Gosched()
+			}
+			wantNil(t, "Stop", l.Stop(background()))
+		}()
+		gone(t, freed, "a lifecycle that was stopped while a restart was due")
 	})
 }

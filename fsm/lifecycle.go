@@ -265,7 +265,7 @@ func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 	if final {
 		event, l.closing = spec.EventShutdown, true
 	}
-	l.supervisor.stopLocked(reason)
+	l.supervisor.stopLocked()
 	a := l.current // nil in Idle and in Closed
 	switch l.State() {
 	case spec.Idle:

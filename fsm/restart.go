@@ -32,17 +32,18 @@ func WithRestart(b Backoff) Option {
 
 // A supervisor starts the resource again. All is under l.mu.
 type supervisor struct {
-	due     bool                    // a restart is to be made
-	at      time.Time               // when, once that is known
-	timer   *time.Timer             // until then; nil: none
-	timers  int                     // so far
-	asking  bool                    // the Backoff is being asked
-	callOff context.CancelCauseFunc // of its Start; nil: none is under way
+	due     bool        // a restart is to be made
+	at      time.Time   // when, once that is known
+	timer   *time.Timer // until then; nil: none
+	timers  int         // so far
+	asking  bool        // the Backoff is being asked
+	another bool        // and there was another death since
+	calling bool        // its Start is under way
+	off     bool        // and was called off
 
 	tries  int             // see WithRestart
 	opened time.Time       // when the resource was, last
 	values context.Context // of the attempt that died
-	change int             // counts the deaths and the stops, for whoever asks meanwhile
 }
 
 // steady is how long a resource has to run for its restarts to be counted anew.
@@ -53,8 +54,7 @@ func (s *supervisor) diedLocked(values context.Context) {
 	if s == nil {
 		return
 	}
-	s.due, s.values = true, values
-	s.change++
+	s.due, s.another, s.values = true, true, values
 	if time.Since(s.opened) >= steady {
 		s.tries = 0
 	}
@@ -70,16 +70,12 @@ func (s *supervisor) openedLocked() {
 }
 
 // stopLocked: a Stop or Shutdown takes effect.
-func (s *supervisor) stopLocked(reason error) {
+func (s *supervisor) stopLocked() {
 	if s == nil {
 		return
 	}
 	s.cancelLocked()
-	s.tries = 0
-	s.change++
-	if s.callOff != nil {
-		s.callOff(reason)
-	}
+	s.tries, s.off = 0, true
 }
 
 func (s *supervisor) cancelLocked() {
@@ -98,14 +94,13 @@ func (l *Lifecycle[R]) supervise() {
 		return
 	}
 	l.mu.Lock()
-	idle := s.due && !s.asking && s.timer == nil && s.callOff == nil && l.State() == spec.Idle
-	if !idle {
+	if !s.due || s.asking || s.timer != nil || s.calling || l.State() != spec.Idle {
 		l.mu.Unlock()
 		return
 	}
-	s.asking = true
+	s.asking, s.another = true, false
 	s.tries++
-	try, cause, change := s.tries, l.cause, s.change
+	try, cause := s.tries, l.cause
 	l.mu.Unlock()
 
 	var wait time.Duration
@@ -113,16 +108,16 @@ func (l *Lifecycle[R]) supervise() {
 	defer func() { // whatever Next did
 		l.mu.Lock()
 		s.asking = false
-		changed := s.change != change
+		another := s.another
 		switch {
-		case !s.due || changed:
+		case !s.due || another:
 		case again:
 			l.scheduleLocked(wait)
 		default:
 			s.cancelLocked()
 		}
 		l.mu.Unlock()
-		if changed {
+		if another {
 			l.supervise()
 		}
 	}()
@@ -146,8 +141,9 @@ func (l *Lifecycle[R]) scheduleLocked(wait time.Duration) {
 }
 
 // startAgain is what the nth timer runs: a Start. It enters in the section in which
-// it finds that nobody has called it off. (Its context must not be read before, as
-// those of other callers are: a Stop could come between. That is WeakMayGoOn.)
+// it finds that nobody has called it off: whether it was must not be read before, as
+// other callers' contexts are, or a Stop could come between (WeakMayGoOn). From then
+// on a Stop answers it as it does any Start.
 func (l *Lifecycle[R]) startAgain(n int) {
 	s := l.supervisor
 	l.mu.Lock()
@@ -156,8 +152,8 @@ func (l *Lifecycle[R]) startAgain(n int) {
 		return
 	}
 	s.cancelLocked()
-	ctx, callOff := context.WithCancelCause(s.values)
-	s.callOff = callOff
+	s.calling, s.off = true, false
+	ctx := s.values
 	a, err := l.enterLocked(ctx, false, nil)
 	l.mu.Unlock()
 
@@ -166,10 +162,9 @@ func (l *Lifecycle[R]) startAgain(n int) {
 	}
 
 	l.mu.Lock()
-	s.callOff = nil
+	s.calling = false
 	_, failed := err.(*StartError)
-	s.due = s.due || failed && ctx.Err() == nil && l.State() != spec.Started
+	s.due = s.due || failed && !s.off && l.State() != spec.Started
 	l.mu.Unlock()
-	callOff(nil)
 	l.supervise()
 }

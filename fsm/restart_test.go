@@ -10,11 +10,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/control"
+	"github.com/seed3893aba4/surestart/spec"
 )
 
 // die reports that the running resource died.
@@ -180,6 +183,69 @@ func TestG8StopCallsARestartOff(t *testing.T) {
 	}
 }
 
+// A Stop that comes when a restart has failed, and before its goroutine has noticed.
+func TestG8StopBeforeAFailedRestartIsNoticed(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		h := &holdsAnswers{answered: make(chan struct{}), proceed: make(chan struct{})}
+		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(&backoff{n: 100}))
+		wantNil(t, "Start", l.Start(background()))
+		r.failing(100, "a")
+		h.holds.Store(true)
+		r.die(errBoom)
+		<-h.answered
+		wantState(t, l, fsm.Idle)
+		wantNil(t, "Stop", l.Stop(background()))
+		h.holds.Store(false)
+		close(h.proceed)
+		time.Sleep(time.Hour)
+		if r.opened != 2 || !l.Status().RestartAt.IsZero() {
+			t.Errorf("opened %d times; want 2: it was tried again after it was stopped", r.opened)
+		}
+	})
+}
+
+// holdsAnswers holds whoever was answered to a Start, before he has seen it.
+type holdsAnswers struct {
+	holds             atomic.Bool
+	answered, proceed chan struct{}
+}
+
+func (h *holdsAnswers) Point(spec.Action, control.Attempt) {}
+func (h *holdsAnswers) Took(spec.Action, control.Attempt)  {}
+func (h *holdsAnswers) Go(f func())                        { go f() }
+func (h *holdsAnswers) Wait(action spec.Action, _ control.Attempt, done, _ <-chan struct{}) bool {
+	if done != nil {
+		<-done
+	}
+	if action == spec.StartLeave && h.holds.Load() {
+		close(h.answered)
+		<-h.proceed
+	}
+	return true
+}
+
+// A Stop begins the count anew, however young the resource was.
+func TestRestartCountsAnewAfterAStop(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		b := &backoff{n: 100}
+		l := r.new(fsm.WithRestart(b))
+		for range 2 {
+			wantNil(t, "Start", l.Start(background()))
+			for range 2 {
+				r.die(errBoom)
+				synctest.Wait()
+				l.Wait(background(), fsm.Started)
+			}
+			wantNil(t, "Stop", l.Stop(background()))
+		}
+		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom"}; !slices.Equal(b.asked, want) {
+			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		}
+	})
+}
+
 // Others who start it meanwhile are joined, and do not take it along when they leave.
 func TestG6RestartAndOtherCallers(t *testing.T) {
 	bubble(t, "one starts it before it is due", func(t *testing.T) {
@@ -259,6 +325,29 @@ func TestRestartBackoffMisbehaves(t *testing.T) {
 			r.wantLog("open +a -a open +a -a")
 		})
 	}
+	// It is asked by one at a time, also if a Start fails meanwhile.
+	bubble(t, "is asked once", func(t *testing.T) {
+		r := newRig(t, "a")
+		asked := 0
+		l := r.new(fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) {
+			asked++
+			time.Sleep(time.Second)
+			return time.Second, true
+		})))
+		wantNil(t, "Start", l.Start(background()))
+		r.failing(2, "a")
+		r.die(errBoom)
+		synctest.Wait()
+		wantIs(t, "Start while it is asked", l.Start(background()), errBoom)
+		synctest.Wait()
+		time.Sleep(time.Second / 2)
+		if asked != 1 {
+			t.Errorf("asked %d times at once", asked)
+		}
+		_, err := l.Wait(background(), fsm.Started)
+		wantNil(t, "Wait", err)
+		wantNil(t, "Stop", l.Stop(background()))
+	})
 	// A Stop, or another death, while it is being asked.
 	bubble(t, "takes long", func(t *testing.T) {
 		r := newRig(t, "a")

@@ -8,8 +8,8 @@
 (*                                                                          *)
 (* What is new is when it calls, and that a Stop or a Shutdown calls it     *)
 (* off, in the critical section in which that takes effect.  (The code      *)
-(* takes Restart and its Start's first two steps in one section; here       *)
-(* others may come between.)                                                *)
+(* takes Restart and its Start's first two steps in one section, and so     *)
+(* needs no context to be called off by; here others may come between.)     *)
 (****************************************************************************)
 EXTENDS Guarantees
 
