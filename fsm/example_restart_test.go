@@ -31,7 +31,8 @@ func ExampleWithRestart() {
 		return fmt.Sprintf("session %d", opened), nil
 	}, fsm.WithRestart(soon{}), fsm.WithLogger(slog.New(slog.DiscardHandler)))
 
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	l.Start(ctx)
 	session.Fail(errors.New("reset by peer")) // whoever watches it reports that it died
 	l.Wait(ctx, fsm.Started)

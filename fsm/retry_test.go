@@ -433,6 +433,12 @@ func TestBreaker(t *testing.T) {
 			}
 		})
 	}
+	bubble(t, "who is refused has nothing to tell", func(t *testing.T) {
+		l := newRig(t, "a").new(fsm.WithBreaker(allowFunc(func() (func(error), error) {
+			return func(err error) { t.Errorf("done was called with %v", err) }, errOpen
+		})))
+		wantIs(t, "Start", l.Start(background()), errOpen)
+	})
 	// However Allow or done ends, the attempt comes to its end.
 	for name, how := range map[string]func(){"panics": func() { panic(errBoom) }, "calls Goexit": runtime.Goexit} {
 		bubble(t, "Allow "+name, func(t *testing.T) {
