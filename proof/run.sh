@@ -67,16 +67,16 @@ say "TLC: Inv is an invariant of the algorithm, and from all its states each ste
 want=7247 holds reachable-quick InductiveQuick.cfg
 case $mode in
 quick)
-	holds inductive-1-call Inductive.cfg "s/MaxCalls = .*/MaxCalls = 1/; $states_only"
+	want=122726 holds inductive-1-call Inductive.cfg "s/MaxCalls = .*/MaxCalls = 1/; $states_only"
 	;;
 ci)
 	want=256623 holds reachable-ci InductiveCI.cfg
-	holds inductive Inductive.cfg "$states_only"
+	want=635618 holds inductive Inductive.cfg "$states_only"
 	holds inductive-samples InductiveSample.cfg "s/Samples .*/Samples = 20/"
 	;;
 deep)
 	want=256623 holds reachable-ci InductiveCI.cfg
-	holds inductive Inductive.cfg
+	want=635618 holds inductive Inductive.cfg
 	holds inductive-samples InductiveSample.cfg "s/Samples .*/Samples = 400/"
 	;;
 esac
