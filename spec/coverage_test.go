@@ -94,7 +94,7 @@ func TestCandidatesHoldEveryEnabledStep(t *testing.T) {
 			}
 		}
 	}
-	if want := 2*17 + 2*9; len(candidates) != want {
+	if want := 2*17 + 2*11; len(candidates) != want {
 		t.Errorf("%d candidates of %v, want %d", len(candidates), g.Bound, want)
 	}
 }
