@@ -452,7 +452,15 @@ func TestBreaker(t *testing.T) {
 			r := newRig(t, "a")
 			var log logBuffer
 			l := r.new(log.option(), fsm.WithBreaker(allowFunc(func() (func(error), error) {
-				return func(error) { how() }, nil
+				called := false
+				return func(error) {
+					if called {
+						t.Error("done is called again")
+						return
+					}
+					called = true
+					how()
+				}, nil
 			})))
 			wantNil(t, "Start", l.Start(background()))
 			wantNil(t, "Stop", l.Stop(background()))
