@@ -43,7 +43,7 @@
 //	G12 Progress               every call returns; whatever the hooks do, promptly once its context ends
 //	G13 OwnGeneration          an old attempt, lease or failure report never affects a newer one
 //	G14 CauseKept              why it failed is readable until the next successful start
-//	G15 NoSelfDeadlock         a call that would wait for itself returns ErrReentrant
+//	G15 NoSelfDeadlock         a call with the context that its own open, release or use was given returns ErrReentrant
 //
 // # When not to use it
 //

@@ -66,7 +66,10 @@ type StopError struct {
 func (e *StopError) Error() string {
 	var b strings.Builder
 	b.WriteString("fsm: stop: ")
-	if e.CutOff > 0 {
+	switch {
+	case e.CutOff == 1:
+		b.WriteString("1 use cut off: ")
+	case e.CutOff > 1:
 		fmt.Fprintf(&b, "%d uses cut off: ", e.CutOff)
 	}
 	fmt.Fprintf(&b, "%v", e.Err)

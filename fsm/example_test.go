@@ -214,7 +214,7 @@ func ExampleForced() {
 	lease.Release()
 	// Output:
 	// closed when idle
-	// fsm: stop: 1 uses cut off: context canceled
+	// fsm: stop: 1 use cut off: context canceled
 	// closed under whoever still uses them
 }
 

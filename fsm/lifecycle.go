@@ -59,7 +59,8 @@ type Lifecycle[R any] struct {
 // WithBaseContext), not their cancellation. It belongs to the resource: it ends
 // when the attempt is cancelled (its cause says why: ErrStopped, ErrClosed,
 // context.DeadlineExceeded for the start timeout, a caller's cause when the last
-// one left) or when the resource's release begins. If open returns an error,
+// one left) or when the resource's release begins: after the drain, just before the
+// first part is released. If open returns an error,
 // panics, calls runtime.Goexit or was cancelled, whatever it then returns, all
 // that it has registered is released in reverse order (G4).
 //

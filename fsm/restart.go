@@ -12,8 +12,9 @@ import (
 // when: its try counts the restarts, from 1, since the last Stop or since the
 // resource last ran for a minute, and its err is why it died, or why the restart
 // before failed. That goes on until the resource runs, until a Stop, Shutdown or
-// Close takes effect (of an idle lifecycle too), or until b gives up; then Status
-// keeps the cause (G14).
+// Close takes effect (of an idle lifecycle too), or until b gives up: that is
+// logged, and Status keeps the cause (G14). A Start does not wait for a restart that
+// is due: it starts at once.
 //
 // Whoever restarts is a caller like any other (tla/Supervisor.tla): it calls Start,
 // joins what others have begun, and while it waits an attempt is not abandoned
@@ -104,7 +105,7 @@ func (l *Lifecycle[R]) supervise() {
 	l.mu.Unlock()
 
 	var wait time.Duration
-	again := false
+	again, gaveUp := false, false
 	defer func() { // whatever Next did
 		l.mu.Lock()
 		s.asking = false
@@ -114,9 +115,13 @@ func (l *Lifecycle[R]) supervise() {
 		case again:
 			l.scheduleLocked(wait)
 		default:
+			gaveUp = true
 			s.cancelLocked()
 		}
 		l.mu.Unlock()
+		if gaveUp {
+			l.log().Error("surestart: a resource that died is not started again any more", "restarts", try-1, "error", cause)
+		}
 		if another {
 			l.supervise()
 		}

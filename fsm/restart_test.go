@@ -73,7 +73,8 @@ func TestRestartLimit(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
 		b := &backoff{n: 3}
-		l := r.new(fsm.WithRestart(b))
+		var log logBuffer
+		l := r.new(log.option(), fsm.WithRestart(b))
 		r.failing(100, "a")
 		wantIs(t, "Start", l.Start(background()), errBoom)
 		time.Sleep(time.Hour)
@@ -93,6 +94,9 @@ func TestRestartLimit(t *testing.T) {
 		}
 		if s := l.Status(); s.Attempt != 5 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() {
 			t.Errorf("G14: %+v; want why the last of five attempts failed, nothing due", s)
+		}
+		if want := `a resource that died is not started again any more" restarts=3 error=`; strings.Count(log.String(), want) != 1 {
+			t.Errorf("the log has %q; want %q", log.String(), want)
 		}
 		r.at = nil
 		wantNil(t, "Start after it has given up", l.Start(background()))

@@ -20,7 +20,8 @@ type owner interface {
 	reportFailure(try int, cause error)
 }
 
-// Part names what is being acquired from now on, for StartError.Part.
+// Part names what is being acquired from now on, until the next Part, for
+// StartError.Part, Status and logs. Defer does not change it.
 func (s *Scope) Part(name string) { s.owner.setPart(s.try, name) }
 
 // Defer registers the release of a part that has just been acquired. Releases
@@ -38,8 +39,9 @@ func (s *Scope) Defer(name string, release func(context.Context) error) {
 
 // Fail reports that the resource died: it is released at once, without waiting
 // for its uses, and cause is kept (G14). Before open has returned it fails the
-// attempt. Of an attempt or a try that is being given back, or that is not the
-// latest, it does nothing (G13). It does not wait. A nil cause is replaced by one that says so.
+// attempt. Of an attempt or a try that is being given back (also while a Stop still
+// drains: then the Stop's context decides), or that is not the latest, it does
+// nothing (G13). It does not wait. A nil cause is replaced by one that says so.
 func (s *Scope) Fail(cause error) { s.owner.reportFailure(s.try, cause) }
 
 func (a *attempt[R]) setPart(try int, name string) {

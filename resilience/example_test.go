@@ -25,9 +25,8 @@ func Example() {
 		return "a connection", nil
 	},
 		fsm.WithStartTimeout(time.Minute), // bounds an attempt, with all its tries
-		fsm.WithRetry(resilience.NewRetry(resilience.RetryConfig{
+		fsm.WithRetry(resilience.NewRetry(resilience.RetryConfig{ // pauses from 0.5 s on, growing, with jitter
 			Temporary: func(err error) bool { return !errors.Is(err, errPassword) },
-			Pauses:    backoff.NewConstantBackOff(time.Millisecond), // default: from 0.5 s, growing, with jitter
 		})),
 		fsm.WithBreaker(resilience.NewBreaker(resilience.BreakerConfig{})), // five attempts, a minute
 	)

@@ -55,3 +55,37 @@ func TestRetryOfRestarts(t *testing.T) {
 		l.Close()
 	})
 }
+
+// What the breaker refuses does not count: the restart waits until it lets one through.
+func TestRestartsAndABreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened []time.Duration
+		began, away := time.Now(), 10*time.Minute
+		var scope *fsm.Scope
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			at := time.Since(began)
+			opened = append(opened, at)
+			scope = s
+			if at > 0 && at < away {
+				return 0, errBoom
+			}
+			return 42, nil
+		}, fsm.WithLogger(slog.New(slog.DiscardHandler)),
+			fsm.WithRestart(resilience.NewRetry(resilience.RetryConfig{Tries: 20})),
+			fsm.WithBreaker(resilience.NewBreaker(resilience.BreakerConfig{})))
+		if err := l.Start(bg); err != nil {
+			t.Fatal(err)
+		}
+		scope.Fail(errBoom)
+		if _, err := l.Wait(bg, fsm.Started); err != nil {
+			t.Fatal(err)
+		}
+		if up := time.Since(began); up < away || up > away+time.Minute {
+			t.Errorf("up again after %v; want within a cool-down of %v", up, away)
+		}
+		if n := len(opened); n < 10 || n > 20 { // five, then one a cool-down
+			t.Errorf("opened %d times, at %v", n, opened)
+		}
+		l.Close()
+	})
+}

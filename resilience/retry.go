@@ -40,8 +40,9 @@ type RetryConfig struct {
 type Retry struct {
 	config RetryConfig
 
-	mu    sync.Mutex
-	began time.Time // the first try of this attempt had failed
+	mu      sync.Mutex
+	began   time.Time // the first try of this attempt had failed
+	refused int       // tries of this attempt that a Breaker refused
 }
 
 // NewRetry returns a Retry, for fsm.WithRetry or producer.Config. It panics if a field
@@ -80,13 +81,16 @@ func NewRetry(c RetryConfig) *Retry {
 	return &Retry{config: c}
 }
 
-// Next implements fsm.Backoff.
+// Next implements fsm.Backoff. What a Breaker refused (*OpenError) was not tried: it
+// does not count, and the pause is as long as the Breaker says.
 func (r *Retry) Next(try int, err error) (wait time.Duration, again bool) {
 	c := &r.config
+	var refused *OpenError
 	var permanent *backoff.PermanentError
 	var after *backoff.RetryAfterError
 	switch {
-	case errors.As(err, &permanent), c.Tries > 0 && try >= c.Tries:
+	case errors.As(err, &refused):
+	case errors.As(err, &permanent):
 		return 0, false
 	case errors.As(err, &after):
 	case c.Temporary != nil && !c.Temporary(err):
@@ -96,13 +100,24 @@ func (r *Retry) Next(try int, err error) (wait time.Duration, again bool) {
 	defer r.mu.Unlock()
 	if try == 1 {
 		c.Pauses.Reset()
-		r.began = time.Now()
+		r.began, r.refused = time.Now(), 0
 	}
-	if after != nil {
+	switch {
+	case refused != nil:
+		r.refused++
+	case c.Tries > 0 && try-r.refused >= c.Tries:
+		return 0, false
+	}
+	switch {
+	case refused != nil && !refused.Until.IsZero():
+		wait = max(time.Until(refused.Until), 0)
+	case after != nil:
 		c.Pauses.Reset() // as backoff.Retry does: what comes next is another trouble
 		wait = after.Duration
-	} else if wait = c.Pauses.NextBackOff(); wait < 0 { // backoff.Stop
-		return 0, false
+	default:
+		if wait = c.Pauses.NextBackOff(); wait < 0 { // backoff.Stop
+			return 0, false
+		}
 	}
 	return wait, c.Within == 0 || time.Since(r.began)+wait <= c.Within
 }

@@ -66,7 +66,7 @@ var retried = line{slog.LevelWarn, "surestart: start failed, trying again"}
 // a handler finds the trace of the first caller.
 //
 // What logger does holds up nobody: it is called on the goroutine of the
-// lifecycle's observers. The Option is for one lifecycle. A nil logger is
+// lifecycle's observers, so that the last lines may come after Close has returned. The Option is for one lifecycle. A nil logger is
 // slog.Default, asked for each line.
 func To(logger *slog.Logger) fsm.Option { return fsm.WithTracer(&tracer{logger: logger}) }
 

@@ -155,7 +155,7 @@ func (s *storm) hung(ctx context.Context) error {
 // finished: act 6. The broker is back; what was not acknowledged is sent, and the
 // producer is closed for good.
 func (s *storm) finished(ctx context.Context) error {
-	s.screen.act(6, "It was killed and is back. The rest is sent, then the producer is closed for good.")
+	s.screen.act(6, "The broker was killed and is back. The rest is sent, then the producer is closed for good.")
 	if err := s.cl.set(working); err != nil {
 		return err
 	}
