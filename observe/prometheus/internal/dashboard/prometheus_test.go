@@ -84,6 +84,13 @@ func TestPrometheusAnswers(t *testing.T) {
 	t.Logf("CHECKED dashboard answered-by-prometheus=%d", answered)
 }
 
+var errBusy = errors.New("busy")
+
+// whileBusy tries again, at once.
+type whileBusy struct{}
+
+func (whileBusy) Next(_ int, err error) (time.Duration, bool) { return 0, errors.Is(err, errBusy) }
+
 // live has a producer and a lifecycle of everything that goes wrong, until the test ends.
 func live(t *testing.T, registry *prometheus.Registry) {
 	b := testbroker.Fake(t)
@@ -100,11 +107,14 @@ func live(t *testing.T, registry *prometheus.Registry) {
 		s.Part("connection")
 		s.Defer("connection", func(context.Context) error { return errors.New("not closed") })
 		s.Part("schema")
-		if tries++; tries%2 == 0 {
+		switch tries++; tries % 4 {
+		case 0:
+			return 0, errBusy
+		case 2:
 			return 0, errors.New("locked")
 		}
 		return 42, nil
-	}, database.Option(), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+	}, database.Option(), fsm.WithRetry(whileBusy{}), fsm.WithLogger(slog.New(slog.DiscardHandler)))
 	database.Watch(l)
 	registry.MustRegister(orders, database)
 
