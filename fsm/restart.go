@@ -36,7 +36,6 @@ type supervisor struct {
 	due     bool        // a restart is to be made
 	at      time.Time   // when, once that is known
 	timer   *time.Timer // until then; nil: none
-	timers  int         // so far
 	asking  bool        // the Backoff is being asked
 	another bool        // and there was another death since
 	calling bool        // its Start is under way
@@ -87,14 +86,18 @@ func (s *supervisor) cancelLocked() {
 	}
 }
 
-// supervise asks the Backoff when to make the restart that is due, if one is, the
-// lifecycle is idle, and nobody sees to it already.
+// supervise sees to the restart that is due, if one is.
 func (l *Lifecycle[R]) supervise() {
-	s := l.supervisor
-	if s == nil {
-		return
+	if l.supervisor != nil {
+		l.mu.Lock()
+		l.superviseLocked()
 	}
-	l.mu.Lock()
+}
+
+// superviseLocked asks the Backoff when to make the restart that is due, if the
+// lifecycle is idle and nobody sees to it already. It lets go of the lock.
+func (l *Lifecycle[R]) superviseLocked() {
+	s := l.supervisor
 	if !s.due || s.asking || s.timer != nil || s.calling || l.State() != spec.Idle {
 		l.mu.Unlock()
 		return
@@ -131,28 +134,26 @@ func (l *Lifecycle[R]) supervise() {
 		return nil
 	})
 	if err != nil {
-		again = false
 		l.log().Error("surestart: the backoff of the restarts panicked", "error", err)
 	}
 }
 
 func (l *Lifecycle[R]) scheduleLocked(wait time.Duration) {
 	s := l.supervisor
-	wait = max(wait, 0)
 	s.at = time.Now().Add(wait)
-	s.timers++
-	n := s.timers
-	s.timer = time.AfterFunc(wait, func() { l.startAgain(n) })
+	var timer *time.Timer
+	timer = time.AfterFunc(wait, func() { l.startAgain(&timer) })
+	s.timer = timer
 }
 
-// startAgain is what the nth timer runs: a Start. It enters in the section in which
+// startAgain is what the timer runs: a Start. It enters in the section in which
 // it finds that nobody has called it off: whether it was must not be read before, as
 // other callers' contexts are, or a Stop could come between (WeakMayGoOn). From then
 // on a Stop answers it as it does any Start.
-func (l *Lifecycle[R]) startAgain(n int) {
+func (l *Lifecycle[R]) startAgain(timer **time.Timer) {
 	s := l.supervisor
 	l.mu.Lock()
-	if s.timer == nil || s.timers != n { // called off at this moment
+	if s.timer != *timer { // called off at this moment
 		l.mu.Unlock()
 		return
 	}
@@ -170,6 +171,5 @@ func (l *Lifecycle[R]) startAgain(n int) {
 	s.calling = false
 	_, failed := err.(*StartError)
 	s.due = s.due || failed && !s.off && l.State() != spec.Started
-	l.mu.Unlock()
-	l.supervise()
+	l.superviseLocked()
 }

@@ -28,6 +28,13 @@ func (r *rig) die(cause error) {
 	scope.Fail(cause)
 }
 
+// times is how often it was opened.
+func (r *rig) times() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.opened
+}
+
 func TestG7RestartAfterADeath(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a", "b")
@@ -82,18 +89,21 @@ func TestRestartLimit(t *testing.T) {
 			t.Errorf("a Start that failed: opened %d times, asked %q; it is its caller's affair", r.opened, b.asked)
 		}
 		r.at = nil
-		wantNil(t, "Start", l.Start(background()))
+		for range 2 { // a Stop calls off what was before it, and no more
+			wantNil(t, "Stop", l.Stop(background()))
+			wantNil(t, "Start", l.Start(background()))
+		}
 		r.failing(100, "a")
 		r.die(errors.New("gone"))
 		time.Sleep(time.Hour)
 		quiet(t)
 		wantState(t, l, fsm.Idle)
 		start := func(n int) string { return fmt.Sprintf("fsm: start: attempt %d: a: boom", n) }
-		if want := []string{"1 gone", "2 " + start(3), "3 " + start(4), "4 " + start(5)}; !slices.Equal(b.asked, want) {
+		if want := []string{"1 gone", "2 " + start(4), "3 " + start(5), "4 " + start(6)}; !slices.Equal(b.asked, want) {
 			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
 		}
-		if s := l.Status(); s.Attempt != 5 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() {
-			t.Errorf("G14: %+v; want why the last of five attempts failed, nothing due", s)
+		if s := l.Status(); s.Attempt != 6 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() {
+			t.Errorf("G14: %+v; want why the last of six attempts failed, nothing due", s)
 		}
 		if want := `a resource that died is not started again any more" restarts=3 error=`; strings.Count(log.String(), want) != 1 {
 			t.Errorf("the log has %q; want %q", log.String(), want)
@@ -185,6 +195,32 @@ func TestG8StopCallsARestartOff(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A Stop in the instant in which the timer of a restart fires: whichever is first,
+// nothing is opened after it.
+func TestG8StopInTheInstantOfARestart(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		l := r.new(fsm.WithRestart(&backoff{n: 1 << 30}))
+		before, after := 0, 0
+		for range 2000 {
+			wantNil(t, "Start", l.Start(background()))
+			r.die(errBoom)
+			synctest.Wait()
+			opened := r.times()
+			stop := begin(t, func() error { time.Sleep(time.Second); return l.Stop(background()) })
+			wantNil(t, "Stop", stop.result())
+			synctest.Wait()
+			wantState(t, l, fsm.Idle)
+			if r.times() == opened {
+				before++
+			} else {
+				after++
+			}
+		}
+		t.Logf("the Stop came first %d times, the restart %d times", before, after)
+	})
 }
 
 // A Stop that comes when a restart has failed, and before its goroutine has noticed.
