@@ -76,3 +76,18 @@ func returns(t testing.TB, what string, f func()) {
 		t.Fatalf("G12 Progress is broken: %s never returns", what)
 	}
 }
+
+// Nor by the timer of a restart, whichever is first, it or a Stop.
+func TestG12NoRestartLeavesTheLock(t *testing.T) {
+	const soon = 50 * time.Microsecond
+	r := newRig(t, "a")
+	l := r.new(fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) { return soon, true })))
+	for i := range 300 {
+		returns(t, "Start", func() { l.Start(background()) })
+		r.die(errBoom)
+		for due := time.Now(); time.Since(due) < soon+time.Duration(i%20)*time.Microsecond; { // a Sleep is longer
+		}
+		returns(t, "Stop", func() { l.Stop(background()) })
+		unlocked(t, l)
+	}
+}

@@ -146,30 +146,34 @@ func (l *Lifecycle[R]) scheduleLocked(wait time.Duration) {
 	s.timer = timer
 }
 
-// startAgain is what the timer runs: a Start. It enters in the section in which
-// it finds that nobody has called it off: whether it was must not be read before, as
-// other callers' contexts are, or a Stop could come between (WeakMayGoOn). From then
-// on a Stop answers it as it does any Start.
+// startAgain is what the timer runs: a Start.
 func (l *Lifecycle[R]) startAgain(timer **time.Timer) {
 	s := l.supervisor
-	l.mu.Lock()
-	if s.timer != *timer { // called off at this moment
-		l.mu.Unlock()
+	a := l.enterAgain(timer)
+	if a == nil {
 		return
 	}
-	s.cancelLocked()
-	s.calling, s.off = true, false
-	ctx := s.values
-	a, err := l.enterLocked(ctx, false, nil)
-	l.mu.Unlock()
-
-	if a != nil {
-		err = l.await(ctx, a)
-	}
+	err := l.await(context.Background(), a) // it does not leave
 
 	l.mu.Lock()
 	s.calling = false
 	_, failed := err.(*StartError)
 	s.due = s.due || failed && !s.off && l.State() != spec.Started
 	l.superviseLocked()
+}
+
+// enterAgain returns the attempt that the restart is to wait for, nil if it was called
+// off at this moment. That must not be read before, as other callers' contexts are, or
+// a Stop could come between (WeakMayGoOn). From here on a Stop answers it as it does
+// any Start.
+func (l *Lifecycle[R]) enterAgain(timer **time.Timer) *attempt[R] {
+	s := l.supervisor
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.timer != *timer {
+		return nil
+	}
+	s.cancelLocked()
+	s.calling, s.off = true, false
+	return l.joinLocked(s.values) // were it started or closed, the timer would have been called off
 }

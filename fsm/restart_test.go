@@ -245,6 +245,27 @@ func TestG8StopBeforeAFailedRestartIsNoticed(t *testing.T) {
 	})
 }
 
+// It dies again when a restart has come up, and before its goroutine has noticed.
+func TestRestartAfterADeathBeforeItIsNoticed(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		h := &holdsAnswers{answered: make(chan struct{}), proceed: make(chan struct{})}
+		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(&backoff{n: 100}))
+		wantNil(t, "Start", l.Start(background()))
+		h.holds.Store(true)
+		r.die(errBoom)
+		<-h.answered
+		wantState(t, l, fsm.Started)
+		r.die(errBoom)
+		synctest.Wait()
+		h.holds.Store(false)
+		close(h.proceed)
+		time.Sleep(time.Minute)
+		wantState(t, l, fsm.Started)
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+}
+
 // holdsAnswers holds whoever was answered to a Start, before he has seen it.
 type holdsAnswers struct {
 	holds             atomic.Bool
