@@ -245,6 +245,39 @@ func TestG8StopBeforeAFailedRestartIsNoticed(t *testing.T) {
 	})
 }
 
+// While somebody else's attempt is under way the backoff is not asked: that may come up.
+func TestRestartIsNotAskedDuringAnAttempt(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		h := &holdsAnswers{answered: make(chan struct{}), proceed: make(chan struct{})}
+		b := &backoff{n: 100}
+		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(b))
+		wantNil(t, "Start", l.Start(background()))
+		up := make(chan struct{})
+		r.at = func(context.Context, string) error {
+			if r.times() == 2 {
+				return errBoom
+			}
+			<-up
+			return nil
+		}
+		h.holds.Store(true)
+		r.die(errBoom)
+		<-h.answered
+		h.holds.Store(false)
+		start := begin(t, func() error { return l.Start(background()) })
+		start.mustPend("Start of somebody else")
+		close(h.proceed)
+		synctest.Wait()
+		close(up)
+		wantNil(t, "Start of somebody else", start.result())
+		if want := []string{"1 boom"}; !slices.Equal(b.asked, want) {
+			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+}
+
 // It dies again when a restart has come up, and before its goroutine has noticed.
 func TestRestartAfterADeathBeforeItIsNoticed(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
