@@ -33,6 +33,7 @@ type model struct {
 type variant struct {
 	Name     string `json:"name"`
 	Property string `json:"property"`
+	Module   string `json:"module"` // "": Weak
 	Cfg      string `json:"cfg"`
 }
 

@@ -172,7 +172,7 @@ func (k checker) variants(m *manifest) error {
 		if err != nil {
 			return err
 		}
-		got, err := k.run(string(text), "Weak", 0, "")
+		got, err := k.run(string(text), cmp.Or(v.Module, "Weak"), 0, "")
 		if err == nil && got.broken != v.Property {
 			err = fmt.Errorf("%s must be refuted; the second checker says %s %s %s", v.Property, got.status, got.broken, got.complaint)
 		}
