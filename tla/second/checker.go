@@ -50,7 +50,7 @@ func load(dir string) (*manifest, error) {
 }
 
 // invariant tells which properties are of a single state: TLA+'s INVARIANTS.
-var invariant = map[string]bool{"TypeOK": true, "Consistent": true, "NoLeak": true, "ProgressAwaited": true}
+var invariant = map[string]bool{"TypeOK": true, "Consistent": true, "NoLeak": true, "ProgressAwaited": true, "SupervisorTypeOK": true, "OnlyATimer": true}
 
 // checker is the second checker's program.
 type checker struct{ dir, program, scratch string }

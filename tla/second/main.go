@@ -21,7 +21,7 @@ import (
 // take seconds. What else is in the manifest takes it too long, or TLC's symmetry.
 var (
 	quick = []string{"abstract", "quick", "quick-live", "quick-patient", "in-use"}
-	long  = []string{"ci", "deep"}
+	long  = []string{"ci", "deep", "supervisor"}
 )
 
 // What it cannot read: a module under a configuration, and what it says. The
