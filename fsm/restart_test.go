@@ -4,20 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/control"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // die reports that the running resource died.
@@ -137,114 +132,6 @@ func TestRestartCountsAnewOnceItHasRun(t *testing.T) {
 	})
 }
 
-// A Stop calls the restart off wherever it is; so does a Shutdown, for good.
-func TestG8StopCallsARestartOff(t *testing.T) {
-	for name, where := range map[string]func(r *rig, l *fsm.Lifecycle[*rig]){
-		"while the dead one is released": func(r *rig, _ *fsm.Lifecycle[*rig]) {
-			r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
-			r.die(errBoom)
-			synctest.Wait()
-		},
-		"while it is due": func(r *rig, _ *fsm.Lifecycle[*rig]) {
-			r.die(errBoom)
-			synctest.Wait()
-		},
-		"while it is starting": func(r *rig, l *fsm.Lifecycle[*rig]) {
-			r.at = func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }
-			r.die(errBoom)
-			l.Wait(background(), fsm.Idle)
-			l.Wait(background(), fsm.Starting)
-			synctest.Wait()
-		},
-		"while the next is due": func(r *rig, l *fsm.Lifecycle[*rig]) {
-			r.failing(100, "a")
-			r.die(errBoom)
-			time.Sleep(1500 * time.Millisecond)
-		},
-	} {
-		for _, final := range []bool{false, true} {
-			bubble(t, fmt.Sprint(name, ", for good: ", final), func(t *testing.T) {
-				r := newRig(t, "a")
-				l := r.new(fsm.WithRestart(&backoff{n: 100}))
-				wantNil(t, "Start", l.Start(background()))
-				where(r, l)
-				stop := l.Stop
-				if final {
-					stop = l.Shutdown
-				}
-				wantNil(t, "Stop", stop(background()))
-				opened := r.opened
-				if s := l.Status(); !s.RestartAt.IsZero() {
-					t.Errorf("after the Stop: %+v; want nothing due", s)
-				}
-				quiet(t)
-				time.Sleep(time.Hour)
-				if r.opened != opened || l.State() == fsm.Started {
-					t.Errorf("it came up after it was stopped: opened %d times, %v", r.opened-opened, l.State())
-				}
-				if final {
-					return
-				}
-				r.at = nil
-				wantNil(t, "Start", l.Start(background()))
-				r.die(errBoom) // and is supervised again
-				synctest.Wait()
-				_, err := l.Wait(background(), fsm.Started)
-				wantNil(t, "Wait", err)
-				wantNil(t, "Stop", l.Stop(background()))
-			})
-		}
-	}
-}
-
-// A Stop in the instant in which the timer of a restart fires: whichever is first,
-// nothing is opened after it.
-func TestG8StopInTheInstantOfARestart(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
-		r := newRig(t, "a")
-		l := r.new(fsm.WithRestart(&backoff{n: 1 << 30}))
-		before, after := 0, 0
-		for range 2000 {
-			wantNil(t, "Start", l.Start(background()))
-			r.die(errBoom)
-			synctest.Wait()
-			opened := r.times()
-			stop := begin(t, func() error { time.Sleep(time.Second); return l.Stop(background()) })
-			wantNil(t, "Stop", stop.result())
-			synctest.Wait()
-			wantState(t, l, fsm.Idle)
-			if r.times() == opened {
-				before++
-			} else {
-				after++
-			}
-		}
-		t.Logf("the Stop came first %d times, the restart %d times", before, after)
-	})
-}
-
-// A Stop that comes when a restart has failed, and before its goroutine has noticed.
-func TestG8StopBeforeAFailedRestartIsNoticed(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
-		r := newRig(t, "a")
-		h := &holdsAnswers{answered: make(chan struct{}), proceed: make(chan struct{})}
-		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(&backoff{n: 100}))
-		wantNil(t, "Start", l.Start(background()))
-		r.failing(100, "a")
-		h.holds.Store(true)
-		r.die(errBoom)
-		<-h.answered
-		wantState(t, l, fsm.Idle)
-		wantNil(t, "Stop", l.Stop(background()))
-		h.holds.Store(false)
-		close(h.proceed)
-		time.Sleep(time.Hour)
-		if r.opened != 2 || !l.Status().RestartAt.IsZero() {
-			t.Errorf("opened %d times; want 2: it was tried again after it was stopped", r.opened)
-		}
-	})
-}
-
 // While somebody else's attempt is under way the backoff is not asked: that may come up.
 func TestRestartIsNotAskedDuringAnAttempt(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
@@ -297,26 +184,6 @@ func TestRestartAfterADeathBeforeItIsNoticed(t *testing.T) {
 		wantState(t, l, fsm.Started)
 		wantNil(t, "Stop", l.Stop(background()))
 	})
-}
-
-// holdsAnswers holds whoever was answered to a Start, before he has seen it.
-type holdsAnswers struct {
-	holds             atomic.Bool
-	answered, proceed chan struct{}
-}
-
-func (h *holdsAnswers) Point(spec.Action, control.Attempt) {}
-func (h *holdsAnswers) Took(spec.Action, control.Attempt)  {}
-func (h *holdsAnswers) Go(f func())                        { go f() }
-func (h *holdsAnswers) Wait(action spec.Action, _ control.Attempt, done, _ <-chan struct{}) bool {
-	if done != nil {
-		<-done
-	}
-	if action == spec.StartLeave && h.holds.Load() {
-		close(h.answered)
-		<-h.proceed
-	}
-	return true
 }
 
 // A Stop begins the count anew, however young the resource was.
@@ -476,65 +343,4 @@ func TestRestartBackoffMisbehaves(t *testing.T) {
 		}()
 		fsm.WithRestart(nil)
 	}()
-}
-
-// Real threads: deaths, starts and stops at random. When the last Stop has returned
-// nothing is opened any more, whatever was on its way.
-func TestG8RestartsRaceStops(t *testing.T) {
-	rounds := 3000
-	if testing.Short() {
-		rounds = 300
-	}
-	for seed := range uint64(rounds) {
-		rnd := rand.New(rand.NewPCG(seed, 8))
-		r := newRig(t, "a")
-		if rnd.IntN(2) == 0 {
-			fails := rnd.Uint64()
-			r.at = func(context.Context, string) error {
-				if fails>>(r.opened&31)&3 == 0 {
-					return errBoom
-				}
-				return nil
-			}
-		}
-		wait := time.Duration(rnd.IntN(3)*10) * time.Microsecond
-		l := r.new(fsm.WithLogger(slog.New(slog.DiscardHandler)), fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) { return wait, true })))
-		l.Start(background())
-		var all sync.WaitGroup
-		for i := range 3 {
-			mine := rand.New(rand.NewPCG(seed, uint64(i)))
-			all.Go(func() {
-				for range 4 {
-					switch mine.IntN(4) {
-					case 0:
-						l.Stop(background())
-					case 1:
-						l.Start(background())
-					default:
-						if lease, err := l.Acquire(); err == nil {
-							lease.Fail(errBoom)
-							lease.Release()
-						}
-					}
-					for range mine.IntN(20) {
-						runtime.Gosched()
-					}
-				}
-			})
-		}
-		all.Wait()
-		wantNil(t, "Stop", l.Stop(background()))
-		r.mu.Lock()
-		opened := r.opened
-		r.mu.Unlock()
-		for range 50 {
-			runtime.Gosched()
-		}
-		time.Sleep(3 * wait) // longer than what was due
-		r.mu.Lock()
-		if r.opened != opened || len(r.held) > 0 || l.State() != fsm.Idle {
-			t.Fatalf("seed %d: opened %d times after the last Stop had returned; %v, %v are held", seed, r.opened-opened, l.State(), r.held)
-		}
-		r.mu.Unlock()
-	}
 }
