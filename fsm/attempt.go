@@ -194,7 +194,7 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 		if l.tryAgain(a) {
 			return a
 		}
-		a.settled(errExited)
+		a.settled(errExited) // cancelled between two tries: told by what
 		l.point(spec.Finish, a)
 		next, unheard := l.finish(a)
 		if unheard != nil {

@@ -61,13 +61,13 @@ var retried = line{slog.LevelWarn, "surestart: start failed, trying again"}
 // The level is Info; Warn for a start or a try that came to nothing and for a release
 // that failed or cut uses off; Error for a resource that died. A try that failed has no
 // took; what it held and could not be released is logged by the lifecycle itself, for the
-// next try knows nothing of it. The time of a line is when the
-// transition took effect; its context carries the values of the attempt's, so that
-// a handler finds the trace of the first caller.
+// next try knows nothing of it. The time of a line is when the transition took effect;
+// its context carries the values of the attempt's, so that a handler finds the trace of
+// the first caller.
 //
-// What logger does holds up nobody: it is called on the goroutine of the
-// lifecycle's observers, so that the last lines may come after Close has returned. The Option is for one lifecycle. A nil logger is
-// slog.Default, asked for each line.
+// What logger does holds up nobody: it is called on the goroutine of the lifecycle's
+// observers, so that the last lines may come after Close has returned. The Option is for
+// one lifecycle. A nil logger is slog.Default, asked for each line.
 func To(logger *slog.Logger) fsm.Option { return fsm.WithTracer(&tracer{logger: logger}) }
 
 type tracer struct {
@@ -97,12 +97,10 @@ func (a *attempt) next() {
 
 // Step implements fsm.Tracer.
 func (t *tracer) Step(s fsm.Step) {
-	if t.step(s); s.Kind != fsm.StepRetry {
+	try := t.step(s)
+	if s.Kind != fsm.StepRetry {
 		return
 	}
-	t.mu.Lock()
-	try := t.now.tries
-	t.mu.Unlock()
 	attrs := []slog.Attr{slog.String("event", s.Kind.String()), slog.String("state", spec.Starting.String()), slog.Uint64("attempt", s.Attempt), slog.Int("try", try)}
 	if s.Part != "" {
 		attrs = append(attrs, slog.String("part", s.Part))
@@ -110,7 +108,8 @@ func (t *tracer) Step(s fsm.Step) {
 	t.write(s.Context, s.At, retried, append(attrs, slog.Any("cause", s.Err), slog.Duration("pause", s.Pause))...)
 }
 
-func (t *tracer) step(s fsm.Step) {
+// step returns how many tries of the attempt have failed and are to be made again.
+func (t *tracer) step(s fsm.Step) (tries int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch s.Kind {
@@ -135,6 +134,7 @@ func (t *tracer) step(s fsm.Step) {
 			t.now.bad = append(t.now.bad, fmt.Errorf("%s: %w", s.Part, s.Err))
 		}
 	}
+	return t.now.tries
 }
 
 // Transition implements fsm.Tracer.

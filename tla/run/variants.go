@@ -86,10 +86,10 @@ func (k checker) variant(v variant) error {
 // others are the properties, but the variant's own and those in without, in
 // groups that one run of TLC can check: all of one specification.
 func (v variant) others(without []string) [][]string {
-	groups := map[string][]string{}
 	if v.Module != "" {
 		return nil
 	}
+	groups := map[string][]string{}
 	for _, p := range everything {
 		if p != v.Property && !slices.Contains(without, p) {
 			spec := cmp.Or(fairness[p], "Spec")
