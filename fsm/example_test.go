@@ -209,13 +209,14 @@ func ExampleForced() {
 	lease, _ := l.Acquire() // a use that does not end
 	now, cancel := context.WithCancel(ctx)
 	cancel()
-	fmt.Println(l.Shutdown(now)) // will not wait for it
+	err := l.Shutdown(now) // does not wait for it, nor for the connections
 	<-l.Done()
 	lease.Release()
+	fmt.Println(err)
 	// Output:
 	// closed when idle
-	// fsm: stop: 1 use cut off: context canceled
 	// closed under whoever still uses them
+	// fsm: stop: 1 use cut off: context canceled
 }
 
 // The conditions, and what each says: errors.Is finds them.

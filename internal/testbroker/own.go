@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // An OwnBroker is a real Apache Kafka of one test, which may do it harm. Its
@@ -92,10 +93,33 @@ func (o *OwnBroker) Run(t testing.TB, input string, args ...string) string {
 	return strings.TrimRight(out.String(), "\n")
 }
 
-// Freeze stops the processes: connections stay open, nothing answers.
+// Freeze stops the processes: connections stay open, nothing answers. It returns when
+// every thread of theirs stands still: the signal is sent before it takes effect, and
+// a busy machine lets them answer once more.
 func (o *OwnBroker) Freeze(t testing.TB, nodes ...int) {
 	t.Helper()
-	o.signal(t, syscall.SIGSTOP, nodes)
+	for _, pid := range o.signal(t, syscall.SIGSTOP, nodes) {
+		for !stopped(pid) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// stopped says whether each thread of the process is, as far as /proc tells: where
+// there is none, nothing does.
+func stopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		// proc_pid_stat(5): pid (comm) state ...
+		if i := bytes.LastIndexByte(stat, ')'); !bytes.HasPrefix(stat[i+1:], []byte(" T")) {
+			return false
+		}
+	}
+	return true
 }
 
 // Thaw lets them go on.
@@ -122,7 +146,8 @@ func (o *OwnBroker) Restart(t testing.TB, nodes ...int) {
 	}
 }
 
-func (o *OwnBroker) signal(t testing.TB, sig syscall.Signal, nodes []int) {
+// signal sends it to the processes of the nodes, and returns their numbers.
+func (o *OwnBroker) signal(t testing.TB, sig syscall.Signal, nodes []int) (pids []int) {
 	t.Helper()
 	if len(nodes) == 0 {
 		nodes = o.nodes
@@ -139,5 +164,7 @@ func (o *OwnBroker) signal(t testing.TB, sig syscall.Signal, nodes []int) {
 		if err != nil {
 			t.Fatalf("testbroker: signal %v to node %d: %v", sig, n, err)
 		}
+		pids = append(pids, pid)
 	}
+	return pids
 }
