@@ -15,6 +15,7 @@ import (
 const (
 	theLife = iota
 	theLooplab
+	theHandOvers
 )
 
 func lifeContenders() []contender {
@@ -32,6 +33,16 @@ func lifeContenders() []contender {
 		theLooplab: {name: "bare looplab/fsm, the same four transitions", loop: func(n int) {
 			for range n {
 				fire(newLooplab(nil), "start", "opened", "stop", "released")
+			}
+		}},
+		// What two operations in goroutines of their own cannot do without.
+		theHandOvers: {name: "two goroutines, each waited for, which do nothing", loop: func(n int) {
+			for range n {
+				for range 2 {
+					done := make(chan struct{})
+					go close(done)
+					<-done
+				}
 			}
 		}},
 		{name: "`Stop`, `Start` of one", loop: func(n int) {

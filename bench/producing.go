@@ -253,7 +253,8 @@ func (c *cluster) tune(t tunings) ([]tuned, error) {
 	return r.All, c.remove(background, t.Topic)
 }
 
-// firsts is the first write after a start, next to those that follow.
+// firsts is the first write after a start, next to those that follow, and to one that
+// follows a rest: nothing is new to it but that the machine was not just doing the same.
 func (b *bench) firsts(s *section) error {
 	k, err := b.kafka()
 	if err != nil {
@@ -264,7 +265,7 @@ func (b *bench) firsts(s *section) error {
 		rounds = 3
 	}
 	names := []string{theProducer, theWriter, "franz-go", "sarama, SyncProducer"}
-	first, later := make([]series, len(names)), make([]series, len(names))
+	first, later, rested := make([]series, len(names)), make([]series, len(names)), make([]series, len(names))
 	var failed error
 	inTurns(rounds, len(names), func(i int) float64 {
 		w := w
@@ -274,17 +275,17 @@ func (b *bench) firsts(s *section) error {
 			failed = err
 			return 0
 		}
-		first[i], later[i] = append(first[i], y.Firsts...), append(later[i], y.Laters...)
+		first[i], later[i], rested[i] = append(first[i], y.Firsts...), append(later[i], y.Laters...), append(rested[i], y.Rested...)
 		return 0
 	})
 	if failed != nil {
 		return failed
 	}
-	s.say("Opened %d times each on Apache Kafka: the first write, the median of the nine that follow, and their ratio, each time. Medians (range "+
-		"without the outer tenths).", rounds*w.Firsts)
-	t := &table{head: []string{"", "first write, ms", "later, ms", "×"}}
+	s.say("Opened %d times each on Apache Kafka: the first write, the median of the nine that follow one upon the other, and one more after a rest of %v, "+
+		"with the first's ratios to these, each time. Medians (range without the outer tenths).", rounds*w.Firsts, rest)
+	t := &table{head: []string{"", "first write, ms", "later, ms", "×", "after a rest, ms", "×"}}
 	for i, name := range names {
-		t.row(name, first[i].String(), later[i].String(), first[i].ratios(later[i]).String())
+		t.row(name, first[i].String(), later[i].String(), first[i].ratios(later[i]).String(), rested[i].String(), first[i].ratios(rested[i]).String())
 	}
 	s.show(t)
 	b.budget("first write after Start over the later ones", first[0].over(later[0]), 1.2, " ×")

@@ -29,7 +29,8 @@ type yield struct {
 	Sent        int64     // acknowledged
 	Lost        int64     // of them, those that the topic does not hold
 	Firsts      []float64 // ms of the first write after each open
-	Laters      []float64 // ms, the median of the writes that followed it
+	Laters      []float64 // ms, the median of the writes that followed it, one upon the other
+	Rested      []float64 // ms of one more, after a rest
 	P50, P99    float64   // ms of a lone write
 	Small       flow      // of 100 B
 	Large       flow      // of 1 KiB
@@ -130,6 +131,9 @@ func beChild(what string) error {
 	return fmt.Errorf("no child is called %q", what)
 }
 
+// rest is long enough for the processors to turn to something else, or to sleep.
+const rest = 20 * time.Millisecond
+
 func (w workload) do(ctx context.Context) (y yield, err error) {
 	y.Go = rss("VmRSS")
 	c, err := clientNamed(w.Client)
@@ -150,8 +154,13 @@ func (w workload) do(ctx context.Context) (y yield, err error) {
 		if err != nil {
 			return y, err
 		}
-		y.Sent += int64(len(first) + len(later))
-		y.Firsts, y.Laters = append(y.Firsts, first[0]), append(y.Laters, series(later).median())
+		time.Sleep(rest)
+		rested, err := lone(ctx, s, value, 1)
+		if err != nil {
+			return y, err
+		}
+		y.Sent += int64(len(first) + len(later) + len(rested))
+		y.Firsts, y.Laters, y.Rested = append(y.Firsts, first[0]), append(y.Laters, series(later).median()), append(y.Rested, rested[0])
 		if err := s.close(); err != nil {
 			return y, err
 		}

@@ -72,8 +72,8 @@ func tests(ctx context.Context, s *session) error {
 	if s.Bound == Deep { // a long soak on Apache Kafka
 		s.env["SURESTART_SOAK"] = "1000000"
 	}
-	// Three brokers take a minute and a half to go and to come back, in which nothing else happens.
-	slow := "^TestThreeBrokers$"
+	// Brokers of a test's own take minutes to go and to come back, in which nothing else happens.
+	slow := "^(TestThreeBrokers|TestApacheKafka.*)$"
 	return s.testAtOnce(ctx, ".",
 		append([]string{"-race", "-count=1", "-skip=" + slow}, here...),
 		[]string{"-race", "-count=1", "-run=" + slow, "./producer"})
