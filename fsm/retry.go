@@ -119,6 +119,7 @@ func (l *Lifecycle[R]) tryAgain(a *attempt[R]) bool {
 	bad := a.badErrs
 	a.op, a.ran, a.again, a.acquiring = spec.OpOpen, false, false, ""
 	a.badPart, a.badErrs = "", nil
+	a.stepLocked(StepTryAgain, "", 0, nil)
 	l.tookLocked(spec.TryAgain, a)
 	l.mu.Unlock()
 	for _, err := range bad {

@@ -309,20 +309,53 @@ func TestG15ReentrantInALaterTry(t *testing.T) {
 	})
 }
 
-// A pause of less than nothing is none, and the steps tell of it.
+// The steps tell of a try that failed, and of the next as it begins; a pause of less
+// than nothing is none.
 func TestRetryIsTold(t *testing.T) {
+	for _, pause := range []time.Duration{-time.Second, 0, time.Second} {
+		bubble(t, fmt.Sprint(pause), func(t *testing.T) {
+			r := newRig(t, "a", "b")
+			r.failing(1, "b")
+			var told []string
+			l := r.new(fsm.WithTracer(stepsFunc(func(s fsm.Step) {
+				about := fmt.Sprint(s.Kind, " ", s.Part)
+				switch s.Kind {
+				case fsm.StepRetry:
+					about += fmt.Sprint(": ", s.Err, ", ", s.Pause)
+				case fsm.StepTryAgain:
+					about += fmt.Sprint("after ", s.Took)
+				}
+				told = append(told, about)
+			})), fsm.WithRetry(nextFunc(func(int, error) (time.Duration, bool) { return pause, true })))
+			wantNil(t, "Start", l.Start(background()))
+			wantNil(t, "Stop", l.Stop(background()))
+			synctest.Wait()
+			waits := max(pause, 0)
+			if want := []string{
+				"begun ", "acquiring a", "held a", "acquiring b", fmt.Sprintf("retry b: %v, %v", errBoom, waits), "releasing a", "released a",
+				fmt.Sprint("try again after ", waits), "acquiring a", "held a", "acquiring b", "held b",
+				"releasing b", "released b", "releasing a", "released a",
+			}; !slices.Equal(told, want) {
+				t.Errorf("told %q\nwant %q", told, want)
+			}
+		})
+	}
+}
+
+// Of a try that a Stop keeps from being made nothing is told.
+func TestRetryThatIsNotMadeIsNotTold(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		r := newRig(t, "a", "b")
-		r.failing(1, "b")
-		var told []fsm.Step
-		l := r.new(fsm.WithTracer(stepsFunc(func(s fsm.Step) { told = append(told, s) })),
-			fsm.WithRetry(nextFunc(func(int, error) (time.Duration, bool) { return -time.Second, true })))
-		wantNil(t, "Start", l.Start(background()))
+		r := newRig(t, "a")
+		r.failing(1, "a")
+		var told []fsm.StepKind
+		l := r.new(fsm.WithTracer(stepsFunc(func(s fsm.Step) { told = append(told, s.Kind) })), fsm.WithRetry(&backoff{n: 1}))
+		start := begin(t, func() error { return l.Start(background()) })
+		start.mustPend("Start")
 		wantNil(t, "Stop", l.Stop(background()))
+		wantIs(t, "Start", start.result(), fsm.ErrStopped)
 		synctest.Wait()
-		i := slices.IndexFunc(told, func(s fsm.Step) bool { return s.Kind == fsm.StepRetry })
-		if i < 0 || told[i].Part != "b" || told[i].Err != errBoom || told[i].Pause != 0 || told[i+1].Kind != fsm.StepReleasing {
-			t.Errorf("told %v; want a retry at part b, then what it held released", told)
+		if want := []fsm.StepKind{fsm.StepBegun, fsm.StepAcquiring, fsm.StepRetry}; !slices.Equal(told, want) {
+			t.Errorf("told %v; want %v", told, want)
 		}
 	})
 }

@@ -37,7 +37,7 @@ func WithTracer(t Tracer) Option {
 type Step struct {
 	Kind    StepKind
 	Attempt uint64
-	Part    string        // as Scope.Part or Scope.Defer named it; empty in StepBegun and StepForced
+	Part    string        // as Scope.Part or Scope.Defer named it; empty in StepBegun, StepForced and StepTryAgain
 	At      time.Time     // when it took effect
 	Took    time.Duration // since the step of this attempt before; 0 in StepBegun
 	CutOff  int           // StepForced: the admitted uses that were cut off
@@ -68,11 +68,14 @@ const (
 	// StepRetry: open failed with Err and is tried again once what it held is given
 	// back and Pause has passed (WithRetry).
 	StepRetry
+	// StepTryAgain: it has passed, and the next try begins, which holds nothing yet. If
+	// the attempt is cancelled before, there is none.
+	StepTryAgain
 )
 
-// String returns begun, acquiring, held, forced, releasing, released or retry.
+// String returns begun, acquiring, held, forced, releasing, released, retry or try again.
 func (k StepKind) String() string {
-	names := [...]string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry"}
+	names := [...]string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry", "try again"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -208,10 +208,10 @@ func (panicky) Step(s fsm.Step) {
 
 func TestStepKind(t *testing.T) {
 	var names []string
-	for k := range fsm.StepRetry + 2 {
+	for k := range fsm.StepTryAgain + 2 {
 		names = append(names, k.String())
 	}
-	if want := []string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry", "StepKind(7)"}; !slices.Equal(names, want) {
+	if want := []string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry", "try again", "StepKind(8)"}; !slices.Equal(names, want) {
 		t.Errorf("%q; want %q", names, want)
 	}
 }

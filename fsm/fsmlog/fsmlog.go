@@ -84,15 +84,7 @@ type attempt struct {
 	cutOff    int
 	badPart   string
 	bad       []error
-	tries     int  // that failed and are to be made again
-	between   bool // two tries: nothing has been heard of the next one yet
-}
-
-// next forgets the try before, as soon as there is something of the next one.
-func (a *attempt) next() {
-	if a.between {
-		a.between, a.acquiring, a.badPart, a.bad = false, "", "", nil
-	}
+	tries     int // that failed and are to be made again
 }
 
 // Step implements fsm.Tracer.
@@ -113,17 +105,14 @@ func (t *tracer) step(s fsm.Step) (tries int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch s.Kind {
-	case fsm.StepAcquiring, fsm.StepHeld, fsm.StepRetry:
-		t.now.next()
-	}
-	switch s.Kind {
 	case fsm.StepBegun:
 		t.now = attempt{values: s.Context}
 	case fsm.StepAcquiring:
 		t.now.acquiring = s.Part
 	case fsm.StepRetry:
-		t.now.between = true
 		t.now.tries++
+	case fsm.StepTryAgain: // it holds nothing
+		t.now.acquiring, t.now.badPart, t.now.bad = "", "", nil
 	case fsm.StepForced:
 		t.now.cutOff = s.CutOff
 	case fsm.StepReleased:
@@ -140,9 +129,6 @@ func (t *tracer) step(s fsm.Step) (tries int) {
 // Transition implements fsm.Tracer.
 func (t *tracer) Transition(tr fsm.Transition) {
 	t.mu.Lock()
-	if tr.Event == spec.EventFailed || tr.Event == spec.EventOpened { // of a try that named no part
-		t.now.next()
-	}
 	now := t.now
 	t.mu.Unlock()
 	l, ctx := lines[tr.Event], now.values

@@ -14,8 +14,6 @@ type Follower struct {
 	Acquiring string // what Scope.Part named last, in the latest try: StartError.Part
 	running   bool   // the acquiring of it has not ended
 	since     time.Time
-	between   bool // two tries: nothing has been heard of the next one yet
-	pause     time.Duration
 }
 
 // An Acquired is the end of the acquiring of a part.
@@ -27,20 +25,10 @@ type Acquired struct {
 // Step returns the part whose acquiring ended with this step; ok is false if none did.
 func (f *Follower) Step(s fsm.Step) (a Acquired, ok bool) {
 	switch s.Kind {
-	case fsm.StepAcquiring, fsm.StepHeld, fsm.StepRetry:
-		f.next()
-	}
-	switch s.Kind {
-	case fsm.StepBegun:
+	case fsm.StepBegun, fsm.StepTryAgain:
 		*f = Follower{since: s.At}
 	case fsm.StepRetry:
 		a, ok = f.end(s.At)
-		f.between, f.pause = true, s.Pause
-		f.since = s.At.Add(f.pause)
-	case fsm.StepReleased:
-		if f.between { // the pause begins when the last has been
-			f.since = s.At.Add(f.pause)
-		}
 	case fsm.StepAcquiring:
 		a, ok = f.end(s.At)
 		f.Acquiring, f.running = s.Part, true
@@ -60,17 +48,7 @@ func (f *Follower) Transition(tr fsm.Transition) (a Acquired, ok bool) {
 	if tr.From != spec.Starting {
 		return a, false
 	}
-	if tr.Event == spec.EventFailed || tr.Event == spec.EventOpened { // of a try that named no part
-		f.next()
-	}
 	return f.end(tr.At)
-}
-
-// next forgets the try before, as soon as there is something of the next one.
-func (f *Follower) next() {
-	if f.between {
-		f.between, f.Acquiring = false, ""
-	}
 }
 
 func (f *Follower) end(at time.Time) (a Acquired, ok bool) {

@@ -259,7 +259,7 @@ func TestRetries(t *testing.T) {
 			"0 part acquiring part=a", "1 part held part=a", "1 part acquiring part=b",
 			"1 exception exception.message=boom part=b", "1 retry part=b pause=4",
 			"1 part releasing part=a", "1 part released part=a", "1 exception exception.message=boom part=a",
-			"5 part acquiring part=a", "6 part held part=a", "6 part acquiring part=b")
+			"5 try again", "5 part acquiring part=a", "6 part held part=a", "6 part acquiring part=b")
 		o.want("attempts opened 1", "part.duration a count 2", "part.duration a sum 2", "part.duration b count 2",
 			"release.failures a 1", "start.duration count 1", "start.duration sum 6", "start.retries b 1")
 		l.Stop(context.Background())
@@ -271,7 +271,7 @@ func TestRetries(t *testing.T) {
 		o.wantSpan(2, t0, `start it 6-12 attempt=2 part=b result=failed Error "failed: final"`,
 			"6 part acquiring part=a", "7 part held part=a", "7 part acquiring part=b",
 			"7 exception exception.message=boom part=b", "7 retry part=b pause=4", "7 part releasing part=a", "7 part released part=a",
-			"11 part acquiring part=a", "12 part held part=a", "12 part acquiring part=b",
+			"11 try again", "11 part acquiring part=a", "12 part held part=a", "12 part acquiring part=b",
 			"12 exception exception.message=final", "12 part releasing part=a", "12 part released part=a")
 	})
 }

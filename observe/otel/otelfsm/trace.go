@@ -52,6 +52,9 @@ func (t *tracer) Step(s fsm.Step) {
 		t.span.RecordError(s.Err, at, trace.WithAttributes(part))
 		t.span.AddEvent("retry", at, trace.WithAttributes(part, PauseKey.Float64(s.Pause.Seconds())))
 		return
+	case fsm.StepTryAgain:
+		t.span.AddEvent("try again", at)
+		return
 	}
 	t.span.AddEvent("part "+s.Kind.String(), at, trace.WithAttributes(part))
 	if s.Err != nil {
