@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -125,5 +126,35 @@ func TestOptions(t *testing.T) {
 				t.Errorf("attempt %d: %v after %v; want DeadlineExceeded after 1m", n, e, took)
 			}
 		}
+	})
+}
+
+// A nil context is a mistake that is named, and has no effect.
+func TestNilContext(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		l := r.new()
+		var none context.Context
+		wants := func(method string, call func()) {
+			t.Helper()
+			defer func() {
+				t.Helper()
+				if text := fmt.Sprint(recover()); text != "fsm: "+method+"(nil): want a context" {
+					t.Errorf("%s(nil): %s", method, text)
+				}
+			}()
+			call()
+		}
+		wants("Start", func() { l.Start(none) })
+		wants("Wait", func() { l.Wait(none, fsm.Started) })
+		wantNil(t, "Start after that", l.Start(background()))
+		wants("Use", func() { l.Use(none, func(context.Context, *rig) error { return nil }) })
+		wants("Stop", func() { l.Stop(none) })
+		wants("Shutdown", func() { l.Shutdown(none) })
+		wantState(t, l, fsm.Started)
+		wantNil(t, "Stop", l.Stop(background()))
+		wantNil(t, "Start: it was not shut down", l.Start(background()))
+		wantNil(t, "Stop", l.Stop(background()))
+		r.wantLog("open +a -a open +a -a")
 	})
 }

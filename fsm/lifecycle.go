@@ -23,7 +23,8 @@ const (
 )
 
 // A Lifecycle starts and stops one resource of type R. Make one with New; its
-// methods may be called concurrently. It must not be copied.
+// methods may be called concurrently. A nil context panics, but in a Start of what is
+// started. It must not be copied.
 type Lifecycle[R any] struct {
 	config
 	open func(context.Context, *Scope) (R, error)
@@ -110,6 +111,7 @@ func (l *Lifecycle[R]) Start(ctx context.Context) error {
 }
 
 func (l *Lifecycle[R]) start(ctx context.Context) error {
+	needContext(ctx, "Start")
 	l.point(spec.StartEnter, nil)
 	// The caller's context is foreign: it is read before the lock is taken.
 	reentrant, cause := l.reentrant(ctx), context.Cause(ctx)
@@ -122,6 +124,13 @@ func (l *Lifecycle[R]) start(ctx context.Context) error {
 		return refused
 	}
 	return l.await(ctx, a)
+}
+
+// needContext panics, before anything is done, in words that help more than a nil pointer's.
+func needContext(ctx context.Context, method string) {
+	if ctx == nil {
+		panic("fsm: " + method + "(nil): want a context")
+	}
 }
 
 // await waits for the answer to a Start.
@@ -230,10 +239,11 @@ func (l *Lifecycle[R]) Close() error {
 }
 
 func (l *Lifecycle[R]) stop(ctx context.Context, final bool) error {
-	action, reason := spec.StopEnter, ErrStopped
+	action, reason, method := spec.StopEnter, ErrStopped, "Stop"
 	if final {
-		action, reason = spec.ShutdownEnter, ErrClosed
+		action, reason, method = spec.ShutdownEnter, ErrClosed, "Shutdown"
 	}
+	needContext(ctx, method)
 	l.point(action, nil)
 	if l.reentrant(ctx) {
 		return ErrReentrant

@@ -122,6 +122,7 @@ func (l *Lifecycle[R]) Wait(ctx context.Context, states ...State) (State, error)
 	if len(states) == 0 {
 		return l.State(), errNoStates
 	}
+	needContext(ctx, "Wait")
 	w := &watcher{states: states, seen: make(chan State, 1)}
 	l.mu.Lock()
 	if s := l.State(); w.wants(s) || s == spec.Closed {

@@ -139,6 +139,7 @@ func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error
 	if f == nil {
 		panic("fsm: Use: a nil function")
 	}
+	needContext(ctx, "Use")
 	lease, err := l.Acquire()
 	if err != nil {
 		return err

@@ -186,8 +186,12 @@ func (e *StopError) Error() string {
 // Unwrap returns Err.
 func (e *StopError) Unwrap() error { return e.Err }
 
-// ended returns why ctx has ended, nil if it has not.
+// ended returns why ctx has ended, nil if it has not. Each call that has a context looks
+// at it here first, before anything is done.
 func ended(ctx context.Context) error {
+	if ctx == nil {
+		panic("producer: the context is nil")
+	}
 	if ctx.Err() == nil {
 		return nil
 	}

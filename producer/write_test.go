@@ -273,3 +273,34 @@ func TestBalancerPanics(t *testing.T) {
 		}
 	})
 }
+
+// A nil context is a mistake that is named, and takes no room.
+func TestNilContext(t *testing.T) {
+	b := testbroker.Fake(t)
+	p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
+	start(t, p)
+	var none context.Context
+	for name, call := range map[string]func(){
+		"WriteMessages": func() { p.WriteMessages(none, message("a")) },
+		"Send":          func() { p.Send(none, message("a")) },
+		"Ping":          func() { p.Ping(none) },
+	} {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); text != "producer: the context is nil" {
+					t.Errorf("%s(nil): %s", name, text)
+				}
+			}()
+			call()
+		}()
+	}
+	if n := p.InFlightBytes(); n != 0 {
+		t.Errorf("%d bytes are in flight", n)
+	}
+	if err := p.WriteMessages(bg, message("b")); err != nil {
+		t.Error(err)
+	}
+	if err := p.Stop(bg); err != nil {
+		t.Error(err)
+	}
+}
