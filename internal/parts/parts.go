@@ -14,6 +14,7 @@ type Follower struct {
 	Acquiring string // what Scope.Part named last, in the latest try: StartError.Part
 	running   bool   // the acquiring of it has not ended
 	since     time.Time
+	over      bool // the start is: an open that was cancelled may still go on
 }
 
 // An Acquired is the end of the acquiring of a part.
@@ -24,9 +25,13 @@ type Acquired struct {
 
 // Step returns the part whose acquiring ended with this step; ok is false if none did.
 func (f *Follower) Step(s fsm.Step) (a Acquired, ok bool) {
-	switch s.Kind {
-	case fsm.StepBegun, fsm.StepTryAgain:
+	if s.Kind == fsm.StepBegun || s.Kind == fsm.StepTryAgain {
 		*f = Follower{since: s.At}
+	}
+	if f.over {
+		return a, false
+	}
+	switch s.Kind {
 	case fsm.StepRetry:
 		a, ok = f.end(s.At)
 	case fsm.StepAcquiring:
@@ -48,6 +53,7 @@ func (f *Follower) Transition(tr fsm.Transition) (a Acquired, ok bool) {
 	if tr.From != spec.Starting {
 		return a, false
 	}
+	f.over = true
 	return f.end(tr.At)
 }
 

@@ -26,13 +26,21 @@ import (
 // A lab is an observer whose metrics and spans can be looked at.
 type lab struct {
 	*otelfsm.Observer
-	t       *testing.T
+	t       tb
 	reader  *sdkmetric.ManualReader
 	spans   *tracetest.SpanRecorder
 	tracers *sdktrace.TracerProvider
 }
 
-func newLab(t *testing.T) lab {
+// tb is a test, or a property's.
+type tb interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func newLab(t tb) lab {
 	reader, spans := sdkmetric.NewManualReader(), tracetest.NewSpanRecorder()
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
 	o, err := otelfsm.New("it", otelfsm.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))), otelfsm.WithTracerProvider(tracers))
