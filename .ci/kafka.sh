@@ -26,6 +26,7 @@
 #
 # D/sasl has the addresses of a second listener, which wants SASL (PLAIN or SCRAM-SHA-512) from the users alice, password
 # alice-secret, and bob, bob-secret. Who comes without (D/address) may do everything; alice and bob what no ACL denies them.
+# Settings (-set) of listener.name.tls. make a third listener, which wants TLS; its addresses are in D/tls.
 # Topics are never created automatically. Needs Java; .ci/tools.sh fetches the jars.
 set -euo pipefail
 
@@ -171,10 +172,11 @@ listener() { # NAME PORT PROTOCOL [advertise]
 	if [ -n "${4:-}" ]; then advertised+=${advertised:+,}$1://$host:$2; fi
 }
 
-write_properties() { # NODE PORT SASL_PORT CONTROLLER_PORT
+write_properties() { # NODE PORT SASL_PORT CONTROLLER_PORT TLS_PORT
 	local listeners= advertised= roles=broker replicas=1 in_sync=1
 	listener PLAIN "$2" PLAINTEXT advertise
 	listener SASL "$3" SASL_PLAINTEXT advertise
+	[ -z "$5" ] || listener TLS "$5" SSL advertise
 	if [ "$1" = 1 ]; then
 		roles=broker,controller
 		listener CONTROLLER "$4" PLAINTEXT
@@ -188,7 +190,7 @@ write_properties() { # NODE PORT SASL_PORT CONTROLLER_PORT
 		inter.broker.listener.name=PLAIN
 		listeners=$listeners
 		advertised.listeners=$advertised
-		listener.security.protocol.map=PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+		listener.security.protocol.map=PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT
 		listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 		listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-secret" user_bob="bob-secret";
 		listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
@@ -268,17 +270,18 @@ format() { # NODE CLUSTER_ID
 }
 
 create() { # a new one, of $nodes nodes, formatted and started; 1 if a port was taken meanwhile
-	local i p sasl controller id formats=() addresses= sasls=
+	local i p sasl controller tls id formats=() addresses= sasls= tlss=
 	seq "$nodes" >"$dir/nodes"
 	controller=$(free_port)
 	for i in $(all_nodes); do
 		rm -rf "${dir:?}/$i"
 		mkdir "$dir/$i"
-		p=$(free_port) sasl=$(free_port)
+		p=$(free_port) sasl=$(free_port) tls=
+		case $extra in *listener.name.tls.*) tls=$(free_port) ;; esac
 		[ -z "$port" ] || p=$((port + i - 1))
-		write_properties "$i" "$p" "$sasl" "$controller"
+		write_properties "$i" "$p" "$sasl" "$controller" "$tls"
 		echo "$host:$p" >"$dir/$i/address"
-		addresses+=${addresses:+,}$host:$p sasls+=${sasls:+,}$host:$sasl
+		addresses+=${addresses:+,}$host:$p sasls+=${sasls:+,}$host:$sasl tlss+=${tlss:+,}${tls:+$host:$tls}
 	done
 	id=$(cluster_id)
 	for i in $(all_nodes); do
@@ -293,6 +296,7 @@ create() { # a new one, of $nodes nodes, formatted and started; 1 if a port was 
 		serves "$i" "$nodes" || { kill_all; return 1; }
 	done
 	echo "$sasls" >"$dir/sasl"
+	echo "$tlss" >"$dir/tls"
 	echo "$addresses" >"$dir/address" # last: with it the cluster is complete
 }
 
@@ -341,7 +345,7 @@ stop() {
 		kill_all
 		for i in $(all_nodes); do rm -rf "${dir:?}/$i"; done
 	fi
-	rm -f "$dir"/{nodes,address,sasl,lock}
+	rm -f "$dir"/{nodes,address,sasl,tls,lock}
 	rmdir "$dir" 2>/dev/null || [ ! -d "$dir" ] || say "$dir holds files that are not ours; left there"
 }
 

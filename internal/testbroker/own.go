@@ -22,6 +22,8 @@ type OwnBroker struct {
 	*Broker
 	// SASL is where it wants a password: alice's is alice-secret, bob's bob-secret.
 	SASL []string
+	// TLS is where it wants that, if it has settings of listener.name.tls.
+	TLS []string
 
 	script, dir string
 	nodes       []int
@@ -51,12 +53,14 @@ func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 	}
 	o.stopInTheEnd(t)
 	o.Broker = &Broker{Name: "kafka", Addrs: strings.Split(o.Run(t, "", args...), ",")}
-	sasl, err := os.ReadFile(filepath.Join(o.dir, "sasl"))
-	if err != nil {
-		t.Fatalf("testbroker: %v", err)
+	for name, to := range map[string]*[]string{"sasl": &o.SASL, "tls": &o.TLS} {
+		addresses, err := os.ReadFile(filepath.Join(o.dir, name))
+		if err != nil {
+			t.Fatalf("testbroker: %v", err)
+		}
+		*to = strings.FieldsFunc(string(addresses), func(r rune) bool { return r == ',' || r == '\n' })
 	}
-	o.SASL = strings.Split(strings.TrimSpace(string(sasl)), ",")
-	o.Broker.Others = o.SASL
+	o.Broker.Others = append(o.SASL, o.TLS...)
 	return o
 }
 
