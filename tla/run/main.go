@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -58,26 +59,39 @@ func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "tla: "+format+"\n
 // models checks the models that belong to a command, every one, and reports
 // all in which the manifest and TLC differ.
 func (k checker) models(m *manifest, command string) error {
-	var failed []error
-	for _, want := range m.Models {
-		if !slices.Contains(want.In, command) {
-			continue
-		}
+	some := slices.DeleteFunc(slices.Clone(m.Models), func(m model) bool { return !slices.Contains(m.In, command) })
+	return twoAtOnce(some, func(want model) error {
 		got, err := k.measure(want)
 		if err == nil {
 			err = differ(want, got)
 		}
 		if err != nil {
 			say("%s FAILED", want.Name)
-			failed = append(failed, fmt.Errorf("model %s (%s): %w", want.Name, want.Cfg, err))
-			continue
+			return fmt.Errorf("model %s (%s): %w", want.Name, want.Cfg, err)
 		}
 		line := fmt.Sprintf("CHECKED tla/%s states=%d", got.Name, got.States)
 		if got.Graph {
 			line += fmt.Sprintf(" edges=%d depth=%d", got.Edges, got.Depth)
 		}
 		fmt.Printf("%s properties=%d\n", line, len(got.Properties))
+		return nil
+	})
+}
+
+// twoAtOnce does something with each, and joins the errors in their order. TLC begins,
+// ends, dumps and searches for cycles on one processor.
+func twoAtOnce[T any](all []T, do func(T) error) error {
+	failed := make([]error, len(all))
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, 2)
+	for i, each := range all {
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			failed[i] = do(each)
+		})
 	}
+	wg.Wait()
 	return errors.Join(failed...)
 }
 

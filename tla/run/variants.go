@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -19,25 +17,15 @@ import (
 func (k checker) variants(m *manifest) error {
 	begin := time.Now()
 	say("%d weakened variants: TLC must refute each", len(m.Variants))
-	failed := make([]error, len(m.Variants))
-	var wg sync.WaitGroup
-	turn := make(chan struct{}, 2) // most are over before a second worker of TLC would help
-	for i, v := range m.Variants {
-		wg.Add(1)
-		turn <- struct{}{}
-		go func() {
-			defer func() { <-turn; wg.Done() }()
-			begin := time.Now()
-			if err := k.variant(v); err != nil {
-				failed[i] = fmt.Errorf("variant %s: %w", v.Name, err)
-				say("%s FAILED", v.Name)
-				return
-			}
-			say("%-4s %s, %.0f s", v.Guarantee, describe(v), time.Since(begin).Seconds())
-		}()
-	}
-	wg.Wait()
-	if err := errors.Join(failed...); err != nil {
+	if err := twoAtOnce(m.Variants, func(v variant) error {
+		begin := time.Now()
+		if err := k.variant(v); err != nil {
+			say("%s FAILED", v.Name)
+			return fmt.Errorf("variant %s: %w", v.Name, err)
+		}
+		say("%-4s %s, %.0f s", v.Guarantee, describe(v), time.Since(begin).Seconds())
+		return nil
+	}); err != nil {
 		return err
 	}
 	say("variants: %.0f s", time.Since(begin).Seconds())
