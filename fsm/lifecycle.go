@@ -387,19 +387,5 @@ func (l *Lifecycle[R]) spawn(f func()) {
 		l.hook.Go(f)
 		return
 	}
-	go func() {
-		grow(0)
-		f()
-	}()
-}
-
-// grow makes the stack of a new goroutine as large as an operation needs it: looplab's
-// Event alone takes 700 bytes of the 2 KiB that it begins with. Here there is next to
-// nothing on it that has to be moved; where it is needed first, that takes a quarter of
-// the time of a whole life.
-//
-//go:noinline
-func grow(i uint8) byte {
-	var room [2048]byte
-	return room[i]
+	go f()
 }
