@@ -319,6 +319,9 @@ func TestRetryIsTold(t *testing.T) {
 			var told []string
 			l := r.new(fsm.WithTracer(stepsFunc(func(s fsm.Step) {
 				about := fmt.Sprint(s.Kind, " ", s.Part)
+				if s.CutOff != 0 {
+					about += fmt.Sprint(" cut off ", s.CutOff)
+				}
 				switch s.Kind {
 				case fsm.StepRetry:
 					about += fmt.Sprint(": ", s.Err, ", ", s.Pause)

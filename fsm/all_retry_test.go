@@ -1,0 +1,131 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed3893aba4/surestart/internal/control"
+	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// dueBeside lets a try become due in the instant in which something else takes effect:
+// who waits for it is told that it is due, and has not the lock yet.
+type dueBeside struct {
+	t      *testing.T
+	l      *Lifecycle[int]
+	beside func()
+	asked  atomic.Int64 // how often it was waited for
+}
+
+func (h *dueBeside) Point(spec.Action, control.Attempt) {}
+func (h *dueBeside) Go(f func())                        { go f() }
+
+func (h *dueBeside) Wait(action spec.Action, _ control.Attempt, done, ended <-chan struct{}) bool {
+	if action == spec.TryAgain && h.asked.Add(1) == 1 {
+		h.beside()
+		return false
+	}
+	if done == nil {
+		return true // nothing is to be waited for
+	}
+	select {
+	case <-done:
+		return true
+	case <-ended:
+		return false
+	}
+}
+
+func (h *dueBeside) Took(action spec.Action, _ control.Attempt) {
+	if h.l.mu.TryLock() {
+		h.l.mu.Unlock()
+		h.t.Errorf("%v took effect without the lock", action)
+	}
+}
+
+// A Stop that takes effect as the next try is due: that is not made. (The name of this
+// file makes its tests come early: a lock that is left would hang others.)
+func TestG8StopAsTheNextTryIsDue(t *testing.T) {
+	stopped := make(chan error, 1)
+	opens := 0
+	h := &dueBeside{t: t}
+	h.beside = func() {
+		go func() { stopped <- h.l.Stop(context.Background()) }()
+		for h.l.State() != Stopping {
+			runtime.Gosched()
+		}
+	}
+	h.l = New(func(context.Context, *Scope) (int, error) {
+		opens++
+		return 0, errors.New("boom")
+	}, WithRetry(always{}), control.WithHook(h).(Option))
+	start := make(chan error, 1)
+	go func() { start <- h.l.Start(context.Background()) }()
+	for what, result := range map[string]chan error{"Start": start, "Stop": stopped} {
+		want := map[string]error{"Start": ErrStopped}[what]
+		select {
+		case err := <-result:
+			if err != want {
+				t.Errorf("%s: %v; want %v", what, err, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("G12 Progress is broken: %s never returns", what)
+		}
+	}
+	if n := h.asked.Load(); opens != 1 || n != 1 {
+		t.Errorf("G8 StopWins is broken: open was called %d times, and the next try waited for %d times; want once each", opens, n)
+	}
+}
+
+// A try that is due, and made: under the lock.
+func TestG8NextTryTakesTheLock(t *testing.T) {
+	opens := 0
+	h := &dueBeside{t: t, beside: func() {}}
+	h.l = New(func(context.Context, *Scope) (int, error) {
+		if opens++; opens == 1 {
+			return 0, errors.New("boom")
+		}
+		return 0, nil
+	}, WithRetry(always{}), control.WithHook(h).(Option))
+	if err := h.l.Start(context.Background()); err != nil || opens != 2 {
+		t.Errorf("Start: %v, after %d tries; want nil, after 2", err, opens)
+	}
+	if err := h.l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// always is a Backoff.
+type always struct{}
+
+func (always) Next(int, error) (time.Duration, bool) { return 0, true }
+
+// A log handler that ends its goroutine, which has nothing left to do: none takes its
+// place that goes on for ever.
+func TestG7LogHandlerExits(t *testing.T) {
+	var scope *Scope
+	l := New(func(_ context.Context, s *Scope) (int, error) {
+		scope = s
+		s.Defer("a", func(context.Context) error { return errors.New("boom") })
+		return 0, nil
+	}, WithLogger(slog.New(exits{})))
+	if err := l.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	scope.Fail(errors.New("dead")) // nobody waits for the release, whose failure is logged
+	if _, err := l.Wait(context.Background(), Idle); err != nil {
+		t.Error(err)
+	}
+	left.Nothing(t, nil, nil)
+}
+
+type exits struct{ slog.Handler }
+
+func (exits) Enabled(context.Context, slog.Level) bool  { return true }
+func (exits) Handle(context.Context, slog.Record) error { runtime.Goexit(); return nil }
