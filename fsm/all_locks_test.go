@@ -6,8 +6,29 @@ import (
 	"time"
 )
 
-// The name of this file makes its test the first: a lock that is left would hang
-// whichever test comes by it, and show nothing.
+// The name of this file makes its tests the first: a lock that is left, or a Stop that
+// does not return, would hang whichever test comes by it, and show nothing.
+func TestG12StopOfWhatNobodyUses(t *testing.T) {
+	l := New(func(context.Context, *Scope) (int, error) { return 1, nil })
+	for _, step := range []struct {
+		what string
+		call func(context.Context) error
+	}{
+		{"Start", l.Start}, {"Stop", l.Stop}, {"Start", l.Start}, {"Shutdown", l.Shutdown},
+	} {
+		returned := make(chan error, 1)
+		go func() { returned <- step.call(context.Background()) }()
+		select {
+		case err := <-returned:
+			if err != nil {
+				t.Errorf("%s: %v", step.what, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("G12 Progress is broken: %s never returns", step.what)
+		}
+	}
+}
+
 func TestG12LockIsTakenAndLeft(t *testing.T) {
 	var scope *Scope
 	l := New(func(_ context.Context, s *Scope) (int, error) { scope = s; return 1, nil })
