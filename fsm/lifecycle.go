@@ -26,13 +26,14 @@ const (
 // methods may be called concurrently. A nil context panics, but in a Start of what is
 // started. It must not be copied.
 type Lifecycle[R any] struct {
-	config
-	open func(context.Context, *Scope) (R, error)
-
 	// Read without the lock, written with it. No operation outside the lock
 	// reads both: that is what makes a critical section that writes both atomic.
+	// They come first: near the beginning a load is half as long to encode.
 	word atomic.Uint32              // the State
 	gate atomic.Pointer[attempt[R]] // the attempt that Acquire tries
+
+	config
+	open func(context.Context, *Scope) (R, error)
 
 	mu      sync.Mutex // never held across anything foreign
 	machine machine
