@@ -271,6 +271,25 @@ func TestG13ATryHasItsOwn(t *testing.T) {
 		wantNil(t, "Wait", err)
 		wantIs(t, "the cause", l.Status().Cause, errBoom)
 	})
+	// Nor does it say what the next is acquiring.
+	bubble(t, "part", func(t *testing.T) {
+		r := newRig(t, "a", "b")
+		var first *fsm.Scope
+		r.at = func(_ context.Context, part string) error {
+			if part != "b" {
+				return nil
+			}
+			if first == nil {
+				first = r.scope
+			} else {
+				first.Part("late")
+			}
+			return errBoom
+		}
+		if failed := startError(t, r.new(fsm.WithRetry(&backoff{n: 1})).Start(background())); failed.Part != "b" {
+			t.Errorf("failed at part %q; want b", failed.Part)
+		}
+	})
 	// The failure reported during a later try fails the attempt.
 	bubble(t, "fail", func(t *testing.T) {
 		r := newRig(t, "a", "b")
