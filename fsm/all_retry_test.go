@@ -86,8 +86,10 @@ func TestG8StopAsTheNextTryIsDue(t *testing.T) {
 // A try that is due, and made: under the lock.
 func TestG8NextTryTakesTheLock(t *testing.T) {
 	opens := 0
+	var scope *Scope
 	h := &dueBeside{t: t, beside: func() {}}
-	h.l = New(func(context.Context, *Scope) (int, error) {
+	h.l = New(func(_ context.Context, s *Scope) (int, error) {
+		scope = s
 		if opens++; opens == 1 {
 			return 0, errors.New("boom")
 		}
@@ -96,6 +98,7 @@ func TestG8NextTryTakesTheLock(t *testing.T) {
 	if err := h.l.Start(context.Background()); err != nil || opens != 2 {
 		t.Errorf("Start: %v, after %d tries; want nil, after 2", err, opens)
 	}
+	scope.Fail(errors.New("dead")) // takes it, too
 	if err := h.l.Close(); err != nil {
 		t.Error(err)
 	}
@@ -105,6 +108,26 @@ func TestG8NextTryTakesTheLock(t *testing.T) {
 type always struct{}
 
 func (always) Next(int, error) (time.Duration, bool) { return 0, true }
+
+// What goes well is not logged: nobody has to be told.
+func TestNothingIsLogged(t *testing.T) {
+	l := New(func(context.Context, *Scope) (int, error) { return 0, nil }, WithLogger(slog.New(fails{t: t})))
+	if err := errors.Join(l.Start(context.Background()), l.Stop(context.Background()), l.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+type fails struct {
+	slog.Handler
+	t *testing.T
+}
+
+func (fails) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f fails) Handle(_ context.Context, r slog.Record) error {
+	f.t.Errorf("logged: %s", r.Message)
+	return nil
+}
 
 // A log handler that ends its goroutine, which has nothing left to do: none takes its
 // place that goes on for ever.
