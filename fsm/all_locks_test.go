@@ -18,14 +18,21 @@ func TestG12StopOfWhatNobodyUses(t *testing.T) {
 	} {
 		returned := make(chan error, 1)
 		go func() { returned <- step.call(context.Background()) }()
-		select {
-		case err := <-returned:
-			if err != nil {
-				t.Errorf("%s: %v", step.what, err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("G12 Progress is broken: %s never returns", step.what)
+		if err := resultOf(t, step.what, returned); err != nil {
+			t.Errorf("%s: %v", step.what, err)
 		}
+	}
+}
+
+// resultOf is what a call returns; it fails the test, where it would hang, if it never does.
+func resultOf(t *testing.T, what string, returned <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-returned:
+		return err
+	case <-time.After(10 * time.Second):
+		t.Fatalf("G12 Progress is broken: %s never returns", what)
+		return nil
 	}
 }
 

@@ -67,16 +67,11 @@ func TestG8StopAsTheNextTryIsDue(t *testing.T) {
 	}, WithRetry(always{}), control.WithHook(h).(Option))
 	start := make(chan error, 1)
 	go func() { start <- h.l.Start(context.Background()) }()
-	for what, result := range map[string]chan error{"Start": start, "Stop": stopped} {
-		want := map[string]error{"Start": ErrStopped}[what]
-		select {
-		case err := <-result:
-			if err != want {
-				t.Errorf("%s: %v; want %v", what, err, want)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("G12 Progress is broken: %s never returns", what)
-		}
+	if err := resultOf(t, "Start", start); err != ErrStopped {
+		t.Errorf("Start: %v; want %v", err, ErrStopped)
+	}
+	if err := resultOf(t, "Stop", stopped); err != nil {
+		t.Errorf("Stop: %v; want nil", err)
 	}
 	if n := h.asked.Load(); opens != 1 || n != 1 {
 		t.Errorf("G8 StopWins is broken: open was called %d times, and the next try waited for %d times; want once each", opens, n)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -60,7 +61,7 @@ func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 		}
 		*to = strings.FieldsFunc(string(addresses), func(r rune) bool { return r == ',' || r == '\n' })
 	}
-	o.Broker.Others = append(o.SASL, o.TLS...)
+	o.Broker.Others = slices.Concat(o.SASL, o.TLS)
 	return o
 }
 
