@@ -226,6 +226,28 @@ func TestG6RestartAndOtherCallers(t *testing.T) {
 		}
 		wantNil(t, "Stop", l.Stop(background()))
 	})
+	bubble(t, "one starts it before it is due, and fails", func(t *testing.T) {
+		r := newRig(t, "a")
+		b := &backoff{n: 100}
+		l := r.new(fsm.WithRestart(b))
+		wantNil(t, "Start", l.Start(background()))
+		r.die(errBoom)
+		synctest.Wait()
+		due := l.Status().RestartAt
+		time.Sleep(time.Second / 2)
+		r.failing(2, "a")
+		wantIs(t, "Start", l.Start(background()), errBoom)
+		synctest.Wait()
+		if s := l.Status(); s.Attempt != 2 || due.IsZero() || !s.RestartAt.Equal(due) {
+			t.Errorf("%+v; want attempt 2, and the restart due at %v as before", s, due)
+		}
+		_, err := l.Wait(background(), fsm.Started)
+		wantNil(t, "Wait", err)
+		if !time.Now().Equal(due) || len(b.asked) != 1 {
+			t.Errorf("started again at %v, the backoff was asked %q; want %v, asked once", time.Now(), b.asked, due)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
 	bubble(t, "one queues during the release, and fails", func(t *testing.T) {
 		r := newRig(t, "a")
 		l := r.new(fsm.WithRestart(&backoff{n: 100}))
