@@ -34,7 +34,8 @@ func TestG7RestartAfterADeath(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a", "b")
 		b := &backoff{n: 10}
-		l := r.new(fsm.WithRestart(b))
+		var log logBuffer
+		l := r.new(log.option(), fsm.WithRestart(b))
 		type key struct{}
 		wantNil(t, "Start", l.Start(context.WithValue(background(), key{}, 7)))
 		r.die(errBoom)
@@ -66,6 +67,9 @@ func TestG7RestartAfterADeath(t *testing.T) {
 		r.wantLog("open +a +b -b -a open +a +b -b -a")
 		if want := []string{"1 boom"}; !slices.Equal(b.asked, want) {
 			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		}
+		if log.String() != "" {
+			t.Errorf("logged: %s; want nothing, all went well", &log)
 		}
 	})
 }
@@ -170,7 +174,8 @@ func TestRestartAfterADeathBeforeItIsNoticed(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
 		h := &holdsAnswers{answered: make(chan struct{}), proceed: make(chan struct{})}
-		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(&backoff{n: 100}))
+		b := &backoff{n: 100}
+		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(b))
 		wantNil(t, "Start", l.Start(background()))
 		h.holds.Store(true)
 		r.die(errBoom)
@@ -178,6 +183,9 @@ func TestRestartAfterADeathBeforeItIsNoticed(t *testing.T) {
 		wantState(t, l, fsm.Started)
 		r.die(errBoom)
 		synctest.Wait()
+		if len(b.asked) != 1 {
+			t.Errorf("the backoff was asked %q; want once: the supervisor is one caller, in a call yet", b.asked)
+		}
 		h.holds.Store(false)
 		close(h.proceed)
 		time.Sleep(time.Minute)

@@ -33,7 +33,7 @@ are written then too. An example: surestart verify -bound ci -layer graph,schedu
 		var o verify.Options
 		flags.StringVar(&o.Bound, "bound", verify.Quick, "how `far`: quick, ci or deep")
 		layers := flags.String("layer", "", "only these `layers`, separated by commas")
-		flags.BoolVar(&o.Mutants, "mutants", false, "every mutant, where ci tries a sample: about an hour")
+		flags.BoolVar(&o.Mutants, "mutants", false, "every mutant, where ci tries a sample: an hour and a half")
 		flags.StringVar(&o.Root, "dir", "", "the `checkout` (default: the one that the working directory is in)")
 		flags.StringVar(&o.Dir, "out", "report", "the `directory` for the reports and the layers' logs")
 		return func(w *world, args []string) error {

@@ -22,12 +22,13 @@ type edit struct {
 
 // source is one file, and its mutants as they are found.
 type source struct {
-	name  string // relative to the module's root
-	text  []byte
-	file  *ast.File
-	fset  *token.FileSet
-	count map[string]int
-	found []Mutant
+	name     string // relative to the module's root
+	text     []byte
+	file     *ast.File
+	fset     *token.FileSet
+	declared *ast.File // file, where each function panics
+	count    map[string]int
+	found    []Mutant
 }
 
 // ofSource returns the mutants of the Go files of a package (dir, from the top of the
@@ -51,23 +52,43 @@ func ofSource(root, dir string) ([]Mutant, error) {
 		if err != nil {
 			return nil, err
 		}
-		sources = append(sources, &source{name: filepath.ToSlash(filepath.Join(dir, filepath.Base(name))), text: text, file: file, fset: fset, count: map[string]int{}})
+		declared, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range declared.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
+				f.Body = &ast.BlockStmt{List: []ast.Stmt{&ast.ExprStmt{X: &ast.CallExpr{Fun: ast.NewIdent("panic"), Args: []ast.Expr{ast.NewIdent("nil")}}}}}
+			}
+		}
+		sources = append(sources, &source{name: filepath.ToSlash(filepath.Join(dir, filepath.Base(name))), text: text, file: file, declared: declared, fset: fset, count: map[string]int{}})
 	}
 	if len(sources) == 0 {
 		return nil, fmt.Errorf("no Go files in %s", filepath.Join(root, dir))
 	}
 	imports := cached{importer.ForCompiler(fset, "source", nil), make(map[string]*types.Package)}
-	check := func(replaced *source, with *ast.File) error {
+	// What is wrong with a mutant is in its own file: of the others it takes what they declare.
+	check := func(changed *source, as *ast.File) error {
 		var files []*ast.File
 		for _, s := range sources {
-			if s == replaced {
-				files = append(files, with)
-			} else {
+			switch {
+			case s == changed:
+				files = append(files, as)
+			case changed != nil:
+				files = append(files, s.declared)
+			default:
 				files = append(files, s.file)
 			}
 		}
-		_, err := (&types.Config{Importer: imports}).Check(dir, fset, files, nil)
-		return err
+		var wrong error
+		note := func(err error) {
+			e, ok := err.(types.Error)
+			if wrong == nil && !(ok && e.Soft && changed != nil && fset.Position(e.Pos).Filename != changed.name) { // an import that only the bodies use
+				wrong = err
+			}
+		}
+		(&types.Config{Importer: imports, Error: note}).Check(dir, fset, files, nil)
+		return wrong
 	}
 	// Without this, a package that does not compile would have no mutants, and all of them would be killed.
 	if err := check(nil, nil); err != nil {

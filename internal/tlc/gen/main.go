@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/seed3893aba4/surestart/internal/tlc"
 )
 
@@ -35,16 +37,24 @@ func run(ctx context.Context, out string) error {
 	}
 	defer os.RemoveAll(dir)
 	models := tlc.Models()
-	var graphs []*tlc.Graph
-	for _, model := range models {
-		fmt.Fprintf(os.Stderr, "gen: TLC dumps the %s model\n", model)
-		g, _, err := t.Graph(ctx, model, dir)
-		if err != nil {
-			return err
-		}
-		counts, _ := g.Counts()
-		fmt.Fprintf(os.Stderr, "gen: %s: %v\n", model, counts)
-		graphs = append(graphs, g)
+	graphs := make([]*tlc.Graph, len(models))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(2) // TLC writes a graph on one processor
+	for i, model := range models {
+		group.Go(func() error {
+			fmt.Fprintf(os.Stderr, "gen: TLC dumps the %s model\n", model)
+			g, _, err := t.Graph(ctx, model, dir)
+			if err != nil {
+				return err
+			}
+			counts, _ := g.Counts()
+			fmt.Fprintf(os.Stderr, "gen: %s: %v\n", model, counts)
+			graphs[i] = g
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	text, err := tlc.Generate(models, graphs)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Command mutants tries the mutants of internal/mutation through the checks, and fails
 // unless each is killed or rightly listed as equivalent.
 //
-//	go run ./internal/tools/mutants                 all of them: about half an hour on two cores
+//	go run ./internal/tools/mutants                 all of them: an hour and a half on two cores
 //	go run ./internal/tools/mutants -sample 60      some, drawn anew for each commit (-seed N draws others)
 //	go run ./internal/tools/mutants -run attempt.go those whose id matches
 //	go run ./internal/tools/mutants -list           what there is, and nothing is run
