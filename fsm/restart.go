@@ -108,25 +108,22 @@ func (l *Lifecycle[R]) superviseLocked() {
 	l.mu.Unlock()
 
 	var wait time.Duration
-	again, gaveUp := false, false
+	again := false
 	defer func() { // whatever Next did
 		l.mu.Lock()
 		s.asking = false
-		another := s.another
+		gaveUp := false
 		switch {
-		case !s.due || another:
+		case !s.due || s.another:
 		case again:
 			l.scheduleLocked(wait)
 		default:
 			gaveUp = true
 			s.cancelLocked()
 		}
-		l.mu.Unlock()
+		l.superviseLocked() // another death has its own answer
 		if gaveUp {
 			l.log().Error("surestart: a resource that died is not started again any more", "restarts", try-1, "error", cause)
-		}
-		if another {
-			l.supervise()
 		}
 	}()
 	err := contain(func() error {

@@ -107,6 +107,11 @@ func TestRestartLimit(t *testing.T) {
 		if want := `a resource that died is not started again any more" restarts=3 error=`; strings.Count(log.String(), want) != 1 {
 			t.Errorf("the log has %q; want %q", log.String(), want)
 		}
+		wantIs(t, "Start after it has given up", l.Start(background()), errBoom)
+		synctest.Wait()
+		if len(b.asked) != 4 {
+			t.Errorf("the backoff was asked %q; want nothing after it has given up", b.asked)
+		}
 		r.at = nil
 		wantNil(t, "Start after it has given up", l.Start(background()))
 		wantNil(t, "Stop", l.Stop(background()))

@@ -161,7 +161,7 @@ func writeOverlay(root, dir string, v Variant) (string, error) {
 }
 
 func build(ctx context.Context, root, overlay, pkg, bin string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", bin, "./"+pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", bin, "./"+pkg)
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	return string(out), err
