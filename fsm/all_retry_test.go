@@ -90,12 +90,15 @@ func TestG8NextTryTakesTheLock(t *testing.T) {
 		}
 		return 0, nil
 	}, WithRetry(always{}), control.WithHook(h).(Option))
-	if err := h.l.Start(context.Background()); err != nil || opens != 2 {
+	returned := make(chan error, 1)
+	go func() { returned <- h.l.Start(context.Background()) }()
+	if err := resultOf(t, "Start", returned); err != nil || opens != 2 {
 		t.Errorf("Start: %v, after %d tries; want nil, after 2", err, opens)
 	}
 	scope.Fail(errors.New("dead")) // takes it, too
-	if err := h.l.Close(); err != nil {
-		t.Error(err)
+	go func() { returned <- h.l.Close() }()
+	if err := resultOf(t, "Close", returned); err != nil {
+		t.Errorf("Close: %v", err)
 	}
 }
 
@@ -106,11 +109,16 @@ func (always) Next(int, error) (time.Duration, bool) { return 0, true }
 
 // What goes well is not logged: nobody has to be told.
 func TestNothingIsLogged(t *testing.T) {
-	l := New(func(context.Context, *Scope) (int, error) { return 0, nil }, WithLogger(slog.New(fails{t: t})))
+	l := New(func(context.Context, *Scope) (int, error) { return 0, nil }, WithLogger(slog.New(fails{t: t})), WithBreaker(allows{}))
 	if err := errors.Join(l.Start(context.Background()), l.Stop(context.Background()), l.Close()); err != nil {
 		t.Error(err)
 	}
 }
+
+// allows is a Breaker.
+type allows struct{}
+
+func (allows) Allow() (func(error), error) { return func(error) {}, nil }
 
 type fails struct {
 	slog.Handler

@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,10 +82,24 @@ func returns(t testing.TB, what string, f func()) {
 func TestG12NoRestartLeavesTheLock(t *testing.T) {
 	const soon = 50 * time.Microsecond
 	r := newRig(t, "a")
-	l := r.new(fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) { return soon, true })))
+	var asked atomic.Int64
+	l := r.new(fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) {
+		if asked.Add(1) > 1000 {
+			select {} // for ever, rather than without end
+		}
+		return soon, true
+	})))
 	for i := range 300 {
 		returns(t, "Start", func() { l.Start(background()) })
+		attempt := l.Status().Attempt
 		r.die(errBoom)
+		if i%10 == 0 {
+			returns(t, "Status until it runs again", func() {
+				for s := l.Status(); s.Attempt == attempt || s.State != fsm.Started; s = l.Status() {
+					time.Sleep(soon)
+				}
+			})
+		}
 		for due := time.Now(); time.Since(due) < soon+time.Duration(i%20)*time.Microsecond; { // a Sleep is longer
 		}
 		returns(t, "Stop", func() { l.Stop(background()) })
