@@ -120,6 +120,8 @@ var configs = map[string]string{
 	"stoppers": "internal/tlc/tla/Stoppers.cfg",
 	"ci":       "tla/CI.cfg",
 	"deep":     "tla/DeepGraph.cfg",
+
+	"supervisor": "tla/Supervisor.cfg", // with two variables more: see internal/supervisor
 }
 
 // Models lists the models whose dump is small enough to be kept, the smallest
@@ -208,8 +210,11 @@ func (t TLC) Dump(ctx context.Context, model, dir string) (string, error) {
 	}
 	defer os.RemoveAll(aside)
 	cmd := exec.CommandContext(ctx, filepath.Join(t.Root, "tla", "run.sh"), "dump", model, aside)
-	if model == "stoppers" {
+	switch model {
+	case "stoppers":
 		cmd = t.dump(ctx, "internal/tlc/tla", "Stoppers", "Stoppers.cfg", aside, model)
+	case "supervisor":
+		cmd = t.dump(ctx, "tla", "Supervisor", "Supervisor.cfg", aside, model)
 	}
 	cmd.Env = append(os.Environ(), "TLC_JAR="+t.Jar)
 	var log bytes.Buffer

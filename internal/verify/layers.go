@@ -90,7 +90,7 @@ func (s *session) elsewhere(pkg string) bool {
 	return name == "conformance" || s.Bound != Quick && (name == mutationPackage || slices.Contains(modelPackages, name))
 }
 
-var modelPackages = []string{"spec", "internal/tlc", "internal/abstract"}
+var modelPackages = []string{"spec", "internal/tlc", "internal/abstract", "internal/supervisor"}
 
 const mutationPackage = "internal/mutation" // one goroutine for many seconds, which the race detector would make a minute
 
