@@ -94,3 +94,20 @@ func saved(err error) string {
 	}
 	return fmt.Sprintf("%v\nto run it again: go run ./cmd/surestart replay %s", err, file)
 }
+
+// TestGraphOfSupervisor walks, in the shipped fsm, all that a lifecycle with
+// WithRestart can do, and holds it against the model of tla/Supervisor.tla, whose
+// graph is TLC's: see the tests of internal/supervisor.
+func TestGraphOfSupervisor(t *testing.T) {
+	bounds := []spec.Bound{{Callers: 2, Parts: 1, Calls: 3, Fails: 2}} // the supervisor is the last
+	if cmp.Or(os.Getenv("SURESTART_BOUND"), "quick") != "quick" {
+		bounds = append(bounds, spec.Bound{Callers: 3, Parts: 1, Calls: 3, Fails: 1}, spec.Bound{Callers: 2, Parts: 1, Calls: 4, Fails: 2})
+	}
+	for _, b := range bounds {
+		c, err := scheduler.ExploreSupervised(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("CHECKED conformance graph:supervisor callers=%d calls=%d fails=%d %v\n", b.Callers, b.Calls, b.Fails, c)
+	}
+}

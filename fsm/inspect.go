@@ -9,7 +9,11 @@ import (
 
 func init() {
 	control.Inspect = func(l any) control.Machine { return l.(interface{ inspect() control.Machine }).inspect() }
+	control.InspectRestart = func(l any) control.Restart {
+		return l.(interface{ inspectRestart() control.Restart }).inspectRestart()
+	}
 	control.Timeout = func(l any) { l.(interface{ fireTimeout() }).fireTimeout() }
+	control.TimerOfRestart = func(l any) func() { return l.(interface{ timerOfRestart() func() }).timerOfRestart() }
 	control.Fire = func(l any, e spec.Event) error { return l.(interface{ fire(spec.Event) error }).fire(e) }
 	control.LeaseOf = func(lease any) control.Attempt {
 		return lease.(interface{ attemptOf() control.Attempt }).attemptOf()
@@ -23,6 +27,11 @@ func (l *Lifecycle[R]) inspect() control.Machine {
 	}
 }
 
+func (l *Lifecycle[R]) inspectRestart() control.Restart {
+	s := l.supervisor
+	return control.Restart{Due: s.due, Asking: s.asking, Another: s.another, Timer: s.timer != nil, Calling: s.calling, Off: s.off}
+}
+
 // exposed is a as a scheduler sees it: a nil *attempt is a nil Attempt.
 func exposed[R any](a *attempt[R]) control.Attempt {
 	if a == nil {
@@ -32,6 +41,14 @@ func exposed[R any](a *attempt[R]) control.Attempt {
 }
 
 func (l *Lifecycle[R]) fireTimeout() { l.timeout(l.current) }
+
+func (l *Lifecycle[R]) timerOfRestart() func() {
+	timer := l.supervisor.timer
+	if timer == nil {
+		return nil
+	}
+	return func() { l.startAgain(&timer) }
+}
 
 func (l *Lifecycle[R]) fire(e spec.Event) error {
 	_, err := l.machine.fire(e)

@@ -62,6 +62,16 @@ type Machine struct {
 	Gate    Attempt // the attempt whose gate Acquire tries; nil: none
 }
 
+// Restart is what a lifecycle's fields say of its supervisor (fsm.WithRestart).
+type Restart struct {
+	Due     bool // a restart is to be made
+	Asking  bool // the Backoff is being asked when
+	Another bool // and the resource has died again since
+	Timer   bool // it has said when
+	Calling bool // the Start is under way
+	Off     bool // and was called off
+}
+
 // These are set by package fsm when it is initialised. l is a *fsm.Lifecycle,
 // lease a *fsm.Lease, of any resource.
 var (
@@ -69,10 +79,15 @@ var (
 	WithHook func(Hook) any
 	// Inspect reads a lifecycle's fields, as View does.
 	Inspect func(l any) Machine
+	// InspectRestart reads those of its supervisor, which it has to have.
+	InspectRestart func(l any) Restart
 	// LeaseOf returns the attempt that a lease is of; nil of a zero one.
 	LeaseOf func(lease any) Attempt
 	// Timeout is what the start timeout's timer runs, for the attempt that runs.
 	Timeout func(l any)
+	// TimerOfRestart returns what the timer of the restart that is pending runs: to
+	// run it also when it has been called off. Nil: none is pending.
+	TimerOfRestart func(l any) func()
 	// Fire gives the event to a lifecycle's state machine, and nothing else: to
 	// see it refused where the transition table does not allow it. Only while every
 	// goroutine of the lifecycle stands at a point.

@@ -94,7 +94,11 @@ func (p *Pair) Take(st spec.Step) (err error) {
 	p.progress.Add(1)
 	defer p.contain(&err)
 	p.Do(st)
+	return p.compare(st, before, after)
+}
 
+// compare holds what the code is, and what it let be seen during a step, against the model's states before and after.
+func (p *Pair) compare(st spec.Step, before, after spec.Snapshot) error {
 	var ds []spec.Difference
 	for _, text := range p.complaints {
 		ds = append(ds, spec.Difference{Var: "held", Index: fmt.Sprint(st.Arg), Want: "as promised", Got: text})

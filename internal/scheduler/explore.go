@@ -71,9 +71,19 @@ func Explore(ctx context.Context, g *spec.Graph, progress func(Progress)) (Cover
 	return cover, err
 }
 
-// run lets n workers do f and returns the first error of one, or the *Difference
-// of one that is stuck: its goroutine stays where it is.
+// run lets n workers do f and returns the first error of one.
 func (x *explorer) run(n int, f func(*worker) error) error {
+	return watch(n, f, &x.failed, func() {
+		if x.progress != nil {
+			x.progress(Progress{x.cover(), len(x.g.States), x.g.Steps(), time.Since(x.began)})
+		}
+	})
+}
+
+// watch lets n workers do f and returns the first error of one, or the *Difference
+// of one that is stuck: its goroutine stays where it is, and the others are told
+// that it failed. tick is called every second.
+func watch(n int, f func(*worker) error, failed *atomic.Bool, tick func()) error {
 	workers := make([]worker, n)
 	ended := make(chan error, n)
 	for i := range workers {
@@ -82,21 +92,19 @@ func (x *explorer) run(n int, f func(*worker) error) error {
 			ended <- f(&workers[i])
 		}()
 	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
 	var first error
 	for n > 0 {
 		select {
 		case err := <-ended:
 			n--
 			first = cmp.Or(first, err)
-		case <-tick.C:
-			if x.progress != nil {
-				x.progress(Progress{x.cover(), len(x.g.States), x.g.Steps(), time.Since(x.began)})
-			}
+		case <-second.C:
+			tick()
 			for i := range workers {
 				if p := workers[i].stuck(); p != nil {
-					x.failed.Store(true)
+					failed.Store(true)
 					return p.stuck()
 				}
 			}
@@ -105,13 +113,13 @@ func (x *explorer) run(n int, f func(*worker) error) error {
 	return first
 }
 
-// worker is one of the goroutines of Explore.
+// worker is one of the goroutines that watch runs.
 type worker struct {
 	threads threads
 	spare   *Pair                // what it stepped before, closed
 	pair    atomic.Pointer[Pair] // what it steps
 
-	// As Explore saw it last, and how often in a row.
+	// As watch saw it last, and how often in a row.
 	seen  *Pair
 	steps int64
 	times int

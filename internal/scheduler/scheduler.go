@@ -32,6 +32,8 @@ type World struct {
 	fresh    []*thread // not yet at their first point
 	attempts []*attempt
 
+	supervisor *supervised // nil: the lifecycle has none
+
 	threads *threads
 	owns    bool    // threads ends with this world
 	running *thread // nil: the scheduler itself
@@ -74,6 +76,7 @@ const (
 	atDone                     // a caller that has its result
 	atOpen                     // open, about to do something
 	atRelease                  // a release, about to return
+	atAsk                      // the Backoff of the restarts, about to answer
 )
 
 type point struct {
@@ -114,7 +117,7 @@ func (w *World) begin(b spec.Bound) {
 	}
 	clear(w.attempts)
 	*w = World{
-		bound: b, options: w.options, threads: w.threads, owns: w.owns,
+		bound: b, options: w.options, supervisor: w.supervisor.begin(), threads: w.threads, owns: w.owns,
 		callers: w.callers, ops: w.ops[:0], fresh: w.fresh[:0], attempts: w.attempts[:0],
 		seen: w.seen[:0], released: w.released[:0], complaints: w.complaints[:0], views: w.views,
 	}
@@ -125,8 +128,12 @@ func (w *World) begin(b spec.Bound) {
 		w.callers = append(w.callers, c)
 	}
 	w.callers = w.callers[:b.Callers]
-	for _, c := range w.callers {
+	for i, c := range w.callers {
 		*c = caller{w: w, loop: c.loop, ctx: c.ctx}
+		if w.isSupervisor(i) {
+			c.thread = nobody
+			continue
+		}
 		c.thread = w.threads.run(w, c.loop)
 		w.resume(c.thread)
 	}
@@ -147,10 +154,15 @@ func (w *World) Close() {
 		}
 	}()
 	for _, c := range w.callers {
-		w.resume(c.thread)
+		if c.thread != nobody {
+			w.resume(c.thread)
+		}
 	}
 	for _, t := range w.ops {
 		w.resume(t)
+	}
+	if w.supervisor != nil {
+		w.life.Stop(context.Background()) // for the timer's sake
 	}
 	if w.owns {
 		w.threads.close()
@@ -349,6 +361,12 @@ func (w *World) misfortune() error {
 func (w *World) Enabled(buf []spec.Step) []spec.Step {
 	for i, c := range w.callers {
 		arg, at := uint8(i), &c.thread.at
+		if w.isSupervisor(i) {
+			if at.kind == atWait && closed(at.done) {
+				buf = append(buf, spec.Step{Action: spec.Return, Arg: arg})
+			}
+			continue
+		}
 		add := func(actions ...spec.Action) {
 			for _, a := range actions {
 				buf = append(buf, spec.Step{Action: a, Arg: arg})
@@ -428,9 +446,7 @@ func (c *caller) inUse() bool {
 
 // Do takes a step that is enabled.
 func (w *World) Do(st spec.Step) {
-	w.seen, w.released, w.complaints = w.seen[:0], w.released[:0], w.complaints[:0]
-	w.step, w.granted = st, true
-	w.taken++
+	w.begins(st)
 	switch {
 	case st.Action == spec.ContextEnds:
 		w.callers[st.Arg].ctx.end()
@@ -441,7 +457,11 @@ func (w *World) Do(st spec.Step) {
 	case st.Action == spec.Timeout:
 		control.Timeout(w.life)
 	case st.Action.OfCaller():
-		w.resume(w.callers[st.Arg].thread)
+		c := w.callers[st.Arg]
+		w.resume(c.thread)
+		if c.thread.over {
+			c.thread = nobody
+		}
 	default:
 		for _, t := range w.ops {
 			if t.at.attempt.Number() == uint64(st.Arg) {
@@ -449,10 +469,22 @@ func (w *World) Do(st spec.Step) {
 				break
 			}
 		}
-		w.ops = slices.DeleteFunc(w.ops, func(t *thread) bool { return t.over })
+		w.sweep()
 	}
+	w.ends()
+}
+
+// begins makes st the step that is taken.
+func (w *World) begins(st spec.Step) {
+	w.seen, w.released, w.complaints = w.seen[:0], w.released[:0], w.complaints[:0]
+	w.step, w.granted = st, true
+	w.taken++
+}
+
+// ends brings who is new to his first point.
+func (w *World) ends() {
 	if w.granted {
-		w.complaints = append(w.complaints, fmt.Sprintf("%v was chosen and the code did not come by its point", st))
+		w.complaints = append(w.complaints, fmt.Sprintf("%v was chosen and the code did not come by its point", w.step))
 		w.granted = false
 	}
 	for i := 0; i < len(w.fresh); i++ { // which may bring more
@@ -463,6 +495,11 @@ func (w *World) Do(st spec.Step) {
 		}
 	}
 	w.fresh = w.fresh[:0]
+}
+
+// sweep forgets the operations that are over.
+func (w *World) sweep() {
+	w.ops = slices.DeleteFunc(w.ops, func(t *thread) bool { return t.over })
 }
 
 // reportFailure uses a lease of the attempt if a caller has one, else its scope.

@@ -113,7 +113,7 @@ func (c *caller) vars(m control.Machine, v *spec.CallerVars) error {
 	v.Ended = c.calling && c.ctx.ended
 	var err error
 	switch at.kind {
-	case atIdle:
+	case atIdle, atAsk:
 	case atDone:
 		v.PC = spec.PCDone
 		v.Out, v.N, err = OutOf(c.err)

@@ -35,7 +35,7 @@ type Layer struct {
 }
 
 var layers = []Layer{
-	{"graph", "conformance", []string{"-test.run=^TestGraph"}},
+	{"graph", "conformance", []string{"-test.run=^TestGraph", "-test.failfast"}},
 	{"schedules", "conformance", []string{"-test.run=^TestSchedule", "-test.short"}},
 	{"scenarios", "conformance", []string{"-test.run=^TestR"}},
 	{"tests", "fsm", []string{"-test.short"}},
