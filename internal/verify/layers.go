@@ -195,7 +195,7 @@ func seeded(ctx context.Context, s *session) error {
 }
 
 // sampled is how many mutants are tried unless all are asked for: drawn anew for each commit.
-const sampled = 24
+const sampled = 20
 
 func mutants(ctx context.Context, s *session) error {
 	if err := s.test(ctx, "-count=1", "./"+mutationPackage); err != nil {
