@@ -69,7 +69,7 @@ func (e *StopError) Error() string {
 	switch {
 	case e.CutOff == 1:
 		b.WriteString("1 use cut off: ")
-	case e.CutOff > 1:
+	case e.CutOff != 0:
 		fmt.Fprintf(&b, "%d uses cut off: ", e.CutOff)
 	}
 	fmt.Fprintf(&b, "%v", e.Err)
