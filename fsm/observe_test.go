@@ -306,8 +306,12 @@ func (n nosy) Value(key any) any     { n.look(); return n.Context.Value(key) }
 
 // Nothing foreign runs under the lifecycle's lock: not even the methods of a
 // caller's context. (A goroutine that waits for a mutex hangs a bubble, so this
-// one runs outside, and a hang is the test's timeout.)
-func TestNothingForeignUnderTheLock(t *testing.T) {
+// one runs outside.)
+func TestG12NothingForeignUnderTheLock(t *testing.T) {
+	returns(t, "a life among contexts that look at it", func() { nothingForeign(t) })
+}
+
+func nothingForeign(t *testing.T) {
 	r := newRig(t, "a")
 	l := r.new()
 	ctx, cancel := context.WithCancel(background())
