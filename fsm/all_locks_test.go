@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/seed3893aba4/surestart/internal/control"
 )
 
 // The name of this file makes its tests the first: a lock that is left, or a Stop that
@@ -70,4 +72,44 @@ func TestG12LockIsTakenAndLeft(t *testing.T) {
 		l.mu.Unlock()
 	}
 	lease.Release()
+}
+
+// Who is admitted finds it Started: the word is written before the gate can be found.
+func TestG10WordBeforeGate(t *testing.T) {
+	h := &telling{told: make(chan struct{})}
+	h.l = New(func(context.Context, *Scope) (int, error) { <-h.told; return 1, nil },
+		WithObserver(func(Transition) {}), control.WithHook(h).(Option))
+	if err := h.l.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if h.goroutines != 3 || h.state != Started {
+		t.Fatalf("of the start's three goroutines the last, the observer's, is the %d., in %v", h.goroutines, h.state)
+	}
+	if h.gate {
+		t.Error("G10 UseOnlyStarted is broken: a use is admitted before the state is Started")
+	}
+	if err := h.l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// telling notes what is there when the observers' goroutine is made, for the
+// transition to Started: under the lock, right after the word.
+type telling struct {
+	dueBeside
+	told       chan struct{} // the observer has been told of the first transition
+	goroutines int
+	state      State
+	gate       bool
+}
+
+func (h *telling) Go(f func()) {
+	switch h.goroutines++; h.goroutines {
+	case 1:
+		go func() { defer close(h.told); f() }()
+		return
+	case 3:
+		h.state, h.gate = h.l.State(), h.l.gate.Load() != nil
+	}
+	go f()
 }

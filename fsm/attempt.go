@@ -212,9 +212,7 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 		if unheard != nil {
 			l.log().Error("surestart: a release failed and nobody waits for it", "attempt", a.number, "error", unheard)
 		}
-		if next == nil {
-			l.supervise()
-		}
+		l.supervise()
 		return next
 	}
 	err := a.once(func() error { return a.runRelease(a.releasing) })
