@@ -88,6 +88,9 @@ var own = regexp.MustCompile(`(?m)^/\\ (due|start) = (\S+)\n?`)
 
 // dump is TLC's graph.
 func dump(t *testing.T) (states map[supervisor.State]bool, edges map[pair]bool) {
+	if testing.Short() {
+		t.Skip("-short: TLC writes this graph for half a minute")
+	}
 	runner, err := tlc.Find()
 	if errors.Is(err, tlc.ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
 		t.Skip(err)
