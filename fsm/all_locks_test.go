@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -82,9 +83,7 @@ func TestG10WordBeforeGate(t *testing.T) {
 	if err := h.l.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if h.goroutines != 3 || h.state != Started {
-		t.Fatalf("of the start's three goroutines the last, the observer's, is the %d., in %v", h.goroutines, h.state)
-	}
+	h.mustHaveSeen(t, Started)
 	if h.gate {
 		t.Error("G10 UseOnlyStarted is broken: a use is admitted before the state is Started")
 	}
@@ -93,14 +92,52 @@ func TestG10WordBeforeGate(t *testing.T) {
 	}
 }
 
-// telling notes what is there when the observers' goroutine is made, for the
-// transition to Started: under the lock, right after the word.
+// An open whose context has ended finds it Stopping: the word is written before.
+func TestG6WordBeforeContext(t *testing.T) {
+	for name, cancel := range map[string]func(l *Lifecycle[int], s *Scope, leave func()){
+		"Stop":                   func(l *Lifecycle[int], _ *Scope, _ func()) { l.Stop(context.Background()) },
+		"Shutdown":               func(l *Lifecycle[int], _ *Scope, _ func()) { l.Shutdown(context.Background()) },
+		"Fail":                   func(_ *Lifecycle[int], s *Scope, _ func()) { s.Fail(errors.New("dead")) },
+		"the last caller leaves": func(_ *Lifecycle[int], _ *Scope, leave func()) { leave() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &telling{told: make(chan struct{})}
+			opening, returned := make(chan *Scope), make(chan error, 1)
+			h.l = New(func(ctx context.Context, s *Scope) (int, error) {
+				<-h.told
+				h.ctx = ctx
+				opening <- s
+				<-ctx.Done()
+				return 0, ctx.Err()
+			}, WithObserver(func(Transition) {}), control.WithHook(h).(Option))
+			ctx, leave := context.WithCancel(context.Background())
+			defer leave()
+			go func() { returned <- h.l.Start(ctx) }()
+			cancel(h.l, <-opening, leave)
+			if err := resultOf(t, "Start", returned); err == nil {
+				t.Error("Start: nil; want why its attempt was cancelled")
+			}
+			h.mustHaveSeen(t, Stopping)
+			if h.ended {
+				t.Error("G6 NoForeignCancellation is broken: the context of open has ended before the state is Stopping")
+			}
+			if err := h.l.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// telling notes what is there when the observers' goroutine is made, for the second
+// transition of a life: under the lock, right after the word.
 type telling struct {
 	dueBeside
-	told       chan struct{} // the observer has been told of the first transition
-	goroutines int
-	state      State
-	gate       bool
+	told chan struct{}   // closed when the observer has been told of the first
+	ctx  context.Context // of open; nil: not looked at
+
+	goroutines  int
+	state       State
+	gate, ended bool
 }
 
 func (h *telling) Go(f func()) {
@@ -108,8 +145,18 @@ func (h *telling) Go(f func()) {
 	case 1:
 		go func() { defer close(h.told); f() }()
 		return
-	case 3:
+	case 3: // the second is the operation's
 		h.state, h.gate = h.l.State(), h.l.gate.Load() != nil
+		h.ended = h.ctx != nil && h.ctx.Err() != nil
 	}
 	go f()
+}
+
+func (h *telling) mustHaveSeen(t *testing.T, want State) {
+	t.Helper()
+	h.l.mu.Lock()
+	defer h.l.mu.Unlock()
+	if h.state != want {
+		t.Fatalf("the observer's second goroutine was made in %v; want %v", h.state, want)
+	}
 }
