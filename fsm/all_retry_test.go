@@ -145,7 +145,9 @@ func TestG7LogHandlerExits(t *testing.T) {
 		t.Fatal(err)
 	}
 	scope.Fail(errors.New("dead")) // nobody waits for the release, whose failure is logged
-	if _, err := l.Wait(context.Background(), Idle); err != nil {
+	waited := make(chan error, 1)
+	go func() { _, err := l.Wait(context.Background(), Idle); waited <- err }()
+	if err := resultOf(t, "Wait", waited); err != nil {
 		t.Error(err)
 	}
 	left.Nothing(t, nil, nil)
