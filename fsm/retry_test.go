@@ -341,6 +341,9 @@ func TestRetryIsTold(t *testing.T) {
 				if s.CutOff != 0 {
 					about += fmt.Sprint(" cut off ", s.CutOff)
 				}
+				if s.Pause != 0 && s.Kind != fsm.StepRetry {
+					about += fmt.Sprint(" with a pause of ", s.Pause)
+				}
 				switch s.Kind {
 				case fsm.StepRetry:
 					about += fmt.Sprint(": ", s.Err, ", ", s.Pause)
