@@ -1,10 +1,8 @@
 package conformance_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"github.com/seed3893aba4/surestart/internal/tlc"
@@ -18,15 +16,7 @@ import (
 func TestThreadsAreBehavioursForTLC(t *testing.T) {
 	sample, installed := 50, tlc.TLC{}
 	if !testing.Short() {
-		var err error
-		installed, err = tlc.Find()
-		if errors.Is(err, tlc.ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
-			t.Skip(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		sample = 500
+		sample, installed = 500, tlc.ForTest(t)
 	}
 	const most = 600
 	var traces []*trace.Trace

@@ -19,12 +19,18 @@ func TestG12StopOfWhatNobodyUses(t *testing.T) {
 	}{
 		{"Start", l.Start}, {"Stop", l.Stop}, {"Start", l.Start}, {"Shutdown", l.Shutdown},
 	} {
-		returned := make(chan error, 1)
-		go func() { returned <- step.call(context.Background()) }()
-		if err := resultOf(t, step.what, returned); err != nil {
+		if err := ends(t, step.what, func() error { return step.call(context.Background()) }); err != nil {
 			t.Errorf("%s: %v", step.what, err)
 		}
 	}
+}
+
+// ends is what a call returns that is made now: see resultOf.
+func ends(t *testing.T, what string, call func() error) error {
+	t.Helper()
+	returned := make(chan error, 1)
+	go func() { returned <- call() }()
+	return resultOf(t, what, returned)
 }
 
 // resultOf is what a call returns; it fails the test, where it would hang, if it never does.

@@ -90,14 +90,11 @@ func TestG8NextTryTakesTheLock(t *testing.T) {
 		}
 		return 0, nil
 	}, WithRetry(always{}), control.WithHook(h).(Option))
-	returned := make(chan error, 1)
-	go func() { returned <- h.l.Start(context.Background()) }()
-	if err := resultOf(t, "Start", returned); err != nil || opens != 2 {
+	if err := ends(t, "Start", func() error { return h.l.Start(context.Background()) }); err != nil || opens != 2 {
 		t.Errorf("Start: %v, after %d tries; want nil, after 2", err, opens)
 	}
 	scope.Fail(errors.New("dead")) // takes it, too
-	go func() { returned <- h.l.Close() }()
-	if err := resultOf(t, "Close", returned); err != nil {
+	if err := ends(t, "Close", h.l.Close); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }
@@ -145,9 +142,7 @@ func TestG7LogHandlerExits(t *testing.T) {
 		t.Fatal(err)
 	}
 	scope.Fail(errors.New("dead")) // nobody waits for the release, whose failure is logged
-	waited := make(chan error, 1)
-	go func() { _, err := l.Wait(context.Background(), Idle); waited <- err }()
-	if err := resultOf(t, "Wait", waited); err != nil {
+	if err := ends(t, "Wait", func() error { _, err := l.Wait(context.Background(), Idle); return err }); err != nil {
 		t.Error(err)
 	}
 	left.Nothing(t, nil, nil)

@@ -2,7 +2,6 @@ package abstract_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,22 +23,6 @@ type dumped struct {
 
 func dump(t *testing.T) dumped {
 	t.Helper()
-	checker, err := tlc.Find()
-	if errors.Is(err, tlc.ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := checker.Dump(t.Context(), "abstract", t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	type edge struct {
 		from, to int64
 		label    string
@@ -49,7 +32,7 @@ func dump(t *testing.T) dumped {
 		ids   = map[int64]abstract.State{}
 		edges []edge
 	)
-	err = tlc.ReadDump(f, tlc.Visitor{
+	err := tlc.ForTest(t).Visit(t.Context(), "abstract", t.TempDir(), tlc.Visitor{
 		State: func(id int64, text []byte, initial bool) error {
 			s, err := parse(callers, string(text))
 			if before, again := ids[id]; again && before != s || !again && d.states[s] {

@@ -26,7 +26,7 @@ type source struct {
 	text     []byte
 	file     *ast.File
 	fset     *token.FileSet
-	declared *ast.File // file, where each function panics
+	declared *ast.File // file without bodies
 	count    map[string]int
 	found    []Mutant
 }
@@ -52,16 +52,7 @@ func ofSource(root, dir string) ([]Mutant, error) {
 		if err != nil {
 			return nil, err
 		}
-		declared, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range declared.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
-				f.Body = &ast.BlockStmt{List: []ast.Stmt{&ast.ExprStmt{X: &ast.CallExpr{Fun: ast.NewIdent("panic"), Args: []ast.Expr{ast.NewIdent("nil")}}}}}
-			}
-		}
-		sources = append(sources, &source{name: filepath.ToSlash(filepath.Join(dir, filepath.Base(name))), text: text, file: file, declared: declared, fset: fset, count: map[string]int{}})
+		sources = append(sources, &source{name: filepath.ToSlash(filepath.Join(dir, filepath.Base(name))), text: text, file: file, declared: withoutBodies(file), fset: fset, count: map[string]int{}})
 	}
 	if len(sources) == 0 {
 		return nil, fmt.Errorf("no Go files in %s", filepath.Join(root, dir))
@@ -113,6 +104,21 @@ func ofSource(root, dir string) ([]Mutant, error) {
 		return nil, errors.New("no mutant of " + dir + " compiles")
 	}
 	return mutants, nil
+}
+
+// withoutBodies is the file with the same declarations, where each function panics.
+func withoutBodies(file *ast.File) *ast.File {
+	panics := &ast.BlockStmt{List: []ast.Stmt{&ast.ExprStmt{X: &ast.CallExpr{Fun: ast.NewIdent("panic"), Args: []ast.Expr{ast.NewIdent("nil")}}}}}
+	declared := *file
+	declared.Decls = slices.Clone(file.Decls)
+	for i, d := range declared.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
+			g := *f
+			g.Body = panics
+			declared.Decls[i] = &g
+		}
+	}
+	return &declared
 }
 
 // cached asks an importer once for each package: that of sources looks for its

@@ -39,6 +39,8 @@ func (w *World) isSupervisor(caller int) bool {
 	return w.supervisor != nil && caller == len(w.callers)-1
 }
 
+func (w *World) lastCaller() *caller { return w.callers[len(w.callers)-1] }
+
 // restarts is the supervisor's Backoff: what it answers is the scheduler's choice.
 type restarts struct{ w *World }
 
@@ -84,7 +86,7 @@ func (w *World) do(st supervisedStep) {
 	}
 	w.begins(spec.Step{Action: spec.StartEnter, Arg: uint8(len(w.callers) - 1)})
 	w.granted = false // it comes by no point
-	s, c := w.supervisor, w.callers[len(w.callers)-1]
+	s, c := w.supervisor, w.lastCaller()
 	switch st.kind {
 	case timerEnds, tooLate:
 		if st.kind == timerEnds {
@@ -120,7 +122,7 @@ func (w *World) enabled(buf []supervisedStep) []supervisedStep {
 	switch {
 	case m.Timer && int(w.calls) < w.bound.Calls:
 		buf = append(buf, supervisedStep{kind: timerEnds})
-	case !m.Timer && w.supervisor.timer != nil && w.callers[len(w.callers)-1].thread == nobody:
+	case !m.Timer && w.supervisor.timer != nil && w.lastCaller().thread == nobody:
 		buf = append(buf, supervisedStep{kind: tooLate})
 	}
 	return buf
@@ -276,14 +278,13 @@ func (g *guarded) look(c *Cover) ([]supervisedStep, error) {
 		return nil, err
 	}
 	steps := g.enabled(nil)
-	has := func(st supervisedStep) bool { return slices.Contains(steps, st) }
 	var ds []spec.Difference
 	self := g.model.Self()
 	for _, st := range g.model.Enabled(&g.at.State, nil) {
 		if own := st.Action.OfCaller() && st.Arg == self; st.GivesUp || own && st.Action != spec.Return {
 			continue // see below
 		}
-		if !has(supervisedStep{Step: st.Step}) {
+		if !slices.Contains(steps, supervisedStep{Step: st.Step}) {
 			ds = append(ds, spec.Missing(st.Step))
 		}
 	}
@@ -377,7 +378,7 @@ func (g *guarded) take(st supervisedStep) (err error) {
 		return g.restartDiffers(ds)
 	}
 	g.at.asking, g.at.another, g.at.timer, g.at.stale = m.Asking, m.Another && m.Asking, m.Timer, !m.Timer && g.supervisor.timer != nil
-	g.at.busy = g.callers[len(g.callers)-1].thread != nobody
+	g.at.busy = g.lastCaller().thread != nobody
 	return nil
 }
 

@@ -2,7 +2,6 @@ package supervisor_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -91,25 +90,10 @@ func dump(t *testing.T) (states map[supervisor.State]bool, edges map[pair]bool) 
 	if testing.Short() {
 		t.Skip("-short: TLC writes this graph for half a minute")
 	}
-	runner, err := tlc.Find()
-	if errors.Is(err, tlc.ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	runner := tlc.ForTest(t)
 	if b, err := tlc.Bound(runner.Root, "supervisor"); err != nil || b != bound {
 		t.Fatalf("the bound is %v (%v), want %v", b, err, bound)
 	}
-	path, err := runner.Dump(t.Context(), "supervisor", t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	known := map[int64]supervisor.State{}
 	states = map[supervisor.State]bool{}
 	var ids [][2]int64
@@ -138,7 +122,7 @@ func dump(t *testing.T) (states map[supervisor.State]bool, edges map[pair]bool) 
 		return err
 	}
 	edge := func(from, to int64, _ []byte) error { ids = append(ids, [2]int64{from, to}); return nil }
-	if err := tlc.ReadDump(f, tlc.Visitor{State: read, Edge: edge}); err != nil {
+	if err := runner.Visit(t.Context(), "supervisor", t.TempDir(), tlc.Visitor{State: read, Edge: edge}); err != nil {
 		t.Fatal(err)
 	}
 	edges = map[pair]bool{}

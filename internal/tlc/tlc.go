@@ -55,6 +55,24 @@ func Find() (TLC, error) {
 	return TLC{}, fmt.Errorf("%w: TLC's jar (set TLC_JAR, or run .ci/tools.sh tlc once)", ErrMissing)
 }
 
+// ForTest is Find for a test: it skips the test where something is missing, and with
+// SURESTART_NO_SKIP=1 fails it. t is a testing.TB.
+func ForTest(t interface {
+	Helper()
+	Skip(...any)
+	Fatal(...any)
+}) TLC {
+	t.Helper()
+	found, err := Find()
+	if errors.Is(err, ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
 // Install is Find, but lets .ci/tools.sh install what is missing.
 func Install(ctx context.Context) (TLC, error) {
 	t, err := Find()
@@ -288,6 +306,20 @@ func (t TLC) Stream(ctx context.Context) (*Graph, error) {
 		return nil, fmt.Errorf("TLC's dump of deep: %w\n%s", err, log.Bytes())
 	}
 	return g, unread
+}
+
+// Visit has TLC dump a model, as Dump does, and shows v what the dump says.
+func (t TLC) Visit(ctx context.Context, model, dir string, v Visitor) error {
+	path, err := t.Dump(ctx, model, dir)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return ReadDump(f, v)
 }
 
 func (t TLC) fresh(path string) bool {
