@@ -25,13 +25,14 @@ var (
 	withCI = []string{CI, Deep} // needs more than Go
 )
 
+// layers are in the order in which they run: what tells most in the least time first.
 var layers = []layer{
+	{"graph", "every state, edge and refusal of the model's graph, in the shipped code", always, graph},
 	{"tests", "each guarantee's tests, the examples and everything else; in ci with -race, on kfake and Apache Kafka, and no skip", always, tests},
 	{"day", "24 hours of a producer whose cluster breaks 10,000 times, in virtual time: nothing lost, nothing left", withCI, day},
 	{"model", "the executable models equal the graphs that TLC dumps", withCI, model},
 	{"tlc", "TLC on the specification, and on each of its weakened variants", withCI, script("tla/run.sh")},
 	{"proof", "the inductive invariant, by TLC and Z3, for any number of callers", withCI, proof},
-	{"graph", "every state, edge and refusal of the model's graph, in the shipped code", always, graph},
 	{"schedules", "random schedules beyond the graph's bound, step by step against the model", always, schedules},
 	{"scenarios", "bugs that happened elsewhere", always, conformance("^TestR[0-9]", true)},
 	{"threads", "traces of free-running goroutines are behaviours of the model", always, conformance("^TestThreads", true)},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ type session struct {
 	Options
 	*screen
 	report *Report
+	red    func() // something has failed
 
 	bound  string            // SURESTART_BOUND of the layer that runs: the models whose graphs are walked
 	env    map[string]string // what the layers' programs get beside our own environment
@@ -49,9 +51,10 @@ func (s *session) run(ctx context.Context, l layer) (done Layer) {
 	done.log = s.seen
 	done.Passed, done.Failed, done.Skipped = len(s.seen.Passed), len(s.seen.Failed), s.seen.Skipped
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && context.Cause(ctx) != errLeft:
 		done.Result = Interrupted
 	case err != nil:
+		s.red()
 		done.Result = Failed
 		done.Failures = append(slices.Clone(s.seen.Failed), strings.Split(strings.TrimSpace(err.Error()), "\n")...)
 		s.line("    FAILED: %v (all that it said: %s)", err, filepath.Join(s.Dir, "logs", l.name+".log"))
@@ -116,6 +119,7 @@ func (s *session) testAtOnce(ctx context.Context, dir string, runs ...[]string) 
 			fmt.Fprintln(s.log, text)
 			s.progress(fmt.Sprintf("%d tests passed, %d failed: %s", len(s.seen.Passed), len(s.seen.Failed), strings.TrimSpace(text)))
 		case "fail":
+			s.red()
 			s.tell(said[id])
 			delete(said, id)
 		case "pass", "skip":
@@ -130,6 +134,10 @@ func (s *session) testAtOnce(ctx context.Context, dir string, runs ...[]string) 
 	}
 	wg.Wait()
 	err := errors.Join(errs...)
+	if context.Cause(ctx) == errLeft {
+		running := slices.DeleteFunc(slices.Sorted(maps.Keys(said)), func(id string) bool { return strings.HasSuffix(id, ".") })
+		return errors.Join(bad, fmt.Errorf("%w; what had not ended: %s", errLeft, strings.Join(running, ", ")))
+	}
 	if verdict := s.seen.Verdict(s.Bound != Quick); verdict != nil || err != nil {
 		if len(s.seen.Failed) == 0 && err != nil { // it did not come to tests
 			for _, lines := range said {

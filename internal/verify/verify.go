@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -36,21 +37,33 @@ type Options struct {
 	Dir     string    // where the reports and the layers' logs go; made if it is missing
 	Out     io.Writer // progress, for a person
 	Live    bool      // Out is a terminal: the running layer's last word is kept on one line
+
+	patience time.Duration // how long the run goes on after its first failure; 0: to its end
 }
+
+// quickPatience is enough for all that quick does on two cores: what still runs by then
+// hangs, as broken code may, and who waits for quick has known that it is red.
+const quickPatience = 45 * time.Second
 
 // ErrFailed is what Run's error is if a layer did not hold.
 var ErrFailed = errors.New("not all layers hold")
+
+// errLeft ends the layers of a run that has been red for long enough.
+var errLeft = errors.New("left, since the run failed a while ago")
 
 // ErrUsage is what Run's error is if the options make no sense; nothing was run.
 var ErrUsage = errors.New("nothing was run")
 
 // Run runs the layers and writes the reports, also when layers fail or ctx ends. It
-// returns nil only if every layer held; else an error that is ErrFailed the
-// end of ctx, or ErrUsage.
+// returns nil only if every layer held; else an error that is ErrFailed, the
+// end of ctx, or ErrUsage. A Quick run is left 45 seconds after its first failure.
 func Run(ctx context.Context, o Options) error {
 	layers, err := choose(o)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	if o.Bound == Quick {
+		o.patience = quickPatience
 	}
 	return run(ctx, o, layers)
 }
@@ -63,13 +76,20 @@ func run(ctx context.Context, o Options, layers []layer) error {
 	s := &session{Options: o, screen: &screen{out: o.Out, live: o.Live}, report: r}
 	defer s.close()
 	began := time.Now()
+	going, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	s.red = sync.OnceFunc(func() {
+		if o.patience > 0 {
+			time.AfterFunc(o.patience, func() { leave(errLeft) })
+		}
+	})
 	for i, l := range layers {
-		if ctx.Err() != nil {
+		if going.Err() != nil {
 			r.Layers = append(r.Layers, Layer{Name: l.name, About: l.about, Result: NotRun})
 			continue
 		}
 		s.line("==> [%d/%d] %s: %s", i+1, len(layers), l.name, l.about)
-		done := s.run(ctx, l)
+		done := s.run(going, l)
 		r.Layers = append(r.Layers, done)
 		s.line("    %s, %.0f s", done.Result, done.Seconds)
 	}

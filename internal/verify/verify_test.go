@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed3893aba4/surestart/internal/faults"
 	"github.com/seed3893aba4/surestart/internal/mutation"
@@ -25,13 +26,18 @@ const root = "../.."
 // runs runs layers of the test's own, and returns the report as it was written.
 func runs(t *testing.T, ctx context.Context, layers ...layer) (Report, string, error) {
 	t.Helper()
+	return runsFor(t, ctx, 0, layers...)
+}
+
+func runsFor(t *testing.T, ctx context.Context, patience time.Duration, layers ...layer) (Report, string, error) {
+	t.Helper()
 	top, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "out")
 	var screen bytes.Buffer
-	failure := run(ctx, Options{Root: top, Bound: Quick, Dir: dir, Out: &screen}, layers)
+	failure := run(ctx, Options{Root: top, Bound: Quick, Dir: dir, Out: &screen, patience: patience}, layers)
 	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +76,26 @@ func TestEveryLayerHolds(t *testing.T) {
 	}
 }
 
+// goTests is a layer that runs these tests, in a module of their own.
+func goTests(t *testing.T, tests string) layer {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":      "module example.org/fsm\n\ngo 1.26\n",
+		"fsm_test.go": "package fsm\nimport \"testing\"\n" + tests,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return layer{"tests", "", always, func(ctx context.Context, s *session) error {
+		top := s.Root
+		s.Root = dir
+		defer func() { s.Root = top }()
+		return s.test(ctx, "./...")
+	}}
+}
+
 // What fails fails the whole, keeps the other layers running, and is told with what it said.
 func TestAFailingLayerFailsTheRun(t *testing.T) {
 	for name, bad := range map[string]layer{
@@ -98,27 +124,12 @@ func TestAFailingLayerFailsTheRun(t *testing.T) {
 // A failing test is named in the report, and what it said is shown; a guarantee's
 // test that fails is that guarantee's failure.
 func TestAFailedTestIsNamed(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"go.mod": "module example.org/fsm\n\ngo 1.26\n",
-		"fsm_test.go": `package fsm
-import "testing"
+	r, screen, err := runs(t, t.Context(), goTests(t, `
 func TestG4Rollback(t *testing.T) { t.Error("seventeen parts are left") }
 func TestG4More(t *testing.T) {}
 func TestG5NoStaleFailure(t *testing.T) { println("CHECKED fsm n=2") }
 func TestOther(t *testing.T) { t.Skip("no broker here") }
-`} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	l := layer{"tests", "", always, func(ctx context.Context, s *session) error {
-		top := s.Root
-		s.Root = dir
-		defer func() { s.Root = top }()
-		return s.test(ctx, "./...")
-	}}
-	r, screen, err := runs(t, t.Context(), l)
+`))
 	if !errors.Is(err, ErrFailed) {
 		t.Error(err)
 	}
@@ -151,13 +162,40 @@ func TestAnInterruptedRunIsReported(t *testing.T) {
 	}
 }
 
+// What hangs after a failure is left, and named: the run is red already.
+func TestARedRunIsLeft(t *testing.T) {
+	tests := goTests(t, `
+func TestG4Rollback(t *testing.T) { t.Error("seventeen parts are left") }
+func TestG5NoStaleFailure(t *testing.T) { <-make(chan int); println() }
+`)
+	r, _, err := runsFor(t, t.Context(), 100*time.Millisecond, tests, says("later", "true"))
+	if !errors.Is(err, ErrFailed) {
+		t.Error(err)
+	}
+	got := r.Layers[0]
+	if r.Result != Failed || got.Result != Failed || r.Layers[1].Result != NotRun {
+		t.Errorf("report: %+v", r)
+	}
+	if len(got.Failures) != 2 || got.Failures[0] != "example.org/fsm.TestG4Rollback" || !strings.Contains(got.Failures[1], "had not ended: example.org/fsm.TestG5NoStaleFailure") {
+		t.Errorf("failures: %q", got.Failures)
+	}
+
+	r, _, _ = runsFor(t, t.Context(), 100*time.Millisecond, says("bad", "exit 3"), says("hangs", "sleep 1000"))
+	if r.Layers[1].Result != Failed {
+		t.Errorf("report: %+v", r.Layers)
+	}
+	if r, _, err = runsFor(t, t.Context(), time.Nanosecond, says("slow", "sleep 0.2"), says("good", "true")); err != nil {
+		t.Errorf("nothing had failed: %v, %+v", err, r.Layers)
+	}
+}
+
 func TestWhatCannotBeRunIsSaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		o    Options
 		want string
 	}{
 		"bound":    {Options{Root: root, Bound: "far"}, "quick, ci or deep"},
-		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "tests, day, model, tlc"},
+		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "graph, tests, day, model, tlc"},
 		"checkout": {Options{Root: t.TempDir(), Bound: Quick}, "clone it"},
 	} {
 		t.Run(name, func(t *testing.T) {
