@@ -106,7 +106,7 @@ func TestGraphOfSupervisor(t *testing.T) {
 	for _, b := range bounds {
 		c, err := scheduler.ExploreSupervised(t.Context(), b)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatal(saved(err))
 		}
 		fmt.Printf("CHECKED conformance graph:supervisor callers=%d calls=%d fails=%d %v\n", b.Callers, b.Calls, b.Fails, c)
 	}

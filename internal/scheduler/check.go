@@ -15,7 +15,8 @@ type Pair struct {
 	*World
 	Bound spec.Bound
 	Model spec.Snapshot
-	Steps []spec.Step // taken so far
+	Steps []spec.Step      // taken so far
+	way   []supervisedStep // the same with a supervisor's, if there is one
 
 	progress atomic.Int64 // steps begun; whoever loads it may read Steps until the next one
 
@@ -31,7 +32,7 @@ func NewPair(b spec.Bound) *Pair {
 
 // begin brings the pair to the model's Init, again if it is closed.
 func (p *Pair) begin(b spec.Bound) {
-	p.Bound, p.Model, p.Steps = b, b.Init(), p.Steps[:0]
+	p.Bound, p.Model, p.Steps, p.way = b, b.Init(), p.Steps[:0], p.way[:0]
 	p.World.begin(b)
 }
 
@@ -41,6 +42,8 @@ type Difference struct {
 	Steps     []spec.Step // the schedule up to there
 	What      []string
 	Guarantee spec.Guarantee
+
+	way []supervisedStep // nil if there is no supervisor
 }
 
 // Error tells what differs, names the guarantee, and draws the schedule.
@@ -203,6 +206,10 @@ func (p *Pair) differ(ds []spec.Difference) *Difference {
 	d := &Difference{Bound: p.Bound, Steps: slices.Clone(p.Steps), Guarantee: spec.Blame(last, ds[0])}
 	for _, one := range ds {
 		d.What = append(d.What, one.String())
+	}
+	if p.supervisor != nil {
+		d.way = append([]supervisedStep{}, p.way...)
+		d.What = append(d.What, unseen(d.way)...)
 	}
 	return d
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"github.com/seed3893aba4/surestart/spec"
 )
@@ -19,10 +20,14 @@ type Schedule struct {
 	// What was seen at the end of it, when it was written.
 	What  []string   `json:"what,omitempty"`
 	Bound spec.Bound `json:"bound"`
-	Steps []Step     `json:"steps"`
+	// The lifecycle has a supervisor (fsm.WithRestart), which is the last of its callers.
+	Supervised bool   `json:"supervised,omitempty"`
+	Steps      []Step `json:"steps"`
 }
 
-// Step is a spec.Step by its names: a caller counts from 1, as in a timeline.
+// Step is a spec.Step by its names: a caller counts from 1, as in a timeline. A supervisor
+// has steps besides: BackoffSaysWhen and GivesUp, which its Backoff answers; Restart, when its timer
+// fires, with the first two steps of its Start; and LateTimer, one that was called off.
 type Step struct {
 	Action  string `json:"action"`
 	Caller  int    `json:"caller,omitempty"`
@@ -33,17 +38,32 @@ const scheduleVersion = 1
 
 // Schedule returns the schedule that leads to the difference.
 func (d *Difference) Schedule() Schedule {
-	s := Schedule{Version: scheduleVersion, Guarantee: d.Guarantee.ID + " " + d.Guarantee.Name, What: d.What, Bound: d.Bound}
-	for _, st := range d.Steps {
-		one := Step{Action: st.Action.String()}
-		if st.Action.OfCaller() {
-			one.Caller = int(st.Arg) + 1
-		} else {
-			one.Attempt = int(st.Arg)
+	s := Schedule{Version: scheduleVersion, Guarantee: d.Guarantee.ID + " " + d.Guarantee.Name, What: d.What, Bound: d.Bound, Supervised: d.way != nil}
+	way := d.way
+	if way == nil {
+		way = ordinarySteps(d.Steps)
+	}
+	for _, st := range way {
+		var one Step
+		switch {
+		case st.kind != ordinary:
+			one.Action = st.String()
+		case st.Action.OfCaller():
+			one = Step{Action: st.Action.String(), Caller: int(st.Arg) + 1}
+		default:
+			one = Step{Action: st.Action.String(), Attempt: int(st.Arg)}
 		}
 		s.Steps = append(s.Steps, one)
 	}
 	return s
+}
+
+func ordinarySteps(steps []spec.Step) []supervisedStep {
+	way := make([]supervisedStep, len(steps))
+	for i, st := range steps {
+		way[i].Step = st
+	}
+	return way
 }
 
 // Save writes the schedule of err, if that is a *Difference, into a new file in
@@ -89,9 +109,13 @@ func ReadSchedule(r io.Reader) (Schedule, error) {
 	return s, err
 }
 
-func (s Schedule) steps() ([]spec.Step, error) {
-	steps := make([]spec.Step, 0, len(s.Steps))
+func (s Schedule) steps() ([]supervisedStep, error) {
+	steps := make([]supervisedStep, 0, len(s.Steps))
 	for i, one := range s.Steps {
+		if kind := slices.Index(restartNames[:], one.Action); kind > int(ordinary) && s.Supervised {
+			steps = append(steps, supervisedStep{kind: restartKind(kind)})
+			continue
+		}
 		a := slices.IndexFunc(spec.Actions(), func(a spec.Action) bool { return a.String() == one.Action })
 		if a < 0 {
 			return nil, fmt.Errorf("step %d: no action is called %q: the names are those of tla/Algorithm.tla", i+1, one.Action)
@@ -103,37 +127,80 @@ func (s Schedule) steps() ([]spec.Step, error) {
 				return nil, fmt.Errorf("step %d: %v is caller %d's, there are callers 1 to %d", i+1, st.Action, one.Caller, s.Bound.Callers)
 			}
 		}
-		steps = append(steps, st)
+		steps = append(steps, supervisedStep{Step: st})
 	}
 	return steps, nil
 }
 
 // Replay runs the schedule on the shipped code, compared with the model after
 // each step, and what could happen next before each. It returns the steps taken,
-// and the *Difference if there is one. A step that the model does not allow is an
+// and the *Difference if there is one, also where a step never ends. A step that the code does not allow is an
 // error that names those that it does.
 func (s Schedule) Replay() ([]spec.Step, error) {
 	steps, err := s.steps()
 	if err != nil {
 		return nil, err
 	}
-	p := NewPair(s.Bound)
+	var taken []spec.Step
+	err = watch(1, func(w *worker) (err error) {
+		if s.Supervised {
+			taken, err = s.supervised(w, steps)
+		} else {
+			taken, err = s.plain(w, steps)
+		}
+		return err
+	}, new(atomic.Bool), func() {})
+	var d *Difference
+	if errors.As(err, &d) {
+		taken = d.Steps
+	}
+	return taken, err
+}
+
+func (s Schedule) plain(w *worker, steps []supervisedStep) ([]spec.Step, error) {
+	p := &Pair{World: newWorld(&w.threads)}
+	p.begin(s.Bound)
 	defer p.Close()
+	w.pair.Store(p)
+	defer w.pair.Store(nil)
 	for i, st := range steps {
 		enabled, err := p.Enabled()
 		if err != nil {
 			return p.Steps, err
 		}
-		if !slices.Contains(enabled, st) {
+		if !slices.Contains(enabled, st.Step) {
 			return p.Steps, fmt.Errorf("step %d: %v is not enabled; enabled are %v", i+1, st, enabled)
 		}
-		if err := p.Take(st); err != nil {
+		if err := p.Take(st.Step); err != nil {
 			return p.Steps, err
 		}
 	}
 	if _, err := p.Enabled(); err != nil {
 		return p.Steps, err
 	}
-	_, err = p.refuses()
+	_, err := p.refuses()
 	return p.Steps, err
+}
+
+func (s Schedule) supervised(w *worker, steps []supervisedStep) ([]spec.Step, error) {
+	x := newSupervisedWalk(s.Bound)
+	g := x.new(w)
+	defer w.pair.Store(nil)
+	err := x.replay(g, nil, func() error {
+		for i, st := range steps {
+			enabled, err := g.look(new(Cover))
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(enabled, st) {
+				return fmt.Errorf("step %d: %v is not enabled; enabled are %v", i+1, st, enabled)
+			}
+			if err := g.take(st); err != nil {
+				return err
+			}
+		}
+		_, err := g.look(new(Cover))
+		return err
+	})
+	return g.Steps, err
 }

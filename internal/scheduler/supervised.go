@@ -68,6 +68,9 @@ const (
 	tooLate               // a timer fires that has been called off
 )
 
+// restartNames are those of a schedule's file, where they are Supervisor.tla's if it has one.
+var restartNames = [...]string{asksAgain: "BackoffSaysWhen", givesUp: "GivesUp", timerEnds: "Restart", tooLate: "LateTimer"}
+
 // supervisedStep is a step of a world with a supervisor.
 type supervisedStep struct {
 	spec.Step
@@ -75,7 +78,26 @@ type supervisedStep struct {
 }
 
 func (st supervisedStep) String() string {
-	return [...]string{st.Step.String(), "the backoff says when", "GivesUp", "Restart", "a timer that was called off fires"}[st.kind]
+	if st.kind == ordinary {
+		return st.Step.String()
+	}
+	return restartNames[st.kind]
+}
+
+// unseen says when steps were taken that a timeline does not show.
+func unseen(way []supervisedStep) (said []string) {
+	n := 0 // the timeline's number of the last step
+	for _, st := range way {
+		switch st.kind {
+		case ordinary:
+			n++
+		case timerEnds:
+			n += len(ofRestart)
+		default:
+			said = append(said, fmt.Sprintf("after %d: %v", n, st))
+		}
+	}
+	return said
 }
 
 // do takes a step that is enabled.
@@ -152,7 +174,7 @@ type guarded struct {
 // are the model's), and the first *Difference found, on a shortest schedule.
 func ExploreSupervised(ctx context.Context, b spec.Bound) (Cover, error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // as Explore does
-	x := &supervisedWalk{model: supervisor.Model{Bound: b}, first: position{State: supervisor.State{Snapshot: b.Init()}}}
+	x := newSupervisedWalk(b)
 	x.seen = map[position]bool{x.first: true}
 	level := []reached{{at: x.first}}
 	var cover Cover
@@ -177,6 +199,10 @@ type supervisedWalk struct {
 	seen  map[position]bool
 }
 
+func newSupervisedWalk(b spec.Bound) *supervisedWalk {
+	return &supervisedWalk{model: supervisor.Model{Bound: b}, first: position{State: supervisor.State{Snapshot: b.Init()}}}
+}
+
 // reached is a position and a shortest way to it.
 type reached struct {
 	at  position
@@ -189,8 +215,7 @@ func (x *supervisedWalk) walk(ctx context.Context, level []reached, cover *Cover
 	var failed atomic.Bool
 	var mu sync.Mutex
 	err = watch(runtime.GOMAXPROCS(0), func(w *worker) error {
-		g := x.new(&w.threads)
-		w.pair.Store(g.Pair)
+		g := x.new(w)
 		defer w.pair.Store(nil)
 		for i := taken.Add(1) - 1; int(i) < len(level) && !failed.Load(); i = taken.Add(1) - 1 {
 			c, found, err := x.from(g, level[i])
@@ -262,11 +287,14 @@ func (x *supervisedWalk) replay(g *guarded, way []supervisedStep, then func() er
 	return then()
 }
 
-func (x *supervisedWalk) new(threads *threads) *guarded {
-	w := newWorld(threads)
+// new is what a worker steps.
+func (x *supervisedWalk) new(by *worker) *guarded {
+	w := newWorld(&by.threads)
 	w.supervisor = new(supervised)
 	w.options = append(w.options, fsm.WithRestart(restarts{w}))
-	return &guarded{Pair: &Pair{World: w}, model: x.model}
+	g := &guarded{Pair: &Pair{World: w}, model: x.model}
+	by.pair.Store(g.Pair)
+	return g
 }
 
 // look compares what can happen next, and what must not. It returns the steps that
@@ -350,6 +378,7 @@ func (g *guarded) take(st supervisedStep) (err error) {
 		shown = g.model.Of(spec.StartFast).Step // whose steps are seen by nobody
 	}
 	g.at.State, g.Model = after, after.Snapshot
+	g.way = append(g.way, st)
 	g.progress.Add(1)
 	defer g.contain(&err)
 	g.do(st)
