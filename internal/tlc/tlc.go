@@ -212,11 +212,11 @@ func callers(set string) (int, error) {
 // one that $SURESTART_DUMPS holds already, and that is newer than every module
 // and configuration, is taken instead (as is dir, by that variable's directory).
 func (t TLC) Dump(ctx context.Context, model, dir string) (string, error) {
+	if path, ok := Dumped(t.Root, model); ok {
+		return path, nil
+	}
 	if shared := os.Getenv("SURESTART_DUMPS"); shared != "" {
 		dir = shared
-		if path := filepath.Join(dir, model+".dot"); t.fresh(path) {
-			return path, nil
-		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
@@ -322,21 +322,24 @@ func (t TLC) Visit(ctx context.Context, model, dir string, v Visitor) error {
 	return ReadDump(f, v)
 }
 
-func (t TLC) fresh(path string) bool {
+// Dumped returns the dump of a model that $SURESTART_DUMPS holds, if it is newer than
+// every module and configuration under root.
+func Dumped(root, model string) (path string, ok bool) {
+	path = filepath.Join(os.Getenv("SURESTART_DUMPS"), model+".dot")
 	dump, err := os.Stat(path)
-	if err != nil {
-		return false
+	if err != nil || os.Getenv("SURESTART_DUMPS") == "" {
+		return "", false
 	}
 	var sources []string
 	for _, pattern := range []string{"tla/*.tla", "tla/*.cfg", "internal/tlc/tla/*.*"} {
-		some, _ := filepath.Glob(filepath.Join(t.Root, filepath.FromSlash(pattern)))
+		some, _ := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
 		sources = append(sources, some...)
 	}
 	for _, source := range sources {
 		info, err := os.Stat(source)
 		if err != nil || !info.ModTime().Before(dump.ModTime()) {
-			return false
+			return "", false
 		}
 	}
-	return len(sources) > 0
+	return path, len(sources) > 0
 }

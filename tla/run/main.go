@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/seed3893aba4/surestart/internal/tlc"
 )
 
 func main() {
@@ -114,22 +116,22 @@ func (k checker) measure(m model) (model, error) {
 	}
 	m.States = v.states
 	if m.Graph {
-		path := filepath.Join(k.scratch, m.Name+".dot")
-		d, err := k.dump(c, m.Module, path)
-		if err != nil {
-			return m, err
+		path, ok := tlc.Dumped(filepath.Dir(k.dir), m.Name)
+		if !ok {
+			path = filepath.Join(k.scratch, m.Name+".dot")
+			if _, err := k.dump(c, m.Module, path); err != nil {
+				return m, err
+			}
+			defer os.Remove(path)
 		}
 		g, err := size(path)
 		if err != nil {
 			return m, fmt.Errorf("reading the dump: %w", err)
 		}
-		if err := os.Remove(path); err != nil {
-			return m, err
+		if g.states != v.states {
+			return m, fmt.Errorf("TLC found %d states, and dumped %d", v.states, g.states)
 		}
-		if g.states != v.states || d.states != v.states {
-			return m, fmt.Errorf("TLC found %d states, then dumped %d", v.states, g.states)
-		}
-		m.Edges, m.Depth, m.Labels = g.edges, d.depth, g.labels
+		m.Edges, m.Depth, m.Labels = g.edges, g.depth, g.labels
 	}
 	say("%s: %d states, %d properties, %.0f s", m.Name, m.States, len(m.Properties), time.Since(begin).Seconds())
 	return m, nil

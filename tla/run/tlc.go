@@ -17,14 +17,13 @@ import (
 
 // A verdict is what TLC said of a model.
 type verdict struct {
-	states, depth int
-	broken        string // the property refuted, "" if none
-	log           string
+	states int
+	broken string // the property refuted, "" if none
+	log    string
 }
 
 var (
 	counted  = regexp.MustCompile(`(?m)^\d+ states generated, (\d+) distinct states found, 0 states left on queue\.`)
-	deep     = regexp.MustCompile(`(?m)^The depth of the complete state graph search is (\d+)\.`)
 	refuted  = regexp.MustCompile(`(?m)^Error: (?:Invariant|Action property) (.+?) is violated`)
 	deadlock = regexp.MustCompile(`(?m)^Error: Deadlock reached\.`)
 	temporal = regexp.MustCompile(`(?m)^Error: Temporal properties were violated\.`)
@@ -77,9 +76,6 @@ func read(log string, properties []string) (verdict, bool) {
 	if m := counted.FindStringSubmatch(log); m != nil {
 		v.states, _ = strconv.Atoi(m[1])
 	}
-	if m := deep.FindStringSubmatch(log); m != nil {
-		v.depth, _ = strconv.Atoi(m[1])
-	}
 	switch m := refuted.FindStringSubmatch(log); {
 	case m != nil:
 		v.broken = m[1]
@@ -98,11 +94,12 @@ func read(log string, properties []string) (verdict, bool) {
 
 // graph is what a dump amounts to.
 type graph struct {
-	states, edges int
-	labels        map[string]int
+	states, edges, depth int
+	labels               map[string]int
 }
 
-// size counts the states and the distinct (source, label, target) of a dump.
+// size counts the states, the distinct (source, label, target) and the levels of a dump, which
+// TLC writes as it goes, breadth first: a state comes after the first edge that leads to it.
 // The explicit step of a run that has ended is not an edge.
 func size(path string) (graph, error) {
 	f, err := os.Open(path)
@@ -115,7 +112,7 @@ func size(path string) (graph, error) {
 		label    string
 	}
 	g := graph{labels: map[string]int{}}
-	states := map[int64]bool{}
+	level := map[int64]int{} // of each state
 	edges := map[edge]bool{}
 	labels := map[string]string{} // one copy of each
 	lines := bufio.NewScanner(f)
@@ -130,12 +127,19 @@ func size(path string) (graph, error) {
 			return g, fmt.Errorf("line %d: %w", n, err)
 		}
 		if m[2] == nil {
-			states[from] = true
+			if level[from] == 0 {
+				level[from] = 1
+				g.depth = max(g.depth, 1)
+			}
 			continue
 		}
 		to, err := strconv.ParseInt(string(m[2]), 10, 64)
 		if err != nil {
 			return g, fmt.Errorf("line %d: %w", n, err)
+		}
+		if level[to] == 0 {
+			level[to] = level[from] + 1
+			g.depth = max(g.depth, level[to])
 		}
 		label, ok := labels[string(m[3])]
 		if !ok {
@@ -150,7 +154,7 @@ func size(path string) (graph, error) {
 			g.labels[label]++
 		}
 	}
-	g.states, g.edges = len(states), len(edges)
+	g.states, g.edges = len(level), len(edges)
 	return g, lines.Err()
 }
 
