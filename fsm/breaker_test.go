@@ -28,7 +28,7 @@ var errOpen = errors.New("open for a minute")
 func (b *breaker) Allow() (func(error), error) {
 	b.asked++
 	if b.pending {
-		b.t.Error("G1: two attempts at once")
+		b.t.Error("G1 SingleFlight is broken: two attempts at once")
 	}
 	if time.Now().Before(b.until) {
 		return nil, errOpen

@@ -317,7 +317,7 @@ func TestG6StoppingWhenTheContextEnds(t *testing.T) {
 				start := begin(t, func() error { return l.Start(ctx) })
 				cancel(l, <-opening, leave)
 				if s := <-saw; s != spec.Stopping {
-					t.Fatalf("G6: the attempt's context has ended and the state is %v; want Stopping", s)
+					t.Fatalf("G6 NoForeignCancellation is broken: the attempt's context has ended and the state is %v; want Stopping", s)
 				}
 				if start.result() == nil {
 					t.Fatal("Start: nil; want why its attempt was cancelled")

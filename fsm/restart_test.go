@@ -102,7 +102,7 @@ func TestRestartLimit(t *testing.T) {
 			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
 		}
 		if s := l.Status(); s.Attempt != 6 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() {
-			t.Errorf("G14: %+v; want why the last of six attempts failed, nothing due", s)
+			t.Errorf("G14 CauseKept is broken: %+v; want why the last of six attempts failed, nothing due", s)
 		}
 		if want := `a resource that died is not started again any more" restarts=3 error=`; strings.Count(log.String(), want) != 1 {
 			t.Errorf("the log has %q; want %q", log.String(), want)

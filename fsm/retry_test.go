@@ -166,7 +166,7 @@ func TestG8PauseIsCancelled(t *testing.T) {
 			}
 			r.wantLog("open +a -a")
 			if s := l.Status(); !errors.Is(s.Cause, errBoom) || !errors.Is(s.Cause, c.want) {
-				t.Errorf("G14: the cause is %v; want %v and why the try before had failed", s.Cause, c.want)
+				t.Errorf("G14 CauseKept is broken: the cause is %v; want %v and why the try before had failed", s.Cause, c.want)
 			}
 		})
 	}

@@ -49,7 +49,7 @@ func (r *rig) open(ctx context.Context, s *fsm.Scope) (*rig, error) {
 	r.opened++
 	r.scope, r.ctx = s, ctx
 	if len(r.held) > 0 {
-		r.t.Errorf("G1: open called while %v are held", r.held)
+		r.t.Errorf("G1 SingleFlight is broken: open called while %v are held", r.held)
 	}
 	r.mu.Unlock()
 	for _, part := range r.parts {
@@ -82,7 +82,7 @@ func (r *rig) giveUp(ctx context.Context, part string) error {
 	defer r.exit()
 	r.mu.Lock()
 	if n := len(r.held); n == 0 || r.held[n-1] != part {
-		r.t.Errorf("G4: release of %s while %v are held, in this order", part, r.held)
+		r.t.Errorf("G4 Rollback is broken: release of %s while %v are held, in this order", part, r.held)
 	} else {
 		defer func() { // held until its release has ended
 			r.mu.Lock()
@@ -95,7 +95,7 @@ func (r *rig) giveUp(ctx context.Context, part string) error {
 	}
 	r.mu.Unlock()
 	if _, bounded := ctx.Deadline(); !bounded || ctx.Err() != nil {
-		r.t.Errorf("G4: the context of the release of %s: bounded %v, ended with %v; want a fresh bounded one", part, bounded, ctx.Err())
+		r.t.Errorf("G4 Rollback is broken: the context of the release of %s: bounded %v, ended with %v; want a fresh bounded one", part, bounded, ctx.Err())
 	}
 	if r.release == nil {
 		return nil
@@ -107,7 +107,7 @@ func (r *rig) enter(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.busy {
-		r.t.Errorf("G1: %s while another operation runs", what)
+		r.t.Errorf("G1 SingleFlight is broken: %s while another operation runs", what)
 	}
 	r.busy = true
 	r.log = append(r.log, what)
@@ -124,7 +124,7 @@ func (r *rig) use(f func()) {
 	r.mu.Lock()
 	r.uses++
 	if len(r.held) != len(r.parts) {
-		r.t.Errorf("G10: a use began while %v are held; want all of %v", r.held, r.parts)
+		r.t.Errorf("G10 UseOnlyStarted is broken: a use began while %v are held; want all of %v", r.held, r.parts)
 	}
 	r.mu.Unlock()
 	defer func() {
@@ -263,7 +263,7 @@ func quiet(t testing.TB) {
 	t.Helper()
 	synctest.Wait()
 	if own := bubbleGoroutines(); len(own) > 0 {
-		t.Errorf("G7: %d goroutines of the library run:\n%s", len(own), strings.Join(own, "\n\n"))
+		t.Errorf("G7 NoLeak is broken: %d goroutines of the library run:\n%s", len(own), strings.Join(own, "\n\n"))
 	}
 }
 

@@ -108,7 +108,7 @@ func (w *world) enter(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.busy != "" {
-		w.errorf("G1: %s while %s runs", what, w.busy)
+		w.errorf("G1 SingleFlight is broken: %s while %s runs", what, w.busy)
 	}
 	w.busy = what
 }
@@ -124,7 +124,7 @@ func (w *world) open(ctx context.Context, s *fsm.Scope) (*incarnation, error) {
 	defer w.exit()
 	w.mu.Lock()
 	if len(w.held) > 0 {
-		w.errorf("G1: open while %v are held", w.held)
+		w.errorf("G1 SingleFlight is broken: open while %v are held", w.held)
 	}
 	w.scope = s
 	w.mu.Unlock()
@@ -159,14 +159,14 @@ func (w *world) giveUp(ctx context.Context, in *incarnation, part string) error 
 	w.isOpen = false
 	n := len(w.held) - 1
 	if n < 0 || w.held[n] != part {
-		w.errorf("G4: release of %s while %v are held", part, w.held)
+		w.errorf("G4 Rollback is broken: release of %s while %v are held", part, w.held)
 	}
 	w.mu.Unlock()
 	if n := in.uses.Load(); n > 0 && !fsm.Forced(ctx) {
-		w.errorf("G10: unforced release of %s under %d uses", part, n)
+		w.errorf("G10 UseOnlyStarted is broken: unforced release of %s under %d uses", part, n)
 	}
 	if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
-		w.errorf("G4: the release's context: bounded %v, %v", ok, ctx.Err())
+		w.errorf("G4 Rollback is broken: the release's context: bounded %v, %v", ok, ctx.Err())
 	}
 	defer func() {
 		w.mu.Lock()
@@ -190,11 +190,11 @@ func (w *world) use(ctx context.Context, in *incarnation, d int) {
 	in.uses.Add(1)
 	defer in.uses.Add(-1)
 	if in.ended.Load() && ctx.Err() == nil {
-		w.errorf("G10: a use of a resource that is being released, its context not cancelled")
+		w.errorf("G10 UseOnlyStarted is broken: a use of a resource that is being released, its context not cancelled")
 	}
 	dawdle(d)
 	if in.ended.Load() && ctx.Err() == nil {
-		w.errorf("G9: the release began, and a use's context is not cancelled")
+		w.errorf("G9 DrainFirst is broken: the release began, and a use's context is not cancelled")
 	}
 }
 
@@ -234,7 +234,7 @@ func stress(t *testing.T, seed uint64) int64 {
 	case <-closed:
 	case <-time.After(time.Minute): // not a deadline: a hang's guard
 		buf := make([]byte, 1<<20)
-		t.Fatalf("seed %#x: G12: still not closed after a minute: %+v\n%s", seed, w.l.Status(), buf[:runtime.Stack(buf, true)])
+		t.Fatalf("seed %#x: G12 Progress is broken: still not closed after a minute: %+v\n%s", seed, w.l.Status(), buf[:runtime.Stack(buf, true)])
 	}
 	w.final()
 	return w.calls.Load()
@@ -243,14 +243,14 @@ func stress(t *testing.T, seed uint64) int64 {
 // final checks what must hold once closed.
 func (w *world) final() {
 	if s := w.l.Status(); s.State != spec.Closed || len(s.Held) > 0 || s.Waiters > 0 || len(w.held) > 0 {
-		w.errorf("G7: closed: %+v, held %v", s, w.held)
+		w.errorf("G7 NoLeak is broken: closed: %+v, held %v", s, w.held)
 	}
 	if n := w.shutdown.Load(); n > 0 && w.l.Status().Attempt != n-1 {
-		w.errorf("G11: %d attempts had begun when Shutdown returned, now %d", n-1, w.l.Status().Attempt)
+		w.errorf("G11 CloseIsFinal is broken: %d attempts had begun when Shutdown returned, now %d", n-1, w.l.Status().Attempt)
 	}
 	for guard := time.Now().Add(time.Minute); len(libraryGoroutines()) > 0; runtime.Gosched() {
 		if time.Now().After(guard) {
-			w.errorf("G7: closed, and goroutines run: %v", libraryGoroutines())
+			w.errorf("G7 NoLeak is broken: closed, and goroutines run: %v", libraryGoroutines())
 			return
 		}
 	}
@@ -282,11 +282,11 @@ func (w *world) step(rnd *rand.Rand, old []*fsm.Lease[*incarnation]) []*fsm.Leas
 		switch {
 		case err == nil:
 			if after, _, _, _ := w.seen(); !wasOpen && after == opens {
-				w.errorf("G3: Start returned nil, and it was open at no instant since the call")
+				w.errorf("G3 StartedIsOpen is broken: Start returned nil, and it was open at no instant since the call")
 			}
 		case errors.Is(err, errLeft) || errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &failed):
 			if ctx.Err() == nil {
-				w.errorf("G6: Start: %v, and the caller's context has not ended", err)
+				w.errorf("G6 NoForeignCancellation is broken: Start: %v, and the caller's context has not ended", err)
 			}
 		case err == fsm.ErrStopped, err == fsm.ErrClosed:
 		case !errors.As(err, &failed):
@@ -304,7 +304,7 @@ func (w *world) step(rnd *rand.Rand, old []*fsm.Lease[*incarnation]) []*fsm.Leas
 			w.use(use, in, rnd.IntN(10))
 			if rnd.IntN(4) == 0 {
 				if err := w.l.Stop(use); err != fsm.ErrReentrant {
-					w.errorf("G15: Stop in a use: %v", err)
+					w.errorf("G15 NoSelfDeadlock is broken: Stop in a use: %v", err)
 				}
 			}
 			return nil
@@ -350,7 +350,7 @@ func (w *world) checkStop(ctx context.Context, err error, emptied int, wasEmpty 
 	switch {
 	case err == nil:
 		if _, after, _, _ := w.seen(); !wasEmpty && after == emptied {
-			w.errorf("G8: Stop returned nil, and something was held at every instant since the call")
+			w.errorf("G8 StopWins is broken: Stop returned nil, and something was held at every instant since the call")
 		}
 	case !errors.As(err, &stop):
 		w.errorf("Stop: %v", err)

@@ -21,7 +21,7 @@ func TestG10UseOnlyStarted(t *testing.T) {
 		lease.Release() // of a zero lease: nothing
 		lease.Fail(errBoom)
 		wantIs(t, "Use", l.Use(background(), func(context.Context, *rig) error {
-			t.Error("G10: a use was admitted")
+			t.Error("G10 UseOnlyStarted is broken: a use was admitted")
 			return nil
 		}), want)
 	}
@@ -75,7 +75,7 @@ func TestG10UseOnlyStarted(t *testing.T) {
 				runtime.Gosched()
 			}
 			if s := l.State(); s != spec.Started {
-				t.Fatalf("G10: a use is admitted while %v", s)
+				t.Fatalf("G10 UseOnlyStarted is broken: a use is admitted while %v", s)
 			}
 			lease.Release()
 			wantNil(t, "Start", start.result())

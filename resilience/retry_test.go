@@ -44,7 +44,7 @@ func (s *service) open(ctx context.Context, scope *fsm.Scope) (*service, error) 
 	s.opened = append(s.opened, time.Since(s.began))
 	scope.Part("connection")
 	if s.held++; s.held != 1 {
-		s.t.Errorf("G4: try %d opens while %d connections are held", s.tries, s.held-1)
+		s.t.Errorf("G4 Rollback is broken: try %d opens while %d connections are held", s.tries, s.held-1)
 	}
 	scope.Defer("connection", func(context.Context) error { s.held--; return nil })
 	scope.Part("greeting")
