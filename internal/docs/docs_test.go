@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/seed3893aba4/surestart/internal/faults"
 	"github.com/seed3893aba4/surestart/internal/tlc"
 )
 
@@ -188,5 +190,45 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 	if named < 50 {
 		t.Errorf("found %d names of tests: the documents have more", named)
+	}
+}
+
+var (
+	seededCount = regexp.MustCompile(`(\d+)\s+seeded\s+faults`)
+	stateCount  = regexp.MustCompile(`(\d+(?:,\d{3})+)\s+states\b`)
+)
+
+// How many faults are seeded, and how many states TLC finds, is what the documents say.
+// docs/performance.md has states a second, measured once.
+func TestCountsAreKept(t *testing.T) {
+	root, pages, _ := load(t)
+	all, err := faults.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := ""
+	for _, name := range []string{"tla/manifest.json", "proof/run.sh"} {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pinned += string(text)
+	}
+	seeded, states := 0, 0
+	for page, text := range pages {
+		for _, m := range seededCount.FindAllStringSubmatch(text, -1) {
+			if seeded++; m[1] != strconv.Itoa(len(all)) {
+				t.Errorf("%s: %q: there are %d", page, m[0], len(all))
+			}
+		}
+		for _, m := range stateCount.FindAllStringSubmatch(text, -1) {
+			n := regexp.MustCompile(`\b` + strings.ReplaceAll(m[1], ",", "") + `\b`)
+			if states++; page != "docs/performance.md" && !n.MatchString(pinned) {
+				t.Errorf("%s: %q: neither tla/manifest.json nor proof/run.sh has that count", page, m[0])
+			}
+		}
+	}
+	if seeded < 2 || states < 5 {
+		t.Errorf("found %d counts of faults, %d of states: the documents have more", seeded, states)
 	}
 }
