@@ -19,7 +19,7 @@ var verifyCommand = command{
 	help: `Runs, in a checkout of surestart, what shows the shipped code to be its specification, and
 writes report.html (one file, for a browser), report.json and report.txt.
 
-  quick   what needs Go only, in about two minutes; left 45 seconds after its first failure
+  quick   what needs Go only, in about two minutes; one that has failed is left after 80 seconds
   ci      also TLC, Z3, the race detector, a real Apache Kafka and the seeded faults: what ./check runs
   deep    the models of three callers, a million schedules, every layer on every fault, a second model
           checker: hours

@@ -38,12 +38,17 @@ type Options struct {
 	Out     io.Writer // progress, for a person
 	Live    bool      // Out is a terminal: the running layer's last word is kept on one line
 
-	patience time.Duration // how long the run goes on after its first failure; 0: to its end
+	// Once something has failed the run is left when it has taken whole, and no earlier than after
+	// that failure. Zero: it goes on to its end.
+	whole, after time.Duration
 }
 
-// quickPatience is enough for all that quick does on two cores: what still runs by then
-// hangs, as broken code may, and who waits for quick has known that it is red.
-const quickPatience = 45 * time.Second
+// What Quick takes on two cores. What still runs by then hangs, as broken code may, and
+// who waits has known that it is red.
+const (
+	quickWhole = 80 * time.Second
+	quickAfter = 15 * time.Second
+)
 
 // ErrFailed is what Run's error is if a layer did not hold.
 var ErrFailed = errors.New("not all layers hold")
@@ -56,14 +61,14 @@ var ErrUsage = errors.New("nothing was run")
 
 // Run runs the layers and writes the reports, also when layers fail or ctx ends. It
 // returns nil only if every layer held; else an error that is ErrFailed, the
-// end of ctx, or ErrUsage. A Quick run is left 45 seconds after its first failure.
+// end of ctx, or ErrUsage. A Quick run that has failed is left after 80 seconds.
 func Run(ctx context.Context, o Options) error {
 	layers, err := choose(o)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	if o.Bound == Quick {
-		o.patience = quickPatience
+		o.whole, o.after = quickWhole, quickAfter
 	}
 	return run(ctx, o, layers)
 }
@@ -79,8 +84,8 @@ func run(ctx context.Context, o Options, layers []layer) error {
 	going, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	s.red = sync.OnceFunc(func() {
-		if o.patience > 0 {
-			time.AfterFunc(o.patience, func() { leave(errLeft) })
+		if o.whole > 0 {
+			time.AfterFunc(max(o.after, o.whole-time.Since(began)), func() { leave(errLeft) })
 		}
 	})
 	for i, l := range layers {

@@ -26,10 +26,10 @@ const root = "../.."
 // runs runs layers of the test's own, and returns the report as it was written.
 func runs(t *testing.T, ctx context.Context, layers ...layer) (Report, string, error) {
 	t.Helper()
-	return runsFor(t, ctx, 0, layers...)
+	return runsFor(t, ctx, 0, 0, layers...)
 }
 
-func runsFor(t *testing.T, ctx context.Context, patience time.Duration, layers ...layer) (Report, string, error) {
+func runsFor(t *testing.T, ctx context.Context, whole, after time.Duration, layers ...layer) (Report, string, error) {
 	t.Helper()
 	top, err := filepath.Abs(root)
 	if err != nil {
@@ -37,7 +37,7 @@ func runsFor(t *testing.T, ctx context.Context, patience time.Duration, layers .
 	}
 	dir := filepath.Join(t.TempDir(), "out")
 	var screen bytes.Buffer
-	failure := run(ctx, Options{Root: top, Bound: Quick, Dir: dir, Out: &screen, patience: patience}, layers)
+	failure := run(ctx, Options{Root: top, Bound: Quick, Dir: dir, Out: &screen, whole: whole, after: after}, layers)
 	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestARedRunIsLeft(t *testing.T) {
 func TestG4Rollback(t *testing.T) { t.Error("seventeen parts are left") }
 func TestG5NoStaleFailure(t *testing.T) { <-make(chan int); println() }
 `)
-	r, _, err := runsFor(t, t.Context(), 100*time.Millisecond, tests, says("later", "true"))
+	r, _, err := runsFor(t, t.Context(), time.Nanosecond, 100*time.Millisecond, tests, says("later", "true"))
 	if !errors.Is(err, ErrFailed) {
 		t.Error(err)
 	}
@@ -180,11 +180,11 @@ func TestG5NoStaleFailure(t *testing.T) { <-make(chan int); println() }
 		t.Errorf("failures: %q", got.Failures)
 	}
 
-	r, _, _ = runsFor(t, t.Context(), 100*time.Millisecond, says("bad", "exit 3"), says("hangs", "sleep 1000"))
-	if r.Layers[1].Result != Failed {
+	r, _, _ = runsFor(t, t.Context(), time.Second, time.Nanosecond, says("bad", "exit 3"), says("good", "sleep 0.1"), says("hangs", "sleep 1000"))
+	if r.Layers[1].Result != Held || r.Layers[2].Result != Failed {
 		t.Errorf("report: %+v", r.Layers)
 	}
-	if r, _, err = runsFor(t, t.Context(), time.Nanosecond, says("slow", "sleep 0.2"), says("good", "true")); err != nil {
+	if r, _, err = runsFor(t, t.Context(), time.Nanosecond, time.Nanosecond, says("slow", "sleep 0.2"), says("good", "true")); err != nil {
 		t.Errorf("nothing had failed: %v, %+v", err, r.Layers)
 	}
 }
@@ -195,7 +195,7 @@ func TestWhatCannotBeRunIsSaid(t *testing.T) {
 		want string
 	}{
 		"bound":    {Options{Root: root, Bound: "far"}, "quick, ci or deep"},
-		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "graph, tests, day, model, tlc"},
+		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "graph, schedules, scenarios, threads, histories, tests, day"},
 		"checkout": {Options{Root: t.TempDir(), Bound: Quick}, "clone it"},
 	} {
 		t.Run(name, func(t *testing.T) {
