@@ -325,9 +325,13 @@ func (t TLC) Visit(ctx context.Context, model, dir string, v Visitor) error {
 // Dumped returns the dump of a model that $SURESTART_DUMPS holds, if it is newer than
 // every module and configuration under root.
 func Dumped(root, model string) (path string, ok bool) {
-	path = filepath.Join(os.Getenv("SURESTART_DUMPS"), model+".dot")
+	shared := os.Getenv("SURESTART_DUMPS")
+	if shared == "" {
+		return "", false
+	}
+	path = filepath.Join(shared, model+".dot")
 	dump, err := os.Stat(path)
-	if err != nil || os.Getenv("SURESTART_DUMPS") == "" {
+	if err != nil {
 		return "", false
 	}
 	var sources []string

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"errors"
@@ -13,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed3893aba4/surestart/internal/tlc"
 )
 
 // A verdict is what TLC said of a model.
@@ -115,51 +116,35 @@ func size(path string) (graph, error) {
 	level := map[int64]int{} // of each state
 	edges := map[edge]bool{}
 	labels := map[string]string{} // one copy of each
-	lines := bufio.NewScanner(f)
-	lines.Buffer(make([]byte, 1<<20), 1<<28) // the states of one level are on one line
-	for n := 1; lines.Scan(); n++ {
-		m := ofGraph.FindSubmatch(lines.Bytes())
-		if m == nil {
-			continue // how it is to be drawn
-		}
-		from, err := strconv.ParseInt(string(m[1]), 10, 64)
-		if err != nil {
-			return g, fmt.Errorf("line %d: %w", n, err)
-		}
-		if m[2] == nil {
-			if level[from] == 0 {
-				level[from] = 1
-				g.depth = max(g.depth, 1)
+	err = tlc.ReadDump(f, tlc.Visitor{
+		State: func(id int64, _ []byte, initial bool) error {
+			if initial {
+				level[id] = 1
 			}
-			continue
-		}
-		to, err := strconv.ParseInt(string(m[2]), 10, 64)
-		if err != nil {
-			return g, fmt.Errorf("line %d: %w", n, err)
-		}
-		if level[to] == 0 {
-			level[to] = level[from] + 1
-			g.depth = max(g.depth, level[to])
-		}
-		label, ok := labels[string(m[3])]
-		if !ok {
-			label = string(m[3])
-			labels[label] = label
-		}
-		if label == "Terminating" && from == to {
-			continue
-		}
-		if e := (edge{from, to, label}); !edges[e] {
-			edges[e] = true
-			g.labels[label]++
-		}
+			return nil
+		},
+		Edge: func(from, to int64, text []byte) error {
+			if level[to] == 0 {
+				level[to] = level[from] + 1
+			}
+			label, ok := labels[string(text)]
+			if !ok {
+				label = string(text)
+				labels[label] = label
+			}
+			if e := (edge{from, to, label}); !edges[e] && (label != "Terminating" || from != to) {
+				edges[e] = true
+				g.labels[label]++
+			}
+			return nil
+		},
+	})
+	for _, l := range level {
+		g.depth = max(g.depth, l)
 	}
 	g.states, g.edges = len(level), len(edges)
-	return g, lines.Err()
+	return g, err
 }
-
-// A line of a dump that is of the graph: a state, or an edge with its label.
-var ofGraph = regexp.MustCompile(`^(-?\d+)(?: -> (-?\d+))? \[label="(\w*)`)
 
 // dump writes the whole graph of a model to path, byte for byte the same each time.
 func (k checker) dump(c *config, module, path string) (verdict, error) {
