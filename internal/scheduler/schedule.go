@@ -163,22 +163,14 @@ func (s Schedule) plain(w *worker, steps []supervisedStep) ([]spec.Step, error) 
 	defer p.Close()
 	w.pair.Store(p)
 	defer w.pair.Store(nil)
+	ordinary := make([]spec.Step, len(steps))
 	for i, st := range steps {
-		enabled, err := p.Enabled()
-		if err != nil {
-			return p.Steps, err
-		}
-		if !slices.Contains(enabled, st.Step) {
-			return p.Steps, fmt.Errorf("step %d: %v is not enabled; enabled are %v", i+1, st, enabled)
-		}
-		if err := p.Take(st.Step); err != nil {
-			return p.Steps, err
-		}
+		ordinary[i] = st.Step
 	}
-	if _, err := p.Enabled(); err != nil {
-		return p.Steps, err
+	err := follow(ordinary, p.Enabled, p.Take)
+	if err == nil {
+		_, err = p.refuses()
 	}
-	_, err := p.refuses()
 	return p.Steps, err
 }
 
@@ -187,20 +179,25 @@ func (s Schedule) supervised(w *worker, steps []supervisedStep) ([]spec.Step, er
 	g := x.new(w)
 	defer w.pair.Store(nil)
 	err := x.replay(g, nil, func() error {
-		for i, st := range steps {
-			enabled, err := g.look(new(Cover))
-			if err != nil {
-				return err
-			}
-			if !slices.Contains(enabled, st) {
-				return fmt.Errorf("step %d: %v is not enabled; enabled are %v", i+1, st, enabled)
-			}
-			if err := g.take(st); err != nil {
-				return err
-			}
-		}
-		_, err := g.look(new(Cover))
-		return err
+		return follow(steps, func() ([]supervisedStep, error) { return g.look(new(Cover)) }, g.take)
 	})
 	return g.Steps, err
+}
+
+// follow takes the steps, looking before each at what can happen next, and at the end.
+func follow[S comparable](steps []S, look func() ([]S, error), take func(S) error) error {
+	for i, st := range steps {
+		enabled, err := look()
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(enabled, st) {
+			return fmt.Errorf("step %d: %v is not enabled; enabled are %v", i+1, st, enabled)
+		}
+		if err := take(st); err != nil {
+			return err
+		}
+	}
+	_, err := look()
+	return err
 }

@@ -49,9 +49,10 @@ func TestSupervisedScheduleIsReplayed(t *testing.T) {
 	b := spec.Bound{Callers: 2, Parts: 1, Calls: 3, Fails: 2}
 	x := newSupervisedWalk(b)
 	x.seen = map[position]bool{x.first: true}
-	var found [len(restartNames)]bool
+	all := [...]bool{asksAgain: true, givesUp: true, timerEnds: true, tooLate: true}
+	found := [len(all)]bool{}
 	level := []reached{{at: x.first}}
-	for level != nil && found != [...]bool{false, true, true, true, true} {
+	for level != nil && found != all {
 		var err error
 		if level, err = x.walk(t.Context(), level, new(Cover)); err != nil {
 			t.Fatal(err)
@@ -83,7 +84,7 @@ func TestSupervisedScheduleIsReplayed(t *testing.T) {
 			}
 		}
 	}
-	if found != [...]bool{false, true, true, true, true} {
+	if found != all {
 		t.Errorf("found of %q: %v", restartNames, found)
 	}
 }
