@@ -7,13 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
 // A cluster is the broker that the clients produce to, in a process of its own.
@@ -40,19 +41,28 @@ func apache(ctx context.Context) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	script := filepath.Join("..", ".ci", "kafka.sh")
-	cmd := exec.CommandContext(ctx, "bash", script, "start", "-dir", dir)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", script, err)
-	}
-	return newCluster(name, strings.TrimSpace(string(out)), func() {
-		if out, err := exec.Command("bash", script, "stop", "-dir", dir).CombinedOutput(); err != nil {
+	stop := func() {
+		cmd, err := testbroker.KafkaCommand(context.Background(), "stop", "-dir", dir)
+		var out []byte
+		if err == nil {
+			out, err = cmd.CombinedOutput()
+		}
+		if err != nil {
 			fmt.Fprintf(os.Stderr, "bench: Apache Kafka could not be stopped: %v: %s\n", err, out)
 		}
 		os.RemoveAll(dir)
-	}), nil
+	}
+	cmd, err := testbroker.KafkaCommand(ctx, "start", "-dir", dir)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("%v: %w", cmd, err)
+	}
+	return newCluster(name, strings.TrimSpace(string(out)), stop), nil
 }
 
 // embedded starts kfake, in a child of this program. A black hole acknowledges

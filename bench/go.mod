@@ -8,7 +8,7 @@ require (
 	github.com/confluentinc/confluent-kafka-go/v2 v2.11.1
 	github.com/grafana/dskit v0.0.0-20260703122047-de1ec7541c44
 	github.com/looplab/fsm v1.0.3
-	github.com/seed3893aba4/surestart v0.0.0
+	github.com/seed3893aba4/surestart v0.1.0
 	github.com/segmentio/kafka-go v0.4.51
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c

@@ -9,7 +9,7 @@ import (
 func followed(h history.History, asked map[string]int) error {
 	came := map[string]bool{}
 	pending := map[uint8]history.Event{}
-	running := 0
+	running, failed := 0, false // hooks; the latest open has failed
 	err := history.Follow(h, func(i int, states []abstract.State) {
 		all := func(is func(abstract.State) bool) bool {
 			for _, s := range states {
@@ -30,7 +30,7 @@ func followed(h history.History, asked map[string]int) error {
 			case e.Call == abstract.InStart:
 				came["G1"] = came["G1"] || running > 0
 				came["G2"] = came["G2"] || in(abstract.Open)
-				came["G5"] = came["G5"] || in(abstract.Closing)
+				came["G5"] = came["G5"] || failed || in(abstract.Closing)
 			default:
 				came["G2"] = came["G2"] || in(abstract.Empty)
 				came["G8"] = came["G8"] || in(abstract.Opening)
@@ -50,6 +50,7 @@ func followed(h history.History, asked map[string]int) error {
 			running++
 		case history.OpenReturns:
 			running--
+			failed = e.Bad
 			came["G4"] = came["G4"] || e.Bad
 		case history.ReleaseReturns:
 			running--

@@ -24,6 +24,7 @@ func (r *run) call(caller int, kind abstract.Call, ended bool) {
 	r.calls[caller] = c
 	switch kind {
 	case abstract.InStop, abstract.InShut:
+		c.open = len(r.held) == r.parts && len(r.hooks) == 0
 		r.up, r.stopped, r.shut = false, true, r.shut || kind == abstract.InShut
 	case abstract.InStart:
 		r.failed = r.failed || ended
@@ -58,6 +59,7 @@ func (r *run) perform(caller int, c *inCall) {
 		if c.kind == abstract.InStart && e.Out.Out == abstract.Ok && !r.stopped {
 			r.up = true
 		}
+		r.unsure = r.unsure || e.Unbegun
 		r.calls[caller] = nil
 		r.log(e)
 	}()
@@ -113,10 +115,13 @@ func (r *run) result(e *history.Event, c *inCall, err error, ran bool) {
 	}
 	if err == nil {
 		e.Out.Out = abstract.Ok
+		if c.kind != abstract.InStart && !(c.open && r.caps.has(KeepsCause)) {
+			e.May = history.OutsOf(abstract.Ok, abstract.RelErr) // how a release went may be told to others
+		}
 		return
 	}
 	own := c.ended && (errors.Is(err, r.contexts[c.number-1]) || errors.Is(err, context.Canceled))
-	e.Out.Out = history.Foreign
+	e.Out.Out, e.Refusable = history.Foreign, r.caps.has(ErrorsOnRepeat)
 	if c.kind == abstract.InStart {
 		r.startResult(e, c, err, own)
 		return
@@ -128,10 +133,9 @@ func (r *run) result(e *history.Event, c *inCall, err error, ran bool) {
 			e.May |= history.OutsOf(abstract.Ctx, abstract.CutOff)
 		}
 	case own:
-		e.May = history.OutsOf(abstract.Ctx, abstract.CutOff)
+		e.May, e.Unbegun = history.OutsOf(abstract.Ctx, abstract.CutOff), !r.caps.has(DrainsUses)
 	default:
 		e.May = history.OutsOf(abstract.RelErr, abstract.Ctx, abstract.CutOff)
-		e.Refusable = r.caps.has(ErrorsOnRepeat)
 	}
 }
 
@@ -144,13 +148,13 @@ func (r *run) startResult(e *history.Event, c *inCall, err error, own bool) {
 	switch {
 	case foreign: // no May: no call may return another's (G6)
 	case errors.As(err, &opens) && own:
-		e.Attempt, e.May = opens.attempt, history.OutsOf(abstract.Failed, abstract.Ctx)
-	case opens != nil:
-		e.Attempt, e.Out.Out = opens.attempt, abstract.Failed
-	case own:
-		e.Out.Out = abstract.Ctx
+		e.Attempt, e.May = opens.attempt, history.OutsOf(abstract.Failed, abstract.Ctx, abstract.Stopped, abstract.Closed)
+	case opens != nil: // which may well have failed because of a Stop
+		e.Attempt, e.Out.Out, e.May = opens.attempt, abstract.Failed, history.OutsOf(abstract.Failed, abstract.Stopped, abstract.Closed)
+	case own: // also if it was stopped, or shut down, before
+		e.Out.Out, e.May = abstract.Ctx, history.OutsOf(abstract.Ctx, abstract.Stopped, abstract.Closed)
 	case errors.Is(err, errDeath):
-		e.May = history.OutsOf(abstract.Failed)
+		e.May = history.OutsOf(abstract.Failed, abstract.Stopped, abstract.Closed)
 	case errors.Is(err, context.Canceled):
 		e.May = history.OutsOf(abstract.Stopped, abstract.Closed)
 	default:
@@ -159,6 +163,5 @@ func (r *run) startResult(e *history.Event, c *inCall, err error, own bool) {
 		if !e.Lost {
 			e.May |= history.OutsOf(abstract.Failed)
 		}
-		e.Refusable = r.caps.has(ErrorsOnRepeat)
 	}
 }

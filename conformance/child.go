@@ -28,7 +28,7 @@ type line struct {
 	Move  *move          `json:",omitempty"`
 	Event *history.Event `json:",omitempty"`
 	End   end            `json:",omitempty"`
-	Stack string         `json:",omitempty"` // of the goroutines that are left, or hang
+	Stack string         `json:",omitempty"` // of the goroutines that are left, or hang; of wrong: what is
 }
 
 type end string
@@ -38,6 +38,7 @@ const (
 	gone  end = "gone"  // ended, and the child exits: something is left of the schedule
 	locks end = "locks" // it has to be run outside a bubble
 	spins end = "spins" // it never comes to rest
+	wrong end = "wrong" // the subject makes no sense
 )
 
 // childEnv names the call of Test that a child process serves.
@@ -70,6 +71,8 @@ type child struct {
 	mu      sync.Mutex
 	out     *json.Encoder
 	waits   atomic.Int64 // odd while the controller waits for rest
+	last    Lifecycle    // of the schedule before
+	making  atomic.Bool  // New runs
 }
 
 func (c *child) say(l line) {
@@ -84,7 +87,8 @@ func (c *child) say(l line) {
 func (c *child) schedule(q request, at place) {
 	r := &run{caps: q.Caps, parts: c.subject.Parts, deaths: map[int]func(error){}}
 	r.log = func(e history.Event) { c.say(line{Event: &e}) }
-	r.lc = c.subject.New(&Hooks{r})
+	r.invalid = c.refuse
+	r.lc = c.new(r, at)
 	step := func(m move) bool {
 		c.say(line{Move: &m})
 		r.do(m)
@@ -118,15 +122,19 @@ func (c *child) schedule(q request, at place) {
 		goesOn = step(m)
 	}
 	left := at.others()
-	if r.over() {
-		r.mu.Lock()
-		r.log(history.Event{Kind: history.Left, Part: len(left)})
-		r.mu.Unlock()
+	if goesOn {
+		r.left(len(left))
 	}
 	if len(left) > 0 {
 		c.exit(gone, at)
 	}
 	c.say(line{End: ended})
+}
+
+// refuse says what is wrong with the subject, and does not return.
+func (c *child) refuse(why string) {
+	c.say(line{End: wrong, Stack: why})
+	os.Exit(0)
 }
 
 // exit is for when what runs cannot be ended otherwise.
@@ -159,6 +167,8 @@ func (c *child) watch() {
 		switch {
 		case stuck == 2:
 			c.exit(locks, &bubble{})
+		case time.Duration(looks)*between > c.subject.Patience && c.making.Load():
+			c.refuse(c.subject.busy())
 		case time.Duration(looks)*between > c.subject.Patience:
 			c.exit(spins, &bubble{})
 		}

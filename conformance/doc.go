@@ -24,7 +24,8 @@
 //
 // The result is a [Scorecard]: for each guarantee "yes", "no" with a schedule
 // from which no step can be left out, "not offered", or "not reached" where no
-// schedule came to what it is about. With go test -conformance.report FILE it is also
+// schedule came to what it is about. What is broken in a situation that the
+// capabilities lead to is a "no" also where the guarantee as a whole is not offered. With go test -conformance.report FILE it is also
 // written as a page of HTML.
 //
 // # How it does it

@@ -1,6 +1,9 @@
 package conformance
 
-import "github.com/seed3893aba4/surestart/internal/abstract"
+import (
+	"github.com/seed3893aba4/surestart/internal/abstract"
+	"github.com/seed3893aba4/surestart/internal/history"
+)
 
 // enabled are the steps that can be taken where all is quiet, and that the
 // subject's capabilities let the suite take.
@@ -35,7 +38,9 @@ func (r *run) enabled() (can []move) {
 		add(stop && r.caps.has(Final), callShutdown, free)
 		add(r.caps.has(DrainsUses), callUse, free)
 		add(r.caps.has(DrainsUses) && r.up, callUse, free) // twice as likely
-		add(stop && uses, callStop, free)
+		for range 5 {                                      // which is rare: a use has to be there
+			add(stop && uses, callStop, free)
+		}
 	}
 	for i, c := range r.calls {
 		if c == nil {
@@ -85,7 +90,7 @@ func (r *run) mayStart(starts, stops bool) bool {
 func (r *run) mayStop(starts, stops bool) bool {
 	repeats := r.caps&(Idempotent|ErrorsOnRepeat) != 0
 	switch {
-	case starts && !r.caps.has(StopsStarts),
+	case (starts || r.opening) && !r.caps.has(StopsStarts),
 		stops && !r.caps.has(JoinsStops),
 		!starts && !stops && !r.up && !repeats:
 		return false
@@ -117,14 +122,9 @@ func (r *run) windUp() (move, bool) {
 	return move{callStop, 0}, len(r.held) > 0
 }
 
-// over says whether every call has returned, no hook runs, and nothing is held.
-func (r *run) over() bool {
+// left logs what is left when a schedule has been wound up.
+func (r *run) left(goroutines int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, c := range r.calls {
-		if c != nil {
-			return false
-		}
-	}
-	return len(r.hooks) == 0 && len(r.held) == 0
+	r.log(history.Event{Kind: history.Left, Part: goroutines, Bad: len(r.hooks) > 0})
 }

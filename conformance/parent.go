@@ -88,6 +88,9 @@ func (d *driver) once(q request) (*outcome, end, error) {
 				o.history = append(o.history, *l.Event)
 			case l.End != "":
 				o.stack = l.Stack
+				if l.End == wrong {
+					return nil, "", errors.New(l.Stack)
+				}
 				if l.End == spins {
 					d.spun++
 					o.history = append(o.history, history.Event{Kind: history.Spins})

@@ -19,6 +19,8 @@ type run struct {
 	parts int
 	lc    Lifecycle
 	log   func(history.Event) // under mu
+	// invalid reports what is wrong with the subject, and does not return.
+	invalid func(why string)
 
 	mu       sync.Mutex
 	calls    [callers]*inCall
@@ -32,6 +34,7 @@ type run struct {
 
 	up, failed, stopped, shut bool // a Start has returned nil; an attempt has failed; a Stop, a Shutdown was called
 	odd                       bool // the latest open ended by a panic or exit
+	unsure                    bool // a Stop's own context has ended: it may have left what is open as it was
 }
 
 type inCall struct {
@@ -41,6 +44,7 @@ type inCall struct {
 	cancel context.CancelCauseFunc
 	ended  bool
 	odd    bool          // an open ended by a panic or exit meanwhile
+	open   bool          // a Stop: all was open, and nothing ran
 	use    chan struct{} // the use's function waits for this
 }
 
@@ -69,6 +73,7 @@ type releaseError struct{}
 func (*releaseError) Error() string { return "release failed" }
 
 func (r *run) open(ctx context.Context, part int) error {
+	r.uses("OpenPart", part)
 	r.mu.Lock()
 	if part == 0 || !r.opening {
 		r.attempt++
@@ -118,7 +123,15 @@ func (r *run) opened(bad bool) {
 	r.log(history.Event{Kind: history.OpenReturns, Attempt: r.attempt, Part: len(r.held), Bad: bad, Panicked: r.odd})
 }
 
+// uses refuses a part that there is not.
+func (r *run) uses(hook string, part int) {
+	if part < 0 || part >= r.parts {
+		r.invalid(fmt.Sprintf("Hooks.%s is called with part %d; want 0 to %d, as Subject.Parts is %d", hook, part, r.parts-1, r.parts))
+	}
+}
+
 func (r *run) release(ctx context.Context, part int) error {
+	r.uses("ReleasePart", part)
 	r.mu.Lock()
 	running := 0
 	for _, h := range r.hooks {
@@ -159,6 +172,9 @@ func (r *run) leave(h *hook) {
 }
 
 func (r *run) onDeath(report func(error)) {
+	if report == nil {
+		r.invalid("Hooks.OnDeath is called with nil; want the function that tells the attempt that its resource has died")
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	attempt := r.attempt
@@ -257,6 +273,9 @@ func (r *run) rest() bool {
 			r.log(history.Event{Kind: history.Inside, Bad: true})
 			return false
 		}
+	}
+	if r.unsure {
+		r.unsure, r.up = false, r.up || len(r.held) == r.parts && len(r.hooks) == 0
 	}
 	q := history.Rest{
 		Running:  len(r.hooks) > 0,

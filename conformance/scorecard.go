@@ -14,7 +14,7 @@ type Verdict string
 const (
 	Yes        Verdict = "yes"         // no schedule broke it, and at least one came to what it is about
 	No         Verdict = "no"          // a schedule breaks it
-	NotOffered Verdict = "not offered" // it was not asked: a capability is not declared
+	NotOffered Verdict = "not offered" // it was not asked as a whole: a capability is not declared. Nothing that was asked breaks it
 	NotReached Verdict = "not reached" // it is offered, and no schedule came to what it is about
 )
 
@@ -35,7 +35,7 @@ type Row struct {
 	Verdict           Verdict
 	Asked             int        // schedules that came to what it is about
 	Missing           Capability // what would have to be declared for it to be asked
-	Why               string     // of a No: what happened that may not
+	Why               string     // of a No: what happened that may not; of a NotReached: what did not happen, and what to change
 	Again             int        // of a No: of three more runs of the schedule, how many broke it too
 	Schedule          []Line     // of a No: the shortest that was found
 	Stacks            string     // of a No: the goroutines that hang, or are left, or the crash
@@ -57,12 +57,12 @@ func (e *exploration) scorecard(name string, s Subject) *Scorecard {
 		r := Row{ID: g.ID, Name: g.Name, Promise: g.Promise, Asked: e.asked[g.ID], Verdict: Yes}
 		f := e.broken[g.ID]
 		switch missing := offered[g.ID] &^ s.Capabilities; {
+		case f != nil: // also where the guarantee as a whole is not offered: what was asked of it is
+			r.Verdict, r.Why, r.Again, r.Schedule, r.Stacks = No, f.Why, f.again, f.lines(), strings.TrimSpace(f.stack+f.said)
 		case missing != 0:
 			r.Verdict, r.Missing, r.Asked = NotOffered, missing, 0
-		case f != nil:
-			r.Verdict, r.Why, r.Again, r.Schedule, r.Stacks = No, f.Why, f.again, f.lines(), strings.TrimSpace(f.stack+f.said)
 		case r.Asked == 0:
-			r.Verdict = NotReached
+			r.Verdict, r.Why = NotReached, reached(g.ID, e.d.runs)
 		}
 		card.Rows = append(card.Rows, r)
 	}
@@ -75,12 +75,10 @@ func (c *Scorecard) String() string {
 	for _, r := range c.Rows {
 		note := fmt.Sprintf("asked in %d schedules", r.Asked)
 		switch r.Verdict {
-		case No:
+		case No, NotReached:
 			note = r.Why
 		case NotOffered:
 			note = "without " + r.Missing.String()
-		case NotReached:
-			note = "no schedule came to it"
 		}
 		fmt.Fprintf(&b, "%-4s%-23s%-12s %s\n", r.ID, r.Name, r.Verdict, note)
 	}

@@ -27,10 +27,10 @@ type User interface {
 
 // A Subject is a lifecycle to be tested, and what it offers.
 type Subject struct {
-	// New makes one that was never started. It is called once for each schedule.
+	// New makes one that was never started, and calls no hook. It is called once for each schedule.
 	New func(*Hooks) Lifecycle
 
-	// Capabilities are what it offers. Nothing else is asked of it.
+	// Capabilities are what it offers. It is brought into no other situation; in those it has to keep the whole contract.
 	Capabilities Capability
 
 	// Parts is how many parts an attempt acquires, by OpenPart, one after the
@@ -38,7 +38,7 @@ type Subject struct {
 	Parts int
 
 	// Schedules is how many are drawn; zero is 2,000, and 500 with -short. Each is of
-	// some ten steps. It is rounded up to a multiple of -rapid.checks.
+	// some ten steps. It is rounded up to a multiple of -rapid.checks. Where a guarantee that is offered was not reached as many again are drawn.
 	Schedules int
 
 	// Patience is how long, in real time, it may be busy between two steps before it counts as one that never comes
@@ -47,8 +47,8 @@ type Subject struct {
 }
 
 // Capability is a set of things that a lifecycle may offer. One that is not
-// declared takes guarantees, or situations, out of what is asked; it never
-// makes the contract weaker for the rest.
+// declared takes situations out of what is asked; it never makes the contract
+// weaker for the rest. A Stop that returns nil while something is held breaks G7 whatever is declared.
 type Capability uint32
 
 const (
@@ -70,13 +70,15 @@ const (
 	StopsStarts
 	// HeedsContext: a Start returns once its own context ends, and takes nobody with it (G6, G12).
 	HeedsContext
-	// HeedsStopContext: a Stop or Shutdown returns once its own context ends (G9, G12).
+	// HeedsStopContext: a Stop or Shutdown returns once its own context ends (G9, G12). What it has begun goes on; without
+	// DrainsUses a Stop may also leave what is open as it was.
 	HeedsStopContext
 	// CancelsOpen: the context that Open is given ends when nobody wants the attempt any more, and not before (G6, G8).
 	CancelsOpen
 	// ContainsPanics: an Open that panics or exits is one that fails (G4).
 	ContainsPanics
-	// KeepsCause: a Start that fails because of Open returns an error that errors.Is what Open returned (G14).
+	// KeepsCause: a Start that fails because of Open returns an error that errors.Is what Open returned; a Stop of what
+	// is open returns an error if a release did (G14).
 	KeepsCause
 	// DrainsUses: it is a User, and a release waits for uses (G9, G10).
 	DrainsUses
@@ -110,7 +112,7 @@ func (c Capability) String() string {
 
 func (c Capability) has(all Capability) bool { return c&all == all }
 
-// offered says what has to be declared for each guarantee to be asked; those that
+// offered says what has to be declared for each guarantee to be asked as a whole; those that
 // are not here are asked of every subject.
 var offered = map[string]Capability{
 	"G1": JoinsStarts, "G2": Idempotent, "G5": JoinsStarts | Retries, "G6": HeedsContext, "G8": StopsStarts,
@@ -120,18 +122,20 @@ var offered = map[string]Capability{
 func (s *Subject) check() error {
 	switch {
 	case s.New == nil:
-		return errors.New("Subject.New is nil")
+		return errors.New("Subject.New is nil; want a function that makes a lifecycle around the hooks that it is given")
 	case s.Capabilities.has(Idempotent | ErrorsOnRepeat):
-		return errors.New("Subject.Capabilities: Idempotent and ErrorsOnRepeat exclude each other")
+		return errors.New("Subject.Capabilities: Idempotent and ErrorsOnRepeat exclude each other; want the one that says what a repeated call returns")
 	case s.Capabilities>>numCapabilities != 0:
-		return fmt.Errorf("Subject.Capabilities: %#x is unknown", s.Capabilities>>numCapabilities<<numCapabilities)
+		return fmt.Errorf("Subject.Capabilities: %#x is unknown; want the constants of this package", uint32(s.Capabilities>>numCapabilities<<numCapabilities))
 	case s.Parts < 0 || s.Parts > 4:
 		return fmt.Errorf("Subject.Parts is %d; want 0 to 4", s.Parts)
 	case s.Schedules < 0:
 		return fmt.Errorf("Subject.Schedules is %d; want 0 or more", s.Schedules)
+	case s.Patience < 0:
+		return fmt.Errorf("Subject.Patience is %v; want 0 or more", s.Patience)
 	}
 	s.Parts = max(s.Parts, 1)
-	if s.Patience <= 0 {
+	if s.Patience == 0 {
 		s.Patience = 20 * time.Second
 	}
 	return nil

@@ -93,7 +93,7 @@ func (f *finding) lines() (all []Line) {
 		case history.Crashed:
 			l.Said = "the process dies"
 		case history.Spins:
-			l.Said = "busy for ever"
+			l.Said = "busy forever"
 		case history.Quiet:
 			if l.Said = "all is quiet"; !l.Breaks {
 				continue

@@ -146,16 +146,15 @@ type telling struct {
 	gate, ended bool
 }
 
-func (h *telling) Go(f func()) {
+func (h *telling) Go(f func()) func() {
 	switch h.goroutines++; h.goroutines {
 	case 1:
-		go func() { defer close(h.told); f() }()
-		return
+		return func() { defer close(h.told); f() }
 	case 3: // the second is the operation's
 		h.state, h.gate = h.l.State(), h.l.gate.Load() != nil
 		h.ended = h.ctx != nil && h.ctx.Err() != nil
 	}
-	go f()
+	return f
 }
 
 func (h *telling) mustHaveSeen(t *testing.T, want State) {

@@ -23,22 +23,17 @@ type dueBeside struct {
 	asked  atomic.Int64 // how often it was waited for
 }
 
-func (h *dueBeside) Point(spec.Action, control.Attempt) {}
-func (h *dueBeside) Go(f func())                        { go f() }
+func (h *dueBeside) Go(f func()) func() { return f }
 
-func (h *dueBeside) Wait(action spec.Action, _ control.Attempt, done, ended <-chan struct{}) bool {
-	if action == spec.TryAgain && h.asked.Add(1) == 1 {
+func (h *dueBeside) Wait(action spec.Action, _ control.Attempt, _, _ <-chan struct{}) {
+	if action == spec.TryAgain {
+		h.asked.Add(1)
+	}
+}
+
+func (h *dueBeside) Point(action spec.Action, _ control.Attempt) {
+	if action == spec.TryAgain && h.asked.Load() == 1 {
 		h.beside()
-		return false
-	}
-	if done == nil {
-		return true // nothing is to be waited for
-	}
-	select {
-	case <-done:
-		return true
-	case <-ended:
-		return false
 	}
 }
 
@@ -115,7 +110,7 @@ func TestNothingIsLogged(t *testing.T) {
 // allows is a Breaker.
 type allows struct{}
 
-func (allows) Allow() (func(error), error) { return func(error) {}, nil }
+func (allows) Allow() (func(Outcome, error), error) { return func(Outcome, error) {}, nil }
 
 type fails struct {
 	slog.Handler

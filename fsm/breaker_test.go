@@ -3,10 +3,13 @@ package fsm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
@@ -18,6 +21,7 @@ type breaker struct {
 	after    int
 	failures int
 	until    time.Time
+	outcomes []fsm.Outcome
 	settled  []error
 	asked    int
 	pending  bool
@@ -25,7 +29,7 @@ type breaker struct {
 
 var errOpen = errors.New("open for a minute")
 
-func (b *breaker) Allow() (func(error), error) {
+func (b *breaker) Allow() (func(fsm.Outcome, error), error) {
 	b.asked++
 	if b.pending {
 		b.t.Error("G1 SingleFlight is broken: two attempts at once")
@@ -34,8 +38,9 @@ func (b *breaker) Allow() (func(error), error) {
 		return nil, errOpen
 	}
 	b.pending = true
-	return func(err error) {
+	return func(o fsm.Outcome, err error) {
 		b.pending = false
+		b.outcomes = append(b.outcomes, o)
 		b.settled = append(b.settled, err)
 		if err == nil {
 			b.failures = 0
@@ -74,6 +79,7 @@ func TestBreaker(t *testing.T) {
 		for _, c := range calls {
 			wantNil(t, "Start after the cool-down", c.result())
 		}
+		synctest.Wait()
 		if b.asked != asked+1 || b.settled[2] != nil || len(b.settled) != 3 {
 			t.Errorf("the breaker was asked %d times for ten Starts and told %v", b.asked-asked, b.settled)
 		}
@@ -114,8 +120,8 @@ func TestBreaker(t *testing.T) {
 		})
 	}
 	bubble(t, "who is refused has nothing to tell", func(t *testing.T) {
-		l := newRig(t, "a").new(fsm.WithBreaker(allowFunc(func() (func(error), error) {
-			return func(err error) { t.Errorf("done was called with %v", err) }, errOpen
+		l := newRig(t, "a").new(fsm.WithBreaker(allowFunc(func() (func(fsm.Outcome, error), error) {
+			return func(o fsm.Outcome, err error) { t.Errorf("done was called with %v, %v", o, err) }, errOpen
 		})))
 		wantIs(t, "Start", l.Start(background()), errOpen)
 	})
@@ -123,7 +129,7 @@ func TestBreaker(t *testing.T) {
 	for name, how := range map[string]func(){"panics": func() { panic(errBoom) }, "calls Goexit": runtime.Goexit} {
 		bubble(t, "Allow "+name, func(t *testing.T) {
 			r := newRig(t, "a")
-			l := r.new(fsm.WithBreaker(allowFunc(func() (func(error), error) { how(); return nil, nil })))
+			l := r.new(fsm.WithBreaker(allowFunc(func() (func(fsm.Outcome, error), error) { how(); return nil, nil })))
 			startError(t, l.Start(background()))
 			wantState(t, l, fsm.Idle)
 			r.wantLog("")
@@ -131,9 +137,9 @@ func TestBreaker(t *testing.T) {
 		bubble(t, "done "+name, func(t *testing.T) {
 			r := newRig(t, "a")
 			var log logBuffer
-			l := r.new(log.option(), fsm.WithBreaker(allowFunc(func() (func(error), error) {
+			l := r.new(log.option(), fsm.WithBreaker(allowFunc(func() (func(fsm.Outcome, error), error) {
 				called := false
-				return func(error) {
+				return func(fsm.Outcome, error) {
 					if called {
 						t.Error("done is called again")
 						return
@@ -153,33 +159,140 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// What an attempt came to is what the breaker is told, also if open, deaf to the end of
-// its context, returns nil: that is not kept (G6), and Start fails.
-func TestBreakerIsToldWhatStartReturned(t *testing.T) {
+// Who ended an attempt decides its outcome, whatever open returns and its error wraps
+// (R36: ai-gateway #199, cockroach #35433); what is open at that moment is not kept (G6).
+func TestR36OutcomeIsWhatEndedTheAttempt(t *testing.T) {
+	errMine := errors.New("mine")
+	type world struct {
+		r     *rig
+		l     *fsm.Lifecycle[*rig]
+		leave context.CancelCauseFunc
+	}
 	for name, c := range map[string]struct {
-		end  func(r *rig, l *fsm.Lifecycle[*rig])
-		want error
+		end     func(w world)
+		outcome fsm.Outcome
+		want    error
 	}{
-		"start timeout": {func(*rig, *fsm.Lifecycle[*rig]) {}, context.DeadlineExceeded},
-		"Scope.Fail":    {func(r *rig, _ *fsm.Lifecycle[*rig]) { r.scope.Fail(errBoom) }, errBoom},
-		"Stop":          {func(_ *rig, l *fsm.Lifecycle[*rig]) { go l.Stop(background()) }, fsm.ErrStopped},
+		"nothing":                  {func(world) {}, 0, nil}, // as open's error says
+		"the start timeout":        {func(world) { time.Sleep(time.Minute) }, fsm.Failed, context.DeadlineExceeded},
+		"Scope.Fail":               {func(w world) { w.r.scope.Fail(errMine) }, fsm.Failed, errMine},
+		"Stop":                     {func(w world) { go w.l.Stop(background()) }, fsm.Cancelled, fsm.ErrStopped},
+		"Shutdown":                 {func(w world) { go w.l.Shutdown(background()) }, fsm.Cancelled, fsm.ErrClosed},
+		"the last caller's end":    {func(w world) { w.leave(errMine) }, fsm.Cancelled, errMine},
+		"the last caller's cancel": {func(w world) { w.leave(nil) }, fsm.Cancelled, context.Canceled},
 	} {
-		bubble(t, name, func(t *testing.T) {
-			r := newRig(t, "a")
-			r.at = func(context.Context, string) error { time.Sleep(time.Hour); return nil } // deaf
-			b := &breaker{t: t, after: 100}
-			l := r.new(fsm.WithBreaker(b), fsm.WithStartTimeout(time.Minute))
-			start := begin(t, func() error { return l.Start(background()) })
-			start.mustPend("Start")
-			c.end(r, l)
-			wantIs(t, "Start", start.result(), c.want)
-			if len(b.settled) != 1 || !errors.Is(b.settled[0], c.want) {
-				t.Errorf("the breaker was told %v; want %v, as Start was", b.settled, c.want)
-			}
-		})
+		for _, returns := range []error{nil, context.Canceled, context.DeadlineExceeded, fsm.ErrStopped, fsm.ErrClosed, errBoom} {
+			bubble(t, fmt.Sprintf("%s, and open returns %v", name, returns), func(t *testing.T) {
+				r := newRig(t, "a")
+				wrapped := returns
+				if returns != nil {
+					wrapped = fmt.Errorf("the query: %w", returns)
+				}
+				proceed := make(chan struct{})
+				r.at = func(_ context.Context, part string) error { // deaf
+					if part == "" {
+						<-proceed
+						return wrapped
+					}
+					return nil
+				}
+				b := &breaker{t: t, after: 100}
+				l := r.new(fsm.WithBreaker(b), fsm.WithStartTimeout(time.Minute))
+				ctx, leave := context.WithCancelCause(background())
+				defer leave(nil)
+				start := begin(t, func() error { return l.Start(ctx) })
+				start.mustPend("Start")
+				c.end(world{r, l, leave})
+				synctest.Wait()
+				if len(b.outcomes) > 0 {
+					t.Errorf("the breaker's done was called with %v while open runs", b.outcomes)
+				}
+				close(proceed)
+				err := start.result()
+				outcome, want := c.outcome, c.want
+				switch {
+				case outcome == 0 && returns == nil:
+					outcome = fsm.Opened
+				case outcome == 0:
+					outcome, want = fsm.Failed, wrapped
+				}
+				if (err == nil) != (outcome == fsm.Opened) {
+					t.Errorf("Start: %v, and the outcome should be %v", err, outcome)
+				}
+				synctest.Wait()
+				if len(b.outcomes) != 1 || b.outcomes[0] != outcome || b.settled[0] != want {
+					t.Errorf("the breaker's done was called with %v, %v; want %v, %v", b.outcomes, b.settled, outcome, want)
+				}
+				wantNil(t, "Close", l.Close())
+			})
+		}
 	}
 }
 
-type allowFunc func() (func(error), error)
+// A Stop between the return of open and the decision makes the outcome Cancelled; done
+// is called outside the lock, before a caller receives a failure, in the attempt's goroutine.
+func TestR36DoneComesAfterTheDecision(t *testing.T) {
+	bubble(t, "it finds the outcome, and no caller has a failure before", func(t *testing.T) {
+		var l *fsm.Lifecycle[*rig]
+		r := newRig(t, "a")
+		var start atomic.Pointer[call]
+		var found []string
+		l = r.new(fsm.WithBreaker(allowFunc(func() (func(fsm.Outcome, error), error) {
+			return func(o fsm.Outcome, _ error) {
+				time.Sleep(time.Second) // whatever can run, runs
+				s := l.Status()
+				pending := "answered"
+				if start.Load().pending() {
+					pending = "pending"
+				}
+				found = append(found, fmt.Sprint(o, " ", s.State, " ", s.Held, " ", pending))
+			}, nil
+		})))
+		r.failing(1, "a")
+		start.Store(begin(t, func() error { return l.Start(background()) }))
+		startError(t, start.Load().result())
+		start.Store(begin(t, func() error { return l.Start(background()) }))
+		wantNil(t, "Start", start.Load().result())
+		time.Sleep(time.Hour)
+		wantNil(t, "Stop", l.Stop(background()))
+		r.at = func(ctx context.Context, _ string) error { <-ctx.Done(); return nil }
+		start.Store(begin(t, func() error { return l.Start(background()) }))
+		start.Load().mustPend("Start")
+		wantNil(t, "Stop", l.Stop(background()))
+		if want := []string{"failed Stopping [] pending", "opened Started [a] answered", "cancelled Stopping [a] pending"}; !slices.Equal(found, want) {
+			t.Errorf("done found %q; want %q", found, want)
+		}
+	})
+	// It does not end before done has returned for the attempt before: a breaker
+	// counts one attempt at a time (G1).
+	bubble(t, "Allow is not called before it has returned", func(t *testing.T) {
+		r := newRig(t, "a")
+		b := &breaker{t: t, after: 100}
+		slow := allowFunc(func() (func(fsm.Outcome, error), error) {
+			done, err := b.Allow()
+			return func(o fsm.Outcome, err error) { time.Sleep(time.Hour); done(o, err) }, err
+		})
+		l := r.new(fsm.WithBreaker(slow))
+		for range 3 {
+			wantNil(t, "Start", l.Start(background()))
+			wantNil(t, "Stop", l.Stop(background()))
+		}
+		wantNil(t, "Start", l.Start(background()))
+		over, cancel := context.WithCancel(background())
+		cancel()
+		wantIs(t, "Stop with an ended context while done runs", l.Stop(over), context.Canceled) // G12
+		wantNil(t, "Stop", l.Stop(background()))
+		if len(b.outcomes) != 4 || b.asked != 4 {
+			t.Errorf("asked %d times, done called with %v", b.asked, b.outcomes)
+		}
+	})
+	bubble(t, "a nil done is not called", func(t *testing.T) {
+		l := newRig(t, "a").new(fsm.WithBreaker(allowFunc(func() (func(fsm.Outcome, error), error) { return nil, nil })))
+		wantNil(t, "Start", l.Start(background()))
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+}
 
-func (f allowFunc) Allow() (func(error), error) { return f() }
+type allowFunc func() (func(fsm.Outcome, error), error)
+
+func (f allowFunc) Allow() (func(fsm.Outcome, error), error) { return f() }

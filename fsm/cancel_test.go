@@ -27,8 +27,8 @@ func TestG6NoForeignCancellation(t *testing.T) {
 		second := begin(t, func() error { return l.Start(background()) })
 		second.mustPend("the second Start")
 		cancel(errMine)
-		if err := first.result(); err != errMine {
-			t.Errorf("the caller that left got %v; want its own cause", err)
+		if e := leaveError(t, first.result()); e.Err != errMine || e.Attempt != 1 || e.Part != "a" {
+			t.Errorf("the caller that left got %+v; want its own cause, of attempt 1 at part a", e)
 		}
 		second.mustPend("the Start that stayed")
 		wantState(t, l, spec.Starting)
@@ -192,10 +192,10 @@ func TestG6CancelledBy(t *testing.T) {
 
 // The context that open gets belongs to the resource.
 func TestOpenContext(t *testing.T) {
-	bubble(t, "values of the first caller, not its end", func(t *testing.T) {
+	bubble(t, "values of the first caller, if they are asked for, not its end", func(t *testing.T) {
 		r := newRig(t, "a")
 		r.at = func(context.Context, string) error { time.Sleep(time.Second); return nil }
-		l := r.new()
+		l := r.new(fsm.WithCallerContext(itself))
 		first, cancel := context.WithTimeout(context.WithValue(background(), ctxKey("who"), "first"), time.Hour)
 		start := begin(t, func() error { return l.Start(first) })
 		synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -175,4 +176,28 @@ func TestG14CauseKept(t *testing.T) {
 			t.Errorf("logged %q; want the failed release, once", log.String())
 		}
 	})
+}
+
+// What open failed with stays the cause, also if the backoff that is asked about it panics
+// or exits.
+func TestG14OpensErrorSurvivesTheBackoff(t *testing.T) {
+	for name, how := range map[string]func(){"panics": func() { panic("the backoff's") }, "exits": runtime.Goexit} {
+		bubble(t, name, func(t *testing.T) {
+			r := newRig(t, "a", "b")
+			r.failing(2, "b")
+			var log logBuffer
+			l := r.new(log.option(), fsm.WithRetry(nextFunc(func(try int, _ error) (time.Duration, bool) {
+				if try == 2 {
+					how()
+				}
+				return 0, true
+			})))
+			e := startError(t, l.Start(background()))
+			if !errors.Is(e, errBoom) || errors.As(e, new(*fsm.PanicError)) || e.Part != "b" || l.Status().Cause != error(e) {
+				t.Errorf("G14 CauseKept is broken: Start: %v, Status.Cause: %v; want what open failed with", e, l.Status().Cause)
+			}
+			r.wantLog("open +a -a open +a -a")
+			quiet(t)
+		})
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -325,57 +324,4 @@ func TestG9StuckRelease(t *testing.T) {
 			t.Errorf("logged %d lines; want 1:\n%s", n, log.String())
 		}
 	})
-}
-
-// A forced release begins when the contexts of the uses have ended, not before:
-// a parent that is slow to let go of one holds the release up.
-func TestG9ContextsEndFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var released, early atomic.Bool
-		l := fsm.New(func(_ context.Context, scope *fsm.Scope) (int, error) {
-			scope.Defer("p", func(context.Context) error { released.Store(true); return nil })
-			return 0, nil
-		})
-		if err := l.Start(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		var armed atomic.Bool
-		asked, over := 0, make(chan struct{})
-		defer close(over)
-		// To cancel a child asks its parent for Done.
-		parent := slowParent{context.Background(), make(chan struct{}), func() {
-			if armed.Load() {
-				time.Sleep(time.Second) // whatever can run, runs
-				early.Store(released.Load())
-				asked++
-			}
-		}}
-		go l.Use(parent, func(context.Context, int) error {
-			<-over
-			return nil
-		})
-		synctest.Wait()
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		armed.Store(true)
-		var cut *fsm.StopError
-		if err := l.Stop(ctx); !errors.As(err, &cut) || cut.CutOff != 1 || asked == 0 {
-			t.Fatalf("Stop returned %v, and the parent was asked %d times", err, asked)
-		}
-		if early.Load() {
-			t.Error("the release ran before the uses' contexts had ended")
-		}
-	})
-}
-
-// slowParent is a context whose Done takes its time.
-type slowParent struct {
-	context.Context
-	never  chan struct{}
-	onDone func()
-}
-
-func (p slowParent) Done() <-chan struct{} {
-	p.onDone()
-	return p.never
 }

@@ -147,6 +147,7 @@ func TestNilContext(t *testing.T) {
 		}
 		wants("Start", func() { l.Start(none) })
 		wants("Wait", func() { l.Wait(none, fsm.Started) })
+		wants("FlushObservers", func() { l.FlushObservers(none) })
 		wantNil(t, "Start after that", l.Start(background()))
 		wants("Use", func() { l.Use(none, func(context.Context, *rig) error { return nil }) })
 		wants("Stop", func() { l.Stop(none) })

@@ -43,3 +43,18 @@ func ExampleWithRestart() {
 	// session 3
 	// <nil> true
 }
+
+// Ready tells a probe whether the resource is open, and if not why nobody opens it.
+func ExampleLifecycle_Ready() {
+	l := fsm.New(func(context.Context, *fsm.Scope) (string, error) { return "session", nil })
+	ctx := context.Background()
+	fmt.Println(l.Ready(ctx))
+	l.Start(ctx)
+	fmt.Println(l.Ready(ctx))
+	l.Stop(ctx)
+	fmt.Println(l.Ready(ctx))
+	// Output:
+	// fsm: not started
+	// <nil>
+	// fsm: stopped
+}

@@ -64,11 +64,15 @@ func (f steps) Transition(fsm.Transition) {}
 // has one that recovers.
 type once struct{ failed error }
 
-func (b *once) Allow() (done func(error), err error) {
+func (b *once) Allow() (done func(fsm.Outcome, error), err error) {
 	if b.failed != nil {
 		return nil, fmt.Errorf("not tried any more: %w", b.failed)
 	}
-	return func(err error) { b.failed = err }, nil
+	return func(outcome fsm.Outcome, err error) {
+		if outcome == fsm.Failed {
+			b.failed = err
+		}
+	}, nil
 }
 
 // A start that a Breaker refuses fails at once, and open is not called.

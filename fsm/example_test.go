@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // A listener, guarded: opened once whoever asks, closed once.
@@ -156,7 +155,7 @@ func ExampleWithObserver() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 0, nil },
 		fsm.WithObserver(func(t fsm.Transition) {
 			fmt.Printf("%s: %s to %s\n", t.Event, t.From, t.To)
-			if t.To == spec.Closed {
+			if t.To == fsm.Closed {
 				close(told)
 			}
 		}))
@@ -170,18 +169,31 @@ func ExampleWithObserver() {
 	// closed: Stopping to Closed
 }
 
+// An observer sees a transition after the call that caused it: a program that ends waits
+// for it, and for the lines of package fsmlog.
+func ExampleLifecycle_FlushObservers() {
+	seen := 0
+	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, fsm.WithObserver(func(fsm.Transition) { seen++ }))
+	l.Start(context.Background())
+	l.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // an observer may hang
+	defer cancel()
+	fmt.Println(l.FlushObservers(ctx), seen, l.Status().Undelivered)
+	// Output: <nil> 4 0
+}
+
 func ExampleLifecycle_Wait() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 0, nil })
 	ready := make(chan struct{})
 	go func() {
 		defer close(ready)
-		state, err := l.Wait(context.Background(), spec.Started)
+		state, err := l.Wait(context.Background(), fsm.Started)
 		fmt.Println(state, err)
 	}()
 	_ = l.Start(context.Background())
 	<-ready
 	_ = l.Close()
-	_, err := l.Wait(context.Background(), spec.Started) // it never will be
+	_, err := l.Wait(context.Background(), fsm.Started) // it never will be
 	fmt.Println(err)
 	// Output:
 	// Started <nil>

@@ -29,17 +29,21 @@ func contain(hook func() error) (err error) {
 	return hook()
 }
 
-// runRelease calls the release of p, on a fresh context of its own (G4).
-func (a *attempt[R]) runRelease(p *part) error {
-	ctx, handed := a.l.hand(context.WithValue(context.WithoutCancel(a.ctx), forcedKey{}, a.forced))
-	defer handed.over.Store(true)
+// runRelease calls the release of p, on a fresh context of its own (G4). It may run
+// beside the attempt's operation, for a part that is registered late: it reads of a
+// only what is fixed.
+func (a *attempt[R]) runRelease(p *part, forced bool) error {
+	ctx, token := a.l.hand(context.WithValue(a.values, forcedKey{}, forced), a.outer)
 	ctx, cancel := context.WithTimeout(ctx, a.l.releaseTimeout)
-	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		a.l.log().Warn("surestart: a release outlives its timeout; its part stays held until it returns",
 			"part", p.name, "attempt", a.number, "timeout", a.l.releaseTimeout)
 	})
-	defer stop()
+	defer func() {
+		token.over.Store(true) // before the end: what it wakes is not within this release any more
+		stop()
+		cancel()
+	}()
 	return p.release(ctx)
 }
 

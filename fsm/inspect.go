@@ -12,7 +12,7 @@ func init() {
 	control.InspectRestart = func(l any) control.Restart {
 		return l.(interface{ inspectRestart() control.Restart }).inspectRestart()
 	}
-	control.Timeout = func(l any) { l.(interface{ fireTimeout() }).fireTimeout() }
+	control.Timeout = func(a control.Attempt) { a.(interface{ fireTimeout() }).fireTimeout() }
 	control.TimerOfRestart = func(l any) func() { return l.(interface{ timerOfRestart() func() }).timerOfRestart() }
 	control.Fire = func(l any, e spec.Event) error { return l.(interface{ fire(spec.Event) error }).fire(e) }
 	control.LeaseOf = func(lease any) control.Attempt {
@@ -24,12 +24,20 @@ func (l *Lifecycle[R]) inspect() control.Machine {
 	return control.Machine{
 		Word: l.State(), State: l.machine.state(), Closing: l.closing, Begun: l.begun,
 		Current: exposed(l.current), Queued: exposed(l.queued), Gate: exposed(l.gate.Load()),
+		Due: l.supervisor.isDueLocked(), Again: l.current != nil && l.current.restart, Restarts: l.restarts(),
 	}
+}
+
+func (l *Lifecycle[R]) restarts() int {
+	if l.supervisor == nil {
+		return 0
+	}
+	return l.supervisor.restarts
 }
 
 func (l *Lifecycle[R]) inspectRestart() control.Restart {
 	s := l.supervisor
-	return control.Restart{Due: s.due, Asking: s.asking, Another: s.another, Timer: s.timer != nil, Calling: s.calling, Off: s.off}
+	return control.Restart{Asking: s.asking, Renewed: s.renewed, Timer: s.timer != nil}
 }
 
 // exposed is a as a scheduler sees it: a nil *attempt is a nil Attempt.
@@ -40,7 +48,7 @@ func exposed[R any](a *attempt[R]) control.Attempt {
 	return a
 }
 
-func (l *Lifecycle[R]) fireTimeout() { l.timeout(l.current) }
+func (a *attempt[R]) fireTimeout() { a.l.timeout(a) }
 
 func (l *Lifecycle[R]) timerOfRestart() func() {
 	timer := l.supervisor.timer
@@ -69,9 +77,9 @@ func (a *attempt[R]) View(v *control.View) {
 	*v = control.View{
 		Number: a.number,
 		Op:     a.op, Held: held, Open: a.gate.Load() >= 0, InUse: a.inUseLocked(),
-		Forced: a.forced, RelErr: a.badErrs != nil,
+		Forced: a.forced, RelErr: a.badErrs != nil, Reported: a.reported != nil,
 		Waiters: a.waiters, Stoppers: a.stoppers,
 		Answered: a.isAnswered, StartErr: a.startErr,
-		Finished: a.isFinished, StopErr: a.stopErr, Fate: a.fate,
+		Finished: a.isFinished, StopErr: a.stopErr, Fate: a.fate, Acquiring: a.acquiring,
 	}
 }

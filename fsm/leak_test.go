@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/kept"
 )
 
 func TestG7NoLeak(t *testing.T) {
@@ -53,39 +54,27 @@ func TestG7NoLeak(t *testing.T) {
 		wantNil(t, "Stop", l.Stop(background()))
 	})
 	type big struct{ _ [1 << 16]byte }
-	gone := func(t *testing.T, freed chan struct{}, what string) {
-		t.Helper()
-		for range 1000 {
-			runtime.GC()
-			select {
-			case <-freed:
-				return
-			default:
-				runtime.Gosched()
-			}
-		}
-		t.Fatal(what, "is still reachable")
-	}
-	closed := func(c chan struct{}) { close(c) }
 	t.Run("what ended is not kept alive", func(t *testing.T) {
-		freed := make(chan struct{})
+		var isKept func() bool
 		l := fsm.New(func(context.Context, *fsm.Scope) (*big, error) {
 			b := new(big)
-			runtime.AddCleanup(b, closed, freed)
+			isKept = kept.Watch(b)
 			return b, nil
 		}, fsm.WithStartTimeout(time.Hour)) // whose timer must not keep it either
 		wantNil(t, "Start", l.Start(background()))
 		wantNil(t, "Stop", l.Stop(background()))
-		gone(t, freed, "the resource of an idle lifecycle")
+		if isKept() {
+			t.Fatal("the resource of an idle lifecycle is still reachable")
+		}
 		runtime.KeepAlive(l)
 	})
 	t.Run("a restart that was called off keeps nothing alive", func(t *testing.T) {
 		hour := nextFunc(func(int, error) (time.Duration, bool) { return time.Hour, true })
-		freed := make(chan struct{})
+		var isKept func() bool
 		func() {
 			r := newRig(t, "a")
 			l := r.new(fsm.WithRestart(hour))
-			runtime.AddCleanup(l, closed, freed)
+			isKept = kept.Watch(l)
 			wantNil(t, "Start", l.Start(background()))
 			r.die(errBoom)
 			for i := 0; l.Status().RestartAt.IsZero(); i++ {
@@ -96,6 +85,8 @@ func TestG7NoLeak(t *testing.T) {
 			}
 			wantNil(t, "Stop", l.Stop(background()))
 		}()
-		gone(t, freed, "a lifecycle that was stopped while a restart was due")
+		if isKept() {
+			t.Fatal("a lifecycle that was stopped while a restart was due is still reachable")
+		}
 	})
 }

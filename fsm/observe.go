@@ -9,13 +9,6 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-func (a *attempt[R]) inUseLocked() int {
-	if n := a.gate.Load(); n >= 0 {
-		return int(n)
-	}
-	return a.inUse
-}
-
 // A Transition is a change of state, as observers see it.
 type Transition struct {
 	From, To State
@@ -26,7 +19,7 @@ type Transition struct {
 	Cause    error         // why, where there is a reason: a failure, a cancellation, a Stop
 }
 
-// noteLocked tells whoever waits for a state, and the observers.
+// noteLocked wakes those who wait for the state, and notifies the observers.
 func (l *Lifecycle[R]) noteLocked(e spec.Event, from, to State, cause error) {
 	now := time.Now()
 	took := now.Sub(l.since)
@@ -50,49 +43,78 @@ func (l *Lifecycle[R]) noteLocked(e spec.Event, from, to State, cause error) {
 	if e == spec.EventStart {
 		l.current.stepLocked(StepBegun, "", 0, nil)
 	}
-	l.announceLocked(news{Transition: Transition{from, to, e, l.begun, now, took, cause}})
+	l.notifyLocked(notification{Transition: Transition{from, to, e, l.begun, now, took, cause}})
 }
 
-// news is what observers are told: a transition, or a step.
-type news struct {
+// A notification is what observers receive: a transition, or a step.
+type notification struct {
 	Transition
 	step *Step // nil: it is a transition
 }
 
-func (l *Lifecycle[R]) announceLocked(n news) {
-	l.untold = append(l.untold, n)
-	if !l.telling {
-		l.telling = true
-		l.spawn(l.tell)
+// An observer is a function of WithObserver or WithTracer, with the notifications that
+// it has yet to receive.
+type observer struct {
+	receive func(notification)
+	steps   bool // it receives these too
+	queue[notification]
+}
+
+func (l *Lifecycle[R]) notifyLocked(n notification) {
+	for _, o := range l.observers {
+		if (n.step == nil || o.steps) && o.push(n) {
+			l.spawn(func() { o.drain(l.spawn, func(n notification) { l.notify(o, n) }) })
+		}
 	}
 }
 
-// tell calls the observers for what they have not seen, then ends. An observer
-// that calls runtime.Goexit takes this goroutine with it: another one goes on.
-func (l *Lifecycle[R]) tell() {
-	over := false
-	defer func() {
-		if !over {
-			l.spawn(l.tell)
-		}
-	}()
-	for {
-		l.mu.Lock()
-		if l.told == len(l.observers) {
-			l.untold, l.told = slices.Delete(l.untold, 0, 1), 0
-		}
-		if len(l.untold) == 0 {
-			l.telling, over = false, true
-			l.mu.Unlock()
-			return
-		}
-		n, observe := l.untold[0], l.observers[l.told]
-		l.told++
-		l.mu.Unlock()
-		if err := contain(func() error { observe(n); return nil }); err != nil {
-			l.log().Error("surestart: an observer panicked", n.attr(), "error", err)
+// notify calls an observer. It may hang: then its own queue waits, and no other.
+func (l *Lifecycle[R]) notify(o *observer, n notification) {
+	if err := contain(func() error { o.receive(n); return nil }); err != nil {
+		l.log().Error("surestart: an observer panicked", n.attr(), "error", err)
+	}
+}
+
+// undeliveredLocked is Status.Undelivered.
+func (l *Lifecycle[R]) undeliveredLocked() (n int) {
+	for _, o := range l.observers {
+		n = max(n, o.len())
+	}
+	return n
+}
+
+// FlushObservers waits until every observer and tracer has returned from every
+// transition and step that took effect before the call. It returns nil then, also if
+// ctx has ended; else the cause of ctx, once ctx ends. Those that take effect during
+// the call are not waited for. It does not wait for the lines that the lifecycle
+// itself logs (WithLogger); those of fsmlog are an observer's.
+//
+// It may be called concurrently and in every state. An observer that hangs holds it up
+// until ctx ends. So does an observer that calls it: it would wait for its own return,
+// and no other observer is held up by that.
+func (l *Lifecycle[R]) FlushObservers(ctx context.Context) error {
+	c := l.read(ctx, "FlushObservers")
+	// The lock: State and Done show a transition a moment before it is queued.
+	l.mu.Lock()
+	all := make([]<-chan struct{}, 0, len(l.observers))
+	for _, o := range l.observers {
+		if flushed := o.flushed(); flushed != nil {
+			all = append(all, flushed)
 		}
 	}
+	l.mu.Unlock()
+	for _, flushed := range all {
+		select {
+		case <-flushed:
+		case <-c.done:
+			select {
+			case <-flushed:
+			default:
+				return c.why()
+			}
+		}
+	}
+	return nil
 }
 
 // A watcher waits for one of a set of states.
@@ -119,10 +141,10 @@ var errNoStates = errors.New("fsm: Wait: want at least one state to wait for")
 // part in the detection of ErrReentrant: a wait from within an open, release or
 // use of its own may wait for itself.
 func (l *Lifecycle[R]) Wait(ctx context.Context, states ...State) (State, error) {
+	c := l.read(ctx, "Wait")
 	if len(states) == 0 {
 		return l.State(), errNoStates
 	}
-	needContext(ctx, "Wait")
 	w := &watcher{states: states, seen: make(chan State, 1)}
 	l.mu.Lock()
 	if s := l.State(); w.wants(s) || s == spec.Closed {
@@ -131,24 +153,15 @@ func (l *Lifecycle[R]) Wait(ctx context.Context, states ...State) (State, error)
 		l.watchers = append(l.watchers, w)
 	}
 	l.mu.Unlock()
-	select {
-	case s := <-w.seen:
-		return w.result(s)
-	case <-ctx.Done():
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case s := <-w.seen: // it came first
-		return w.result(s)
-	default:
-	}
-	l.watchers = slices.DeleteFunc(l.watchers, func(other *watcher) bool { return other == w })
-	return l.State(), context.Cause(ctx)
-}
-
-func (w *watcher) result(s State) (State, error) {
-	if !w.wants(s) {
+	var now State
+	s, seen := receive(&l.mu, c, w.seen, func() {
+		l.watchers = slices.DeleteFunc(l.watchers, func(other *watcher) bool { return other == w })
+		now = l.State()
+	})
+	switch {
+	case !seen:
+		return now, c.why()
+	case !w.wants(s):
 		return s, ErrClosed
 	}
 	return s, nil

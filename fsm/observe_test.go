@@ -118,19 +118,6 @@ func TestObserver(t *testing.T) {
 		}
 		quiet(t)
 	})
-	bubble(t, "several see each transition, in the order of the options", func(t *testing.T) {
-		var seen []string
-		option := func(name string) fsm.Option {
-			return fsm.WithObserver(func(tr fsm.Transition) { seen = append(seen, name+" "+tr.Event.String()) })
-		}
-		l := newRig(t).new(option("one"), option("two"))
-		wantNil(t, "Shutdown", l.Shutdown(background()))
-		wantNil(t, "Stop", l.Stop(background()))
-		synctest.Wait()
-		if want := []string{"one shutdown", "two shutdown"}; !slices.Equal(seen, want) {
-			t.Errorf("saw %v; want %v", seen, want)
-		}
-	})
 }
 
 func TestWait(t *testing.T) {

@@ -16,13 +16,14 @@ type config struct {
 	startTimeout   time.Duration // 0: none
 	stopTimeout    time.Duration
 	releaseTimeout time.Duration
-	backoff        Backoff         // nil: one try
-	breaker        Breaker         // may be nil
-	restart        Backoff         // nil: who has died stays so
-	base           context.Context // nil: the first caller's
-	logger         *slog.Logger    // nil: slog.Default, asked when there is something to log
-	observers      []func(news)
-	steps          bool         // one of them wants to see these too
+	backoff        Backoff                               // nil: one try
+	breaker        Breaker                               // may be nil
+	restart        Backoff                               // nil: who has died stays so
+	base           context.Context                       // WithBaseContext; it never ends
+	callerContext  func(context.Context) context.Context // may be nil
+	logger         *slog.Logger                          // nil: slog.Default, asked when there is something to log
+	observers      []*observer
+	steps          bool         // one of the observers receives these too
 	hook           control.Hook // nil, but under a scheduler
 }
 
@@ -33,7 +34,7 @@ func init() {
 }
 
 func newConfig(opts []Option) config {
-	c := config{stopTimeout: 30 * time.Second, releaseTimeout: 10 * time.Second}
+	c := config{stopTimeout: 30 * time.Second, releaseTimeout: 10 * time.Second, base: context.Background()}
 	for _, opt := range opts {
 		if opt == nil {
 			panic("fsm: New: a nil Option")
@@ -74,39 +75,63 @@ func WithReleaseTimeout(d time.Duration) Option {
 	return func(c *config) { c.releaseTimeout = d }
 }
 
-// WithBaseContext makes the contexts of open and of the releases carry the
-// values of ctx instead of those of the first caller of Start. The end of ctx
-// has no effect. A nil ctx panics.
+// WithBaseContext gives the contexts of open, of the releases and of the leases the
+// values of ctx. The end of ctx has no effect. By default these contexts carry no
+// values: a caller's context may be a request's, and the resource outlives it. A nil
+// ctx panics.
 func WithBaseContext(ctx context.Context) Option {
 	if ctx == nil {
 		panic("fsm: WithBaseContext(nil): want a context")
 	}
-	return func(c *config) { c.base = ctx }
+	return func(c *config) { c.base = context.WithoutCancel(ctx) }
+}
+
+// WithCallerContext gives an attempt values of the Start that began it. Each Start that
+// may begin or join an attempt calls f with its own context: in the caller's goroutine,
+// outside every lock, before it takes effect. The attempt carries the values, not the
+// end, of what f returned for the first caller that waited for it, also after that
+// caller has left; a key without a value there has the one of WithBaseContext. A
+// restart (WithRestart) carries the values of the attempt that died.
+//
+// f decides what outlives the call: a context that has only the link to the caller's
+// trace, say. To return the caller's context itself is right only if its values may be
+// read, and kept in memory, until the resource is closed. If f returns nil, that caller
+// has no values to give. If f panics, Start panics, and nothing has happened. A nil f
+// panics.
+func WithCallerContext(f func(caller context.Context) context.Context) Option {
+	if f == nil {
+		panic("fsm: WithCallerContext(nil): want a function")
+	}
+	return func(c *config) { c.callerContext = f }
 }
 
 // WithLogger sets where misbehaviour is logged that no caller would otherwise
 // learn of: a release that outlives its timeout, a failed release that nobody
-// waits for, a panic in an observer. The default is slog.Default.
+// waits for, a panic in an observer. The default is slog.Default. The logger is called on
+// a goroutine of its own that ends when there is nothing more to log: it may be slow,
+// hang or panic, and holds up nothing but its own lines. So a line may come after the
+// call that it is of has returned.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger = logger }
 }
 
-// WithObserver makes f see every transition: in order, none lost, one at a time,
-// on a goroutine of its own that ends when there is nothing more to tell, outside
-// every lock. It sees a transition after it took effect, perhaps after the call
-// that caused it has returned. A panic in f is logged and harms nobody; f may
-// call any method. With several observers each transition is told to all, in the
-// order of the options, before the next one. A nil f panics.
+// WithObserver makes the lifecycle call f for every transition: in order, none lost,
+// one at a time, on a goroutine of its own that ends when there is nothing more to
+// deliver, outside every lock. f is called after the transition took effect, perhaps
+// after the call that caused it has returned; FlushObservers waits for f.
+//
+// Each observer has a queue of its own: one that is slow or hangs holds up neither the
+// lifecycle, nor the logger, nor the other observers, between which there is no order.
+// The queue has no bound: behind an f that hangs it grows by each transition, and
+// Status.Undelivered says how long it is. A panic in f is logged and harms nobody; f
+// may call any method, but must not wait for its own return (FlushObservers). A nil f
+// panics.
 func WithObserver(f func(Transition)) Option {
 	if f == nil {
 		panic("fsm: WithObserver(nil): want a function")
 	}
 	return func(c *config) {
-		c.observers = append(c.observers, func(n news) {
-			if n.step == nil {
-				f(n.Transition)
-			}
-		})
+		c.observers = append(c.observers, &observer{receive: func(n notification) { f(n.Transition) }})
 	}
 }
 

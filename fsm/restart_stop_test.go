@@ -7,14 +7,11 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/control"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // A Stop calls the restart off wherever it is; so does a Shutdown, for good.
@@ -103,46 +100,76 @@ func TestG8StopInTheInstantOfARestart(t *testing.T) {
 	})
 }
 
-// A Stop that comes when a restart has failed, and before its goroutine has noticed.
-func TestG8StopBeforeAFailedRestartIsNoticed(t *testing.T) {
+// A Stop or a Shutdown answers the Starts that wait for a restart, in Idle too, and the
+// next Start opens at once.
+func TestG8StopAnswersThoseWhoWaitForARestart(t *testing.T) {
+	for _, released := range []bool{false, true} {
+		for _, final := range []bool{false, true} {
+			bubble(t, fmt.Sprint("released: ", released, ", for good: ", final), func(t *testing.T) {
+				r := newRig(t, "a")
+				l := r.new(fsm.WithRestart(&backoff{n: 100, pause: time.Hour}))
+				wantNil(t, "Start", l.Start(background()))
+				proceed := make(chan struct{})
+				r.release = func(context.Context, string) error { <-proceed; return nil }
+				if released {
+					close(proceed)
+				}
+				r.die(errBoom)
+				synctest.Wait()
+				starts := []*call{begin(t, func() error { return l.Start(background()) }), begin(t, func() error { return l.Start(background()) })}
+				for _, s := range starts {
+					s.mustPend("Start that waits for the restart")
+				}
+				stop, want := l.Stop, fsm.ErrStopped
+				if final {
+					stop, want = l.Shutdown, fsm.ErrClosed
+				}
+				stopped := begin(t, func() error { return stop(background()) })
+				synctest.Wait()
+				for _, s := range starts {
+					wantIs(t, "Start that waited", s.result(), want)
+				}
+				if !released {
+					stopped.mustPend("Stop while the dead one is released")
+					close(proceed)
+				}
+				wantNil(t, "Stop", stopped.result())
+				quiet(t)
+				if final {
+					wantIs(t, "Start", l.Start(background()), fsm.ErrClosed)
+					return
+				}
+				began := time.Now()
+				wantNil(t, "Start after the Stop", l.Start(background()))
+				if took := time.Since(began); took != 0 {
+					t.Errorf("G8 StopWins is broken: the Start after a Stop took %v; want none", took)
+				}
+				wantNil(t, "Stop", l.Stop(background()))
+			})
+		}
+	}
+}
+
+// A Stop that comes while a restart that has failed is rolled back: it is not made again.
+func TestG8StopWhileAFailedRestartIsRolledBack(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		r := newRig(t, "a")
-		h := &holdsAnswers{answered: make(chan struct{}), proceed: make(chan struct{})}
-		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(&backoff{n: 100}))
+		r := newRig(t, "a", "b")
+		l := r.new(fsm.WithRestart(&backoff{n: 100}))
 		wantNil(t, "Start", l.Start(background()))
-		r.failing(100, "a")
-		h.holds.Store(true)
+		r.failing(100, "b")
+		r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
 		r.die(errBoom)
-		<-h.answered
-		wantState(t, l, fsm.Idle)
+		l.Wait(background(), fsm.Starting)
+		l.Wait(background(), fsm.Stopping)
+		start := begin(t, func() error { return l.Start(background()) })
+		start.mustPend("Start while the restart is rolled back")
 		wantNil(t, "Stop", l.Stop(background()))
-		h.holds.Store(false)
-		close(h.proceed)
+		wantIs(t, "Start that waited", start.result(), fsm.ErrStopped)
 		time.Sleep(time.Hour)
 		if r.opened != 2 || !l.Status().RestartAt.IsZero() {
-			t.Errorf("opened %d times; want 2: it was tried again after it was stopped", r.opened)
+			t.Errorf("G8 StopWins is broken: opened %d times; want 2: it was tried again after it was stopped", r.opened)
 		}
 	})
-}
-
-// holdsAnswers holds whoever was answered to a Start, before he has seen it.
-type holdsAnswers struct {
-	holds             atomic.Bool
-	answered, proceed chan struct{}
-}
-
-func (h *holdsAnswers) Point(spec.Action, control.Attempt) {}
-func (h *holdsAnswers) Took(spec.Action, control.Attempt)  {}
-func (h *holdsAnswers) Go(f func())                        { go f() }
-func (h *holdsAnswers) Wait(action spec.Action, _ control.Attempt, done, _ <-chan struct{}) bool {
-	if done != nil {
-		<-done
-	}
-	if action == spec.StartLeave && h.holds.Load() {
-		close(h.answered)
-		<-h.proceed
-	}
-	return true
 }
 
 // Real threads: deaths, starts and stops at random. When the last Stop has returned

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/control"
 )
 
 // die reports that the running resource died.
@@ -35,7 +35,7 @@ func TestG7RestartAfterADeath(t *testing.T) {
 		r := newRig(t, "a", "b")
 		b := &backoff{n: 10}
 		var log logBuffer
-		l := r.new(log.option(), fsm.WithRestart(b))
+		l := r.new(log.option(), fsm.WithRestart(b), fsm.WithCallerContext(itself))
 		type key struct{}
 		wantNil(t, "Start", l.Start(context.WithValue(background(), key{}, 7)))
 		r.die(errBoom)
@@ -104,7 +104,7 @@ func TestRestartLimit(t *testing.T) {
 		if s := l.Status(); s.Attempt != 6 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() {
 			t.Errorf("G14 CauseKept is broken: %+v; want why the last of six attempts failed, nothing due", s)
 		}
-		if want := `a resource that died is not started again any more" restarts=3 error=`; strings.Count(log.String(), want) != 1 {
+		if want := `a resource that died is not started again any more" restarts=3 error.attempt=6 error.part=a error.err=boom`; strings.Count(log.String(), want) != 1 {
 			t.Errorf("the log has %q; want %q", log.String(), want)
 		}
 		wantIs(t, "Start after it has given up", l.Start(background()), errBoom)
@@ -141,63 +141,169 @@ func TestRestartCountsAnewOnceItHasRun(t *testing.T) {
 	})
 }
 
-// While somebody else's attempt is under way the backoff is not asked: that may come up.
-func TestRestartIsNotAskedDuringAnAttempt(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
-		r := newRig(t, "a")
-		h := &holdsAnswers{answered: make(chan struct{}), proceed: make(chan struct{})}
-		b := &backoff{n: 100}
-		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(b))
-		wantNil(t, "Start", l.Start(background()))
-		up := make(chan struct{})
-		r.at = func(context.Context, string) error {
-			if r.times() == 2 {
-				return errBoom
+// From the death on a Start waits for the restart, however far away that is: workers that
+// Start and Use in a loop do not defeat the backoff.
+func TestG8StartWaitsForTheRestart(t *testing.T) {
+	const away = time.Hour
+	for name, release := range map[string]time.Duration{"while it is due": 0, "while the dead one is released": time.Minute} {
+		bubble(t, name, func(t *testing.T) {
+			r := newRig(t, "a")
+			l := r.new(fsm.WithRestart(&backoff{n: 100, pause: away}))
+			wantNil(t, "Start", l.Start(background()))
+			r.release = func(context.Context, string) error { time.Sleep(release); return nil }
+			r.die(errBoom)
+			synctest.Wait()
+			began := time.Now()
+			patient := begin(t, func() error { return l.Start(background()) })
+			hasty := begin(t, func() error {
+				ctx, cancel := context.WithTimeout(background(), time.Second)
+				defer cancel()
+				return l.Start(ctx)
+			})
+			wantIs(t, "G12: Start whose context ends", hasty.result(), context.DeadlineExceeded)
+			if took := time.Since(began); took != time.Second {
+				t.Errorf("G12 Progress is broken: it left after %v; want a second", took)
 			}
-			<-up
-			return nil
-		}
-		h.holds.Store(true)
+			time.Sleep(away / 2)
+			patient.mustPend("Start of what is to be started again")
+			if s := l.Status(); s.Waiters != 1 || s.Attempt != 1 || s.State != fsm.Idle {
+				t.Errorf("G8 StopWins is broken: %v; want the Start to wait for the restart", s)
+			}
+			wantNil(t, "Start", patient.result())
+			if took := time.Since(began); took != away+release || l.Status().Attempt != 2 {
+				t.Errorf("G8 StopWins is broken: started after %v, attempt %d; want %v, attempt 2", took, l.Status().Attempt, away+release)
+			}
+			wantNil(t, "Stop", l.Stop(background()))
+		})
+	}
+	bubble(t, "and gets its outcome, the next one waits for the next", func(t *testing.T) {
+		r := newRig(t, "a")
+		b := &backoff{n: 100}
+		l := r.new(fsm.WithRestart(b))
+		wantNil(t, "Start", l.Start(background()))
+		r.failing(2, "a")
 		r.die(errBoom)
-		<-h.answered
-		h.holds.Store(false)
-		start := begin(t, func() error { return l.Start(background()) })
-		start.mustPend("Start of somebody else")
-		close(h.proceed)
 		synctest.Wait()
-		close(up)
-		wantNil(t, "Start of somebody else", start.result())
-		if want := []string{"1 boom"}; !slices.Equal(b.asked, want) {
-			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		var failed *fsm.StartError
+		if err := l.Start(background()); !errors.As(err, &failed) || failed.Attempt != 2 {
+			t.Errorf("Start that waited: %v; want why attempt 2 failed", err)
+		}
+		began := time.Now()
+		wantNil(t, "Start", l.Start(background()))
+		if took := time.Since(began); took != time.Second || l.Status().Attempt != 3 {
+			t.Errorf("G8 StopWins is broken: attempt %d after %v; want 3 after a second", l.Status().Attempt, took)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+	bubble(t, "workers in a loop", func(t *testing.T) {
+		r := newRig(t, "a")
+		l := r.new(fsm.WithRestart(&backoff{n: 3}), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		ctx, cancel := context.WithTimeout(background(), time.Minute)
+		defer cancel()
+		var workers []*call
+		for range 4 {
+			workers = append(workers, begin(t, func() error {
+				for r.times() < 1000 { // past the backoff they would go on without end
+					if err := l.Start(ctx); err != nil {
+						return err
+					}
+					if lease, err := l.Acquire(); err == nil {
+						lease.Fail(errBoom)
+						lease.Release()
+					}
+				}
+				return nil
+			}))
+		}
+		for _, w := range workers {
+			wantIs(t, "worker", w.result(), context.DeadlineExceeded)
+		}
+		// The first; then three restarts every three seconds, and one attempt more for those who wait.
+		if n := r.times(); n > 1+60/3*4 {
+			t.Errorf("G8 StopWins is broken: what dies at once was opened %d times in a minute, past a backoff of a second", n)
 		}
 		wantNil(t, "Stop", l.Stop(background()))
 	})
 }
 
-// It dies again when a restart has come up, and before its goroutine has noticed.
-func TestRestartAfterADeathBeforeItIsNoticed(t *testing.T) {
+// When the backoff gives up, those who wait for the restart get an attempt of their own.
+func TestG12GivingUpLeavesNobodyWaiting(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
-		h := &holdsAnswers{answered: make(chan struct{}), proceed: make(chan struct{})}
-		b := &backoff{n: 100}
-		l := r.new(control.WithHook(h).(fsm.Option), fsm.WithRestart(b))
-		wantNil(t, "Start", l.Start(background()))
-		h.holds.Store(true)
-		r.die(errBoom)
-		<-h.answered
-		wantState(t, l, fsm.Started)
-		r.die(errBoom)
-		synctest.Wait()
-		if len(b.asked) != 1 {
-			t.Errorf("the backoff was asked %q; want once: the supervisor is one caller, in a call yet", b.asked)
+		asked := make(chan struct{})
+		b := nextFunc(func(try int, _ error) (time.Duration, bool) {
+			<-asked
+			return 0, false
+		})
+		l := r.new(fsm.WithRestart(b), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		for round := range uint64(3) {
+			wantNil(t, "Start", l.Start(background()))
+			r.die(errBoom)
+			synctest.Wait()
+			start := begin(t, func() error { return l.Start(background()) })
+			start.mustPend("Start while the backoff is asked")
+			asked <- struct{}{}
+			wantNil(t, "Start when it has given up", start.result())
+			if s := l.Status(); s.Attempt != 2*(round+1) {
+				t.Errorf("%v; want attempt %d", s, 2*(round+1))
+			}
+			wantNil(t, "Stop", l.Stop(background()))
 		}
-		h.holds.Store(false)
-		close(h.proceed)
-		time.Sleep(time.Minute)
-		wantState(t, l, fsm.Started)
-		wantNil(t, "Stop", l.Stop(background()))
 	})
 }
+
+// When the backoff gives up, the count of the restarts begins anew (R38: a supervisor's
+// backoff that never does, SceneWorks #578, zeroclaw #138).
+func TestR38GivingUpBeginsTheCountAnew(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		b := &backoff{n: 1}
+		l := r.new(fsm.WithRestart(b), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		for range 3 {
+			wantNil(t, "Start", l.Start(background()))
+			r.die(errBoom)
+			_, err := l.Wait(background(), fsm.Started) // attempt 1 or so, still
+			wantNil(t, "Wait", err)
+			time.Sleep(2 * time.Second)
+			wantState(t, l, fsm.Started)
+			r.die(errBoom)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			wantState(t, l, fsm.Idle)
+		}
+		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom", "1 boom", "2 boom"}; !slices.Equal(b.asked, want) {
+			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		}
+	})
+}
+
+// A Backoff that has another for restarts is asked by that.
+func TestRestartsOfABackoff(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		r := newRig(t, "a")
+		own := &backoff{n: 100}
+		l := r.new(fsm.WithRestart(hasRestarts{own}))
+		wantNil(t, "Start", l.Start(background()))
+		r.die(errBoom)
+		time.Sleep(time.Minute)
+		wantState(t, l, fsm.Started)
+		if want := []string{"1 boom"}; !slices.Equal(own.asked, want) {
+			t.Errorf("it was asked %q; want %q", own.asked, want)
+		}
+		wantNil(t, "Stop", l.Stop(background()))
+	})
+	defer func() {
+		if text := fmt.Sprint(recover()); !strings.Contains(text, "Restarts returned nil: want a Backoff") {
+			t.Errorf("a method Restarts that returns nil: %s", text)
+		}
+	}()
+	fsm.WithRestart(hasRestarts{})
+}
+
+type hasRestarts struct{ own fsm.Backoff }
+
+func (h hasRestarts) Restarts() fsm.Backoff                 { return h.own }
+func (h hasRestarts) Next(int, error) (time.Duration, bool) { panic("not for restarts") }
 
 // A Stop begins the count anew, however young the resource was.
 func TestRestartCountsAnewAfterAStop(t *testing.T) {
@@ -220,62 +326,8 @@ func TestRestartCountsAnewAfterAStop(t *testing.T) {
 	})
 }
 
-// Others who start it meanwhile are joined, and do not take it along when they leave.
+// A restart is joined by those who start the resource meanwhile, and goes on when they leave.
 func TestG6RestartAndOtherCallers(t *testing.T) {
-	bubble(t, "one starts it before it is due", func(t *testing.T) {
-		r := newRig(t, "a")
-		b := &backoff{n: 100}
-		l := r.new(fsm.WithRestart(b))
-		wantNil(t, "Start", l.Start(background()))
-		r.die(errBoom)
-		synctest.Wait()
-		wantNil(t, "Start", l.Start(background()))
-		if s := l.Status(); s.Attempt != 2 || !s.RestartAt.IsZero() {
-			t.Errorf("%+v; want attempt 2, nothing due", s)
-		}
-		time.Sleep(time.Hour)
-		if r.opened != 2 {
-			t.Errorf("opened %d times; want 2", r.opened)
-		}
-		wantNil(t, "Stop", l.Stop(background()))
-	})
-	bubble(t, "one starts it before it is due, and fails", func(t *testing.T) {
-		r := newRig(t, "a")
-		b := &backoff{n: 100}
-		l := r.new(fsm.WithRestart(b))
-		wantNil(t, "Start", l.Start(background()))
-		r.die(errBoom)
-		synctest.Wait()
-		due := l.Status().RestartAt
-		time.Sleep(time.Second / 2)
-		r.failing(2, "a")
-		wantIs(t, "Start", l.Start(background()), errBoom)
-		synctest.Wait()
-		if s := l.Status(); s.Attempt != 2 || due.IsZero() || !s.RestartAt.Equal(due) {
-			t.Errorf("%+v; want attempt 2, and the restart due at %v as before", s, due)
-		}
-		_, err := l.Wait(background(), fsm.Started)
-		wantNil(t, "Wait", err)
-		if !time.Now().Equal(due) || len(b.asked) != 1 {
-			t.Errorf("started again at %v, the backoff was asked %q; want %v, asked once", time.Now(), b.asked, due)
-		}
-		wantNil(t, "Stop", l.Stop(background()))
-	})
-	bubble(t, "one queues during the release, and fails", func(t *testing.T) {
-		r := newRig(t, "a")
-		l := r.new(fsm.WithRestart(&backoff{n: 100}))
-		wantNil(t, "Start", l.Start(background()))
-		r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
-		r.failing(2, "a")
-		r.die(errors.New("gone"))
-		wantIs(t, "Start that queued", l.Start(background()), errBoom)
-		_, err := l.Wait(background(), fsm.Started)
-		wantNil(t, "Wait", err)
-		if s := l.Status(); s.Attempt != 3 {
-			t.Errorf("%+v; want attempt 3", s)
-		}
-		wantNil(t, "Stop", l.Stop(background()))
-	})
 	bubble(t, "one joins the restart and leaves", func(t *testing.T) {
 		r := newRig(t, "a")
 		l := r.new(fsm.WithRestart(&backoff{n: 100}))
@@ -321,30 +373,8 @@ func TestRestartBackoffMisbehaves(t *testing.T) {
 			r.wantLog("open +a -a open +a -a")
 		})
 	}
-	// It is asked by one at a time, also if a Start fails meanwhile.
-	bubble(t, "is asked once", func(t *testing.T) {
-		r := newRig(t, "a")
-		asked := 0
-		l := r.new(fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) {
-			asked++
-			time.Sleep(time.Second)
-			return time.Second, true
-		})))
-		wantNil(t, "Start", l.Start(background()))
-		r.failing(2, "a")
-		r.die(errBoom)
-		synctest.Wait()
-		wantIs(t, "Start while it is asked", l.Start(background()), errBoom)
-		synctest.Wait()
-		time.Sleep(time.Second / 2)
-		if asked != 1 {
-			t.Errorf("asked %d times at once", asked)
-		}
-		_, err := l.Wait(background(), fsm.Started)
-		wantNil(t, "Wait", err)
-		wantNil(t, "Stop", l.Stop(background()))
-	})
-	// A Stop, or another death, while it is being asked.
+	// A Stop, and another death, while it is being asked: it is asked by one at a time, and
+	// what it says of the first death does not count for the second.
 	bubble(t, "takes long", func(t *testing.T) {
 		r := newRig(t, "a")
 		var asked []string
@@ -356,12 +386,16 @@ func TestRestartBackoffMisbehaves(t *testing.T) {
 		wantNil(t, "Start", l.Start(background()))
 		r.die(errBoom)
 		synctest.Wait()
+		wantNil(t, "Stop while it is asked", l.Stop(background()))
 		wantNil(t, "Start", l.Start(background()))
 		r.die(errors.New("gone"))
 		synctest.Wait()
+		if len(asked) != 1 {
+			t.Errorf("asked %q; want one at a time", asked)
+		}
 		_, err := l.Wait(background(), fsm.Started) // though of the first death it said no
 		wantNil(t, "Wait", err)
-		if want := []string{"1 boom", "2 gone"}; !slices.Equal(asked, want) {
+		if want := []string{"1 boom", "1 gone"}; !slices.Equal(asked, want) {
 			t.Errorf("asked %q; want %q", asked, want)
 		}
 		r.die(errBoom)

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -15,7 +14,8 @@ type Backoff interface {
 	// one call at a time: try counts the tries of this attempt, from 1, and err is
 	// what open returned. It returns how long to pause before the next try (less
 	// than zero is zero), or false to let the attempt fail with err. If the attempt
-	// has been cancelled meanwhile the answer is not used. If Next panics the attempt fails.
+	// has been cancelled meanwhile the answer is not used. If Next
+	// panics, or calls runtime.Goexit, the attempt fails with err; a panic is logged.
 	Next(try int, err error) (wait time.Duration, again bool)
 }
 
@@ -39,13 +39,43 @@ func WithRetry(b Backoff) Option {
 // have failed. github.com/sony/gobreaker's TwoStepCircuitBreaker is one; package
 // resilience makes one that says until when it refuses.
 type Breaker interface {
-	// Allow is called once as each attempt begins, in its own goroutine, before
-	// open: with an error the attempt fails, with that error in its StartError, and
-	// open is not called. Otherwise done is called once, when open has returned for
-	// the last time and before any caller is told that it failed: with its error, with
-	// nil if it opened the resource, or, if the attempt was cancelled, whatever open
-	// returned, with the cause that New names.
-	Allow() (done func(error), err error)
+	// Allow is called once as each attempt begins, in the attempt's own goroutine, before
+	// open. With an error the attempt fails, with that error in its StartError, and open
+	// is not called. Otherwise done, unless it is nil, is called once: in the same
+	// goroutine, outside every lock, after the outcome of the attempt is decided and
+	// open has returned, before any Start returns the attempt's failure, and before
+	// Allow is called again. What decides is what ended the attempt, not what open's
+	// error wraps. A done that panics is logged; one that blocks holds up its attempt's
+	// rollback or, if that opened the resource, the end of its release.
+	Allow() (done func(Outcome, error), err error)
+}
+
+// Outcome is what an attempt to start came to, as a Breaker's done gets it.
+type Outcome uint8
+
+const (
+	// Opened: the resource is open. The error is nil.
+	Opened Outcome = iota + 1
+	// Failed: open returned an error or panicked, the start timeout passed, or a
+	// failure was reported before open had returned. The error says which.
+	Failed
+	// Cancelled: a Stop or Shutdown took effect, or the last caller left, before the
+	// resource was open. The error is ErrStopped, ErrClosed, or the cause of that
+	// caller's context.
+	Cancelled
+)
+
+// String returns opened, failed or cancelled.
+func (o Outcome) String() string {
+	switch o {
+	case Opened:
+		return "opened"
+	case Failed:
+		return "failed"
+	case Cancelled:
+		return "cancelled"
+	}
+	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }
 
 // WithBreaker makes each attempt ask b first. As there is one attempt at a time
@@ -63,28 +93,57 @@ func WithBreaker(b Breaker) Option {
 func (a *attempt[R]) try() (err error) {
 	l := a.l
 	if l.breaker != nil && a.tried == 0 {
-		if a.settle, err = l.breaker.Allow(); err != nil {
-			a.settle = nil
+		done, err := l.breaker.Allow()
+		if err != nil {
 			return err
 		}
+		if done != nil {
+			a.done, a.returned = done, make(chan struct{})
+		}
 	}
-	if a.resource, err = l.open(a.ctx, &Scope{a, a.tried}); err != nil && l.backoff != nil {
+	a.resource, err = l.open(a.ctx, &Scope{a, a.tried})
+	a.unasked = l.backoff != nil
+	return err
+}
+
+// consider returns what the try ended with, and asks the Backoff about it, once. A
+// failure that was reported before open returned counts, whatever open returned.
+func (l *Lifecycle[R]) consider(a *attempt[R], err error) error {
+	if !a.unasked { // open panicked or exited, or the Backoff did
+		return err
+	}
+	l.mu.Lock()
+	if a.reported != nil {
+		err = a.reported
+	}
+	l.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	a.unasked = false
+	failed := contain(func() error {
 		a.pause, a.again = l.backoff.Next(a.tried+1, err)
+		return nil
+	})
+	if failed != nil {
+		l.log().Error("surestart: the backoff panicked", "attempt", a.number, "error", failed)
 	}
 	return err
 }
 
-// settled tells the Breaker that open has returned for the last time.
-func (a *attempt[R]) settled(err error) {
-	settle := a.settle
-	if settle == nil {
+// report calls the Breaker's done if the outcome is decided. It may end the goroutine.
+func (a *attempt[R]) report() {
+	done := a.done
+	if done == nil || a.outcome == 0 {
 		return
 	}
-	a.settle = nil
-	if a.ctx.Err() != nil {
-		err = context.Cause(a.ctx)
+	a.done = nil
+	defer close(a.returned)
+	var why error
+	if a.outcome != Opened {
+		why = a.reason
 	}
-	if err := contain(func() error { settle(err); return nil }); err != nil {
+	if err := contain(func() error { done(a.outcome, why); return nil }); err != nil {
 		a.l.log().Error("surestart: the breaker panicked", "attempt", a.number, "error", err)
 	}
 }
@@ -94,6 +153,7 @@ func (a *attempt[R]) retryLocked(err error) {
 	a.stepLocked(StepRetry, a.acquiring, 0, err)
 	a.l.cause = a.failure(err)
 	a.cancel(err)
+	a.reported = nil
 	a.tried++ // from here on its Scope is of no effect
 	a.lastTry = err
 	a.openContextLocked() // the next one's: it ends if the attempt is cancelled before
@@ -111,6 +171,7 @@ func (l *Lifecycle[R]) tryAgain(a *attempt[R]) bool {
 	if l.wait(spec.TryAgain, a, a.ctx.Done(), due) {
 		return false
 	}
+	l.point(spec.TryAgain, a)
 	l.mu.Lock()
 	if l.State() != spec.Starting { // cancelled at this moment
 		l.mu.Unlock()
@@ -131,7 +192,7 @@ func (l *Lifecycle[R]) tryAgain(a *attempt[R]) bool {
 // failure is the error of the attempt that failed because of err.
 func (a *attempt[R]) failure(err error) error {
 	if a.tried > 0 {
-		err = fmt.Errorf("%w (%d tries failed before, the last with: %w)", err, a.tried, a.lastTry)
+		err = &triedError{err, a.tried, a.lastTry}
 	}
 	return &StartError{Attempt: a.number, Part: a.acquiring, Err: err}
 }

@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,13 +17,14 @@ import (
 
 // A backoff tries again n times, a second after each failure, and remembers what it was asked.
 type backoff struct {
-	n     int
+	n     int           // how often it says yes
+	pause time.Duration // 0: a second
 	asked []string
 }
 
 func (b *backoff) Next(try int, err error) (time.Duration, bool) {
 	b.asked = append(b.asked, fmt.Sprintf("%d %v", try, err))
-	return time.Second, try <= b.n
+	return cmp.Or(b.pause, time.Second), try <= b.n
 }
 
 // failing makes the rig's open fail n times at the part.
@@ -121,8 +123,15 @@ func TestG4RetryOnlyOfErrors(t *testing.T) {
 		bubble(t, name+" of the backoff", func(t *testing.T) {
 			r := newRig(t, "a", "b")
 			r.failing(1, "b")
-			l := r.new(fsm.WithRetry(nextFunc(func(int, error) (time.Duration, bool) { at(); return 0, true })))
+			var log logBuffer
+			l := r.new(log.option(), fsm.WithRetry(nextFunc(func(int, error) (time.Duration, bool) { at(); return 0, true })))
 			startError(t, l.Start(background()))
+			if got := strings.Count(log.String(), "the backoff panicked"); (got == 1) != (name == "panic") || got > 1 {
+				t.Errorf("the log has %q", log.String())
+			}
+			if name == "panic" && !strings.Contains(log.String(), " error.panic="+errBoom.Error()) {
+				t.Errorf("the log does not say what the backoff panicked with: %q", log.String())
+			}
 			r.wantLog("open +a -a")
 			wantNil(t, "Start after that", l.Start(background()))
 			wantNil(t, "Stop", l.Stop(background()))
@@ -226,7 +235,7 @@ func TestG13ATryHasItsOwn(t *testing.T) {
 			}
 			return nil
 		}
-		l := r.new(fsm.WithRetry(&backoff{n: 1}))
+		l := r.new(fsm.WithRetry(&backoff{n: 1}), fsm.WithCallerContext(itself))
 		wantNil(t, "Start", l.Start(context.WithValue(background(), key{}, 7)))
 		if ofSecond = r.ctx; ofSecond.Err() != nil || ofSecond.Value(key{}) != 7 || ofSecond == ofFirst {
 			t.Errorf("the second try's context: ended with %v, has %v", ofSecond.Err(), ofSecond.Value(key{}))

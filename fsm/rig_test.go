@@ -279,7 +279,10 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
+// String is what was logged, once nothing more is to come: the logger is called on a
+// goroutine of its own. In a bubble only.
 func (b *logBuffer) String() string {
+	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
@@ -290,6 +293,19 @@ func (b *logBuffer) option() fsm.Option { return fsm.WithLogger(slog.New(slog.Ne
 var errBoom = errors.New("boom")
 
 func background() context.Context { return context.Background() }
+
+// itself is for WithCallerContext: all that the caller's context has.
+func itself(caller context.Context) context.Context { return caller }
+
+// leaveError returns err as what a caller gets whose own context has ended.
+func leaveError(t testing.TB, err error) *fsm.LeaveError {
+	t.Helper()
+	e, ok := err.(*fsm.LeaveError)
+	if !ok {
+		t.Fatalf("Start: %v (%T); want a *LeaveError", err, err)
+	}
+	return e
+}
 
 // failingRig is a rig with one part whose open fails once it holds it, and is
 // rolled back for a second.

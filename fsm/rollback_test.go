@@ -54,8 +54,8 @@ func TestG4Rollback(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}, func(t *testing.T, err error, at string) {
-			if err != errBoom {
-				t.Errorf("Start: %v; want its own cause", err)
+			if e := leaveError(t, err); e.Err != errBoom || e.Part != at {
+				t.Errorf("Start: %v; want its own cause, at part %q", err, at)
 			}
 		}},
 		{"the last caller's leaving, deaf", func(t *testing.T, w world, ctx context.Context) error {
@@ -63,8 +63,8 @@ func TestG4Rollback(t *testing.T) {
 			<-ctx.Done()
 			return nil
 		}, func(t *testing.T, err error, at string) {
-			if err != errBoom {
-				t.Errorf("Start: %v; want its own cause", err)
+			if e := leaveError(t, err); e.Err != errBoom || e.Part != at {
+				t.Errorf("Start: %v; want its own cause, at part %q", err, at)
 			}
 		}},
 		{"Stop", func(t *testing.T, w world, ctx context.Context) error {
@@ -369,15 +369,6 @@ type pointHook func(spec.Action)
 
 func (f pointHook) Point(action spec.Action, _ control.Attempt) { f(action) }
 func (pointHook) Took(spec.Action, control.Attempt)             {}
-func (pointHook) Go(f func())                                   { go f() }
-func (pointHook) Wait(_ spec.Action, _ control.Attempt, done, ended <-chan struct{}) bool {
-	if done == nil { // nothing to wait for
-		return true
-	}
-	select {
-	case <-done:
-		return true
-	case <-ended:
-		return false
-	}
+func (pointHook) Go(f func()) func()                            { return f }
+func (pointHook) Wait(spec.Action, control.Attempt, <-chan struct{}, <-chan struct{}) {
 }

@@ -57,7 +57,7 @@ func (a *attempt[R]) setPart(try int, name string) {
 func (a *attempt[R]) push(try int, p part) {
 	a.l.point(spec.OpenPart, a)
 	a.l.mu.Lock()
-	late := a.isFinished || try != a.tried
+	late, forced := a.isFinished || try != a.tried, a.forced
 	if !late {
 		a.parts = append(a.parts, p)
 		a.l.tookLocked(spec.OpenPart, a)
@@ -74,7 +74,7 @@ func (a *attempt[R]) push(try int, p part) {
 				"part", p.name, "attempt", a.number, "error", err)
 		}
 	}()
-	err = contain(func() error { return a.runRelease(&p) })
+	err = contain(func() error { return a.runRelease(&p, forced) })
 }
 
 func (a *attempt[R]) reportFailure(try int, cause error) { a.l.fail(a, try, cause) }

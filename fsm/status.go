@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
 // Status is what a Lifecycle was doing at one instant.
@@ -24,13 +27,18 @@ type Status struct {
 	// RestartAt is when the resource, which died, is started again (WithRestart);
 	// zero: nothing is due, or it is not yet released.
 	RestartAt time.Time `json:"restartAt,omitzero"`
+	// Undelivered is how many transitions, and steps of a Tracer, wait until an observer
+	// has received them: those of the observer that is furthest behind. One that it is
+	// being called for is among them. See FlushObservers.
+	Undelivered int `json:"undelivered,omitempty"`
 }
 
 // Status returns what the lifecycle is doing. It does not block.
 func (l *Lifecycle[R]) Status() Status {
+	l.mustBeMade()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Status{State: l.State(), Attempt: l.begun, Since: l.since, Cause: l.cause}
+	s := Status{State: l.State(), Attempt: l.begun, Since: l.since, Cause: l.cause, Undelivered: l.undeliveredLocked()}
 	if l.queued != nil {
 		s.Waiters = l.queued.waiters
 	}
@@ -53,15 +61,24 @@ func (l *Lifecycle[R]) Status() Status {
 	return s
 }
 
-// String is the Status in a line, for a person.
+func (a *attempt[R]) inUseLocked() int {
+	if n := a.gate.Load(); n >= 0 {
+		return int(n)
+	}
+	return a.inUse
+}
+
+// String is the Status on one line, for a person. The name of a part and the text of a
+// cause are quoted, as by strconv.Quote, if they hold what does not print (a line feed,
+// an escape sequence); a name also if it holds what separates the names.
 func (s Status) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v since %s, attempt %d", s.State, s.Since.Format(time.RFC3339), s.Attempt)
-	if len(s.Held) > 0 {
-		fmt.Fprintf(&b, "; held: %s", strings.Join(s.Held, ", "))
+	for i, part := range s.Held {
+		b.WriteString([]string{"; held: ", ", "}[min(i, 1)] + printableName(part))
 	}
 	if s.Releasing != "" {
-		fmt.Fprintf(&b, "; releasing: %s", s.Releasing)
+		fmt.Fprintf(&b, "; releasing: %s", printableName(s.Releasing))
 	}
 	if s.InFlight > 0 {
 		fmt.Fprintf(&b, "; in flight: %d", s.InFlight)
@@ -70,25 +87,39 @@ func (s Status) String() string {
 		fmt.Fprintf(&b, "; waiting: %d", s.Waiters)
 	}
 	if s.Cause != nil {
-		fmt.Fprintf(&b, "; cause: %v", s.Cause)
+		fmt.Fprintf(&b, "; cause: %s", printable(text(s.Cause)))
 	}
 	if !s.RestartAt.IsZero() {
 		fmt.Fprintf(&b, "; starts again at %s", s.RestartAt.Format(time.RFC3339))
 	}
+	if s.Undelivered > 0 {
+		fmt.Fprintf(&b, "; undelivered: %d", s.Undelivered)
+	}
 	return b.String()
+}
+
+// printable returns s if all of it prints on one line, else s quoted.
+func printable(s string) string {
+	if oneline.Escape(s) != s {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func printableName(s string) string {
+	if s == "" || strings.ContainsAny(s, `,;"`) {
+		return strconv.Quote(s)
+	}
+	return printable(s)
 }
 
 // MarshalJSON writes the state's name and, as "cause", the text of Cause if there is one.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type fields Status
-	v := struct {
+	return json.Marshal(struct {
 		fields
 		Cause string `json:"cause,omitempty"`
-	}{fields: fields(s)}
-	if s.Cause != nil {
-		v.Cause = s.Cause.Error()
-	}
-	return json.Marshal(v)
+	}{fields(s), text(s.Cause)})
 }
 
 // LogValue is String, for slog.

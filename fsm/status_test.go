@@ -27,6 +27,9 @@ func TestStatusPrints(t *testing.T) {
 		{fsm.Status{State: fsm.Stopping, Attempt: 3, Since: since, Waiters: 1, InFlight: 1, Held: []string{"a", "b"}, Releasing: "b", Cause: errBoom},
 			"Stopping since 2026-11-25T12:00:00Z, attempt 3; held: a, b; releasing: b; in flight: 1; waiting: 1; cause: boom",
 			`{"state":"Stopping","attempt":3,"since":"2026-11-25T12:00:00Z","waiters":1,"inFlight":1,"held":["a","b"],"releasing":"b","cause":"boom"}`},
+		{fsm.Status{Since: since, RestartAt: since.Add(time.Minute), Undelivered: 4},
+			"Idle since 2026-11-25T12:00:00Z, attempt 0; starts again at 2026-11-25T12:01:00Z; undelivered: 4",
+			`{"state":"Idle","attempt":0,"since":"2026-11-25T12:00:00Z","waiters":0,"inFlight":0,"restartAt":"2026-11-25T12:01:00Z","undelivered":4}`},
 	} {
 		if got := fmt.Sprint(c.status); got != c.line {
 			t.Errorf("%q\nwant %q", got, c.line)

@@ -23,13 +23,13 @@ func WithTracer(t Tracer) Option {
 	}
 	return func(c *config) {
 		c.steps = true
-		c.observers = append(c.observers, func(n news) {
+		c.observers = append(c.observers, &observer{steps: true, receive: func(n notification) {
 			if n.step != nil {
 				t.Step(*n.step)
 			} else {
 				t.Transition(n.Transition)
 			}
-		})
+		}})
 	}
 }
 
@@ -43,8 +43,9 @@ type Step struct {
 	CutOff  int           // StepForced: the admitted uses that were cut off
 	Err     error         // StepReleased: what the release failed with; StepRetry: what open did
 	Pause   time.Duration // StepRetry: until the next try
-	// Context carries the values that open's context has, those of the first caller
-	// of Start or of WithBaseContext; it never ends.
+	// Context carries the values that open's context has (WithBaseContext,
+	// WithCallerContext), and never ends. A Tracer that keeps it after the attempt has
+	// ended keeps alive whatever those are.
 	Context context.Context
 }
 
@@ -82,7 +83,7 @@ func (k StepKind) String() string {
 	return fmt.Sprintf("StepKind(%d)", uint8(k))
 }
 
-// stepLocked tells whoever wants to see the steps. Nobody does: it costs a test.
+// stepLocked notifies the tracers of a step. Without one it costs a test.
 func (a *attempt[R]) stepLocked(kind StepKind, part string, cutOff int, err error) {
 	if !a.l.steps || a.isFinished {
 		return
@@ -97,11 +98,11 @@ func (a *attempt[R]) stepLocked(kind StepKind, part string, cutOff int, err erro
 	if kind == StepRetry {
 		pause = max(a.pause, 0)
 	}
-	a.l.announceLocked(news{step: &Step{kind, a.number, part, now, took, cutOff, err, pause, a.values}})
+	a.l.notifyLocked(notification{step: &Step{kind, a.number, part, now, took, cutOff, err, pause, a.values}})
 }
 
-// attr names the news in a log.
-func (n news) attr() slog.Attr {
+// attr names the notification in a log.
+func (n notification) attr() slog.Attr {
 	if n.step != nil {
 		return slog.Any("step", n.step.Kind)
 	}

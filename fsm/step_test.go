@@ -83,13 +83,13 @@ func TestTracer(t *testing.T) {
 			}
 			return nil
 		}
-		l := r.new(fsm.WithTracer(d))
+		l := r.new(fsm.WithTracer(d), fsm.WithCallerContext(itself))
 		caller, cancel := context.WithCancel(context.WithValue(background(), ctxKey("who"), "caller"))
 		wantNil(t, "Start", l.Start(caller))
 		cancel()
 		d.want("1 begun", "start", "1 acquiring a 0s", "1 held a 1s", "1 acquiring b 0s", "1 held b 1s", "opened")
 		if got := d.ctx.Value(ctxKey("who")); got != "caller" || d.ctx.Err() != nil {
-			t.Errorf("a step's context has the value %v, and ended with %v; want the first caller's, and no end", got, d.ctx.Err())
+			t.Errorf("a step's context has the value %v, and ended with %v; want that of open's, and no end", got, d.ctx.Err())
 		}
 
 		lease, err := l.Acquire()
@@ -160,10 +160,14 @@ func TestTracer(t *testing.T) {
 	bubble(t, "beside an observer, and a panic in it", func(t *testing.T) {
 		var log logBuffer
 		d := &diary{t: t}
-		see := func(tr fsm.Transition) { d.note("observer: " + tr.Event.String()) }
+		var seen []string
+		see := func(tr fsm.Transition) { seen = append(seen, tr.Event.String()) }
 		l := newRig(t, "a").new(log.option(), fsm.WithObserver(see), fsm.WithTracer(d), fsm.WithTracer(panicky{}))
 		wantNil(t, "Start", l.Start(background()))
-		d.want("1 begun", "observer: start", "start", "1 acquiring a 0s", "1 held a 0s", "observer: opened", "opened")
+		d.want("1 begun", "start", "1 acquiring a 0s", "1 held a 0s", "opened")
+		if want := []string{"start", "opened"}; !slices.Equal(seen, want) {
+			t.Errorf("the observer saw %q; want %q", seen, want)
+		}
 		for _, want := range []string{"step=held", "transition=opened", "no step", "no transition"} {
 			if n := strings.Count(log.String(), want); n != 1 {
 				t.Errorf("%q is logged %d times; want once:\n%s", want, n, log.String())

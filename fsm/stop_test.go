@@ -390,31 +390,45 @@ func TestUnheardFailureIsLogged(t *testing.T) {
 
 // lateHook lets a caller leave whose context has ended, but only once what it waits
 // for has come: between its choice and its critical section.
-type lateHook struct{ pointHook }
+type lateHook struct {
+	pointHook
+	done  <-chan struct{}
+	chose chan struct{} // that it leaves
+}
 
-func (lateHook) Wait(_ spec.Action, _ control.Attempt, done, ended <-chan struct{}) bool {
-	if ended != nil {
-		<-ended
+func (h *lateHook) Wait(action spec.Action, _ control.Attempt, done, _ <-chan struct{}) {
+	if action != spec.DrainEnd {
+		h.done = done
 	}
-	if done != nil {
-		<-done
+}
+
+func (h *lateHook) Point(action spec.Action, _ control.Attempt) {
+	if action == spec.StartLeave || action == spec.StopLeave {
+		h.chose <- struct{}{}
+		<-h.done
 	}
-	return ended == nil
 }
 
 // Who leaves in the moment in which its result comes gets that (G4, G9).
 func TestG9ResultAtTheLastMoment(t *testing.T) {
-	hook := lateHook{func(spec.Action) {}}
 	over, cancel := context.WithCancel(background())
 	cancel()
 	for _, stop := range stops {
 		r := newRig(t, "a", "b")
+		hook := &lateHook{chose: make(chan struct{})}
 		l := r.new(control.WithHook(hook).(fsm.Option))
 		ctx, leave := context.WithCancel(background())
-		r.at = func(context.Context, string) error { leave(); return nil }
+		r.at = func(_ context.Context, part string) error {
+			if part == "" {
+				leave()
+				<-hook.chose
+			}
+			return nil
+		}
 		wantNil(t, "Start", l.Start(ctx))
 		r.release = func(_ context.Context, part string) error {
 			if part == "b" {
+				<-hook.chose
 				return errBoom
 			}
 			return nil

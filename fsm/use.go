@@ -7,13 +7,21 @@ import (
 )
 
 // A Lease holds the resource open until it is released (G10). The zero value
-// holds nothing. It must not be copied after first use. Resource, Context and
-// Fail may be called concurrently; Release not, nor along with them.
+// holds nothing. It must not be copied, go vet reports a copy; Move hands it on.
+// Resource, Context and Fail may be called concurrently; Release and Move not, nor
+// along with them.
 type Lease[R any] struct {
+	_        noCopy
 	a        *attempt[R]
 	released bool
 	context  *leaseContext // made when it is asked for
 }
+
+// noCopy is what go vet's copylocks check looks for.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
 
 type leaseContext struct {
 	context.Context
@@ -43,6 +51,7 @@ func (l *Lifecycle[R]) Acquire() (Lease[R], error) {
 // lock. The tempting shortcut, to refuse without it, would let a caller be
 // refused before the Stop that closed the gate has taken effect for a Start.
 func (l *Lifecycle[R]) acquire() (Lease[R], error) {
+	l.mustBeMade()
 	l.point(spec.UseSlow, nil)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +89,7 @@ func (x *Lease[R]) Context() context.Context {
 		if x.released {
 			return endedContext()
 		}
-		ctx, handed := x.a.l.handWithin(x.a.leasesLocked(), nil)
+		ctx, handed := x.a.l.hand(x.a.leasesLocked(), x.a.outer)
 		ctx, cancel := context.WithCancel(ctx)
 		x.context = &leaseContext{ctx, cancel, handed}
 	}
@@ -108,6 +117,13 @@ func (x *Lease[R]) Release() {
 	}
 }
 
+// Move returns the lease for another variable to hold, and leaves x zero.
+func (x *Lease[R]) Move() Lease[R] {
+	a, released, context := x.a, x.released, x.context
+	x.a, x.released, x.context = nil, false, nil
+	return Lease[R]{a: a, released: released, context: context}
+}
+
 // Fail reports that the resource died, as Scope.Fail does, of the attempt that
 // the lease is of (G13). The lease remains to be released. Of a zero lease it
 // does nothing.
@@ -132,26 +148,23 @@ func (l *Lifecycle[R]) drop(a *attempt[R]) {
 // Use calls f with the resource, which stays open until f returns, unless a
 // release is forced (G9, G10). f's context is derived from ctx, and is cancelled
 // when a release is forced, with ErrStopped, ErrClosed or what Fail was given as
-// its cause. Use returns f's error; ErrClosed or ErrNotStarted as Acquire does;
+// its cause; no method of ctx is called for that. Use returns f's error; ErrClosed or ErrNotStarted as Acquire does;
 // the cause of ctx, without calling f, if ctx has ended. It runs f in the caller's
 // goroutine and returns when f does; a panic of f passes through. A nil f panics.
 func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error) error {
 	if f == nil {
 		panic("fsm: Use: a nil function")
 	}
-	needContext(ctx, "Use")
+	c := l.read(ctx, "Use")
 	lease, err := l.Acquire()
 	if err != nil {
 		return err
 	}
 	defer lease.Release()
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+	if c.cause != nil {
+		return c.cause
 	}
-	ctx, handed := l.hand(ctx)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer handed.over.Store(true) // before: who is woken is not within this use any more
+	ctx, cancel, token := l.newUseContext(c)
 	a := lease.a
 	l.mu.Lock()
 	admitted := a.uses.addLocked(&cancel)
@@ -161,8 +174,10 @@ func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error
 	}
 	defer func() {
 		l.mu.Lock()
-		defer l.mu.Unlock()
 		delete(a.uses.each, &cancel)
+		l.mu.Unlock()
+		token.over.Store(true) // before the end: what it wakes is not within this use any more
+		cancel(nil)
 	}()
 	return f(ctx, a.resource)
 }
@@ -189,8 +204,8 @@ func (s *useSet) addLocked(cancel *context.CancelCauseFunc) bool {
 }
 
 // endLocked ends them all, those that are yet to come too; it is called once. The
-// contexts of Uses end when the caller, without the lock, calls end: cancelling
-// them calls methods of their callers' contexts.
+// contexts of Uses, of which there may be many, end when the caller, without the lock,
+// calls end. That calls no method of their callers' contexts (see useContext).
 func (s *useSet) endLocked(reason error) (end func()) {
 	s.over, s.reason = true, reason
 	if s.cancel != nil {

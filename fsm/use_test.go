@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,41 +196,6 @@ func TestUse(t *testing.T) {
 		}()
 		newRig(t).new().Use(background(), nil)
 	})
-	bubble(t, "begun as the drain is forced", func(t *testing.T) {
-		// Admitted before the Stop, but its context is only made after the force.
-		r := newRig(t, "a")
-		l := started(t, r)
-		reached, proceed := make(chan struct{}), make(chan struct{})
-		use := begin(t, func() error {
-			return l.Use(&slowContext{background(), reached, proceed}, func(ctx context.Context, _ *rig) error {
-				return context.Cause(ctx)
-			})
-		})
-		<-reached
-		over, cancel := context.WithCancel(background())
-		cancel()
-		if e := stopError(t, l.Stop(over)); e.CutOff != 1 {
-			t.Errorf("Stop: %+v; want one use cut off", e)
-		}
-		close(proceed)
-		wantIs(t, "Use", use.result(), fsm.ErrStopped)
-	})
-}
-
-// slowContext holds whoever first asks whether it has ended.
-type slowContext struct {
-	context.Context
-	reached, proceed chan struct{}
-}
-
-func (c *slowContext) Err() error {
-	select {
-	case <-c.proceed:
-	default:
-		close(c.reached)
-		<-c.proceed
-	}
-	return c.Context.Err()
 }
 
 func TestLease(t *testing.T) {
@@ -245,8 +209,8 @@ func TestLease(t *testing.T) {
 	})
 	bubble(t, "context", func(t *testing.T) {
 		r := newRig(t, "a")
-		l := r.new()
-		wantNil(t, "Start", l.Start(context.WithValue(background(), ctxKey("who"), "first")))
+		l := r.new(fsm.WithBaseContext(context.WithValue(background(), ctxKey("who"), "first")))
+		wantNil(t, "Start", l.Start(background()))
 		lease, err := l.Acquire()
 		wantNil(t, "Acquire", err)
 		unasked, err := l.Acquire()
@@ -325,55 +289,4 @@ func TestLease(t *testing.T) {
 			t.Errorf("Status.Cause = %v; want boom", l.Status().Cause)
 		}
 	})
-}
-
-// To end the uses' contexts calls methods of their callers' contexts: the
-// lifecycle is theirs to ask meanwhile.
-func TestG9ContextsEndUnlocked(t *testing.T) {
-	for name, end := range map[string]func(*fsm.Lifecycle[int], context.Context, *fsm.Lease[int]){
-		"Stop": func(l *fsm.Lifecycle[int], over context.Context, _ *fsm.Lease[int]) { l.Stop(over) },
-		"Fail": func(_ *fsm.Lifecycle[int], _ context.Context, lease *fsm.Lease[int]) { lease.Fail(errBoom) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := fsm.New(nothing)
-			wantNil(t, "Start", l.Start(context.Background()))
-			var armed, locked atomic.Bool
-			over, inUse := make(chan struct{}), make(chan struct{})
-			asked := 0
-			parent := slowParent{context.Background(), nil, func() {
-				if !armed.Swap(false) {
-					return
-				}
-				asked++
-				answered := make(chan struct{})
-				go func() { defer close(answered); l.Status() }()
-				for range 100_000 {
-					select {
-					case <-answered:
-						return
-					default:
-						runtime.Gosched()
-					}
-				}
-				locked.Store(true)
-			}}
-			use := begin(t, func() error {
-				return l.Use(parent, func(context.Context, int) error { close(inUse); <-over; return nil })
-			})
-			<-inUse
-			lease, err := l.Acquire()
-			wantNil(t, "Acquire", err)
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			armed.Store(true)
-			end(l, ctx, &lease)
-			if asked != 1 || locked.Load() {
-				t.Errorf("the parent was asked %d times; the lifecycle was locked meanwhile: %v", asked, locked.Load())
-			}
-			lease.Release()
-			close(over)
-			wantNil(t, "Use", use.result())
-			wantNil(t, "Close", l.Close())
-		})
-	}
 }

@@ -22,7 +22,8 @@ import (
 // Config in an unexported field of yours fmt prints everything, without asking: what
 // PlainFrom and ScramFrom return holds no secret to be printed.)
 type Config struct {
-	// Brokers are the addresses, host:port, to learn the cluster from.
+	// Brokers are the addresses, host:port, to learn the cluster from. A Start asks one
+	// after the other, in any order, until a broker answers.
 	Brokers []string
 	// ClientID is how the brokers know this client in their logs and quotas.
 	ClientID string

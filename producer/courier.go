@@ -81,7 +81,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		// The old guard may still be in the hands of the connection's goroutine.
 		u.guard = new(guard)
 		err = coded(err)
-		return nil, c.decide(topic.Topic, u, err, retryable(err) || c.mayLogIn(err))
+		return nil, c.decide(topic.Topic, u, err, retryable(err) || c.mayLogIn(err) || strange(err))
 	}
 	sent := u.guard.read
 	u.guard.reset()
@@ -89,7 +89,7 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		u.done()
 		return nil, nil
 	}
-	answer, err, temporary := u.answer(res)
+	answer, err, temporary := u.answer(res, topic.Topic, topic.Partitions[0].Partition)
 	switch {
 	case err == nil && u.parts == nil:
 		u.done()
@@ -101,30 +101,6 @@ func (c *courier) produce(ctx context.Context, addr net.Addr, req *produce.Reque
 		return nil, again{err}
 	}
 	return nil, c.decide(topic.Topic, u, err, temporary)
-}
-
-// answer returns a broker's answer, the error in it, and notes what that implies.
-func (u *underway) answer(res kafka.Response) (p *produce.ResponsePartition, err error, temporary bool) {
-	r, ok := res.(*produce.Response)
-	if !ok || len(r.Topics) == 0 || len(r.Topics[0].Partitions) == 0 {
-		u.maybe = true
-		return nil, fmt.Errorf("the broker's answer to a produce request lacks the partition: %w", kafka.Unknown), false
-	}
-	p = &r.Topics[0].Partitions[0]
-	if p.ErrorCode == 0 {
-		return p, nil, false
-	}
-	code := kafka.Error(p.ErrorCode)
-	switch code {
-	case kafka.Unknown, kafka.RequestTimedOut, kafka.NetworkException, kafka.NotEnoughReplicasAfterAppend, kafka.KafkaStorageError:
-		u.maybe = true
-	default:
-		u.refused = true
-	}
-	if p.ErrorMessage != "" {
-		return p, fmt.Errorf("%w: %s", code, p.ErrorMessage), mayPass(code)
-	}
-	return p, code, mayPass(code)
 }
 
 // decide answers the Writer: send the batch again, after a pause, or give it up.
@@ -204,6 +180,10 @@ func (u *underway) final(err error) error {
 // retryable tells whether an attempt that got no answer may fare better later. Of several
 // errors together one that is final is enough: the next attempt would meet it again.
 func retryable(err error) bool {
+	var all addressErrors
+	if errors.As(err, &all) {
+		return all.temporary()
+	}
 	var (
 		certificate *tls.CertificateVerificationError
 		unknownCA   x509.UnknownAuthorityError
@@ -212,7 +192,7 @@ func retryable(err error) bool {
 		panicked    *fsm.PanicError
 	)
 	return eachMayPass(err) && !errors.As(err, &certificate) && !errors.As(err, &unknownCA) && !errors.As(err, &hostname) &&
-		!errors.As(err, &plaintext) && !alerted(err) && !errors.Is(err, errPlaintext) && !errors.As(err, &panicked)
+		!errors.As(err, &plaintext) && !strange(err) && !alerted(err) && !errors.Is(err, errPlaintext) && !errors.As(err, &panicked)
 }
 
 // eachMayPass is mayPass of every code that is in err; errors.As would find the first.
@@ -228,17 +208,20 @@ func eachMayPass(err error) bool {
 	return true
 }
 
-// mayPass is kafka-go's Temporary, and what else the Java client tries again.
-func mayPass(code kafka.Error) bool {
-	return code.Temporary() || code == kafka.BrokerNotAvailable || code == kafka.ReplicaNotAvailable
-}
-
 // mayLogIn tells whether it was only the credentials that were refused, and others
 // may be told the next time: the old ones were good at the start.
 func (c *courier) mayLogIn(err error) bool {
 	cfg := c.s.cfg
 	return errors.Is(err, kafka.SASLAuthenticationFailed) && !fixed(cfg.SASL) ||
 		alerted(err) && cfg.TLS != nil && cfg.TLS.GetClientCertificate != nil
+}
+
+// strange reports whether something else than Kafka has answered. At a start that is a
+// mistake. A broker that was there an hour ago is back as soon as what took its place, a
+// proxy without a backend perhaps, is gone.
+func strange(err error) bool {
+	var other *NotKafkaError
+	return errors.As(err, &other)
 }
 
 // alerted tells whether the broker ended the TLS handshake.

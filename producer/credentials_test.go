@@ -32,7 +32,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // A vault holds the password that the producer is told.
@@ -105,7 +104,7 @@ func TestRotatePassword(t *testing.T) {
 				if err := p.Ping(bg); err != nil {
 					t.Error(err)
 				}
-				if a := p.Status().Attempt; a != 1 || p.State() != spec.Started {
+				if a := p.Status().Attempt; a != 1 || p.State() != fsm.Started {
 					t.Errorf("%v, attempt %d; want the first to be Started still", p.State(), a)
 				}
 				b.Net.Lifetime(0)
@@ -391,7 +390,7 @@ func rotateCertificate(t *testing.T, broker func(testing.TB, ...kfake.Opt) *test
 	}
 	time.Sleep(pause)
 	under.end()
-	if a := p.Status().Attempt; a != 1 || p.State() != spec.Started {
+	if a := p.Status().Attempt; a != 1 || p.State() != fsm.Started {
 		t.Errorf("%v, attempt %d; want the first to be Started still", p.State(), a)
 	}
 	if c := l.verify(t, b, topic); c.failed() > 0 || c.acked < atLeast {

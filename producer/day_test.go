@@ -15,8 +15,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 var (
@@ -118,7 +118,7 @@ func upTo(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.
 // cycle is one: something breaks, perhaps something else too, and is mended, and
 // before or after that the producer is started or stopped.
 func (s *day) cycle() {
-	if s.p.State() == spec.Idle && s.r.IntN(4) > 0 {
+	if s.p.State() == fsm.Idle && s.r.IntN(4) > 0 {
 		s.start()
 	}
 	var mend []func()
@@ -211,7 +211,7 @@ func (s *day) stop(ctx context.Context) {
 func (s *day) wasStopped() {
 	s.stops++
 	// As a rule it is done when the Stop returns.
-	if err := s.timed("the release", 0, func(context.Context) error { _, err := s.p.Wait(bg, spec.Idle); return err }); err != nil {
+	if err := s.timed("the release", 0, func(context.Context) error { _, err := s.p.Wait(bg, fsm.Idle); return err }); err != nil {
 		s.t.Error(err)
 	}
 	holdsNothing(s.t, s.p)

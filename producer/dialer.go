@@ -2,10 +2,12 @@ package producer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +27,8 @@ type dialer struct {
 	base      func(ctx context.Context, network, address string) (net.Conn, error)
 	localOnly bool          // the password would be readable elsewhere
 	timeout   time.Duration // of one connect, all of it
+	tls       *tls.Config   // nil: without encryption
+	named     []string      // the addresses in Config.Brokers
 
 	mu      sync.Mutex
 	refused bool
@@ -32,6 +36,8 @@ type dialer struct {
 	dialing map[*context.CancelFunc]struct{}
 	empty   chan struct{} // closed when both are empty; made by whoever waits for that
 	opened  int
+
+	search // of a Start for a broker that answers
 }
 
 // conn is one connection. kafka-go's goroutine that owns it ends with Close.
@@ -70,11 +76,28 @@ func (c *conn) why(err error) error {
 	return err
 }
 
+// dial opens a connection that is ready for kafka-go. While a Start looks for a broker
+// it notes what became of each address, and dials none twice.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := d.known(address); err != nil {
+		return nil, err
+	}
+	c, err := d.connect(ctx, network, address)
+	if err != nil {
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			d.noGood(address, err)
+		}
+		return nil, err
+	}
+	c.failed = func(err error) { d.noGood(address, err) }
+	return c, nil
+}
+
+func (d *dialer) connect(ctx context.Context, network, address string) (*framed, error) {
 	if d.localOnly && !isLocal(address) {
 		return nil, fmt.Errorf("connect to %s: %w", address, errPlaintext)
 	}
-	connect, began := ctx, time.Now()
+	ready, began := ctx, time.Now()
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	d.mu.Lock()
@@ -87,16 +110,53 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	d.dialing[&cancel] = struct{}{}
 	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.dialing, &cancel)
+		d.checkLocked()
+	}()
 
 	nc, err := d.base(ctx, network, address)
-
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.dialing, &cancel)
-	defer d.checkLocked()
 	if err != nil {
 		return nil, err
 	}
+	c, err := d.adopt(nc)
+	if err != nil {
+		return nil, err
+	}
+	// kafka-go clears its deadline before the SASL exchange. The context that it
+	// dials with lives until the connection is ready: until then we bound it.
+	limit := time.AfterFunc(d.timeout-time.Since(began), func() { c.end(errConnectTimeout) })
+	context.AfterFunc(ready, func() {
+		limit.Stop()
+		if errors.Is(ready.Err(), context.DeadlineExceeded) {
+			c.end(errConnectTimeout)
+		}
+	})
+	p := peer{address: address, named: slices.Contains(d.named, address), tls: d.tls != nil}
+	if d.tls == nil {
+		return newFramed(c, p), nil
+	}
+	secure := tls.Client(c, d.tlsFor(address))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		limit.Stop()
+		c.Close()
+		switch why := c.ended.Load(); {
+		case why != nil:
+			return nil, *why
+		case errors.Is(err, context.DeadlineExceeded):
+			return nil, errConnectTimeout
+		}
+		return nil, p.handshakeFailed(err)
+	}
+	return newFramed(secure, p), nil
+}
+
+// adopt counts a connection that was opened.
+func (d *dialer) adopt(nc net.Conn) (*conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.refused {
 		nc.Close()
 		return nil, errDialsRefused
@@ -104,16 +164,18 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	c := &conn{Conn: nc, d: d}
 	d.conns[c] = struct{}{}
 	d.opened++
-	// kafka-go clears its deadline before the SASL exchange. The context that it
-	// dials with lives until the connection is ready: until then we bound it.
-	limit := time.AfterFunc(d.timeout-time.Since(began), func() { c.end(errConnectTimeout) })
-	context.AfterFunc(connect, func() {
-		limit.Stop()
-		if errors.Is(connect.Err(), context.DeadlineExceeded) {
-			c.end(errConnectTimeout)
-		}
-	})
 	return c, nil
+}
+
+// tlsFor is the configuration for a connection to address, whose certificate is to be
+// for its host unless the user names another.
+func (d *dialer) tlsFor(address string) *tls.Config {
+	if d.tls.ServerName != "" {
+		return d.tls
+	}
+	cfg := d.tls.Clone()
+	cfg.ServerName, _, _ = net.SplitHostPort(address)
+	return cfg
 }
 
 func (c *conn) Close() error {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -162,6 +164,7 @@ func ExampleProducer_Status() {
 
 	fmt.Println(p.Shutdown(ctx)) // for good; Close is Shutdown with a bound of its own
 	<-p.Done()
+	p.FlushObservers(ctx) // those of Config.Lifecycle: loggers, collectors
 	reached, err := p.Wait(ctx, fsm.Started)
 	fmt.Println(reached, errors.Is(err, producer.ErrClosed))
 	// Output:
@@ -210,6 +213,23 @@ func ExampleTemporary() {
 	// Output:
 	// ordres true again: true
 	// false
+}
+
+// A port where something else answers: the error says what, and what to look at.
+func ExampleNotKafkaError() {
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	p, err := producer.New(producer.Config{Brokers: []string{web.Listener.Addr().String()}, Topic: "orders"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	err = p.Start(context.Background())
+	var other *producer.NotKafkaError
+	if errors.As(err, &other) {
+		fmt.Printf("%s: see Config.%s. Again: %t\n", other.Looks, other.Field, producer.Temporary(err))
+	}
+	// Output: HTTP: see Config.Brokers. Again: false
 }
 
 // A password that is asked for at every connect can be changed under a running

@@ -36,7 +36,9 @@ func TestNoWriteFails(t *testing.T) {
 				time.Sleep(8 * time.Second)
 			}
 		}},
-		{"RollingRestart", 200 * time.Millisecond, func(b *testbroker.Broker, topic string) {
+		// 2 of 150 runs on processors that were six times overcommitted had a write of up to 1.3 s. Why was not
+		// traced; kafka-go's Transport, which remembers a failed connect for a while, is suspected.
+		{"RollingRestart", 2 * time.Second, func(b *testbroker.Broker, topic string) {
 			for node := range int32(nodes) {
 				leave(b, topic, node)
 				time.Sleep(100 * time.Millisecond)
@@ -207,7 +209,7 @@ func TestDeliveryTimeoutBoundsEveryFault(t *testing.T) {
 		}, class: ErrNotSent},
 		{name: "NotEnoughReplicas", begin: fails(kmsg.Produce, kerr.NotEnoughReplicas), class: ErrRejected, want: kafka.NotEnoughReplicas},
 		{name: "NotEnoughReplicasAfterAppend", begin: fails(kmsg.Produce, kerr.NotEnoughReplicasAfterAppend), class: ErrMaybeDelivered, want: kafka.NotEnoughReplicasAfterAppend},
-		{name: "NotLeader", begin: fails(kmsg.Produce, kerr.NotLeaderForPartition), class: ErrRejected, want: kafka.NotLeaderForPartition},
+		{name: "NotLeader", begin: fails(kmsg.Produce, kerr.NotLeaderForPartition), class: ErrMaybeDelivered, want: kafka.NotLeaderForPartition},
 		{name: "TopicHidden", begin: fails(kmsg.Metadata, kerr.UnknownTopicOrPartition), class: ErrNotSent, want: kafka.UnknownTopicOrPartition},
 		{name: "LeaderMissing", begin: func(b *testbroker.Broker, topic string, p *Producer) func() {
 			var on atomic.Bool

@@ -13,7 +13,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // request is one that a start makes, and the part that it belongs to.
@@ -121,7 +120,7 @@ func TestStartEndsAtEveryRequest(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(bg)
 			atRequest(b, n, func() bool { cancel(reason); return true })
 			mustBe(t, p.Start(ctx), reason)
-			until(t, "the rollback", func() bool { return p.State() == spec.Idle })
+			until(t, "the rollback", func() bool { return p.State() == fsm.Idle })
 			var failed *fsm.StartError
 			if !errors.As(p.Status().Cause, &failed) || failed.Part != at.part {
 				t.Errorf("cause %v, want part %s", p.Status().Cause, at.part)
@@ -140,7 +139,7 @@ func TestStartEndsAtEveryRequest(t *testing.T) {
 			})
 			if err := p.Start(ctx); err != nil { // it may have been done by then
 				mustBe(t, err, reason)
-				until(t, "the rollback", func() bool { return p.State() == spec.Idle })
+				until(t, "the rollback", func() bool { return p.State() == fsm.Idle })
 				nothingLeft(t, b, p)
 			}
 			startsAndWrites(t, b, p)

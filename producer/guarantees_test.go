@@ -14,7 +14,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // The guarantees of a lifecycle, as a user of a producer sees them on a broker.
@@ -138,7 +137,7 @@ func TestG5NoStaleFailure(t *testing.T) {
 		var p *Producer
 		second := make(chan (<-chan error), 1)
 		p = newProducer(t, b, Config{Topic: topic, Lifecycle: []fsm.Option{fsm.WithObserver(func(tr fsm.Transition) {
-			if tr.Event == spec.EventFailed && tr.Attempt == 1 {
+			if tr.Event == fsm.EventFailed && tr.Attempt == 1 {
 				b.CreateTopicNamed(t, topic, 1)
 				second <- async(func() error { return p.Start(bg) })
 			}
@@ -164,7 +163,7 @@ func TestG6NoForeignCancellation(t *testing.T) {
 		reason := errors.New("had enough")
 		cancel(reason)
 		mustBe(t, get(t, first), reason)
-		if st := p.Status(); st.State != spec.Starting || st.Attempt != 1 {
+		if st := p.Status(); st.State != fsm.Starting || st.Attempt != 1 {
 			t.Errorf("after one had left: %+v, want Starting, attempt 1", st)
 		}
 		// The last ones leave by a Stop; the attempt is theirs no more.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // The guarantees of the use and the end of a producer.
@@ -38,7 +37,7 @@ func TestG9DrainFirst(t *testing.T) {
 			t.Errorf("the write that left: %v", err)
 		}
 		stopping := async(func() error { return p.Stop(bg) })
-		until(t, "the drain", func() bool { return p.State() == spec.Stopping })
+		until(t, "the drain", func() bool { return p.State() == fsm.Stopping })
 		mustBe(t, p.WriteMessages(bg, message("late")), ErrNotStarted, ErrNotSent)
 		select {
 		case err := <-stopping:
@@ -107,7 +106,7 @@ func TestG11CloseIsFinal(t *testing.T) {
 		<-p.Done()
 		mustBe(t, p.Start(bg), ErrClosed)
 		mustBe(t, p.WriteMessages(bg, message("x")), ErrClosed)
-		if p.State() != spec.Closed || p.Status().Attempt != 1 {
+		if p.State() != fsm.Closed || p.Status().Attempt != 1 {
 			t.Errorf("after a Start of a closed producer: %+v", p.Status())
 		}
 		nothingLeft(t, b, p)

@@ -11,9 +11,9 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/left"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // hang is how long a test waits for what must happen; it is no measure of anything.
@@ -72,7 +72,7 @@ func nothingLeft(t testing.TB, b *testbroker.Broker, p *Producer) {
 // holdsNothing fails unless the producer holds no part and no connection.
 func holdsNothing(t testing.TB, p *Producer) {
 	t.Helper()
-	if s := p.State(); s != spec.Idle && s != spec.Closed {
+	if s := p.State(); s != fsm.Idle && s != fsm.Closed {
 		t.Errorf("state %v, want Idle or Closed", s)
 	}
 	if held := p.Status().Held; len(held) > 0 {

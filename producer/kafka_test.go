@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // Real faults of a real broker: its process is stopped, and killed.
@@ -61,7 +61,7 @@ func TestApacheKafkaFaults(t *testing.T) {
 		}
 		t.Logf("Stop of a frozen broker took %v", time.Since(began))
 		results := get(t, write).(*WriteError).Messages
-		if p.State() != spec.Idle {
+		if p.State() != fsm.Idle {
 			t.Errorf("state %v, want Idle", p.State())
 		}
 		nothingLeft(t, b.Broker, p)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/listoffsets"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 
 	"github.com/seed3893aba4/surestart/fsm"
@@ -56,9 +57,7 @@ func (p *Producer) open(ctx context.Context, scope *fsm.Scope) (*session, error)
 			}
 			return nil, context.Cause(ctx)
 		}
-		// What this Transport has learnt it would repeat for seconds.
-		s.transport.CloseIdleConnections()
-		s.transport = s.newTransport(s.known())
+		s.renewTransport()
 	}
 
 	scope.Part("writer")
@@ -82,7 +81,7 @@ type leader struct {
 
 // discover proves every declared topic and returns the leaders of the partitions.
 func (s *session) discover(ctx context.Context) ([]leader, error) {
-	res, err := s.transport.RoundTrip(ctx, s.addr, &metadata.Request{
+	res, err := s.firstAnswer(ctx, &metadata.Request{
 		TopicNames:             s.p.topics,
 		AllowAutoTopicCreation: s.cfg.AllowAutoTopicCreation,
 	})
@@ -182,18 +181,41 @@ func (s *session) askAll(ctx context.Context, leaders []leader) []error {
 }
 
 // ask asks one leader. One partition a request: kafka-go sends one for each, and
-// may dial as many times.
+// may dial as many times. (kafka.Client.ListOffsets panics on an answer that has another
+// partition.)
 func (s *session) ask(ctx context.Context, l leader) error {
-	res, err := s.client().ListOffsets(ctx, &kafka.ListOffsetsRequest{
-		Topics: map[string][]kafka.OffsetRequest{l.topic: {kafka.LastOffsetOf(l.partition)}},
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadTimeout)
+	defer cancel()
+	const latest = -1
+	res, err := s.transport.RoundTrip(ctx, s.addr, &listoffsets.Request{
+		ReplicaID: -1,
+		Topics: []listoffsets.RequestTopic{{Topic: l.topic, Partitions: []listoffsets.RequestPartition{
+			{Partition: int32(l.partition), CurrentLeaderEpoch: -1, Timestamp: latest},
+		}}},
 	})
 	if err == nil {
-		err = res.Topics[l.topic][0].Error
+		err = offsetOf(res.(*listoffsets.Response), l)
 	}
 	if err != nil {
 		return fmt.Errorf("broker %d: %w", l.broker, &TopicError{l.topic, []int{l.partition}, err})
 	}
 	return nil
+}
+
+// offsetOf returns the error in a leader's answer.
+func offsetOf(res *listoffsets.Response, l leader) error {
+	for _, t := range res.Topics {
+		for _, p := range t.Partitions {
+			if t.Topic != l.topic || p.Partition != int32(l.partition) {
+				continue
+			}
+			if p.ErrorCode != 0 {
+				return kafka.Error(p.ErrorCode)
+			}
+			return nil
+		}
+	}
+	return errNoPartition
 }
 
 // checkPermission asks the leaders to append nothing to each topic. A broker

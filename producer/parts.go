@@ -34,12 +34,8 @@ type part struct {
 // partial tells whether a broker refused a batch for what may be true of only a
 // part of it.
 func partial(err error) bool {
-	for _, code := range []kafka.Error{kafka.MessageSizeTooLarge, kafka.RecordListTooLarge, kafka.InvalidTimestamp, kafka.InvalidRecord} {
-		if errors.Is(err, code) {
-			return true
-		}
-	}
-	return false
+	var e kafka.Error
+	return errors.As(err, &e) && codes[e].parts
 }
 
 // turn is the part whose turn it is.

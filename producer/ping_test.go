@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // A broker that hangs is noticed, although all that Ping asks for is cached.
@@ -227,7 +227,7 @@ func TestStopEndsPing(t *testing.T) {
 			t.Error(err)
 		}
 		mustBe(t, get(t, ping), ErrNotStarted)
-		if p.State() != spec.Idle {
+		if p.State() != fsm.Idle {
 			t.Errorf("state %v", p.State())
 		}
 		nothingLeft(t, b, p)

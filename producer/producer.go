@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // State is where a Producer is: Idle, Starting, Started, Stopping or Closed.
@@ -66,8 +65,9 @@ func (c *Config) releaseTimeout() time.Duration { return max(c.stopReserve()/2, 
 // leader of each of its partitions is known and connected, so that the first
 // write dials nothing. Call it from anywhere, any number of times: it is
 // [fsm.Lifecycle.Start], with its errors. A *fsm.StartError names the part that
-// failed: transport, metadata, leaders, permission or writer. Config.Retry makes it
-// try again, Config.Breaker refuse to.
+// failed: transport, metadata, leaders, permission or writer. A *NotKafkaError says that
+// something else than Kafka answers at an address. Config.Retry makes it try again,
+// Config.Breaker refuse to.
 func (p *Producer) Start(ctx context.Context) error { return p.lifecycle.Start(ctx) }
 
 // Stop waits until every write has its result, those whose callers have left
@@ -115,7 +115,7 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	p.lifecycle.Wait(ctx, spec.Idle, spec.Starting, spec.Started, spec.Closed) // out of Stopping
+	p.lifecycle.Wait(ctx, fsm.Idle, fsm.Starting, fsm.Started, fsm.Closed) // out of Stopping
 	s.losing.Lock()
 	defer s.losing.Unlock()
 	return &StopError{
@@ -138,6 +138,11 @@ func (p *Producer) Wait(ctx context.Context, states ...State) (State, error) {
 
 // Done returns a channel that is closed when the producer is closed for good.
 func (p *Producer) Done() <-chan struct{} { return p.lifecycle.Done() }
+
+// FlushObservers is fsm.Lifecycle.FlushObservers: it waits until the observers and
+// tracers of Config.Lifecycle have received every transition that took effect before the
+// call, or returns the cause of ctx once ctx ends.
+func (p *Producer) FlushObservers(ctx context.Context) error { return p.lifecycle.FlushObservers(ctx) }
 
 // String says where it sends to, and its state.
 func (p *Producer) String() string {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // Bugs that really happened, elsewhere; each test says where and what.
@@ -126,7 +125,7 @@ func TestR9RollbackOnExpiredContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
 		defer cancel()
 		mustBe(t, p.Start(ctx), context.DeadlineExceeded)
-		until(t, "the rollback", func() bool { return p.State() == spec.Idle })
+		until(t, "the rollback", func() bool { return p.State() == fsm.Idle })
 		nothingLeft(t, b, p)
 		hung.Set(false)
 		start(t, p)
@@ -153,7 +152,7 @@ func TestR14StopDuringStart(t *testing.T) {
 		close(answer) // the leader would answer now
 		mustBe(t, get(t, starting), ErrStopped)
 		nothingLeft(t, b, p)
-		if p.State() != spec.Idle {
+		if p.State() != fsm.Idle {
 			t.Errorf("state %v, want Idle", p.State())
 		}
 	})
@@ -264,7 +263,7 @@ func TestR23EverythingAtOnce(t *testing.T) {
 					if err := p.WriteMessages(bg, message(fmt.Sprint(w, i))); err != nil {
 						classOf(t, err)
 					}
-					if err := p.Ping(bg); err != nil && p.State() == spec.Closed {
+					if err := p.Ping(bg); err != nil && p.State() == fsm.Closed {
 						t.Error(err)
 					}
 					p.Stats()

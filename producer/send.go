@@ -38,7 +38,7 @@ func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, 
 	s := lease.Resource()
 	d := new(Delivery)
 	c := &d.call
-	c.s, c.lease, c.bytes, c.sent = s, lease, bytes, d
+	c.s, c.lease, c.bytes, c.sent = s, lease.Move(), bytes, d
 	if len(msgs) == 1 {
 		c.slots = d.one[:]
 	}

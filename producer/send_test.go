@@ -18,8 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 func send(t testing.TB, p *Producer, msgs ...kafka.Message) *Delivery {
@@ -150,7 +150,7 @@ func TestStopDrainsSends(t *testing.T) {
 			send(t, p, message(fmt.Sprint(i)))
 		}
 		stop := async(func() error { return p.Stop(bg) })
-		until(t, "the stop to wait", func() bool { return p.State() == spec.Stopping })
+		until(t, "the stop to wait", func() bool { return p.State() == fsm.Stopping })
 		_, err := p.Send(bg, message("late"))
 		mustBe(t, err, ErrNotStarted, ErrNotSent)
 		resume()

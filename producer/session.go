@@ -57,6 +57,8 @@ func (p *Producer) newSession(ctx context.Context) *session {
 			base:      p.cfg.Dial,
 			localOnly: p.cfg.plaintextPassword(),
 			timeout:   p.cfg.DialTimeout,
+			tls:       p.cfg.TLS,
+			named:     p.cfg.Brokers,
 		},
 	}
 	s.inside.init()
@@ -70,14 +72,13 @@ func (p *Producer) newSession(ctx context.Context) *session {
 // seen a failure remembers it for seconds; so a new one for each try.
 func (s *session) newTransport(topics []string) *kafka.Transport {
 	t := &kafka.Transport{
-		Dial: s.dialer.dial,
+		Dial: s.dialer.dial, // TLS included
 		// It tries the brokers one after the other within this time; the dialer
 		// bounds each by DialTimeout.
 		DialTimeout:    s.cfg.DialTimeout * time.Duration(len(s.cfg.Brokers)),
 		IdleTimeout:    s.cfg.IdleTimeout,
 		MetadataTopics: topics,
 		ClientID:       s.cfg.ClientID,
-		TLS:            s.cfg.TLS,
 		Context:        s.ctx,
 	}
 	if s.cfg.SASL != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // soakEnv says how many messages the soak has to get acknowledged.
@@ -144,7 +144,7 @@ func (s *soak) write(w int, random *rand.Rand) {
 		}
 		s.acknowledged.Add(good)
 		if errors.Is(err, ErrNotStarted) {
-			s.p.Wait(bg, spec.Started)
+			s.p.Wait(bg, fsm.Started)
 		}
 		time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
 	}

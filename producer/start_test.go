@@ -18,7 +18,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // Every declared topic is proved; one error names each bad one.
@@ -256,7 +255,7 @@ func TestStartOnWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustBe(t, p.WriteMessages(bg, message("late")), ErrNotStarted, ErrNotSent)
-		if p.State() != spec.Idle {
+		if p.State() != fsm.Idle {
 			t.Errorf("the write after a Stop started it: %v", p.State())
 		}
 		start(t, p)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // A stop whose patience ends cuts the connections of a broker that hangs, says
@@ -65,9 +64,9 @@ func TestStopForcedOnHangingBroker(t *testing.T) {
 			t.Errorf("the batch that was not sent: %v", err)
 		}
 		if b.Name != "virtual" { // a busy machine may take longer than the moment that Stop waits
-			p.Wait(bg, spec.Idle)
+			p.Wait(bg, fsm.Idle)
 		}
-		if got := p.State(); got != spec.Idle {
+		if got := p.State(); got != fsm.Idle {
 			t.Errorf("state %v, want Idle", got)
 		}
 		nothingLeft(t, b, p)
@@ -107,7 +106,7 @@ func TestCloseBoundedByStopTimeout(t *testing.T) {
 		if err := get(t, write); classOf(t, err) != ErrMaybeDelivered {
 			t.Error(err)
 		}
-		if p.State() != spec.Closed {
+		if p.State() != fsm.Closed {
 			t.Errorf("state %v, want Closed", p.State())
 		}
 		nothingLeft(t, b, p)
@@ -208,7 +207,7 @@ func TestForceThenStartAgain(t *testing.T) {
 			} else if err != nil {
 				t.Error(err)
 			}
-			p.Wait(bg, spec.Idle)
+			p.Wait(bg, fsm.Idle)
 		}
 		under.end()
 		t.Logf("CHECKED producer-stops forced=%d cutoff=%d %v", forced, cut, l.verify(t, b, topic))

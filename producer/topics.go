@@ -78,7 +78,7 @@ func (c *courier) ask(ctx context.Context, topic string) (partitions int, err er
 	}
 	// Nobody has promised that an undeclared topic stays.
 	gone := code == kafka.UnknownTopicOrPartition && !c.s.p.isDeclared[topic]
-	if known == 0 || gone || !code.Temporary() {
+	if known == 0 || gone || !mayPass(code) {
 		return 0, &TopicError{Topic: topic, Err: code}
 	}
 	return known, nil
@@ -155,16 +155,8 @@ func (c *courier) lookAgain() {
 // moved tells whether an attempt failed as one that went to the wrong broker would,
 // or to one that is gone.
 func moved(err error) bool {
-	var code kafka.Error
-	if !errors.As(err, &code) {
-		return true
-	}
-	switch code {
-	case kafka.UnknownTopicOrPartition, kafka.LeaderNotAvailable, kafka.NotLeaderForPartition, kafka.BrokerNotAvailable,
-		kafka.FencedLeaderEpoch, kafka.UnknownLeaderEpoch, kafka.KafkaStorageError:
-		return true
-	}
-	return false
+	var e kafka.Error
+	return !errors.As(err, &e) || codes[e].moved
 }
 
 // coded gives kafka-go's own errors, of a partition that it knows no way to, the

@@ -9,7 +9,6 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // WriteMessages sends the messages and returns when each has its result, ctx has
@@ -36,7 +35,7 @@ func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) err
 		return err
 	}
 	c := lease.Resource().newCall()
-	c.lease, c.bytes = lease, bytes
+	c.lease, c.bytes = lease.Move(), bytes
 	c.submit(ctx, msgs)
 	return c.wait(ctx, began)
 }
@@ -72,7 +71,7 @@ const (
 // check looks at the messages before anything is done: the room they need,
 // and their topics.
 func (p *Producer) check(msgs []kafka.Message) (bytes int64, err error) {
-	if p.lifecycle.State() != spec.Started && !p.cfg.StartOnWrite {
+	if p.lifecycle.State() != fsm.Started && !p.cfg.StartOnWrite {
 		lease, err := p.lifecycle.Acquire()
 		if err != nil {
 			return 0, refused(err)
@@ -115,7 +114,7 @@ func (p *Producer) checkTopic(topic string) error {
 // may have waited.
 // No lease is held meanwhile: a Stop does not wait for who has not been let in.
 func (p *Producer) reserve(ctx context.Context, bytes int64) (began time.Time, err error) {
-	if p.cfg.StartOnWrite && p.lifecycle.State() != spec.Started {
+	if p.cfg.StartOnWrite && p.lifecycle.State() != fsm.Started {
 		began = time.Now()
 	}
 	a := p.budget.take(bytes)
@@ -140,17 +139,17 @@ func (p *Producer) reserve(ctx context.Context, bytes int64) (began time.Time, e
 }
 
 // acquire holds the session open for a write, and starts it if that is asked for.
-func (p *Producer) acquire(ctx context.Context) (fsm.Lease[*session], error) {
-	lease, err := p.lifecycle.Acquire()
+func (p *Producer) acquire(ctx context.Context) (lease fsm.Lease[*session], err error) {
+	lease, err = p.lifecycle.Acquire()
 	if err != nil && p.cfg.StartOnWrite && errors.Is(err, fsm.ErrNotStarted) {
 		if err = p.startOnWrite(ctx); err == nil {
 			lease, err = p.lifecycle.Acquire()
 		}
 	}
 	if err != nil {
-		return lease, refused(err)
+		err = refused(err)
 	}
-	return lease, nil
+	return
 }
 
 // startOnWrite starts a producer that was never stopped: a Stop that comes

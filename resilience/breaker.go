@@ -31,9 +31,9 @@ type BreakerConfig struct {
 	Failures int
 	// CoolDown is how long it then refuses every attempt. 0: a minute.
 	CoolDown time.Duration
-	// Ignore tells of an error whether the attempt that failed with it counts neither
-	// as a failure nor as a success: one of which this caller alone is the cause. That
-	// of an attempt that was cancelled never counts, see Breaker. nil: all others count.
+	// Ignore reports whether an attempt that failed with this error counts neither as a
+	// failure nor as a success: an error of which the caller alone is the cause. An
+	// attempt that was cancelled does not count anyway, see Breaker. nil: all others count.
 	Ignore func(error) bool
 	// Changed is told each change of the state, in order, one at a time, outside every
 	// lock, by whoever's attempt brought it about, which it holds up. nil: nobody is.
@@ -51,13 +51,10 @@ type Change struct {
 // concurrently. Several lifecycles that depend on the same thing may share one: then
 // what one of them meets holds for all.
 //
-// What Start returned for an attempt decides: nil is a success; an error is a failure,
-// that of the start timeout and of Scope.Fail included. An attempt that was cancelled
-// is neither: by Stop (fsm.ErrStopped), by Shutdown or Close (fsm.ErrClosed), or because
-// the last caller left (context.Canceled). But if its deadline made that caller leave
-// (context.DeadlineExceeded), that is a failure: a resource that is too slow for all
-// who ask for it is no better than one that is away. A cause of your own
-// (context.WithCancelCause) counts as a failure unless BreakerConfig.Ignore says otherwise.
+// What an attempt came to decides: fsm.Opened is a success, fsm.Failed a failure, whatever
+// the error wraps. fsm.Cancelled is neither, except when the last caller left by its
+// deadline (context.DeadlineExceeded): a resource slower than every caller's deadline
+// counts as down.
 type Breaker struct {
 	config BreakerConfig
 	two    *gobreaker.TwoStepCircuitBreaker[struct{}]
@@ -123,7 +120,7 @@ func NewBreaker(c BreakerConfig) *Breaker {
 var errIgnored = errors.New("counts neither as a failure nor as a success")
 
 // Allow implements fsm.Breaker. Its error is an *OpenError.
-func (b *Breaker) Allow() (done func(error), err error) {
+func (b *Breaker) Allow() (done func(fsm.Outcome, error), err error) {
 	var told func(error)
 	allowed := false
 	defer func() {
@@ -146,7 +143,7 @@ func (b *Breaker) Allow() (done func(error), err error) {
 	if allowed = true; err != nil {
 		return nil, err
 	}
-	return func(result error) {
+	return func(outcome fsm.Outcome, result error) {
 		counts := result // a failure, if Ignore panics: the next attempt must not wait for this one for ever
 		defer b.do(func() {
 			if counts != nil && counts != errIgnored {
@@ -154,18 +151,16 @@ func (b *Breaker) Allow() (done func(error), err error) {
 			}
 			told(counts)
 		})
-		if result != nil && b.ignores(result) {
+		if outcome != fsm.Opened && b.ignores(outcome, result) {
 			counts = errIgnored
 		}
 	}, nil
 }
 
-// ignores tells whether an attempt that ended with err says nothing about the resource.
-func (b *Breaker) ignores(err error) bool {
-	for _, cancelled := range []error{fsm.ErrStopped, fsm.ErrClosed, context.Canceled} {
-		if errors.Is(err, cancelled) {
-			return true
-		}
+// ignores reports whether an attempt that came to outcome says nothing about the resource.
+func (b *Breaker) ignores(outcome fsm.Outcome, err error) bool {
+	if outcome == fsm.Cancelled && !errors.Is(err, context.DeadlineExceeded) {
+		return true
 	}
 	return b.config.Ignore != nil && b.config.Ignore(err)
 }

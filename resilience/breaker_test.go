@@ -104,6 +104,7 @@ func TestBreaker(t *testing.T) {
 		if err := l.Start(bg); err != nil {
 			t.Error(err)
 		}
+		synctest.Wait()
 		l.wantState(resilience.Closed)
 		if err := l.Stop(bg); err != nil {
 			t.Error(err)
@@ -196,8 +197,8 @@ func TestBreakerCounts(t *testing.T) {
 		"the last leaves":      {end: leaves(nil)},
 		"leaves between tries": {end: later(leaves(nil)), opts: []fsm.Option{retry}},
 		"leaves too late":      {end: leaves(context.DeadlineExceeded), counts: true},
-		"leaves with a cause":  {end: leaves(errOwn), counts: true},
-		"whose is ignored":     {end: leaves(errOwn), config: ignore(errOwn)},
+		"leaves with a cause":  {end: leaves(errOwn)},
+		"too late, ignored":    {end: leaves(context.DeadlineExceeded), config: ignore(context.DeadlineExceeded)},
 		"start timeout":        {end: nothing, opts: []fsm.Option{fsm.WithStartTimeout(time.Minute)}, counts: true},
 		"open fails":           {end: nothing, counts: true},
 		"which is ignored":     {end: nothing, config: ignore(errBoom)},
@@ -242,10 +243,39 @@ func TestBreakerCounts(t *testing.T) {
 			if err := l.Start(bg); err != nil { // the next one is
 				t.Error(err)
 			}
+			synctest.Wait()
 			l.wantState(resilience.Closed)
 			if err := l.Close(); err != nil || l.held != 0 {
 				t.Errorf("Close: %v, %d held", err, l.held)
 			}
+		})
+	}
+}
+
+// Who ended the attempt decides, not what open's error wraps (R36: ai-gateway #199, cockroach #35433).
+func TestR36WhoCancelledCounts(t *testing.T) {
+	for _, wrapped := range []error{context.Canceled, context.DeadlineExceeded, fsm.ErrStopped, fsm.ErrClosed, errBoom} {
+		bubble(t, "open fails with "+wrapped.Error(), func(t *testing.T) {
+			err := fmt.Errorf("the query: %w", wrapped)
+			l := newLab(t, resilience.BreakerConfig{Failures: 1}, always(err))
+			l.mustFail(1, err)
+			l.refuses(time.Minute, err)
+			time.Sleep(time.Minute)
+			l.mustFail(1, err) // as the probe
+			l.refuses(2*time.Minute, err)
+		})
+		bubble(t, "Stop, and open returns "+wrapped.Error(), func(t *testing.T) {
+			l := newLab(t, resilience.BreakerConfig{Failures: 1}, nil)
+			l.Lifecycle = fsm.New(func(ctx context.Context, _ *fsm.Scope) (*service, error) {
+				<-ctx.Done()
+				return nil, fmt.Errorf("the query: %w", wrapped)
+			}, fsm.WithBreaker(l.breaker))
+			go l.Start(bg)
+			synctest.Wait()
+			if err := l.Stop(bg); err != nil {
+				t.Error(err)
+			}
+			l.wantState(resilience.Closed)
 		})
 	}
 }
@@ -285,6 +315,7 @@ func TestBreakerIsShared(t *testing.T) {
 		if err := <-probe; err != nil {
 			t.Error(err)
 		}
+		synctest.Wait()
 		one.wantState(resilience.Closed)
 		one.mustFail(1, errBoom)
 		two.Close()
@@ -310,6 +341,7 @@ func TestBreakerChangedFails(t *testing.T) {
 			if err := l.Start(bg); err != nil { // the probe was not lost by that
 				t.Error(err)
 			}
+			synctest.Wait()
 			if want := []resilience.State{resilience.Open, resilience.HalfOpen, resilience.Closed}; !slices.Equal(told, want) {
 				t.Errorf("told %v; want %v", told, want)
 			}
@@ -335,7 +367,11 @@ func TestBreakerChangesInOrder(t *testing.T) {
 			all.Go(func() {
 				for i := range 500 {
 					if done, err := b.Allow(); err == nil {
-						done(map[bool]error{true: errBoom}[(i+n)%3 == 0])
+						if (i+n)%3 == 0 {
+							done(fsm.Failed, errBoom)
+						} else {
+							done(fsm.Opened, nil)
+						}
 					}
 					b.State()
 					time.Sleep(time.Duration(n) * 100 * time.Millisecond)

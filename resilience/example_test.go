@@ -87,6 +87,7 @@ func ExampleBreaker() {
 	down = nil
 	time.Sleep(time.Until(open.Until))
 	err := l.Start(ctx)
+	l.Stop(ctx) // by its end the breaker knows that the attempt opened the resource
 	var state resilience.State = b.State()
 	fmt.Println(err, state == resilience.Closed)
 	// Output:
@@ -102,11 +103,27 @@ func ExampleBreaker_Allow() {
 	b := resilience.NewBreaker(resilience.BreakerConfig{Failures: 1})
 	done, err := b.Allow()
 	fmt.Println(err)
-	done(errors.New("refused"))
+	done(fsm.Failed, errors.New("refused"))
 	_, err = b.Allow()
 	var open *resilience.OpenError
 	fmt.Println(errors.As(err, &open), time.Until(open.Until) > 0)
 	// Output:
 	// <nil>
 	// true true
+}
+
+// Tries: 2 is two tries of an attempt, and two restarts of what died. WithRestart asks
+// for the Backoff that counts restarts.
+func ExampleRetry_Restarts() {
+	config := resilience.RetryConfig{Tries: 2, Pauses: backoff.NewConstantBackOff(time.Second)}
+	tries, restarts := resilience.NewRetry(config), resilience.NewRetry(config).Restarts()
+	for n := 1; n <= 3; n++ {
+		_, try := tries.Next(n, errors.New("try failed"))
+		_, restart := restarts.Next(n, errors.New("died, or the restart before failed"))
+		fmt.Println(n, try, restart)
+	}
+	// Output:
+	// 1 true true
+	// 2 false true
+	// 3 false false
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/seed3893aba4/surestart/resilience"
 )
 
-// A Retry of its own serves WithRestart, too: it counts the restarts since the last Stop,
+// A Retry of its own serves WithRestart, too: Tries: 3 is three restarts since the last Stop,
 // or since the resource last ran for a minute.
 func TestRetryOfRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestRetryOfRestarts(t *testing.T) {
 				return 0, errBoom
 			}
 			return 42, nil
-		}, fsm.WithRestart(resilience.NewRetry(resilience.RetryConfig{Pauses: steady(), Tries: 4})), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		}, fsm.WithRestart(resilience.NewRetry(resilience.RetryConfig{Pauses: steady(), Tries: 3})), fsm.WithLogger(slog.New(slog.DiscardHandler)))
 		if err := l.Start(bg); err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestRestartsAndABreaker(t *testing.T) {
 			}
 			return 42, nil
 		}, fsm.WithLogger(slog.New(slog.DiscardHandler)),
-			fsm.WithRestart(resilience.NewRetry(resilience.RetryConfig{Tries: 20})),
+			fsm.WithRestart(resilience.NewRetry(resilience.RetryConfig{Tries: 20, Pauses: steady()})),
 			fsm.WithBreaker(resilience.NewBreaker(resilience.BreakerConfig{})))
 		if err := l.Start(bg); err != nil {
 			t.Fatal(err)

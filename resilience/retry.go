@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/seed3893aba4/surestart/fsm"
 )
 
 // RetryConfig is how a Retry decides. The zero value tries again whatever the error,
@@ -19,8 +21,9 @@ type RetryConfig struct {
 	// backoff's words come before it: an error that backoff.Permanent has wrapped is
 	// final, one with a *backoff.RetryAfterError in it is tried again, after its Duration.
 	Temporary func(error) bool
-	// Tries is how many tries an attempt has at most, the first included. 0: as many
-	// as the other limits permit.
+	// Tries is how many tries an attempt has at most, the first included; with
+	// fsm.WithRestart, how many restarts are made in a row. 0: as many as the other
+	// limits permit.
 	Tries int
 	// Within is how long after the failure of the first try the last one may begin: a
 	// pause that would end later is not begun, the attempt fails. 0: as long as the
@@ -35,8 +38,8 @@ type RetryConfig struct {
 
 // Retry is an fsm.Backoff. Make one with NewRetry for each lifecycle: it counts for one
 // attempt at a time. Shared all the same, it is safe, but its pauses and limits are
-// those of all the attempts together. fsm.WithRestart takes one of its own, too: there a
-// try is a restart, and an attempt all of them that are counted together.
+// those of all the attempts together. fsm.WithRestart takes one of its own, too: there
+// a try is a restart, see Restarts.
 type Retry struct {
 	config RetryConfig
 
@@ -84,6 +87,23 @@ func NewRetry(c RetryConfig) *Retry {
 // Next implements fsm.Backoff. What a Breaker refused (*OpenError) was not tried: it
 // does not count, and the pause is as long as the Breaker says.
 func (r *Retry) Next(try int, err error) (wait time.Duration, again bool) {
+	return r.next(try, try, err)
+}
+
+// Restarts returns the fsm.Backoff that fsm.WithRestart uses in the place of r. Its try
+// is the number of a restart that is yet to be made, so that Tries restarts are made in a
+// row, and what is said of an attempt holds for all the restarts that are counted together.
+func (r *Retry) Restarts() fsm.Backoff { return restarts{r} }
+
+type restarts struct{ *Retry }
+
+// Next implements fsm.Backoff.
+func (r restarts) Next(try int, err error) (wait time.Duration, again bool) {
+	return r.next(try, try-1, err)
+}
+
+// next is Next: of the tries before this one so many have been made.
+func (r *Retry) next(try, made int, err error) (wait time.Duration, again bool) {
 	c := &r.config
 	var refused *OpenError
 	var permanent *backoff.PermanentError
@@ -105,7 +125,7 @@ func (r *Retry) Next(try int, err error) (wait time.Duration, again bool) {
 	switch {
 	case refused != nil:
 		r.refused++
-	case c.Tries > 0 && try-r.refused >= c.Tries:
+	case c.Tries > 0 && made-r.refused >= c.Tries:
 		return 0, false
 	}
 	switch {

@@ -25,6 +25,21 @@ func beginRelease(s *Snapshot, g uint8, cut bool) {
 	a.Forced = cut
 }
 
+// begin: the next attempt begins; those who wait for it have joined it.
+func begin(s *Snapshot, restart bool) {
+	s.St = Starting
+	s.Gen++
+	s.Attempt(s.Gen).Op = OpOpen
+	s.Again = restart
+}
+
+// callOff: a Stop or a Shutdown takes effect, so nothing is started again.
+func (b *Bound) callOff(s *Snapshot) {
+	s.Due = s.Due && b.forgets()
+	s.Again = s.Again && b.keepsOn()
+	s.Restarts = 0
+}
+
 // done: the call of c is over but for the return.
 func done(s *Snapshot, c uint8, r Out, n uint8) {
 	v := &s.Callers[c]
@@ -108,8 +123,8 @@ func (b *Bound) startFast(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// startEnter begins an attempt, joins the one that is opening, or queues for the
-// one after the release that is under way.
+// startEnter begins an attempt, joins the one that is opening, or waits for the
+// next: the one after the release that is under way, or the restart that is due.
 func (b *Bound) startEnter(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	if v.PC != PCEnter {
@@ -126,9 +141,7 @@ func (b *Bound) startEnter(s *Snapshot, c uint8) bool {
 		v.PC = PCWait
 		switch {
 		case b.mayBegin(s):
-			s.St = Starting
-			s.Gen++
-			s.Attempt(s.Gen).Op = OpOpen
+			begin(s, false)
 			v.On = s.Gen
 		case b.mayJoin(s):
 			v.On = s.Gen
@@ -173,6 +186,12 @@ func (b *Bound) beginStop(s *Snapshot, c uint8, where PC, r Out, fate Fate) {
 	}
 }
 
+// stopsNothing: there is nothing to stop, but Starts may wait for a restart.
+func (b *Bound) stopsNothing(s *Snapshot, c uint8, r Out) {
+	answer(s, b.stopTells(s), r, 0)
+	done(s, c, OutOK, 0)
+}
+
 func (b *Bound) stopEnter(s *Snapshot, c uint8) bool {
 	if s.Callers[c].PC != PCStop {
 		return false
@@ -180,8 +199,9 @@ func (b *Bound) stopEnter(s *Snapshot, c uint8) bool {
 	if b.stopSees(s) {
 		b.beginStop(s, c, PCStopWait, OutStopped, FateStopped)
 	} else {
-		done(s, c, OutOK, 0)
+		b.stopsNothing(s, c, OutStopped)
 	}
+	b.callOff(s)
 	return true
 }
 
@@ -192,10 +212,11 @@ func (b *Bound) shutdownEnter(s *Snapshot, c uint8) bool {
 	s.Closing = true
 	if s.St == Idle || s.St == Closed {
 		s.St = Closed
-		done(s, c, OutOK, 0)
+		b.stopsNothing(s, c, OutClosed)
 	} else {
 		b.beginStop(s, c, PCShutWait, OutClosed, FateClosed)
 	}
+	b.callOff(s)
 	return true
 }
 

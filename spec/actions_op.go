@@ -14,15 +14,17 @@ func (b *Bound) openPart(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// openOk: open returned the resource.
+// openOk: open returned the resource. (If a failure was reported before, that is
+// openErr or openRetry.)
 func (b *Bound) openOk(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
-	if a.Op != OpOpen || !b.complete(s, g) {
+	if a.Op != OpOpen || !b.complete(s, g) || !b.stillAlive(s, g) {
 		return false
 	}
 	if b.stillWanted(s, g) {
 		s.St = Started
 		s.Cur = g
+		s.Again = false
 		a.Open = true
 		a.Op = OpNone
 		answer(s, joined(s, g), OutOK, 0)
@@ -32,13 +34,15 @@ func (b *Bound) openOk(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// openErr: open returned an error, panicked or exited.
+// openErr: open returned an error, panicked or exited, or a failure was reported
+// before, whatever it returned.
 func (b *Bound) openErr(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
 	if a.Op != OpOpen {
 		return false
 	}
 	a.Op = OpRelease
+	a.Reported = false
 	if s.St == Starting && s.Gen == g {
 		s.St = Stopping
 		a.Fate = FateFailed
@@ -50,10 +54,11 @@ func (b *Bound) openErr(s *Snapshot, g uint8) bool {
 // this try holds is given back, and whoever waits goes on waiting.
 func (b *Bound) openRetry(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
-	if a.Op != OpOpen {
+	if !b.Retries || a.Op != OpOpen {
 		return false
 	}
 	a.Op = OpRelease
+	a.Reported = false
 	return true
 }
 
@@ -79,7 +84,8 @@ func (b *Bound) timeout(s *Snapshot, g uint8) bool {
 }
 
 // fail: Scope.Fail or Lease.Fail of attempt g, however late. One of a try that is
-// being rolled back says nothing new.
+// being rolled back says nothing new. One of a try that may be made again counts
+// when open returns: until then nothing is rolled back, and others may join.
 func (b *Bound) fail(s *Snapshot, g uint8) bool {
 	if g > s.Gen || int(s.Fails) >= b.Fails {
 		return false
@@ -87,11 +93,16 @@ func (b *Bound) fail(s *Snapshot, g uint8) bool {
 	s.Fails++
 	switch {
 	case s.St == Starting && s.Attempt(s.Gen).Op == OpOpen && b.current(s, g):
+		if b.Retries {
+			s.Attempt(s.Gen).Reported = true
+			break
+		}
 		s.St = Stopping
 		s.Attempt(s.Gen).Fate = FateFailed
 	case s.St == Started && b.current(s, g):
 		s.St = Stopping
 		beginRelease(s, s.Gen, true)
+		s.Due = b.Restarts > 0
 	}
 	return true
 }
@@ -135,13 +146,14 @@ func (b *Bound) releaseErr(s *Snapshot, g uint8) bool {
 }
 
 // finish: nothing is held any more. Everyone who waits is answered, and whoever
-// queued gets an attempt of their own in the same section.
+// queued gets an attempt of their own in the same section, or waits on for the
+// restart that is due.
 func (b *Bound) finish(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
 	if a.Op != OpRelease || !b.allReleased(s, g) || s.St != Stopping {
 		return false
 	}
-	queued := b.queued(s)
+	queued, waits, due := b.queued(s), b.waitsFor(s, g), s.Due || failedAgain(s, g)
 	switch a.Fate {
 	case FateFailed:
 		answer(s, joined(s, g), OutFailed, g)
@@ -157,17 +169,47 @@ func (b *Bound) finish(s *Snapshot, g uint8) bool {
 	}
 	a.Fate, a.Forced, a.RelErr = FateNone, false, false
 	a.Op = OpNone
+	s.Due, s.Again = due, false
 	switch {
 	case b.final(s):
 		s.St = Closed
-	case queued != 0:
-		s.St = Starting
-		s.Gen++
-		s.Attempt(s.Gen).Op = OpOpen
+	case queued != 0 && !waits:
+		begin(s, false)
 	default:
 		s.St = Idle
 	}
 	s.Cur = 0
+	return true
+}
+
+// What died is started again. A backoff says when, or that it has been often
+// enough; g is the attempt that died, or the restart that failed.
+
+func (b *Bound) mayRestart(s *Snapshot, g uint8) bool {
+	return b.says(gMayRestart, s.St == Idle && s.Due && g == s.Gen)
+}
+
+func (b *Bound) doRestart(s *Snapshot, g uint8) bool {
+	if !b.mayRestart(s, g) || int(s.Restarts) >= b.Restarts {
+		return false
+	}
+	begin(s, true)
+	s.Due = false
+	s.Restarts++
+	return true
+}
+
+// givesUp: nothing is started again. Those who wait for it get an attempt of
+// their own, as the next Start would.
+func (b *Bound) givesUp(s *Snapshot, g uint8) bool {
+	if !b.mayRestart(s, g) {
+		return false
+	}
+	if b.givesUpFor(s) != 0 {
+		begin(s, false)
+	}
+	s.Due = false
+	s.Restarts = 0
 	return true
 }
 

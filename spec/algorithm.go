@@ -8,10 +8,12 @@ import (
 // Bound limits a model: the constants of tla/Algorithm.tla. Its fields limit
 // calls and failure reports only, so no step of a call is ever disabled by it.
 type Bound struct {
-	Callers int // the goroutines that call the lifecycle: c1 to cN
-	Parts   int // how many parts a complete open acquires
-	Calls   int // calls of any kind, all callers together
-	Fails   int // failure reports (Scope.Fail, Lease.Fail)
+	Callers  int  // the goroutines that call the lifecycle: c1 to cN
+	Parts    int  // how many parts a complete open acquires
+	Retries  bool // a try that failed may be made again (fsm.WithRetry)
+	Restarts int  // restarts in a row (fsm.WithRestart); 0: what died stays so
+	Calls    int  // calls of any kind, all callers together
+	Fails    int  // failure reports (Scope.Fail, Lease.Fail)
 
 	hook *hook // see guards.go; nil: as specified
 }
@@ -24,6 +26,7 @@ func (b Bound) Check() error {
 	}{
 		{"Callers", b.Callers, 1, MaxCallers},
 		{"Parts", b.Parts, 0, 255},
+		{"Restarts", b.Restarts, 0, 255},
 		{"Calls", b.Calls, 1, MaxAttempts},
 		{"Fails", b.Fails, 0, 255},
 	} {
@@ -31,12 +34,28 @@ func (b Bound) Check() error {
 			return fmt.Errorf("spec: Bound.%s is %d, want %d to %d", f.name, f.got, f.min, f.most)
 		}
 	}
+	if n := b.Attempts(); n > MaxAttempts {
+		return fmt.Errorf("spec: Bound: %d calls, and %d restarts after each of %d failures, begin up to %d attempts, want at most %d",
+			b.Calls, b.Restarts, b.Fails, n, MaxAttempts)
+	}
 	return nil
 }
 
-// String reads "2 callers, 2 parts, 4 calls, 1 failure report(s)".
+// Attempts is how many attempts there can be: one for each call, and after each
+// failure report so many restarts. It is MaxGen in the TLA+.
+func (b Bound) Attempts() int { return b.Calls + b.Fails*b.Restarts }
+
+// String reads "2 callers, 2 parts, 4 calls, 1 failure report(s), retries"; with
+// restarts, how many follow.
 func (b Bound) String() string {
-	return fmt.Sprintf("%d callers, %d parts, %d calls, %d failure report(s)", b.Callers, b.Parts, b.Calls, b.Fails)
+	s := fmt.Sprintf("%d callers, %d parts, %d calls, %d failure report(s)", b.Callers, b.Parts, b.Calls, b.Fails)
+	if b.Retries {
+		s += ", retries"
+	}
+	if b.Restarts > 0 {
+		s += fmt.Sprintf(", %d restart(s)", b.Restarts)
+	}
+	return s
 }
 
 // Action is a disjunct of Next in tla/Algorithm.tla, under its name. Terminating
@@ -74,6 +93,8 @@ const (
 	ReleaseOk
 	ReleaseErr
 	Finish
+	Restart
+	GivesUp
 
 	numActions = iota
 )
@@ -83,6 +104,7 @@ var actionNames = [numActions]string{
 	"StartFast", "StartEnter", "StartLeave", "StopEnter", "ShutdownEnter", "StopLeave",
 	"UseLoad", "UseAdd", "UseSlow", "UseEnd", "UseDrop",
 	"OpenPart", "OpenOk", "OpenErr", "OpenRetry", "TryAgain", "Timeout", "Fail", "DrainEnd", "ReleaseOk", "ReleaseErr", "Finish",
+	"Restart", "GivesUp",
 }
 
 // Actions lists every action, in order.
@@ -111,6 +133,8 @@ var eventOf = map[Action]Event{
 	OpenErr:       EventFailed,
 	Timeout:       EventTimeout,
 	Fail:          EventDied,
+	Restart:       EventStart,
+	GivesUp:       EventStart,
 }
 
 // Events returns the events of the table that a takes from one state to the
@@ -146,6 +170,9 @@ func (st Step) String() string {
 	return st.Action.String() + "(" + strconv.Itoa(int(st.Arg)) + ")"
 }
 
+// ActionNumber returns the number of the step's action, and how many actions there are.
+func (st Step) ActionNumber() (number, of int) { return int(st.Action), numActions }
+
 // StepOf tells from the two states which step of an action leads from one to the
 // other: TLC's labels have no parameters. A caller's step changes its own pc or
 // the end of its own context and nobody else's; an operation's changes its
@@ -160,8 +187,12 @@ func StepOf(action Action, from, to *Snapshot) (Step, bool) {
 			}
 		}
 		return Step{}, false
-	case action == Timeout, action == Fail:
+	case action == Timeout:
 		return Step{action, from.Gen}, from.St != to.St
+	case action == Fail:
+		return Step{action, from.Gen}, from.St != to.St || *from.Attempt(from.Gen) != *to.Attempt(from.Gen)
+	case action == Restart, action == GivesUp:
+		return Step{action, from.Gen}, true
 	}
 	for g := range from.Attempts { // the lowest: Finish may begin the next attempt too
 		if f, t := &from.Attempts[g], &to.Attempts[g]; f.Op != t.Op || f.Held != t.Held {
@@ -180,7 +211,7 @@ func (b Bound) Next(s Snapshot, st Step) (Snapshot, bool) {
 		if int(st.Arg) >= b.Callers {
 			return s, false
 		}
-	} else if st.Arg < 1 || int(st.Arg) > b.Calls {
+	} else if st.Arg < 1 || int(st.Arg) > b.Attempts() {
 		return s, false
 	}
 	ok := b.take(&s, st)
@@ -246,6 +277,10 @@ func (b *Bound) take(s *Snapshot, st Step) bool {
 		return b.releaseErr(s, arg)
 	case Finish:
 		return b.finish(s, arg)
+	case Restart:
+		return b.doRestart(s, arg)
+	case GivesUp:
+		return b.givesUp(s, arg)
 	}
 	return false
 }
@@ -257,7 +292,7 @@ func (b Bound) Enabled(s *Snapshot, buf []Step) []Step {
 	for c := range uint8(b.Callers) {
 		buf = b.enabledCaller(s, c, buf)
 	}
-	for g := uint8(1); int(g) <= b.Calls && g <= s.Gen; g++ {
+	for g := uint8(1); int(g) <= b.Attempts() && g <= s.Gen; g++ {
 		buf = b.enabledAttempt(s, g, buf)
 	}
 	return buf
@@ -313,10 +348,13 @@ func (b *Bound) enabledAttempt(s *Snapshot, g uint8, buf []Step) []Step {
 		if int(v.Held) < b.Parts {
 			buf = append(buf, Step{OpenPart, g})
 		}
-		if b.complete(s, g) {
+		if b.complete(s, g) && b.stillAlive(s, g) {
 			buf = append(buf, Step{OpenOk, g})
 		}
-		buf = append(buf, Step{OpenErr, g}, Step{OpenRetry, g})
+		buf = append(buf, Step{OpenErr, g})
+		if b.Retries {
+			buf = append(buf, Step{OpenRetry, g})
+		}
 	case OpDrain:
 		if b.drained(s, g) || v.Forced {
 			buf = append(buf, Step{DrainEnd, g})
@@ -338,6 +376,12 @@ func (b *Bound) enabledAttempt(s *Snapshot, g uint8, buf []Step) []Step {
 	if int(s.Fails) < b.Fails {
 		buf = append(buf, Step{Fail, g})
 	}
+	if b.mayRestart(s, g) {
+		if int(s.Restarts) < b.Restarts {
+			buf = append(buf, Step{Restart, g})
+		}
+		buf = append(buf, Step{GivesUp, g})
+	}
 	return buf
 }
 
@@ -350,10 +394,10 @@ func (b Bound) Terminated(s *Snapshot) bool {
 			return false
 		}
 	}
-	for g := range b.Calls {
+	for g := range b.Attempts() {
 		if s.Attempts[g].Op != OpNone {
 			return false
 		}
 	}
-	return int(s.Calls) == b.Calls
+	return int(s.Calls) == b.Calls && !s.Due
 }

@@ -37,8 +37,8 @@ func (set GuardSides) Names() []string {
 // that was asked, with what it said, if the opposite answer would have made
 // another successor, or would have let a step be taken that is refused, or refused
 // one that is taken. A guard that is asked where the answer makes no difference
-// was not tested there. Undo and Queued, which are sets, have no false to turn
-// into a true: only their true can decide.
+// was not tested there. Undo, and the sets StopTells, Queued and GivesUpFor, have
+// no false to turn into a true: only their true can decide.
 func (b Bound) Decided(s *Snapshot, st Step) GuardSides {
 	var h hook
 	b.hook = &h
@@ -47,7 +47,7 @@ func (b Bound) Decided(s *Snapshot, st Step) GuardSides {
 	asked, decided := h.asked, GuardSides(0)
 	for g := guard(1); g < numGuards; g++ {
 		for _, says := range []bool{false, true} {
-			if asked&side(g, says) == 0 || g == gMayBegin && int(s.Gen) == MaxAttempts {
+			if asked&side(g, says) == 0 || (g == gMayBegin || g == gWaitsFor) && int(s.Gen) == MaxAttempts {
 				continue // the latter: a Snapshot could not hold the attempt more
 			}
 			h = hook{altered: g, answer: !says}
@@ -69,7 +69,7 @@ func (b Bound) Candidates(buf []Step) []Step {
 			}
 			continue
 		}
-		for g := range uint8(b.Calls) {
+		for g := range uint8(b.Attempts()) {
 			buf = append(buf, Step{a, g + 1})
 		}
 	}
@@ -84,20 +84,23 @@ type Class struct {
 	Action  Action
 	St      State
 	Closing bool
+	Due     bool
+	Again   bool
 	Queued  Few // callers that wait for the next attempt
 	Joined  Few // callers that wait for the attempt of this step to open
 	Stops   Few // callers that wait for it to be released
 
 	// The attempt of this step: an operation's own; of a caller the one that it
 	// waits for or uses, or else the current one.
-	Which  Which
-	Op     Op
-	Fate   Fate
-	Held   Few // More: all the parts
-	Open   bool
-	InUse  Few
-	Forced bool
-	RelErr bool
+	Which    Which
+	Op       Op
+	Fate     Fate
+	Held     Few // More: all the parts
+	Reported bool
+	Open     bool
+	InUse    Few
+	Forced   bool
+	RelErr   bool
 
 	// The caller of this step, if it is one's.
 	PC    PC
@@ -138,7 +141,7 @@ func (v Which) String() string { return nameOf(whichNames, uint8(v)) }
 
 // Class returns the class of step st in s.
 func (b Bound) Class(s *Snapshot, st Step) Class {
-	k := Class{Action: st.Action, St: s.St, Closing: s.Closing, Queued: few(bits.OnesCount8(uint8(joined(s, s.Gen+1))))}
+	k := Class{Action: st.Action, St: s.St, Closing: s.Closing, Due: s.Due, Again: s.Again, Queued: few(bits.OnesCount8(uint8(joined(s, s.Gen+1))))}
 	g := st.Arg
 	if st.Action.OfCaller() {
 		v := &s.Callers[st.Arg]
@@ -161,6 +164,7 @@ func (b Bound) Class(s *Snapshot, st Step) Class {
 	k.Joined = few(bits.OnesCount8(uint8(joined(s, g))))
 	k.Stops = few(bits.OnesCount8(uint8(stoppers(s, g))))
 	a := s.Attempt(g)
+	k.Reported = a.Reported
 	k.Op, k.Fate, k.Open, k.InUse, k.Forced, k.RelErr = a.Op, a.Fate, a.Open, few(a.InUse), a.Forced, a.RelErr
 	switch {
 	case a.Held == 0:
@@ -190,6 +194,9 @@ func (k Class) String() string {
 	}
 	t.WriteString(" held=" + []string{"none", "some", "all"}[k.Held])
 	flag(&t, k.Closing, " closing")
+	flag(&t, k.Due, " due")
+	flag(&t, k.Again, " again")
+	flag(&t, k.Reported, " reported")
 	flag(&t, k.Open, " open")
 	flag(&t, k.Forced, " forced")
 	flag(&t, k.RelErr, " relerr")

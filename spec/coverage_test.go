@@ -37,7 +37,7 @@ func TestDecidedIsWhatTheStepDependsOn(t *testing.T) {
 		{"the last leaves", append(slices.Clone(starting), spec.Step{Action: spec.ContextEnds}), spec.Step{Action: spec.StartLeave},
 			[]string{"MayLeave=true", "LastLeaves=true"}},
 		{"an open that is late", append(slices.Clone(left), spec.Step{Action: spec.OpenPart, Arg: 1}), spec.Step{Action: spec.OpenOk, Arg: 1},
-			[]string{"StillWanted=false", "Complete=true"}},
+			[]string{"StillWanted=false", "Complete=true", "StillAlive=true"}},
 		{"a report while nothing is up: nobody asks whose", left, spec.Step{Action: spec.Fail, Arg: 1}, nil},
 		{"no call at all is refused by no guard", starting, spec.Step{Action: spec.UseEnd}, nil},
 	} {
@@ -56,7 +56,7 @@ func TestDecidedIsWhatTheStepDependsOn(t *testing.T) {
 // set that is empty has no answer to turn round.
 func TestEveryGuardDecidesSomewhere(t *testing.T) {
 	var all spec.GuardSides
-	for _, model := range []string{"quick", "stoppers"} { // MayForce=false needs a third caller
+	for _, model := range []string{"quick", "restart", "stoppers"} { // MayForce=false needs a third caller
 		pin, _ := spec.PinOf(model)
 		g := pin.Graph()
 		candidates := g.Bound.Candidates(nil)
@@ -74,10 +74,11 @@ func TestEveryGuardDecidesSomewhere(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"Undo=false", "Queued=false"}; !slices.Equal(missing, want) {
+	want := []string{"Undo=false", "Forgets=true", "KeepsOn=true", "StopTells=false", "Queued=false", "GivesUpFor=false"}
+	if !slices.Equal(missing, want) {
 		t.Errorf("decide nowhere: %v, want %v", missing, want)
 	}
-	if all.Len() != 2*len(spec.GuardNames())-2 {
+	if all.Len() != 2*len(spec.GuardNames())-len(want) {
 		t.Errorf("%d answers have %d names", all.Len(), len(all.Names()))
 	}
 }
@@ -94,7 +95,7 @@ func TestCandidatesHoldEveryEnabledStep(t *testing.T) {
 			}
 		}
 	}
-	if want := 2*17 + 2*11; len(candidates) != want {
+	if want := 2*17 + 2*13; len(candidates) != want {
 		t.Errorf("%d candidates of %v, want %d", len(candidates), g.Bound, want)
 	}
 }

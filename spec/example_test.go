@@ -18,7 +18,7 @@ func Example() {
 
 // The model plays a schedule: here a caller gives up while its Start is opening.
 func ExampleBound_Next() {
-	b := spec.Bound{Callers: 1, Parts: 1, Calls: 1}
+	b := spec.Bound{Callers: 1, Parts: 1, Retries: true, Calls: 1}
 	s, err := b.After([]spec.Step{
 		{Action: spec.InvokeStart}, {Action: spec.StartFast}, {Action: spec.StartEnter},
 		{Action: spec.OpenPart, Arg: 1}, {Action: spec.ContextEnds}, {Action: spec.StartLeave},
@@ -28,6 +28,16 @@ func ExampleBound_Next() {
 	// Output:
 	// Stopping gen=1 cur=0 calls=1 fails=0 | #1 op=open held=1 fate=abandoned | c1 done ended out=ctx <nil>
 	// [Return(c1) OpenOk(1) OpenErr(1) OpenRetry(1)]
+}
+
+// How many attempts there can be: each call may begin one, and each failure report be
+// followed by restarts.
+func ExampleBound_Attempts() {
+	fmt.Println(spec.Bound{Callers: 2, Parts: 1, Calls: 3, Fails: 2}.Attempts())
+	fmt.Println(spec.Bound{Callers: 2, Parts: 1, Restarts: 2, Calls: 3, Fails: 2}.Attempts())
+	// Output:
+	// 3
+	// 7
 }
 
 // The table, as looplab/fsm gets it: in an event and a source, one destination.
@@ -64,7 +74,7 @@ func ExampleBound_Graph() {
 	if err := b.Check(); err != nil {
 		fmt.Println(err) // a Snapshot could not hold it: see MaxCallers, MaxAttempts
 	}
-	g := b.Graph()
+	var g *spec.Graph = b.Graph()
 	var counts spec.Counts // as TLC counts, so that they can be compared
 	counts, taken := g.Counts()
 	fmt.Println(counts.States == len(g.States), counts.Edges <= g.Steps(), taken[spec.OpenErr] > 0)
@@ -77,6 +87,50 @@ func ExampleBound_Graph() {
 	// Output:
 	// true true true
 	// [InvokeStart(c1) StartFast(c1) StartEnter(c1) OpenPart(1) OpenOk(1) Return(c1) InvokeUse(c1) UseLoad(c1) UseAdd(c1)]
+}
+
+// door is a machine of one's own: how far it is open, and at most.
+type door struct{ most int }
+
+type push struct{ out bool }
+
+func (p push) String() string                  { return map[bool]string{true: "open", false: "close"}[p.out] }
+func (p push) ActionNumber() (number, of int)  { return map[bool]int{true: 1}[p.out], 2 }
+func (d door) Check() error                    { return nil }
+func (d door) Init() int                       { return 0 }
+func (d door) Enabled(s *int, b []push) []push { return append(b, push{*s < d.most}) }
+
+func (d door) Next(s int, p push) (int, bool) {
+	if p.out {
+		return s + 1, s < d.most
+	}
+	return 0, s > 0
+}
+
+// The graph of any machine that can be executed.
+func ExampleExplore() {
+	var m spec.Model[int, push] = door{2}
+	ajar, err := spec.After(m, []push{{true}})
+	fmt.Println(ajar, err)
+	g, err := spec.Explore(m, m.Init(), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	counts, taken := g.Counts()
+	fmt.Println(counts, "open:", taken[1])
+	var last spec.EdgeOf[push] = g.Edges(2)[0]
+	fmt.Println(last.Step, "leads to", g.States[last.To], "after", g.Path(2), each(last.Step))
+	// Output:
+	// 1 <nil>
+	// states=3 edges=3 depth=3 open: 2
+	// close leads to 0 after [open open] 0
+}
+
+// each tells of any step which action it is of.
+func each[T spec.AnyStep](st T) int {
+	n, _ := st.ActionNumber()
+	return n
 }
 
 // What a Snapshot says: of the machine, of each attempt, of each caller.
@@ -166,4 +220,16 @@ func ExamplePin_Graph() {
 	// Output:
 	// true true true
 	// StartEnter(c1) leads to state 1
+}
+
+// A check of the model that cannot fail shows nothing: break one guard, and see it noticed.
+func ExampleBound_Alter() {
+	pin, _ := spec.PinOf("quick")
+	for _, guard := range spec.GuardNames()[:2] {
+		altered := pin.Bound.Alter(guard, true).Graph()
+		fmt.Println(guard, len(altered.States) == pin.Counts.States)
+	}
+	// Output:
+	// MayBegin false
+	// MayJoin false
 }

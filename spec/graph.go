@@ -6,25 +6,47 @@ import (
 	"slices"
 )
 
-// Edge is one step of a Graph.
-type Edge struct {
-	Step Step
+// A Model is a machine that can be executed, with states S and steps T: a Bound of this
+// package, or of another machine's.
+type Model[S comparable, T AnyStep] interface {
+	Check() error
+	Init() S
+	Enabled(s *S, buf []T) []T
+	Next(s S, st T) (S, bool)
+}
+
+// AnyStep is what a graph needs of a step: which action it is of, by its number, of how many.
+type AnyStep interface {
+	comparable
+	fmt.Stringer
+	ActionNumber() (number, of int)
+}
+
+// EdgeOf is one step of a graph.
+type EdgeOf[T AnyStep] struct {
+	Step T
 	To   int32 // the number of the state that it leads to
 }
 
-// Graph is every state that a bound can reach and every step between them.
+// GraphOf is every state that a model can reach and every step between them.
 // States are numbered in the order of a breadth-first search from state 0, Init.
-type Graph struct {
-	Bound  Bound
-	From   []Step // the steps from Init to state 0; mostly none
-	States []Snapshot
+type GraphOf[M Model[S, T], S comparable, T AnyStep] struct {
+	Bound  M
+	From   []T // the steps from Init to state 0; mostly none
+	States []S
 	Depth  int // levels of the breadth-first search, the first state's included, as TLC counts them
 
-	index  index
-	edges  []Edge
+	index  index[S]
+	edges  []EdgeOf[T]
 	first  []int32 // the edges of state i are edges[first[i]:first[i+1]]
 	parent []int32 // the edge by which a state was first reached
 }
+
+// A Graph is that of the lifecycle.
+type Graph = GraphOf[Bound, Snapshot, Step]
+
+// Edge is one step of a Graph.
+type Edge = EdgeOf[Step]
 
 // Counts is how large a graph is, as TLC counts it: Edges are the distinct
 // triples of a source, an action's name and a target, without self-loops.
@@ -54,20 +76,33 @@ func (b Bound) GraphFrom(from []Step) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Graph{Bound: b, From: slices.Clone(from), index: newIndex()}
+	return Explore(b, start, from)
+}
+
+// After takes the steps from Init. It returns an error that names the first that
+// is not enabled.
+func (b Bound) After(steps []Step) (Snapshot, error) { return After(b, steps) }
+
+// Explore returns the graph of what a model can reach from a state, to which these steps lead.
+// It returns an error where the model's Check does.
+func Explore[M Model[S, T], S comparable, T AnyStep](m M, start S, from []T) (*GraphOf[M, S, T], error) {
+	if err := m.Check(); err != nil {
+		return nil, err
+	}
+	g := &GraphOf[M, S, T]{Bound: m, From: slices.Clone(from), index: newIndex[S]()}
 	g.add(start, -1)
-	var buf []Step
+	var buf []T
 	for level := 0; level < len(g.States); g.Depth++ {
 		for end := len(g.States); level < end; level++ {
 			s := g.States[level]
 			g.first = append(g.first, int32(len(g.edges)))
-			buf = b.Enabled(&s, buf[:0])
+			buf = m.Enabled(&s, buf[:0])
 			for _, st := range buf {
-				next := s
-				if !b.take(&next, st) {
+				next, ok := m.Next(s, st)
+				if !ok {
 					panic(fmt.Sprintf("spec: %v is enabled and cannot be taken in %v", st, s))
 				}
-				g.edges = append(g.edges, Edge{st, g.add(next, int32(len(g.edges)))})
+				g.edges = append(g.edges, EdgeOf[T]{st, g.add(next, int32(len(g.edges)))})
 			}
 		}
 	}
@@ -75,12 +110,12 @@ func (b Bound) GraphFrom(from []Step) (*Graph, error) {
 	return g, nil
 }
 
-// After takes the steps from Init. It returns an error that names the first that
-// is not enabled.
-func (b Bound) After(steps []Step) (Snapshot, error) {
-	s := b.Init()
+// After takes the steps of a model from its Init. It returns an error that names the
+// first that is not enabled.
+func After[M Model[S, T], S comparable, T AnyStep](m M, steps []T) (S, error) {
+	s := m.Init()
 	for i, st := range steps {
-		next, ok := b.Next(s, st)
+		next, ok := m.Next(s, st)
 		if !ok {
 			return s, fmt.Errorf("spec: step %d, %v, is not enabled in %v", i+1, st, s)
 		}
@@ -90,21 +125,21 @@ func (b Bound) After(steps []Step) (Snapshot, error) {
 }
 
 // Edges returns the steps out of state i. The slice is the graph's own.
-func (g *Graph) Edges(i int) []Edge { return g.edges[g.first[i]:g.first[i+1]] }
+func (g *GraphOf[M, S, T]) Edges(i int) []EdgeOf[T] { return g.edges[g.first[i]:g.first[i+1]] }
 
 // Steps returns how many steps the graph has: all edges, also those that differ
 // from another only in the parameter.
-func (g *Graph) Steps() int { return len(g.edges) }
+func (g *GraphOf[M, S, T]) Steps() int { return len(g.edges) }
 
 // Lookup returns the number of state s, and false where the bound cannot reach it.
-func (g *Graph) Lookup(s *Snapshot) (int, bool) {
+func (g *GraphOf[M, S, T]) Lookup(s *S) (int, bool) {
 	i := g.index.find(g.States, s)
 	return int(i), i >= 0
 }
 
 // Path returns a sequence of steps from Init to state i, a shortest after From.
-func (g *Graph) Path(i int) []Step {
-	var path []Step
+func (g *GraphOf[M, S, T]) Path(i int) []T {
+	var path []T
 	for e := g.parent[i]; e >= 0; e = g.parent[i] {
 		path = append(path, g.edges[e].Step)
 		i, _ = slices.BinarySearch(g.first, e+1) // the first state whose edges begin after e
@@ -115,22 +150,25 @@ func (g *Graph) Path(i int) []Step {
 }
 
 // Counts returns the graph's size, and how many of its edges each action has.
-func (g *Graph) Counts() (Counts, [numActions]int) {
+func (g *GraphOf[M, S, T]) Counts() (Counts, []int) {
 	c := Counts{States: len(g.States), Depth: g.Depth}
-	var per [numActions]int
+	var none T
+	_, actions := none.ActionNumber()
+	per := make([]int, actions)
 	for i := range g.States {
 		out := g.Edges(i)
 		for j, e := range out {
-			if !slices.ContainsFunc(out[:j], func(o Edge) bool { return o.To == e.To && o.Step.Action == e.Step.Action }) {
+			a, _ := e.Step.ActionNumber()
+			if !slices.ContainsFunc(out[:j], func(o EdgeOf[T]) bool { b, _ := o.Step.ActionNumber(); return o.To == e.To && a == b }) {
 				c.Edges++
-				per[e.Step.Action]++
+				per[a]++
 			}
 		}
 	}
 	return c, per
 }
 
-func (g *Graph) add(s Snapshot, edge int32) int32 {
+func (g *GraphOf[M, S, T]) add(s S, edge int32) int32 {
 	i, known := g.index.add(g.States, &s)
 	if !known {
 		g.States = append(g.States, s)
@@ -141,15 +179,17 @@ func (g *Graph) add(s Snapshot, edge int32) int32 {
 
 // index finds a state's number by hashing: an open-addressing table of numbers
 // into a slice of states that its owner keeps, a third of the size of a map.
-type index struct {
+type index[S comparable] struct {
 	seed  maphash.Seed
 	slots []int32 // number+1, 0: free; the length is a power of two
 }
 
-func newIndex() index { return index{seed: maphash.MakeSeed(), slots: make([]int32, 1024)} }
+func newIndex[S comparable]() index[S] {
+	return index[S]{seed: maphash.MakeSeed(), slots: make([]int32, 1024)}
+}
 
 // slot is where s is, or where it would have to be put.
-func (x *index) slot(states []Snapshot, s *Snapshot) uint64 {
+func (x *index[S]) slot(states []S, s *S) uint64 {
 	mask := uint64(len(x.slots) - 1)
 	h := maphash.Comparable(x.seed, *s) & mask
 	for x.slots[h] != 0 && states[x.slots[h]-1] != *s {
@@ -158,11 +198,11 @@ func (x *index) slot(states []Snapshot, s *Snapshot) uint64 {
 	return h
 }
 
-func (x *index) find(states []Snapshot, s *Snapshot) int32 { return x.slots[x.slot(states, s)] - 1 }
+func (x *index[S]) find(states []S, s *S) int32 { return x.slots[x.slot(states, s)] - 1 }
 
 // add returns the number of s in states; where it is unknown, the number that it
 // gets when its owner appends it, which has to be at once.
-func (x *index) add(states []Snapshot, s *Snapshot) (i int32, known bool) {
+func (x *index[S]) add(states []S, s *S) (i int32, known bool) {
 	if 2*len(states) >= len(x.slots) {
 		x.slots = make([]int32, 2*len(x.slots))
 		for i := range states {

@@ -3,8 +3,8 @@ package spec
 // The guards that the guarantees rest on, as in tla/Algorithm.tla: same names,
 // same order.
 
-func (b *Bound) mayBegin(s *Snapshot) bool { // G1: a Start begins an attempt
-	return b.says(gMayBegin, s.St == Idle)
+func (b *Bound) mayBegin(s *Snapshot) bool { // G1, G8: a Start begins an attempt
+	return b.says(gMayBegin, s.St == Idle && !s.Due)
 }
 
 func (b *Bound) mayJoin(s *Snapshot) bool { // G5: a Start joins the current one
@@ -32,11 +32,15 @@ func (b *Bound) mayLeave(s *Snapshot, c uint8) bool { // G6, G12: the context's 
 }
 
 func (b *Bound) lastLeaves(s *Snapshot, c uint8) bool { // G6: nobody else wants the attempt
-	return b.says(gLastLeaves, joined(s, s.Callers[c].On) == only(c))
+	return b.says(gLastLeaves, joined(s, s.Callers[c].On) == only(c) && !s.Again)
 }
 
 func (b *Bound) complete(s *Snapshot, g uint8) bool { // G3: open returns with all parts
 	return b.says(gComplete, int(s.Attempt(g).Held) == b.Parts)
+}
+
+func (b *Bound) stillAlive(s *Snapshot, g uint8) bool { // G13: and the resource has not died before
+	return b.says(gStillAlive, !s.Attempt(g).Reported)
 }
 
 func (b *Bound) allReleased(s *Snapshot, g uint8) bool { // G4, G7: the operation may end
@@ -56,6 +60,21 @@ func (b *Bound) undo(held uint8) uint8 { // G4: the part to release is the last
 
 func (b *Bound) stopSees(s *Snapshot) bool { // G8: where a Stop has something to stop
 	return b.says(gStopSees, s.St == Starting || s.St == Started || s.St == Stopping)
+}
+
+func (b *Bound) forgets() bool { // G8: a Stop leaves a restart due
+	return b.says(gForgets, false)
+}
+
+func (b *Bound) keepsOn() bool { // G8: a Stop leaves the attempt a restart
+	return b.says(gKeepsOn, false)
+}
+
+func (b *Bound) stopTells(s *Snapshot) callers { // G8: which Starts a Stop answers when idle
+	if !b.says(gStopTells, true) {
+		return 0
+	}
+	return joined(s, s.Gen+1)
 }
 
 func (b *Bound) drained(s *Snapshot, g uint8) bool { // G9: no admitted use is in flight
@@ -84,6 +103,20 @@ func (b *Bound) queued(s *Snapshot) callers { // G12: whom the next attempt is f
 	}
 	return joined(s, s.Gen+1)
 }
+
+func (b *Bound) waitsFor(s *Snapshot, g uint8) bool { // G8: they wait for a restart
+	return b.says(gWaitsFor, s.Due || failedAgain(s, g))
+}
+
+func (b *Bound) givesUpFor(s *Snapshot) callers { // G12: for whom an attempt begins instead
+	if !b.says(gGivesUpFor, true) {
+		return 0
+	}
+	return joined(s, s.Gen+1)
+}
+
+// failedAgain is FailedAgain(g): the attempt was a restart and has failed.
+func failedAgain(s *Snapshot, g uint8) bool { return s.Again && s.Attempt(g).Fate == FateFailed }
 
 // callers is a set of callers, one bit each.
 type callers uint8
@@ -126,8 +159,8 @@ func hasContext(pc PC) bool {
 
 // hook stands behind every named guard, when there is one. Tests set it, to show
 // that the comparison with TLC's graph notices each guard, and Decided does, to
-// learn which of them a step depends on. For undo and queued, the answer false
-// means: undoes nothing, finds nobody.
+// learn which of them a step depends on. For undo, stopTells, queued and givesUpFor
+// the answer false means: undoes nothing, finds nobody.
 type hook struct {
 	altered guard // gNone: none
 	answer  bool  // of the altered one, always
@@ -155,25 +188,34 @@ const (
 	gMayLeave
 	gLastLeaves
 	gComplete
+	gStillAlive
 	gAllReleased
 	gRolledBack
 	gUndo
 	gStopSees
+	gForgets
+	gKeepsOn
+	gStopTells
 	gDrained
 	gMayForce
 	gAdmits
 	gFinal
 	gCurrent
 	gQueued
+	gWaitsFor
+	gGivesUpFor
 	gMayInvoke
 	gMayRelease
+	gMayRestart
 
 	numGuards = iota
 )
 
 var guardNames = [numGuards]string{
 	"none", "MayBegin", "MayJoin", "FastPathOpen", "FoundOpen", "StillWanted", "MayRetry",
-	"MayLeave", "LastLeaves", "Complete", "AllReleased", "RolledBack", "Undo", "StopSees", "Drained", "MayForce", "Admits", "Final", "Current", "Queued", "MayInvoke", "MayRelease",
+	"MayLeave", "LastLeaves", "Complete", "StillAlive", "AllReleased", "RolledBack", "Undo",
+	"StopSees", "Forgets", "KeepsOn", "StopTells", "Drained", "MayForce", "Admits", "Final", "Current",
+	"Queued", "WaitsFor", "GivesUpFor", "MayInvoke", "MayRelease", "MayRestart",
 }
 
 func (b *Bound) says(g guard, v bool) bool {
@@ -182,3 +224,19 @@ func (b *Bound) says(g guard, v bool) bool {
 	}
 	return b.hook.says(g, v)
 }
+
+// Alter returns b with the named guard answering the same always: it breaks one line of the
+// model, for who has to show that a check notices it. It panics on a name that is not one of
+// GuardNames.
+func (b Bound) Alter(name string, says bool) Bound {
+	for i, n := range guardNames {
+		if n == name && guard(i) != gNone {
+			b.hook = &hook{altered: guard(i), answer: says}
+			return b
+		}
+	}
+	panic("no guard " + name)
+}
+
+// GuardNames lists the guards that Alter takes, in the order of the TLA+.
+func GuardNames() []string { return guardNames[1:] }

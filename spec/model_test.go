@@ -40,8 +40,19 @@ func TestModelCountsAsTLC(t *testing.T) {
 // The table is the projection of the graph on st: each row happens, and no event
 // happens in a state where the table has no row for it.
 func TestTableIsTheGraphsProjection(t *testing.T) {
-	g := graphs["ci"]()
 	happens := map[spec.Row]bool{}
+	for _, model := range []string{"ci", "restart"} {
+		projects(t, graphs[model](), happens)
+	}
+	for _, r := range spec.Table() {
+		if !happens[r] {
+			t.Errorf("never happens: %v", r)
+		}
+	}
+}
+
+// projects adds the rows that happen in the graph.
+func projects(t *testing.T, g *spec.Graph, happens map[spec.Row]bool) {
 	for i := range g.States {
 		from := g.States[i].St
 		for _, e := range g.Edges(i) {
@@ -63,22 +74,22 @@ func TestTableIsTheGraphsProjection(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range spec.Table() {
-		if !happens[r] {
-			t.Errorf("never happens: %v", r)
-		}
-	}
 }
 
 // No deadlock: while a call is under way or an operation runs, something can
 // happen that needs neither a new call, nor a context's end, nor a timeout, nor a
 // failure report. (That it does happen in the end is TLC's to show: Progress.)
 func TestWhateverIsUnderWayGoesOn(t *testing.T) {
-	g := graphs["ci"]()
+	for _, model := range []string{"ci", "restart"} {
+		goesOn(t, graphs[model]())
+	}
+}
+
+func goesOn(t *testing.T, g *spec.Graph) {
 	terminated := 0
 	for i := range g.States {
 		s := &g.States[i]
-		quiet := !slices.ContainsFunc(s.Callers[:], func(c spec.CallerVars) bool { return c.PC != spec.PCIdle }) &&
+		quiet := !s.Due && !slices.ContainsFunc(s.Callers[:], func(c spec.CallerVars) bool { return c.PC != spec.PCIdle }) &&
 			!slices.ContainsFunc(s.Attempts[:], func(a spec.AttemptVars) bool { return a.Op != spec.OpNone })
 		goesOn := slices.ContainsFunc(g.Edges(i), func(e spec.Edge) bool {
 			a := e.Step.Action
@@ -100,7 +111,7 @@ func TestWhateverIsUnderWayGoesOn(t *testing.T) {
 
 // The graph's own bookkeeping: every state is found again, and its path leads to it.
 func TestPathsLeadWhereTheySay(t *testing.T) {
-	for _, model := range []string{"quick", "stoppers"} {
+	for _, model := range []string{"quick", "restart-quick", "stoppers"} {
 		pathsLead(t, graphs[model]())
 	}
 }
@@ -122,7 +133,12 @@ func pathsLead(t *testing.T, g *spec.Graph) {
 // StepOf finds the parameter of every step of the graph from the two states
 // alone, but for the reports that come too late to change anything.
 func TestStepOfFindsTheParameter(t *testing.T) {
-	g := graphs["ci"]()
+	for _, model := range []string{"ci", "restart"} {
+		parametersAreFound(t, graphs[model]())
+	}
+}
+
+func parametersAreFound(t *testing.T, g *spec.Graph) {
 	late := 0
 	for i := range g.States {
 		for _, e := range g.Edges(i) {
@@ -226,8 +242,8 @@ func TestNamesAreThoseOfTheTLA(t *testing.T) {
 		variables = append(variables, m[1])
 	}
 	var diffed []string
-	a, b := spec.Snapshot{}, spec.Snapshot{St: spec.Closed, Gen: 1, Closing: true, Cur: 1, Calls: 1, Fails: 1}
-	b.Attempts[0] = spec.AttemptVars{Op: spec.OpDrain, Held: 1, Fate: spec.FateFailed, Open: true, InUse: 1, Forced: true, RelErr: true}
+	a, b := spec.Snapshot{}, spec.Snapshot{St: spec.Closed, Gen: 1, Closing: true, Cur: 1, Due: true, Again: true, Restarts: 1, Calls: 1, Fails: 1}
+	b.Attempts[0] = spec.AttemptVars{Op: spec.OpDrain, Held: 1, Reported: true, Fate: spec.FateFailed, Open: true, InUse: 1, Forced: true, RelErr: true}
 	b.Callers[0] = spec.CallerVars{PC: spec.PCWait, On: 1, Ended: true, Out: spec.OutOK}
 	for _, d := range spec.Diff(a, b) {
 		diffed = append(diffed, d.Var)

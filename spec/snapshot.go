@@ -10,7 +10,7 @@ import (
 // map key, and copied without allocating.
 const (
 	MaxCallers  = 8  // callers of a lifecycle
-	MaxAttempts = 16 // attempts of a lifecycle; since each takes a call, calls too
+	MaxAttempts = 16 // attempts of a lifecycle, see Bound.Attempts
 )
 
 // PC is where a caller is in its call: pc in tla/Algorithm.tla.
@@ -106,12 +106,13 @@ type AttemptVars struct {
 	// takes the last, so the sequence is always 1..Held: its length is all of it.
 	// Whoever reads a Snapshot from elsewhere (TLC's dump, an implementation)
 	// has to check that the sequence is so.
-	Held   uint8
-	Fate   Fate
-	Open   bool  // its gate admits uses
-	InUse  uint8 // its admitted uses that have not ended
-	Forced bool  // its drain was cut short
-	RelErr bool  // a release of it failed
+	Held     uint8
+	Reported bool // a failure of its present try was reported; open has yet to return
+	Fate     Fate
+	Open     bool  // its gate admits uses
+	InUse    uint8 // its admitted uses that have not ended
+	Forced   bool  // its drain was cut short
+	RelErr   bool  // a release of it failed
 }
 
 // CallerVars are the variables of one caller.
@@ -131,6 +132,9 @@ type Snapshot struct {
 	Gen      uint8                    // the number of attempts begun; also the current one's number
 	Closing  bool                     // Shutdown has been called
 	Cur      uint8                    // the attempt whose gate Acquire tries (0: none)
+	Due      bool                     // what died is to be started again: Starts wait for that
+	Again    bool                     // the attempt under way is such a restart
+	Restarts uint8                    // how many restarts were made in a row
 	Calls    uint8                    // calls made so far
 	Fails    uint8                    // failures reported so far
 	Attempts [MaxAttempts]AttemptVars // attempt g is at g-1, see Attempt
@@ -148,10 +152,14 @@ func (s Snapshot) String() string {
 	if s.Closing {
 		b.WriteString(" closing")
 	}
+	flag(&b, s.Due, " due")
+	flag(&b, s.Again, " again")
+	flag(&b, s.Restarts != 0, " restarts="+strconv.Itoa(int(s.Restarts)))
 	fmt.Fprintf(&b, " calls=%d fails=%d", s.Calls, s.Fails)
 	for i, a := range s.Attempts {
 		if a != (AttemptVars{}) {
 			fmt.Fprintf(&b, " | #%d op=%v held=%d", i+1, a.Op, a.Held)
+			flag(&b, a.Reported, " reported")
 			flag(&b, a.Fate != 0, " fate="+a.Fate.String())
 			flag(&b, a.Open, " open")
 			flag(&b, a.InUse != 0, " inuse="+strconv.Itoa(int(a.InUse)))
@@ -202,10 +210,10 @@ const (
 )
 
 // Missing is the difference of a step that the model takes and the other does not.
-func Missing(st Step) Difference { return Difference{VarEnabled, st.String(), "yes", "no"} }
+func Missing[T AnyStep](st T) Difference { return Difference{VarEnabled, st.String(), "yes", "no"} }
 
 // Extra is the difference of a step that the model does not take and the other does.
-func Extra(st Step) Difference { return Difference{VarEnabled, st.String(), "no", "yes"} }
+func Extra[T AnyStep](st T) Difference { return Difference{VarEnabled, st.String(), "no", "yes"} }
 
 // String reads "held[1]: want 2, got 1".
 func (d Difference) String() string {
@@ -228,6 +236,9 @@ func Diff(want, got Snapshot) []Difference {
 	add("gen", "", want.Gen, got.Gen)
 	add("closing", "", want.Closing, got.Closing)
 	add("cur", "", want.Cur, got.Cur)
+	add("due", "", want.Due, got.Due)
+	add("again", "", want.Again, got.Again)
+	add("restarts", "", want.Restarts, got.Restarts)
 	for i := range want.Attempts {
 		w, g, index := want.Attempts[i], got.Attempts[i], strconv.Itoa(i+1)
 		if w == g {
@@ -235,6 +246,7 @@ func Diff(want, got Snapshot) []Difference {
 		}
 		add("op", index, w.Op, g.Op)
 		add("held", index, w.Held, g.Held)
+		add("reported", index, w.Reported, g.Reported)
 		add("fate", index, w.Fate, g.Fate)
 		add("open", index, w.Open, g.Open)
 		add("inuse", index, w.InUse, g.InUse)

@@ -22,7 +22,7 @@ package spec
 
 import "fmt"
 
-//go:generate go run github.com/seed3893aba4/surestart/internal/tlc/gen -o table_gen.go
+//go:generate ../check table
 
 // State is where a lifecycle is. The zero value is Idle.
 type State uint8

@@ -99,12 +99,14 @@ func TestBoundIsChecked(t *testing.T) {
 		{Callers: 1, Calls: 17},
 		{Callers: 1, Calls: 1, Parts: 256},
 		{Callers: 1, Calls: 1, Fails: -1},
+		{Callers: 1, Calls: 1, Restarts: -1},
+		{Callers: 1, Calls: 14, Restarts: 3, Fails: 1},
 	} {
 		if b.Check() == nil {
 			t.Errorf("%v is accepted", b)
 		}
 	}
-	if err := (spec.Bound{Callers: 8, Parts: 3, Calls: 16, Fails: 4}).Check(); err != nil {
+	if err := (spec.Bound{Callers: 8, Parts: 3, Calls: 8, Restarts: 2, Fails: 4}).Check(); err != nil {
 		t.Error(err)
 	}
 }
@@ -128,16 +130,16 @@ func TestGuaranteesAreFifteen(t *testing.T) {
 // Every rule of Blame names a variable that differences have, and a guarantee
 // that there is; whatever differs after whatever step, a guarantee is named.
 func TestBlameAlwaysNamesAGuarantee(t *testing.T) {
-	a, b := spec.Snapshot{}, spec.Snapshot{St: spec.Closed, Gen: 1, Closing: true, Cur: 1, Calls: 1, Fails: 1}
-	b.Attempts[0] = spec.AttemptVars{Op: spec.OpDrain, Held: 1, Fate: spec.FateFailed, Open: true, InUse: 1, Forced: true, RelErr: true}
+	a, b := spec.Snapshot{}, spec.Snapshot{St: spec.Closed, Gen: 1, Closing: true, Cur: 1, Due: true, Again: true, Restarts: 1, Calls: 1, Fails: 1}
+	b.Attempts[0] = spec.AttemptVars{Op: spec.OpDrain, Held: 1, Reported: true, Fate: spec.FateFailed, Open: true, InUse: 1, Forced: true, RelErr: true}
 	b.Callers[0] = spec.CallerVars{PC: spec.PCWait, On: 1, Ended: true, Out: spec.OutOK}
 	diffs := append(spec.Diff(a, b), spec.Diff(b, a)...)
 	variables := map[string]bool{spec.VarEnabled: true, spec.VarOpens: true, spec.VarPanic: true, spec.VarContext: true}
 	for _, d := range diffs {
 		variables[d.Var] = true
 	}
-	if len(variables) != 21 { // the variables of the TLA+, and the four Vars
-		t.Errorf("differences in %d variables, want 17: %v", len(variables)-4, diffs)
+	if len(variables) != 25 { // the variables of the TLA+, and the four Vars
+		t.Errorf("differences in %d variables, want 21: %v", len(variables)-4, diffs)
 	}
 	ruled := map[string]bool{}
 	for _, row := range spec.BlameTable() {

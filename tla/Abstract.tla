@@ -13,17 +13,24 @@
 (****************************************************************************)
 EXTENDS Naturals, FiniteSets
 
-CONSTANT Callers
+CONSTANTS
+    Callers,
+    Restarts    \* what died is started again (fsm.WithRestart)
+
+ASSUME Restarts \in BOOLEAN
 
 VARIABLES
     res,    \* the resource: "empty", busy ("opening" or "closing"), or "open"
     why,    \* while closing: why an opening is undone ("none": it was open)
     final,  \* a Shutdown has taken effect
+    due,    \* what died is to be started again
+    again,  \* the opening, or its undoing, is of such a restart
     call,   \* [caller -> where it is in its call]
     ended,  \* [caller -> its call's context has ended]
     out     \* [caller -> its call's result, once fixed]
 
-vars == <<res, why, final, call, ended, out>>
+vars        == <<res, why, final, due, again, call, ended, out>>
+supervision == <<due, again>>
 
 None == <<"none", 0>>
 Ok   == <<"ok", 0>>
@@ -42,7 +49,7 @@ Verdict(c) == IF call[c] = "stop" THEN "stopped" ELSE "closed"
 TypeOK ==
     /\ res \in {"empty", "opening", "open", "closing"}
     /\ why \in {"none", "failed", "abandoned", "stopped", "closed"}
-    /\ final \in BOOLEAN
+    /\ final \in BOOLEAN /\ due \in BOOLEAN /\ again \in BOOLEAN
     /\ call \in [Callers -> Calls]
     /\ ended \in [Callers -> BOOLEAN]
     /\ \A c \in Callers :
@@ -50,7 +57,7 @@ TypeOK ==
                      \cup ({"cut"} \X (1..Cardinality(Callers)))
 
 Init ==
-    /\ res = "empty" /\ why = "none" /\ final = FALSE
+    /\ res = "empty" /\ why = "none" /\ final = FALSE /\ due = FALSE /\ again = FALSE
     /\ call = [c \in Callers |-> "idle"]
     /\ ended = [c \in Callers |-> FALSE]
     /\ out = [c \in Callers |-> None]
@@ -65,19 +72,19 @@ Move(c, place) == call' = [call EXCEPT ![c] = place] /\ UNCHANGED out
 Invoke(c) ==
     /\ call[c] = "idle"
     /\ \E kind \in {"start", "stop", "shut", "use"} : Move(c, kind)
-    /\ UNCHANGED <<res, why, final, ended>>
+    /\ UNCHANGED <<res, why, final, supervision, ended>>
 
 ContextEnds(c) ==
     /\ call[c] \in {"start", "join", "stop", "stopwait", "shut", "shutwait"} /\ ~ended[c]
     /\ ended' = [ended EXCEPT ![c] = TRUE]
-    /\ UNCHANGED <<res, why, final, call, out>>
+    /\ UNCHANGED <<res, why, final, supervision, call, out>>
 
 Return(c) ==
     /\ call[c] = "done"
     /\ call' = [call EXCEPT ![c] = "idle"]
     /\ out' = [out EXCEPT ![c] = None]
     /\ ended' = [ended EXCEPT ![c] = FALSE]
-    /\ UNCHANGED <<res, why, final>>
+    /\ UNCHANGED <<res, why, final, supervision>>
 
 -----------------------------------------------------------------------------
 (* Start.  Of an open resource: nil, at once.  Otherwise refused once       *)
@@ -86,20 +93,21 @@ Return(c) ==
 StartOfOpen(c) ==
     /\ call[c] = "start" /\ res = "open"
     /\ Answer(c, Ok)
-    /\ UNCHANGED <<res, why, final, ended>>
+    /\ UNCHANGED <<res, why, final, supervision, ended>>
 
 StartRefused(c) ==
     /\ call[c] = "start" /\ res # "open" /\ (final \/ ended[c])
     /\ Answer(c, IF final THEN <<"closed", 0>> ELSE Ctx)
-    /\ UNCHANGED <<res, why, final, ended>>
+    /\ UNCHANGED <<res, why, final, supervision, ended>>
 
 (* It begins an attempt, or joins the one that is opening.  Nobody joins    *)
-(* what is closing: such a Start stays where it is until that has ended.    *)
+(* what is closing: such a Start stays where it is until that has ended,    *)
+(* and until the restart that is due begins, if one is.                     *)
 StartJoins(c) ==
-    /\ call[c] = "start" /\ res \in {"empty", "opening"} /\ ~final /\ ~ended[c]
+    /\ call[c] = "start" /\ res \in {"empty", "opening"} /\ ~due /\ ~final /\ ~ended[c]
     /\ res' = "opening"
     /\ Move(c, "join")
-    /\ UNCHANGED <<why, final, ended>>
+    /\ UNCHANGED <<why, final, supervision, ended>>
 
 (* Who waited is told nil when all is open ...                              *)
 Opened ==
@@ -107,33 +115,39 @@ Opened ==
     /\ res' = "open"
     /\ call' = [c \in Callers |-> IF call[c] = "join" THEN "done" ELSE call[c]]
     /\ out' = [c \in Callers |-> IF call[c] = "join" THEN Ok ELSE out[c]]
-    /\ UNCHANGED <<why, final, ended>>
+    /\ again' = FALSE
+    /\ UNCHANGED <<why, final, due, ended>>
 
 (* ... or waits for what had been acquired to be given back (Released).     *)
 OpenFails ==
     /\ res = "opening"
     /\ res' = "closing" /\ why' = "failed"
-    /\ UNCHANGED <<final, call, ended, out>>
+    /\ UNCHANGED <<final, supervision, call, ended, out>>
 
 (* Whoever's context ends leaves alone; the last one takes the attempt with *)
-(* it.                                                                      *)
+(* it, unless that is a restart.                                            *)
 StartLeaves(c) ==
     /\ call[c] = "join" /\ ended[c]
     /\ Answer(c, Ctx)
-    /\ IF res = "opening" /\ At("join") = {c}
+    /\ IF res = "opening" /\ At("join") = {c} /\ ~again
        THEN res' = "closing" /\ why' = "abandoned"
        ELSE UNCHANGED <<res, why>>
-    /\ UNCHANGED <<final, ended>>
+    /\ UNCHANGED <<final, supervision, ended>>
 
 -----------------------------------------------------------------------------
-(* Stop and Shutdown.  Of an empty resource: nil, at once.  Its context is  *)
-(* not asked: it takes effect all the same.                                 *)
+(* Stop and Shutdown.  Of an empty resource: nil, at once, and the Starts   *)
+(* that wait for a restart (S) are told.  Its context is not asked: it      *)
+(* takes effect all the same.                                               *)
 
 StopOfEmpty(c) ==
     /\ call[c] \in {"stop", "shut"} /\ res = "empty"
     /\ final' = (final \/ call[c] = "shut")
-    /\ Answer(c, Ok)
-    /\ UNCHANGED <<res, why, ended>>
+    /\ \E S \in SUBSET At("start") :
+          /\ ~due => S = {}
+          /\ call' = [d \in Callers |-> IF d \in S \cup {c} THEN "done" ELSE call[d]]
+          /\ out' = [d \in Callers |-> IF d = c THEN Ok ELSE IF d \in S THEN <<Verdict(c), 0>> ELSE out[d]]
+    /\ due' = FALSE
+    /\ UNCHANGED <<res, why, again, ended>>
 
 (* It cancels an opening, begins the closing of what is open, or joins the  *)
 (* closing that is under way; then any Starts that wait for its end (S) are *)
@@ -149,6 +163,7 @@ StopTakesEffect(c) ==
                                         ELSE IF d = c THEN (IF call[c] = "stop" THEN "stopwait" ELSE "shutwait")
                                         ELSE call[d]]
           /\ out' = [d \in Callers |-> IF d \in S THEN <<Verdict(c), 0>> ELSE out[d]]
+    /\ due' = FALSE /\ again' = FALSE
     /\ UNCHANGED ended
 
 (* Its context ends: a Shutdown, or the only one who waits, cuts off the    *)
@@ -162,24 +177,28 @@ StopLeaves(c) ==
                                                [] OTHER             -> call[d]]
                /\ out' = [out EXCEPT ![c] = <<"cut", n>>]
           ELSE Answer(c, Ctx)
-    /\ UNCHANGED <<res, why, final, ended>>
+    /\ UNCHANGED <<res, why, final, supervision, ended>>
 
 (* The running resource died: the closing that follows does not wait for    *)
-(* uses in flight.                                                          *)
+(* uses in flight, and a restart is due.                                    *)
 Died ==
     /\ res = "open"
     /\ res' = "closing"
     /\ call' = [c \in Callers |-> IF call[c] = "using" THEN "cut" ELSE call[c]]
-    /\ UNCHANGED <<why, final, ended, out>>
+    /\ due' = Restarts
+    /\ UNCHANGED <<why, final, again, ended, out>>
 
 (* Everything has been given back, after the last use that was not cut off  *)
 (* had ended.  Starts of the attempt are told why it was undone, Stops how  *)
 (* the release went (bad: a part of it failed).  Of the Starts that waited  *)
-(* for this, some (S) may begin the next attempt in the same step.          *)
+(* for this, some (S) may begin the next attempt in the same step, unless a *)
+(* restart is due: so it is, too, if this was one that failed.              *)
 Released(bad) ==
     /\ res = "closing" /\ At("using") = {}
+    /\ due' = (due \/ (again /\ why = "failed"))
+    /\ again' = FALSE
     /\ \E S \in SUBSET At("start") :
-          /\ final => S = {}
+          /\ final \/ due' => S = {}
           /\ res' = IF S = {} THEN "empty" ELSE "opening"
           /\ call' = [c \in Callers |-> IF c \in S THEN "join"
                                         ELSE IF c \in At("join") \cup Stopping THEN "done"
@@ -190,23 +209,33 @@ Released(bad) ==
     /\ why' = "none"
     /\ UNCHANGED <<final, ended>>
 
+(* The restart that is due begins, for itself and for those who wait (S);   *)
+(* or there will be none, and an attempt begins for those who wait, if any. *)
+RestartEnds(begins) ==
+    /\ res = "empty" /\ due
+    /\ due' = FALSE /\ again' = begins
+    /\ \E S \in SUBSET At("start") :
+          /\ res' = IF begins \/ S # {} THEN "opening" ELSE "empty"
+          /\ call' = [c \in Callers |-> IF c \in S THEN "join" ELSE call[c]]
+    /\ UNCHANGED <<why, final, ended, out>>
+
 -----------------------------------------------------------------------------
 (* Use, and Acquire with Release.                                           *)
 
 UseAdmitted(c) ==
     /\ call[c] = "use" /\ res = "open"
     /\ Move(c, "using")
-    /\ UNCHANGED <<res, why, final, ended>>
+    /\ UNCHANGED <<res, why, final, supervision, ended>>
 
 UseRefused(c) ==
     /\ call[c] = "use" /\ res # "open"
     /\ Answer(c, <<IF final THEN "closed" ELSE "notstarted", 0>>)
-    /\ UNCHANGED <<res, why, final, ended>>
+    /\ UNCHANGED <<res, why, final, supervision, ended>>
 
 UseEnds(c) ==
     /\ call[c] \in {"using", "cut"}
     /\ Answer(c, Ok)
-    /\ UNCHANGED <<res, why, final, ended>>
+    /\ UNCHANGED <<res, why, final, supervision, ended>>
 
 -----------------------------------------------------------------------------
 Next ==
@@ -216,6 +245,7 @@ Next ==
          \/ StopOfEmpty(c) \/ StopTakesEffect(c) \/ StopLeaves(c)
          \/ UseAdmitted(c) \/ UseRefused(c) \/ UseEnds(c)
     \/ Opened \/ OpenFails \/ Died \/ Released(FALSE) \/ Released(TRUE)
+    \/ RestartEnds(TRUE) \/ RestartEnds(FALSE)
 
 Safety == Init /\ [][Next]_vars
 
@@ -223,6 +253,7 @@ Safety == Init /\ [][Next]_vars
 Progress ==
     /\ \A c \in Callers : (call[c] # "idle") ~> (call[c] = "idle")
     /\ (res \in {"opening", "closing"}) ~> (res \in {"empty", "open"})
+    /\ due ~> ~due
 
 Spec == Safety /\ Progress
 
@@ -230,7 +261,10 @@ Spec == Safety /\ Progress
 (* What follows from the contract; TLC checks it on this module alone.      *)
 
 Consistent ==
-    /\ res = "opening" => At("join") # {}              \* nobody opens for nobody
+    /\ res = "opening" => At("join") # {} \/ again     \* nobody opens for nobody
+    /\ due => res \in {"closing", "empty"} /\ ~final /\ Restarts
+    /\ again => res \in {"opening", "closing"} /\ ~due
+    /\ again /\ res = "closing" => why = "failed"
     /\ At("join") # {} => res \in {"opening", "closing"}
     /\ Stopping # {} => res = "closing"
     /\ At("using") # {} => res \in {"open", "closing"}

@@ -29,8 +29,12 @@ Leaves(c, w) == pc[c] = w /\ pc'[c] # w
 Untouched(d) == pc'[d] = pc[d] /\ on'[d] = on[d] /\ out'[d] = out[d]
 
 (* The step changes nothing but where c is in its call.                     *)
-Quiet(c) == /\ UNCHANGED <<machine, attempts>>
+Quiet(c) == /\ UNCHANGED <<machine, supervision, attempts>>
             /\ \A d \in Callers \ {c} : Untouched(d)
+
+(* Where the verdict of a Stop or of a Shutdown goes on entry: to those who *)
+(* wait for the next attempt.                                               *)
+Verdict(w) == IF w = "stop" THEN <<"stopped", 0>> ELSE <<"closed", 0>>
 
 (****************************************************************************)
 (* G1.  One operation at a time.  Whoever starts while nothing is open      *)
@@ -47,14 +51,16 @@ SingleFlight == [][
           gen' = g /\ (gen' # gen \/ op[g] = "release")
     /\ \A c \in Callers :
           Leaves(c, "enter") /\ st \in {"Idle", "Starting"} /\ ~closing /\ ~ended[c] =>
-             pc'[c] = "wait" /\ on'[c] = gen' /\ out'[c] = None
+             pc'[c] = "wait" /\ on'[c] = (IF due THEN gen + 1 ELSE gen') /\ out'[c] = None
     /\ \A g \in Attempts : op[g] # "none" /\ op'[g] = "none" =>
           \A c, d \in Joined(g) : Answered(c) /\ out'[c] = out'[d]
     ]_vars
 
 (****************************************************************************)
 (* G2.  Start of a started lifecycle, Stop of an idle or closed one and     *)
-(* Shutdown of a closed one return nil at once and change nothing.          *)
+(* Shutdown of a closed one return nil at once and change nothing.  (Only a *)
+(* Stop that calls off a restart does something in Idle, see G8; it runs    *)
+(* nothing and returns nil at once, too.)                                   *)
 (****************************************************************************)
 Idempotence == [][
     \A c \in Callers :
@@ -62,7 +68,8 @@ Idempotence == [][
        \/ Leaves(c, "enter") /\ st = "Started"
        \/ Leaves(c, "stop") /\ st \in {"Idle", "Closed"}
        \/ Leaves(c, "shut") /\ st = "Closed"
-       => out'[c] = Ok /\ Quiet(c)
+       => /\ out'[c] = Ok
+          /\ IF due THEN UNCHANGED <<machine, attempts>> ELSE Quiet(c)
     ]_vars
 
 (****************************************************************************)
@@ -112,20 +119,20 @@ NoStaleFailure == [][
     /\ \A c \in Callers :
           /\ Leaves(c, "enter") /\ pc'[c] = "wait" =>
                 \/ st' = "Starting" /\ on'[c] = gen'
-                \/ st' = "Stopping" /\ on'[c] = gen' + 1
+                \/ (st' = "Stopping" \/ due') /\ on'[c] = gen' + 1
           /\ pc[c] = "wait" /\ pc'[c] = "wait" => on'[c] = on[c]
           /\ Answered(c) /\ out'[c][1] = "failed" =>
                 pc[c] = "wait" /\ on[c] = out'[c][2] /\ fate[on[c]] = "failed"
     /\ st' = "Starting" => fate'[gen'] = "none"
     /\ st = "Stopping" /\ st' # "Stopping" =>
-          \A c \in Joined(gen + 1) : st' = "Starting" /\ gen' = gen + 1 /\ out'[c] = None
+          \A c \in Joined(gen + 1) : (due' \/ (st' = "Starting" /\ gen' = gen + 1)) /\ out'[c] = None
     ]_vars
 
 (****************************************************************************)
 (* G6.  A caller whose context ends leaves alone.  An attempt is cancelled  *)
 (* by a failure, a Stop or a Shutdown, or because nobody waits for it any   *)
 (* more, and by nothing else; nobody joins it then, nor does it succeed, or *)
-(* is tried again.                                                          *)
+(* is tried again.  (A restart is wanted by the lifecycle itself.)          *)
 (* A Start whose context has already ended opens nothing.                   *)
 (****************************************************************************)
 NoForeignCancellation == [][
@@ -134,13 +141,13 @@ NoForeignCancellation == [][
                 /\ ended[c]
                 /\ pc[c] \in {"enter", "wait"} =>
                       \/ Quiet(c)
-                      \/ /\ st = "Starting" /\ st' = "Stopping" /\ Joined(gen) = {c}
+                      \/ /\ st = "Starting" /\ st' = "Stopping" /\ Joined(gen) = {c} /\ ~again
                          /\ \A d \in Callers \ {c} : Untouched(d)
           /\ Leaves(c, "enter") /\ ended[c] => Quiet(c) /\ pc'[c] = "done"
-          /\ pc[c] # "wait" /\ pc'[c] = "wait" => (on'[c] = gen' + 1 <=> st' = "Stopping")
-    /\ st' = "Starting" => (Joined(gen) # {})'
+          /\ pc[c] # "wait" /\ pc'[c] = "wait" => (on'[c] = gen' + 1 <=> st' = "Stopping" \/ due')
+    /\ st' = "Starting" => (Joined(gen) # {})' \/ again'
     /\ st = "Starting" /\ st' = "Stopping" =>
-          CASE fate'[gen] = "abandoned" -> (Joined(gen) = {})'
+          CASE fate'[gen] = "abandoned" -> (Joined(gen) = {})' /\ ~again
             [] fate'[gen] = "stopped"   -> \E c \in Callers : Leaves(c, "stop")
             [] fate'[gen] = "closed"    -> \E c \in Callers : Leaves(c, "shut")
             [] fate'[gen] = "failed"    -> UNCHANGED callers
@@ -160,6 +167,7 @@ NoForeignCancellation == [][
 NoLeak ==
     /\ st \in {"Idle", "Closed"} => NothingHeld /\ NothingRuns
     /\ st = "Started" => NothingRuns
+    /\ due => st \in {"Stopping", "Idle"}
     /\ \A g \in Attempts \ {gen} : held[g] = <<>> /\ op[g] = "none" /\ ~open[g]
 
 (****************************************************************************)
@@ -167,22 +175,42 @@ NoLeak ==
 (* that is opening, whose Starts are then told of the Stop, and tells the   *)
 (* Starts that were waiting for a release to end.  Those who come while     *)
 (* something is being given back join.  Whoever is told that it went well   *)
-(* (or that a release failed) is told when nothing is held.                 *)
+(* (or that a release failed) is told when nothing is held.  The Starts     *)
+(* that wait for a restart are told, too, also while the lifecycle is idle. *)
 (****************************************************************************)
 StopWins == [][
     \A c \in Callers :
-       /\ \A w \in {"stop", "shut"} :
-             Leaves(c, w) /\ st \in {"Starting", "Started", "Stopping"} =>
-                LET verdict == IF w = "stop" THEN "stopped" ELSE "closed"
-                IN /\ st' = "Stopping" /\ out'[c] = None /\ on'[c] = gen
+       /\ \A w \in {"stop", "shut"} : Leaves(c, w) =>
+             /\ st \in {"Starting", "Started", "Stopping"} =>
+                   /\ st' = "Stopping" /\ out'[c] = None /\ on'[c] = gen
                    /\ pc'[c] = IF w = "stop" THEN "stopwait" ELSE "shutwait"
-                   /\ st = "Starting" => fate'[gen] = verdict
-                   /\ \A d \in Joined(gen + 1) : out'[d] = <<verdict, 0>>
+                   /\ st = "Starting" => fate'[gen] = Verdict(w)[1]
+             /\ \A d \in Joined(gen + 1) : out'[d] = Verdict(w)
        /\ pc[c] = "wait" /\ Answered(c) =>
              LET verdict == IF fate[on[c]] \in {"stopped", "closed"} THEN {<<fate[on[c]], 0>>} ELSE {}
              IN verdict # {} => out'[c] \in verdict \cup {Ctx}
        /\ pc[c] \in {"stop", "shut", "stopwait", "shutwait"} /\ Answered(c) /\ out'[c] \in {Ok, RelErr} =>
              NothingHeld'
+    ]_vars
+
+(* Its second part.  What died, or failed as it was started again, is       *)
+(* started again: by the restart that its backoff allows, and until then by *)
+(* nobody else, or when the backoff has given up.  A Stop or a Shutdown     *)
+(* leaves no restart due, and none that could become due.                   *)
+RestartUntilStop == [][
+    /\ ~due /\ due' =>
+          \/ st = "Started" /\ st' = "Stopping" /\ fails' # fails
+          \/ again /\ st = "Stopping" /\ fate[gen] = "failed" /\ st' = "Idle"
+    /\ ~again /\ again' => due /\ ~due' /\ st = "Idle" /\ restarts' = restarts + 1
+    /\ due /\ gen' # gen => st = "Idle" /\ ~due' /\ (again' \/ restarts' = 0)
+    /\ due /\ ~due' =>
+          \/ gen' # gen
+          \/ \E c \in Callers : Leaves(c, "stop") \/ Leaves(c, "shut")
+          \/ st = "Idle" /\ restarts' = 0 /\ \A c \in Callers : Untouched(c) /\ c \notin Joined(gen + 1)
+    /\ again /\ ~again' => st' # "Starting" \/ gen' # gen
+    /\ again /\ st = "Stopping" /\ st' = "Idle" /\ fate[gen] = "failed" => due'
+    /\ \A c \in Callers : (Leaves(c, "stop") \/ Leaves(c, "shut")) => ~due' /\ ~again' /\ restarts' = 0
+    /\ restarts' \in {restarts, restarts + 1, 0}
     ]_vars
 
 (****************************************************************************)
@@ -238,7 +266,7 @@ UseOnlyStarted == [][
 (****************************************************************************)
 CloseIsFinal == [][
     /\ closing => closing' /\ gen' = gen
-    /\ closing' => st' \in {"Stopping", "Closed"}
+    /\ closing' => st' \in {"Stopping", "Closed"} /\ ~due'
     /\ st = "Closed" => UNCHANGED <<st, closing, op, held, open>>
     /\ \A c \in Callers :
           /\ Leaves(c, "enter") /\ closing => out'[c] = <<"closed", 0>>
@@ -247,13 +275,15 @@ CloseIsFinal == [][
     ]_vars
 
 (****************************************************************************)
-(* G12.  Every call returns and every attempt and release comes to its end, *)
-(* if hooks return and uses end.  Nothing else is assumed: no context need  *)
-(* end, no timeout fire, nobody call again.                                 *)
+(* G12.  Every call returns, every attempt and release comes to its end,    *)
+(* and what is due is started again or given up, if hooks return, uses end  *)
+(* and backoffs answer.  Nothing else is assumed: no context need end, no   *)
+(* timeout fire, nobody call again.                                         *)
 (****************************************************************************)
 Progress ==
     /\ \A c \in Callers : (pc[c] # "idle") ~> (pc[c] = "idle")
     /\ \A g \in Attempts : (op[g] # "none") ~> (op[g] = "none")
+    /\ due ~> ~due
 
 (* Its second part, under PatientFairness, where hooks may hang and uses go *)
 (* on for ever: a Start, Stop or Shutdown whose context has ended returns.  *)
@@ -264,7 +294,7 @@ ProgressOnContextEnd == \A c \in Callers : ended[c] ~> ~ended[c]
 ProgressAwaited ==
     \A c \in Callers : pc[c] \in Waits /\ out[c] = None =>
        \/ on[c] = gen /\ op[gen] # "none"
-       \/ pc[c] = "wait" /\ on[c] = gen + 1 /\ st = "Stopping"
+       \/ pc[c] = "wait" /\ on[c] = gen + 1 /\ (st = "Stopping" \/ due)
 
 PatientFairness == \A c \in Callers : WF_vars(CallRuns(c))
 
@@ -273,18 +303,27 @@ PatientSpec == Init /\ [][Next]_vars /\ PatientFairness
 (****************************************************************************)
 (* G13.  A failure report of an old attempt changes nothing, and the end of *)
 (* an old use only that attempt's own count; nothing else of an old attempt *)
-(* ever changes.  A report before open has returned fails the attempt; one  *)
-(* of a try that is being rolled back changes nothing.                      *)
+(* ever changes.  A report before open has returned fails the attempt, or   *)
+(* the try if there may be another: it does not open then, whatever open    *)
+(* returns.  One of a try that is being rolled back changes nothing.        *)
 (****************************************************************************)
 OwnGeneration == [][
     /\ \A g \in 1..gen :
           /\ Fail(g) /\ (g # gen \/ st \notin {"Starting", "Started"} \/ op[g] = "release") =>
-                UNCHANGED <<machine, attempts, callers, calls>>
-          /\ Fail(g) /\ g = gen /\ st = "Starting" /\ op[g] = "open" => st' = "Stopping" /\ fate'[g] = "failed"
+                UNCHANGED <<machine, supervision, attempts, callers, calls>>
+          /\ Fail(g) /\ g = gen /\ st = "Starting" /\ op[g] = "open" =>
+                IF Retries
+                THEN reported'[g] /\ UNCHANGED <<machine, supervision, callers>>
+                ELSE st' = "Stopping" /\ fate'[g] = "failed"
           /\ Fail(g) /\ g = gen /\ st = "Started" => st' = "Stopping" /\ forced'[g]
+    /\ \A g \in Attempts :
+          /\ reported[g] /\ op'[g] # op[g] => op'[g] = "release"
+          /\ reported'[g] => op'[g] = "open" /\ Retries
+          /\ reported[g] /\ ~reported'[g] => op'[g] = "release"
     /\ \A g \in Attempts : g # gen /\ g # gen' =>
           /\ op'[g] = op[g] /\ held'[g] = held[g] /\ fate'[g] = fate[g]
           /\ open'[g] = open[g] /\ forced'[g] = forced[g] /\ relerr'[g] = relerr[g]
+          /\ reported'[g] = reported[g]
     /\ \A g \in 1..gen : g # gen => inuse'[g] <= inuse[g]
     /\ \A c \in Callers : pc[c] \in {"using", "drop"} /\ on[c] # gen =>
           /\ \A g \in Attempts \ {on[c]} : UseEnd(c) \/ UseDrop(c) => inuse'[g] = inuse[g]

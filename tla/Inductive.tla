@@ -7,8 +7,8 @@
 (* number of callers, parts, attempts and calls.                            *)
 (*                                                                          *)
 (* Each conjunct constrains one variable by those above it, and says in a   *)
-(* line why it is there.  Left out, each but two lets a counterexample      *)
-(* through (proof/run.sh shows it).                                         *)
+(* line why it is there.  Left out, each but three lets a counterexample    *)
+(* through (./check proof deep shows it).                                   *)
 (****************************************************************************)
 EXTENDS Refinement, TLC, Randomization
 
@@ -33,6 +33,25 @@ HeldFits ==
        /\ g # gen \/ st \in {"Idle", "Closed"} => held[g] = <<>>
        /\ g = gen /\ (st = "Started" \/ op[g] = "drain") => held[g] = AllParts
 
+(* What is due waits for a release to end, or for its backoff; and then     *)
+(* nothing has closed, and no restart is under way.                         *)
+DueFits ==
+    due => /\ st \in {"Stopping", "Idle"} /\ gen >= 1
+           /\ ~closing /\ ~again /\ MaxRestarts > 0
+
+(* A restart is under way until it has opened or was called off: it can be  *)
+(* undone only because it has failed.                                       *)
+AgainFits ==
+    again => /\ st \in {"Starting", "Stopping"} /\ ~closing /\ MaxRestarts > 0
+             /\ st = "Stopping" => fate[gen] = "failed"
+
+(* Restarts are counted from the first until what they have opened is       *)
+(* stopped, or their backoff gives up.                                      *)
+RestartsFit == restarts # 0 => due \/ again \/ st = "Started"
+
+(* A failure that was reported waits for open to return.                    *)
+ReportedFits == \A g \in Attempts : reported[g] => g = gen /\ op[g] = "open" /\ Retries
+
 (* An attempt has a fate while it is rolled back: from its cancellation or  *)
 (* failure on, and never one that has been open.                            *)
 FateFits ==
@@ -52,7 +71,8 @@ ForcedFits ==
        forced[g] => g = gen /\ st = "Stopping" /\ op[g] \in {"drain", "release"} /\ fate[g] = "none"
 
 (* A release that failed belongs to the release that is under way.          *)
-(* (Nothing rests on this one, nor on EndedFits: they keep states few.)     *)
+(* (Nothing rests on this one, nor on ReportedFits or EndedFits: they keep  *)
+(* states few.)                                                             *)
 RelErrFits == \A g \in Attempts : relerr[g] => g = gen /\ op[g] = "release"
 
 (* Whoever has to do with an attempt has to do with one that has begun; a   *)
@@ -83,12 +103,13 @@ ResultFits ==
                     [] OTHER -> {None}
 
 (* A Start waits for the attempt under way, or for the one after the        *)
-(* release under way: then nothing has closed.                              *)
+(* release under way, or for the restart that is due: then nothing has      *)
+(* closed.                                                                  *)
 StartsAwait ==
     \A c \in Callers :
        pc[c] = "wait" /\ out[c] = None =>
           \/ on[c] = gen /\ st \in {"Starting", "Stopping"}
-          \/ on[c] = gen + 1 /\ st = "Stopping" /\ ~closing
+          \/ on[c] = gen + 1 /\ (st = "Stopping" \/ due) /\ ~closing
 
 (* Whoever still waits for an attempt that is rolled back can be told why.  *)
 JoinersTold ==
@@ -103,23 +124,26 @@ StopsAwait ==
 (* A Shutdown has closed before it waits.                                   *)
 ShutdownsClose == \A c \in Callers : pc[c] = "shutwait" /\ out[c] = None => closing
 
-(* An attempt that is opening and not cancelled is wanted by somebody.      *)
-Wanted == st = "Starting" => Joined(gen) # {}
+(* An attempt that is opening and not cancelled is wanted by somebody, or   *)
+(* is a restart.                                                            *)
+Wanted == st = "Starting" => Joined(gen) # {} \/ again
 
 (* A context ends during a call, and a use's is the function's own affair.  *)
 EndedFits ==
     \A c \in Callers : ended[c] => pc[c] \in {"start", "enter", "stop", "shut", "done"} \cup Waits
 
-(* The model's bound alone: each attempt took a Start, and those that can   *)
-(* still begin one are calls too.  (Without a bound there is nothing to     *)
-(* say, and Z3 is told nothing.)                                            *)
-MayYetBegin == {c \in Callers : pc[c] \in {"start", "enter"}} \cup Joined(gen + 1)
-CallsFit    == gen + Cardinality(MayYetBegin) <= calls
+(* The model's bound alone: each attempt took a Start or was a restart      *)
+(* after a failure, and those that can still begin one are calls, or        *)
+(* restarts, too.  (Without a bound there is nothing to say, and Z3 is told *)
+(* nothing.)                                                                *)
+MayYetBegin  == {c \in Callers : pc[c] \in {"start", "enter"}} \cup Joined(gen + 1)
+RestartsLeft == IF due \/ again THEN MaxRestarts - restarts ELSE 0
+CallsFit     == gen + Cardinality(MayYetBegin) + RestartsLeft <= calls + fails * MaxRestarts
 
 Inv ==
     /\ TypeOK
     /\ FinalFits /\ GenFits
-    /\ OneOperation /\ HeldFits /\ FateFits /\ GateFits /\ CurFits /\ ForcedFits /\ RelErrFits
+    /\ OneOperation /\ HeldFits /\ DueFits /\ AgainFits /\ RestartsFit /\ ReportedFits /\ FateFits /\ GateFits /\ CurFits /\ ForcedFits /\ RelErrFits
     /\ PlaceFits /\ Counted /\ UsesFit /\ DrainedFits
     /\ ResultFits /\ StartsAwait /\ JoinersTold /\ StopsAwait /\ ShutdownsClose /\ Wanted
     /\ EndedFits /\ CallsFit
@@ -139,24 +163,32 @@ AnyInv ==
     /\ st \in States
     /\ closing \in BOOLEAN
     /\ FinalFits
-    /\ gen \in 0..MaxCalls
+    /\ gen \in 0..MaxGen
     /\ GenFits
+    /\ again \in BOOLEAN
+    /\ due \in BOOLEAN
+    /\ DueFits
+    /\ restarts \in 0..MaxRestarts
+    /\ RestartsFit
     /\ op \in [Attempts -> {"none", "open", "drain", "release"}]
     /\ OneOperation
     /\ held \in [Attempts -> PartLists]
     /\ HeldFits
+    /\ reported \in [Attempts -> BOOLEAN]
+    /\ ReportedFits
     /\ fate \in [Attempts -> {"none", "failed", "abandoned", "stopped", "closed"}]
     /\ FateFits
+    /\ AgainFits
     /\ open \in [Attempts -> BOOLEAN]
     /\ GateFits
-    /\ cur \in 0..MaxCalls
+    /\ cur \in 0..MaxGen
     /\ CurFits
     /\ forced \in [Attempts -> BOOLEAN]
     /\ ForcedFits
     /\ relerr \in [Attempts -> BOOLEAN]
     /\ RelErrFits
     /\ pc \in [Callers -> Places]
-    /\ on \in [Callers -> 0..MaxCalls]
+    /\ on \in [Callers -> 0..MaxGen]
     /\ PlaceFits
     /\ UsesFit
     /\ DrainedFits
@@ -170,10 +202,10 @@ AnyInv ==
     /\ ShutdownsClose
     /\ Wanted
     /\ calls \in 0..MaxCalls
+    /\ fails \in 0..MaxFails
     /\ CallsFit
     /\ ended \in [Callers -> BOOLEAN]
     /\ EndedFits
-    /\ fails \in 0..MaxFails
 
 (* (The callers are alike.)                                                 *)
 Alike == Permutations(Callers)
@@ -188,7 +220,7 @@ CONSTANT Samples
 
 Now(g, yes, no) == [h \in Attempts |-> IF h = g THEN yes ELSE no]
 
-Views == [pc : Places, on : 0..MaxCalls, out : Results, ended : BOOLEAN]
+Views == [pc : Places, on : 0..MaxGen, out : Results, ended : BOOLEAN]
 
 (* (A place's own attempt and results, so that most draws fit.)             *)
 Likely == {v \in Views :
@@ -203,14 +235,22 @@ SomeInv ==
     /\ st \in States
     /\ closing \in BOOLEAN
     /\ FinalFits
-    /\ gen \in 0..MaxCalls
+    /\ gen \in 0..MaxGen
     /\ GenFits
+    /\ again \in BOOLEAN
+    /\ due \in BOOLEAN
+    /\ DueFits
+    /\ restarts \in 0..MaxRestarts
+    /\ RestartsFit
     /\ \E o \in {"none", "open", "drain", "release"} : op = Now(gen, o, "none")
     /\ OneOperation
     /\ \E h \in PartLists : held = Now(gen, h, <<>>)
     /\ HeldFits
+    /\ \E b \in BOOLEAN : reported = Now(gen, b, FALSE)
+    /\ ReportedFits
     /\ \E f \in {"none", "failed", "abandoned", "stopped", "closed"} : fate = Now(gen, f, "none")
     /\ FateFits
+    /\ AgainFits
     /\ open = Now(gen, st = "Started", FALSE)
     /\ cur \in {0, gen}
     /\ CurFits

@@ -11,8 +11,10 @@ Symmetry == Permutations(Callers)
 InitInUse ==
     LET user == CHOOSE c \in Callers : TRUE
     IN /\ st = "Started" /\ gen = 1 /\ closing = FALSE /\ cur = 1
+       /\ due = FALSE /\ again = FALSE /\ restarts = 0
        /\ op     = [g \in Attempts |-> "none"]
        /\ held   = [g \in Attempts |-> IF g = 1 THEN AllParts ELSE <<>>]
+       /\ reported = [g \in Attempts |-> FALSE]
        /\ fate   = [g \in Attempts |-> "none"]
        /\ open   = [g \in Attempts |-> g = 1]
        /\ inuse  = [g \in Attempts |-> IF g = 1 THEN 1 ELSE 0]

@@ -3,11 +3,11 @@
 (* A guarantee of the form "whenever ..., then ..." says nothing if the     *)
 (* whenever never comes.  Each line below is such a premise, or a way for a *)
 (* promise to come true; TLC prints it the first time that a step shows it, *)
-(* and `run.sh reach` fails if one of them is missing.                      *)
+(* and `./check tlc reach` fails if one of them is missing.                 *)
 (****************************************************************************)
 EXTENDS MC
 
-Lines == 1..60
+Lines == 1..72
 
 ASSUME \A i \in Lines : TLCSet(i, FALSE)
 
@@ -78,4 +78,16 @@ Watch ==
     /\ Seen(58, "G4: a try is rolled back, a release fails, another is made", \E g \in Attempts : op[g] = "release" /\ op'[g] = "open" /\ relerr[g])
     /\ Seen(59, "G1: a Start joins between two tries", \E c \in Callers : Leaves(c, "enter") /\ st = "Starting" /\ op[gen] = "release" /\ on'[c] = gen)
     /\ Seen(60, "G8: a Stop comes between two tries", \E c \in Callers : Leaves(c, "stop") /\ st = "Starting" /\ op[gen] = "release")
+    /\ Seen(61, "G8: a restart begins, and nobody waits for it", ~again /\ again' /\ Joined(gen + 1) = {})
+    /\ Seen(62, "G8: a restart begins for a Start that waited", ~again /\ again' /\ Joined(gen + 1) # {})
+    /\ Seen(63, "G8: a Start comes while a restart is due", \E c \in Callers : Leaves(c, "enter") /\ pc'[c] = "wait" /\ st = "Idle" /\ due)
+    /\ Seen(64, "G8: a Start comes while what died is released, and waits on", \E c \in Joined(gen + 1) : st = "Stopping" /\ st' = "Idle" /\ due' /\ out'[c] = None)
+    /\ Seen(65, "G8: a restart fails and the next is due", again /\ due')
+    /\ Seen(66, "G8: a Stop answers a Start that waits for a restart", Told("wait", "stopped") /\ st = "Idle")
+    /\ Seen(67, "G8: a Shutdown answers a Start that waits for a restart", Told("wait", "closed") /\ st = "Idle")
+    /\ Seen(68, "G8: a Stop calls a restart off that is opening", \E c \in Callers : Leaves(c, "stop") /\ again /\ st = "Starting")
+    /\ Seen(69, "G8: a Stop comes while a restart that failed is rolled back", \E c \in Callers : Leaves(c, "stop") /\ again /\ st = "Stopping")
+    /\ Seen(70, "G6: the last caller leaves a restart, which goes on", \E c \in Joined(gen) : Answered(c) /\ out'[c] = Ctx /\ again /\ Joined(gen) = {c})
+    /\ Seen(71, "G12: the backoff gives up, and an attempt begins for a Start that waited", due /\ gen' # gen /\ ~again')
+    /\ Seen(72, "G12: a restart opens what nobody waits for", again /\ st' = "Started" /\ Joined(gen) = {})
 =============================================================================

@@ -12,12 +12,15 @@ EXTENDS Guarantees
 HoldsOpen(g) == open[g] \/ (op[g] = "drain" /\ ~forced[g])
 
 A == INSTANCE Abstract WITH
+        Restarts <- MaxRestarts > 0,
         res   <- CASE st \in {"Idle", "Closed"} -> "empty"
                    [] st = "Starting"           -> "opening"
                    [] st = "Started"            -> "open"
                    [] st = "Stopping"           -> "closing",
         why   <- IF gen = 0 THEN "none" ELSE fate[gen],
         final <- closing,
+        due   <- due,
+        again <- again,
         call  <- [c \in Callers |->
                     CASE out[c] # None                          -> "done"
                       [] out[c] = None /\ pc[c] = "enter"       -> "start"

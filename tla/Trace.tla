@@ -10,9 +10,11 @@
 (*       it did outside the lock and what it saw; caller c is thread c      *)
 (*    sections[i] = <<action, thread, attempt, waits, values>>, thread 0: of*)
 (*       an operation or a timer                                            *)
-(*    values = <<st, gen, cur, closing, queued, views>>, a view that of an  *)
-(*       attempt: <<number, op, held, fate, open, inuse, forced, relerr,    *)
-(*       waiters, stoppers, finished>>                                      *)
+(*    values = <<st, gen, cur, closing, queued, views, due, again,          *)
+(*       restarts>>, a view that of an attempt: <<number, op, held, fate,   *)
+(*       open, inuse, forced, relerr, waiters, stoppers, reported>>         *)
+(* Trace.cfg is for traces without restarts, TraceRestart.cfg for those     *)
+(* with.                                                                    *)
 (****************************************************************************)
 EXTENDS Algorithm, TLC, TraceData
 
@@ -111,9 +113,15 @@ Inside(a, t, g) ==
       [] a = "ReleaseOk"     -> ReleaseOk(g)
       [] a = "ReleaseErr"    -> ReleaseErr(g)
       [] a = "Finish"        -> Finish(g)
+      [] a = "Restart"       -> Restart(gen)
+      [] a = "GivesUp"       -> GivesUp(gen)
 
 Enters == {"StartEnter", "StopEnter", "ShutdownEnter"}
 Leaves == {"StartLeave", "StopLeave", "UseDrop"}
+
+(* Of the supervisor: the section is about the attempt that it begins, if   *)
+(* it begins one.                                                           *)
+Supervises == {"Restart", "GivesUp"}
 
 (* The attempt that a caller's section is about: that he is to wait for,    *)
 (* that he waited for or used, or the current one.                          *)
@@ -133,23 +141,24 @@ ViewAgrees(a, g, v) ==
     /\ v[1] <= gen'
     /\ op'[v[1]] = v[2] /\ Len(held'[v[1]]) = v[3] /\ fate'[v[1]] = v[4] /\ open'[v[1]] = v[5]
     /\ IF v[5] THEN TRUE ELSE inuse'[v[1]] = v[6]
-    /\ forced'[v[1]] = v[7] /\ relerr'[v[1]] = v[8]
+    /\ forced'[v[1]] = v[7] /\ relerr'[v[1]] = v[8] /\ reported'[v[1]] = v[11]
     /\ Waiting(v[1], {"wait"}) = v[9]
     /\ Waiting(v[1], {"stopwait", "shutwait"}) = v[10] + (IF a \in {"StopEnter", "ShutdownEnter"} /\ g = v[1] THEN 1 ELSE 0)
 
 Agrees(s) ==
     /\ st' = s[5][1] /\ gen' = s[5][2] /\ cur' = s[5][3] /\ closing' = s[5][4]
+    /\ due' = s[5][7] /\ again' = s[5][8] /\ restarts' = s[5][9]
     /\ Waiting(s[5][2] + 1, {"wait"}) = s[5][5]
     /\ \A i \in 1..Len(s[5][6]) : ViewAgrees(s[1], s[3], s[5][6][i])
     /\ IF s[1] \in Enters \cup Leaves \cup {"UseSlow"}
        THEN LET g == Concerns(s[1], s[2])
             IN (g > 0) = s[4] /\ s[3] = (IF g > gen' THEN 0 ELSE g)
-       ELSE TRUE
+       ELSE s[1] \in Supervises => s[3] = (IF gen' > gen THEN gen' ELSE 0)
 
 TakeInside ==
     /\ Due
     /\ LET s == Sections[sec + 1]
-       IN /\ IF s[2] = 0 THEN s[3] \in Attempts ELSE TRUE
+       IN /\ IF s[2] = 0 /\ s[1] \notin Supervises THEN s[3] \in Attempts ELSE TRUE
           /\ Inside(s[1], s[2], s[3]) /\ Agrees(s)
           /\ pos' = IF s[2] = 0 THEN pos ELSE [pos EXCEPT ![s[2]] = @ + 1]
     /\ sec' = sec + 1
@@ -164,12 +173,14 @@ TraceNext ==
             \/ \E t \in DOMAIN pos : TakeEnd(t)
             \/ TakeInside
 
-(* Every step has its place, every call has returned, no operation runs.    *)
+(* Every step has its place, every call has returned, no operation runs,    *)
+(* and no restart is due.                                                   *)
 Accepted ==
     /\ sec = Len(Sections)
     /\ \A t \in DOMAIN pos : ~HasStep(t)
     /\ \A c \in Callers : pc[c] = "idle"
     /\ \A g \in Attempts : op[g] = "none"
+    /\ ~due
 
 (* Says which traces are accepted: whoever runs TLC compares their numbers, *)
 (* and the number of states found, with what they have to be.               *)

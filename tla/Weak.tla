@@ -31,6 +31,9 @@ WeakMayJoin == st = "Starting" \/ (st = "Stopping" /\ fate[gen] = "failed")
 (* G6: whoever leaves takes the attempt along ...                           *)
 WeakLastLeaves(c) == TRUE
 
+(* ... or the last to leave a restart takes it along ...                    *)
+RestartLastLeaves(c) == Joined(on[c]) = {c}
+
 (* ... or an attempt that was cancelled, and opens all the same, counts ... *)
 WeakStillWanted(g) == gen = g
 
@@ -40,8 +43,24 @@ WeakMayRetry(g) == gen = g
 (* G7: a failed attempt's parts are forgotten.                              *)
 WeakAllReleased(g) == held[g] = <<>> \/ fate[g] = "failed"
 
-(* G8: a Stop sees only what is already running.                            *)
+(* G8: a Stop sees only what is already running ...                         *)
 WeakStopSees == {"Started", "Stopping"}
+
+(* ... or, when it is idle, not the Starts that wait for a restart ...      *)
+WeakStopTells == {}
+
+(* ... or finds nothing to stop then, and leaves the restart due ...        *)
+WeakForgets == TRUE
+
+(* ... or takes away what is due, but not what will be if the restart that  *)
+(* is under way fails.                                                      *)
+WeakKeepsOn == TRUE
+
+(* A Start does not wait for the restart: it begins at once ...             *)
+HastyMayBegin == st = "Idle"
+
+(* ... or as soon as what died has been released.                           *)
+HastyWaitsFor(g) == FALSE
 
 (* G9: the release does not wait for uses in flight ...                     *)
 WeakDrained(g) == TRUE
@@ -64,9 +83,15 @@ DeafDrained(g) == FALSE
 (* ... or those who queued for the next attempt are forgotten ...           *)
 WeakQueued == {}
 
+(* ... or those who wait for a restart, when the backoff gives up ...       *)
+WeakGivesUpFor == {}
+
 (* ... or a context's end is not looked at while parts are being released.  *)
 WeakMayLeave(c) == ended[c] /\ op[on[c]] # "release"
 
-(* G13: a failure report is taken for the current attempt's.                *)
+(* G13: a failure report is taken for the current attempt's ...             *)
 WeakCurrent(g) == TRUE
+
+(* ... or one that comes before open has returned is forgotten.             *)
+WeakStillAlive(g) == TRUE
 =============================================================================

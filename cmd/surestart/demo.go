@@ -9,7 +9,8 @@ import (
 	"io"
 	"net"
 
-	"github.com/seed3893aba4/surestart/internal/demo"
+	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo"
+	"github.com/seed3893aba4/surestart/internal/terminal"
 )
 
 var demoCommand = command{
@@ -67,7 +68,7 @@ func runDemo(w *world, cfg demo.Config, asJSON bool) error {
 		case <-ctx.Done():
 		}
 	}()
-	screen := demo.NewScreen(w.out, isTerminal(w.out, w.getenv))
+	screen := demo.NewScreen(w.out, terminal.Is(w.out, w.getenv))
 	if asJSON {
 		screen = demo.NewScreen(io.Discard, false)
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed3893aba4/surestart/internal/demo"
+	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo"
 )
 
 // Each of these is a process of its own, one after the other: they count
@@ -103,7 +103,7 @@ func kafkaOrSkip(t *testing.T) string {
 	t.Helper()
 	brokers := os.Getenv("SURESTART_KAFKA")
 	if brokers == "" {
-		const missing = "SURESTART_KAFKA is not set: the host:port of an Apache Kafka (.ci/kafka.sh start prints one)"
+		const missing = "SURESTART_KAFKA is not set: the host:port of an Apache Kafka (./check kafka start prints one)"
 		if os.Getenv("SURESTART_NO_SKIP") != "" {
 			t.Fatal(missing)
 		}

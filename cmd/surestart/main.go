@@ -6,7 +6,7 @@
 //	surestart broker     runs an embedded broker, to try things on
 //	surestart verify     runs what holds the code to its specification, and reports
 //	surestart graph      draws the state machine, the algorithm, or a call
-//	surestart replay     shows a schedule that led to a difference from the model, or a recording
+//	surestart replay     draws a recording of a lifecycle, and checks it
 //
 // surestart help COMMAND says more. The exit status is 0 if all went as promised,
 // 1 if not, and 2 if the command line made no sense.
@@ -23,7 +23,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/seed3893aba4/surestart/internal/demo/naive"
+	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo/naive"
+	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
 const (
@@ -113,8 +114,9 @@ func report(w *world, name string, err error) int {
 	return exitFail
 }
 
-// oneLine is for errors that were joined, one to a line.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+// oneLine is the text of an error: of those that were joined, one to a line, all. What
+// does not print in it is escaped: it may be a file's, or a broker's.
+func oneLine(err error) string { return oneline.Escape(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
 func newFlags(c command) *flag.FlagSet {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
@@ -174,17 +176,6 @@ func version() string {
 		}
 	}
 	return text + " " + info.GoVersion
-}
-
-// isTerminal reports whether v is a file that is a terminal, as far as the
-// standard library can tell.
-func isTerminal(v any, getenv func(string) string) bool {
-	f, ok := v.(*os.File)
-	if !ok || getenv("TERM") == "" || getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // list splits a comma-separated flag.

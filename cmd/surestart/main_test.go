@@ -135,7 +135,6 @@ func TestBadInputs(t *testing.T) {
 		"unknown topic":      {[]string{"produce", "-brokers", at, "-topic", "absent"}, 1, "absent"},
 		"unreachable":        {[]string{"produce", "-brokers", "127.0.0.1:1", "-topic", "lines"}, 1, "127.0.0.1:1"},
 		"verify bound":       {[]string{"verify", "-bound", "far"}, 2, "quick, ci or deep"},
-		"verify layer":       {[]string{"verify", "-layer", "grpah"}, 2, "graph"},
 		"verify elsewhere":   {[]string{"verify", "-dir", t.TempDir()}, 2, "clone it"},
 		"verify argument":    {[]string{"verify", "ci"}, 2, `"ci"`},
 		"missing file":       {[]string{"produce", "-brokers", at, "-topic", "lines", "/no/such/file"}, 1, "/no/such/file"},

@@ -12,8 +12,8 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
 	"github.com/seed3893aba4/surestart/producer"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 var produceCommand = command{
@@ -213,7 +213,7 @@ func (s *sender) account(f flight) bool {
 			s.maybe.Add(1)
 		}
 		goOn = goOn && errors.Is(err, producer.ErrRejected)
-		s.tell(fmt.Sprintf("%s:%d: %s", f.file, f.first+i, oneLine(err)), err)
+		s.tell(fmt.Sprintf("%s:%d: %s", oneline.Escape(f.file), f.first+i, oneLine(err)), err)
 	}
 	return goOn
 }
@@ -228,7 +228,7 @@ func (s *sender) obey(w *world, over <-chan struct{}, started context.CancelCaus
 	}
 	started(errors.New("interrupted"))
 	close(s.in.quit)
-	if s.p.State() == spec.Started {
+	if s.p.State() == fsm.Started {
 		s.note("interrupted: sending what was read and waiting for the answers; Ctrl-C again cuts that off")
 	}
 	select {

@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed3893aba4/surestart/internal/demo"
+	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo"
+	"github.com/seed3893aba4/surestart/internal/oneline"
+	"github.com/seed3893aba4/surestart/internal/terminal"
 )
 
 // counts is what became of the lines, and how that is told.
@@ -57,9 +59,9 @@ func (s *sender) lineLocked(text string) {
 // show tells the progress until the function that it returns is called: on a
 // terminal in one line that is written over, else in a line now and then.
 func (s *sender) show(w *world) (stop func()) {
-	terminal := isTerminal(w.err, w.getenv)
+	live := terminal.Is(w.err, w.getenv)
 	every := 5 * time.Second
-	if terminal {
+	if live {
 		every = 200 * time.Millisecond
 	}
 	over := make(chan struct{})
@@ -77,7 +79,7 @@ func (s *sender) show(w *world) (stop func()) {
 			rate := int64(float64(n) / time.Since(s.began).Seconds())
 			text := fmt.Sprintf("%s acknowledged, %s a second", demo.Commas(n), demo.Commas(rate))
 			s.mu.Lock()
-			if terminal {
+			if live {
 				fmt.Fprintf(s.errors, "\r\x1b[K%s", text)
 				s.live = true
 			} else {
@@ -117,7 +119,7 @@ func (s *sender) summary(out io.Writer, closing error) error {
 	}
 	unread := !s.in.atEnd.Load()
 	if unread && s.file != "" {
-		text += fmt.Sprintf("; nothing after line %s of %s was sent", demo.Commas(s.last), s.file)
+		text += fmt.Sprintf("; nothing after line %s of %s was sent", demo.Commas(s.last), oneline.Escape(s.file))
 	}
 	fmt.Fprintln(out, text)
 

@@ -1,38 +1,22 @@
 package main
 
 import (
-	"math/rand/v2"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/seed3893aba4/surestart/internal/trace"
+	"github.com/seed3893aba4/surestart/fsm"
+	recording "github.com/seed3893aba4/surestart/fsm/flight"
+	"github.com/seed3893aba4/surestart/spec"
 )
-
-const agrees = `{"version":1,"bound":{"Callers":1,"Parts":1,"Calls":2,"Fails":0},"steps":[
-	{"action":"InvokeStart","caller":1},{"action":"StartFast","caller":1},{"action":"StartEnter","caller":1},
-	{"action":"OpenPart","attempt":1},{"action":"OpenOk","attempt":1}]}`
 
 const recorded = `{"recording":1,"dropped":7,"transitions":[
 	{"from":"Started","to":"Stopping","event":"died","attempt":3,"at":"2026-01-02T03:04:05Z","took":1000,"cause":"the broker has gone"},
 	{"from":"Stopping","to":"Idle","event":"released","attempt":3,"at":"2026-01-02T03:04:06Z","took":1000},
 	{"from":"Idle","to":"Starting","event":"start","attempt":4,"at":"2026-01-02T03:04:07Z","took":1000}]}`
-
-// A schedule on which code and model agree is drawn, in the terminal and as a page.
-func TestReplayASchedule(t *testing.T) {
-	page := filepath.Join(t.TempDir(), "page.html")
-	r := call(t, "", "replay", "-html", page, file(t, "schedule.json", agrees))
-	for _, part := range []string{"StartEnter", "OpenPart #1", "Started", "code and model agree on all 5 steps"} {
-		if !strings.Contains(r.out, part) {
-			t.Errorf("no %q in\n%s", part, r.out)
-		}
-	}
-	html, err := os.ReadFile(page)
-	if err != nil || r.status != exitOK || strings.Count(string(html), "<tr data-state=") != 5 || strings.Contains(string(html), `class="breaks"`) {
-		t.Errorf("status %d, %v, the page:\n%s", r.status, err, html)
-	}
-}
 
 // A recording is drawn, and accepted by -check.
 func TestReplayARecording(t *testing.T) {
@@ -61,8 +45,8 @@ func TestReplayRefusesARecording(t *testing.T) {
 	if r := call(t, "", "replay", file(t, "recording.json", wrong)); r.status != exitOK {
 		t.Errorf("without -check: status %d", r.status)
 	}
-	if r := call(t, "", "replay", "-check", file(t, "schedule.json", agrees)); r.status != exitUsage {
-		t.Errorf("-check of a schedule: status %d", r.status)
+	if r := call(t, "", "replay", file(t, "schedule.json", `{"version":1}`)); r.status != exitUsage || !strings.Contains(r.err, "./check replay") {
+		t.Errorf("a schedule: status %d, %s", r.status, r.err)
 	}
 }
 
@@ -84,32 +68,47 @@ func TestGraph(t *testing.T) {
 	}
 }
 
-// A trace of real goroutines is held against the model: drawn whole, or up to what has no place.
-func TestReplayATrace(t *testing.T) {
-	run, err := trace.Run(1)
+// What a file says reaches the terminal as text and no more, and a file that is cut short,
+// or followed by something, is said to be.
+func TestReplayIsCareful(t *testing.T) {
+	recorder := recording.NewRecorder(10)
+	at := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+	recorder.Observe(fsm.Transition{From: fsm.Idle, To: fsm.Starting, Event: spec.EventStart, Attempt: 1, At: at})
+	recorder.Observe(fsm.Transition{From: fsm.Starting, To: fsm.Stopping, Event: spec.EventFailed, Attempt: 1, At: at, Cause: errors.New("\x1b[2J\u202eone\ntwo")})
+	var kept strings.Builder
+	recorder.WriteTo(&kept)
+	page := filepath.Join(t.TempDir(), "page.html")
+	r := call(t, "", "replay", "-check", "-html", page, file(t, "recording.json", kept.String()))
+	html, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keep := func(run *trace.Trace) string {
-		var kept strings.Builder
-		if err := run.Write(&kept, "for a test"); err != nil {
-			t.Fatal(err)
+	for _, text := range []string{r.out, string(html)} {
+		if r.status != exitOK || !strings.Contains(text, `\x1b[2J\u202eone; two`) || strings.ContainsAny(text, "\x1b\u202e") {
+			t.Errorf("status %d:\n%q", r.status, text)
 		}
-		return file(t, "trace.json", kept.String())
 	}
-	if r := call(t, "", "replay", keep(run)); r.status != exitOK || !strings.Contains(r.out, "the model makes all ") || !strings.Contains(r.out, "Return") {
-		t.Errorf("status %d:\n%s%s", r.status, r.out, r.err)
+
+	whole := kept.String()
+	for text, want := range map[string]string{
+		whole[:len(whole)/2]: "truncated", whole[:len(whole)-2]: "truncated",
+		whole + whole: "something follows its end", whole + "}": "something follows its end",
+	} {
+		r := call(t, "", "replay", file(t, "recording.json", text))
+		if r.status != exitUsage || !strings.Contains(r.err, "not a recording: "+want) || r.out != "" {
+			t.Errorf("status %d, %s; want that it is %s", r.status, r.err, want)
+		}
 	}
-	wrong := run.Corruptions(rand.New(rand.NewPCG(1, 1)))[0]
-	page := filepath.Join(t.TempDir(), "page.html")
-	r := call(t, "", "replay", "-html", page, keep(wrong.Trace))
-	if r.status != exitFail || !strings.Contains(r.out, "is broken") || !strings.Contains(r.out, "✗ ") {
-		t.Errorf("%s: status %d:\n%s%s", wrong.What, r.status, r.out, r.err)
+	if r := call(t, "", "replay", file(t, "recording.json", whole+" \n")); r.status != exitOK {
+		t.Errorf("with white space after it: status %d, %s", r.status, r.err)
 	}
-	if html, err := os.ReadFile(page); err != nil || strings.Count(string(html), `class="breaks"`) != 1 {
-		t.Errorf("%v, the page:\n%s", err, html)
+
+	r = call(t, "", "replay", file(t, "any.json", "{\"version\":1,\"\x1b[2J\":1}"))
+	if r.status != exitUsage || strings.Contains(r.err, "\x1b") {
+		t.Errorf("status %d, %q", r.status, r.err)
 	}
-	if r := call(t, "", "replay", file(t, "trace.json", `{"trace":1}`)); r.status != exitUsage {
-		t.Errorf("no trace: status %d", r.status)
+	r = call(t, "", "replay", "\x1b[2J\nno such file")
+	if r.status != exitUsage || strings.Contains(r.err, "\x1b") || strings.Count(r.err, "\n") != 1 {
+		t.Errorf("status %d, %q", r.status, r.err)
 	}
 }

@@ -7,7 +7,7 @@ replace github.com/seed3893aba4/surestart => ../..
 require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/oklog/run v1.2.0
-	github.com/seed3893aba4/surestart v0.0.0
+	github.com/seed3893aba4/surestart v0.1.0
 	github.com/segmentio/kafka-go v0.4.51
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/strict"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
@@ -35,11 +36,12 @@ type Recorder struct {
 // Memory is bounded by that: some 200 bytes each, and the causes' texts.
 func NewRecorder(n int) *Recorder { return &Recorder{ring: make([]Transition, 0, max(n, 1))} }
 
-// Observe is for fsm.WithObserver. One recorder is for one lifecycle.
+// Observe is for fsm.WithObserver. One recorder is for one lifecycle. A cause whose Error
+// panics costs its text, not the transition.
 func (r *Recorder) Observe(t fsm.Transition) {
 	kept := Transition{t.From, t.To, t.Event, t.Attempt, t.At, t.Took, ""}
 	if t.Cause != nil {
-		kept.Cause = t.Cause.Error()
+		kept.Cause = fmt.Sprint(t.Cause)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +81,7 @@ func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
 type Transition struct {
 	From    fsm.State     `json:"from"`
 	To      fsm.State     `json:"to"`
-	Event   spec.Event    `json:"event"`
+	Event   fsm.Event     `json:"event"`
 	Attempt uint64        `json:"attempt"`
 	At      time.Time     `json:"at"`
 	Took    time.Duration `json:"took"` // nanoseconds
@@ -95,12 +97,11 @@ type Recording struct {
 	Transitions []Transition `json:"transitions"`
 }
 
-// Read reads what WriteTo wrote.
+// Read reads what WriteTo wrote: one recording, whole, with nothing after it. The error
+// says if it is truncated.
 func Read(from io.Reader) (Recording, error) {
 	var r Recording
-	in := json.NewDecoder(from)
-	in.DisallowUnknownFields()
-	if err := in.Decode(&r); err != nil {
+	if err := strict.Decode(from, &r); err != nil {
 		return r, fmt.Errorf("not a recording: %w", err)
 	}
 	if r.Version != version {
@@ -127,7 +128,7 @@ func (v *Violation) Error() string {
 // *Violation for the first that cannot be. Of what was dropped nothing is known: the
 // first transition may begin anywhere, unless none was.
 func (r Recording) Check() error {
-	at, attempt := spec.Idle, uint64(0)
+	at, attempt := fsm.Idle, uint64(0)
 	for i, t := range r.Transitions {
 		known := i > 0 || r.Dropped == 0
 		wrong := func(guarantee, format string, args ...any) error {
@@ -136,9 +137,9 @@ func (r Recording) Check() error {
 		}
 		if known && t.From != at {
 			switch {
-			case at == spec.Closed:
+			case at == fsm.Closed:
 				return wrong("G11", "it was closed, and leaves %v", t.From)
-			case t.Event == spec.EventStart:
+			case t.Event == fsm.EventStart:
 				return wrong("G1", "it was %v, and starts as if it were %v", at, t.From)
 			}
 			return wrong("G3", "it was %v, and leaves %v", at, t.From)
@@ -146,7 +147,7 @@ func (r Recording) Check() error {
 		if to, ok := spec.Next(t.Event, t.From); !ok || to != t.To {
 			return wrong("G3", "the table has no %v that leads from %v to %v", t.Event, t.From, t.To)
 		}
-		if t.Event == spec.EventStart {
+		if t.Event == fsm.EventStart {
 			attempt++
 		}
 		if known && t.Attempt != attempt {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/fsm/flight"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 func Example() {
@@ -21,22 +19,22 @@ func Example() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, fsm.WithObserver(recorder.Observe))
 	l.Start(context.Background())
 	l.Close()
-	for len(recorder.Recording().Transitions) < 4 { // an observer may be told a moment later
-		runtime.Gosched()
-	}
+	l.FlushObservers(context.Background()) // it sees a transition after the call
+	fmt.Println(len(recorder.Recording().Transitions), "kept")
 	var file bytes.Buffer
 	recorder.WriteTo(&file) // then: surestart replay -check FILE
 
 	recording, err := flight.Read(&file)
 	fmt.Println(len(recording.Transitions), "transitions", err, recording.Check())
 	// One that the specification's machine cannot make: it was opened twice.
-	opened := flight.Transition{From: fsm.Starting, To: fsm.Started, Event: spec.EventOpened, Attempt: 1}
+	opened := flight.Transition{From: fsm.Starting, To: fsm.Started, Event: fsm.EventOpened, Attempt: 1}
 	recording.Transitions = append(recording.Transitions[:2], opened)
 	var wrong *flight.Violation
 	if errors.As(recording.Check(), &wrong) {
 		fmt.Println("transition", wrong.At, "cannot be")
 	}
 	// Output:
+	// 4 kept
 	// 4 transitions <nil> <nil>
 	// transition 2 cannot be
 }
@@ -82,7 +80,7 @@ func TestRecordingsAreAccepted(t *testing.T) {
 			if want := min(n, all); len(r.Transitions) != want || r.Dropped != uint64(all-want) {
 				t.Errorf("%d transitions, %d dropped; want %d and %d", len(r.Transitions), r.Dropped, want, all-want)
 			}
-			if last := r.Transitions[len(r.Transitions)-1]; last.To != spec.Closed || last.At.IsZero() {
+			if last := r.Transitions[len(r.Transitions)-1]; last.To != fsm.Closed || last.At.IsZero() {
 				t.Errorf("the last one is %+v", last)
 			}
 		})
@@ -104,7 +102,7 @@ func TestAlteredRecordingsAreRejected(t *testing.T) {
 					r.Transitions = slices.Insert(r.Transitions, i, r.Transitions[i])
 					return true
 				},
-				"event":   func(r *flight.Recording) bool { r.Transitions[i].Event = spec.EventTimeout; return true },
+				"event":   func(r *flight.Recording) bool { r.Transitions[i].Event = fsm.EventTimeout; return true },
 				"to":      func(r *flight.Recording) bool { r.Transitions[i].To = (r.Transitions[i].To + 1) % 5; return true },
 				"from":    func(r *flight.Recording) bool { r.Transitions[i].From = (r.Transitions[i].From + 1) % 5; return true },
 				"attempt": func(r *flight.Recording) bool { r.Transitions[i].Attempt++; return true },
@@ -112,7 +110,7 @@ func TestAlteredRecordingsAreRejected(t *testing.T) {
 				r := whole
 				r.Transitions = slices.Clone(whole.Transitions)
 				seen := alter(&r)
-				if what == "event" && whole.Transitions[i].Event == spec.EventFailed {
+				if what == "event" && whole.Transitions[i].Event == fsm.EventFailed {
 					seen = false // a timeout is a row too
 				}
 				var v *flight.Violation
@@ -126,10 +124,53 @@ func TestAlteredRecordingsAreRejected(t *testing.T) {
 	})
 }
 
+// A whole recording is read; cut short anywhere, or followed by anything but white space,
+// it is not, and the error says which.
 func TestReadIsStrict(t *testing.T) {
-	for _, text := range []string{"", "{}", `{"recording":2}`, `{"recording":1,"more":1}`, `{"recording":1,"transitions":[{"from":"Nowhere"}]}`} {
+	for _, text := range []string{"{}", `{"recording":2}`, `{"recording":1,"more":1}`, `{"recording":1,"transitions":[{"from":"Nowhere"}]}`} {
 		if r, err := flight.Read(strings.NewReader(text)); err == nil {
 			t.Errorf("%q is read as %+v", text, r)
 		}
+	}
+	recorder := flight.NewRecorder(10)
+	recorder.Observe(fsm.Transition{To: fsm.Starting, Event: fsm.EventStart, Attempt: 1, Cause: errors.New("é\n")})
+	var kept bytes.Buffer
+	recorder.WriteTo(&kept)
+	whole := strings.TrimSpace(kept.String())
+	for i := range whole {
+		if _, err := flight.Read(strings.NewReader(whole[:i])); err == nil || !strings.Contains(err.Error(), "truncated") {
+			t.Fatalf("cut off after %d bytes: %v; want truncated\n%s", i, err, whole[:i])
+		}
+	}
+	for _, more := range []string{whole, "x", "}", "\x00", "\n\nnull", "1"} {
+		if _, err := flight.Read(strings.NewReader(whole + more)); err == nil || !strings.Contains(err.Error(), "follows its end") || strings.Contains(err.Error(), "truncated") {
+			t.Errorf("followed by %q: %v", more, err)
+		}
+	}
+	for _, more := range []string{"", "\n", " \r\n\t"} {
+		if _, err := flight.Read(strings.NewReader(whole + more)); err != nil {
+			t.Errorf("followed by %q: %v", more, err)
+		}
+	}
+}
+
+// onNil is an error whose Error panics on a nil pointer.
+type onNil struct{ text string }
+
+func (e *onNil) Error() string { return e.text }
+
+// A cause whose Error panics is recorded as well as can be; the history is still a right one.
+func TestCausesThatCannotPrint(t *testing.T) {
+	var none *onNil
+	recorder := flight.NewRecorder(100)
+	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 0, none }, fsm.WithObserver(recorder.Observe))
+	l.Start(context.Background())
+	l.Close()
+	if err := l.FlushObservers(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r := recorder.Recording()
+	if err := r.Check(); err != nil || len(r.Transitions) != 4 || r.Transitions[1].Cause != "<nil>" {
+		t.Errorf("%v; recorded %+v", err, r.Transitions)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
 // A Source is what is shown: a *fsm.Lifecycle, a *producer.Producer, or what wraps one.
@@ -70,12 +71,19 @@ func (p Page) write(to *bytes.Buffer, contentType string) error {
 			if lasted > time.Minute {
 				lasted = lasted.Truncate(time.Second)
 			}
-			rows = append(rows, row{name, s, lasted.Truncate(time.Millisecond)})
+			r := row{Name: name, Status: s, For: lasted.Truncate(time.Millisecond), Since: s.Since.Format(time.RFC3339)}
+			if !s.RestartAt.IsZero() {
+				r.Again = s.RestartAt.Format(time.RFC3339)
+			}
+			if s.Cause != nil {
+				r.Why = fmt.Sprint(s.Cause) // whose Error may panic
+			}
+			rows = append(rows, r)
 		}
 		return table.Execute(to, rows)
 	case asText:
 		for _, name := range names {
-			fmt.Fprintf(to, "%s: %v\n", name, p[name].Status())
+			fmt.Fprintf(to, "%s: %v\n", oneline.Escape(name), p[name].Status())
 		}
 		return nil
 	default:
@@ -131,7 +139,10 @@ func quality(accept, offer string) (q float64) {
 type row struct {
 	Name string
 	fsm.Status
-	For time.Duration // how long it has been in its state
+	For   time.Duration // how long it has been in its state
+	Since string        // when it came into it
+	Again string        // when it is started again; "" if it is not
+	Why   string        // the text of Cause
 }
 
 var table = template.Must(template.New("").Parse(`<!doctype html>
@@ -148,10 +159,10 @@ td { overflow-wrap: anywhere }
 </style>
 <h1>Lifecycles</h1>
 <table>
-<tr><th>name<th>state<th>for<th>attempt<th>held<th>in flight<th>waiting<th>cause
-{{range .}}<tr><td>{{.Name}}<td class="{{.State}}">{{.State}}{{with .Releasing}}, releasing {{.}}{{end}}<td title="{{.Since}}">{{.For}}<td>{{.Attempt}}
-<td>{{range $i, $part := .Held}}{{if $i}}, {{end}}{{$part}}{{end}}<td>{{.InFlight}}<td>{{.Waiters}}<td>{{with .Cause}}{{.Error}}{{end}}
-{{else}}<tr><td colspan="8">none
+<tr><th>name<th>state<th>for<th>attempt<th>held<th>in flight<th>waiting<th>undelivered<th>cause
+{{range .}}<tr><td>{{.Name}}<td class="{{.State}}">{{.State}}{{with .Releasing}}, releasing {{.}}{{end}}{{with .Again}}, starts again at {{.}}{{end}}<td title="{{.Since}}">{{.For}}<td>{{.Attempt}}
+<td>{{range $i, $part := .Held}}{{if $i}}, {{end}}{{$part}}{{end}}<td>{{.InFlight}}<td>{{.Waiters}}<td>{{.Undelivered}}<td>{{.Why}}
+{{else}}<tr><td colspan="9">none
 {{end}}</table>
 </html>
 `))

@@ -120,7 +120,7 @@ func TestText(t *testing.T) {
 // Nothing that a source says becomes markup. SURESTART_PAGES is a directory to keep the page in, to look at.
 func TestHTML(t *testing.T) {
 	got := body(t, get(t, page, "GET", "text/html"))
-	for _, want := range []string{"<td>orders<td class=\"Stopping\">Stopping, releasing writer<td", "<td>3\n<td>transport, writer<td>2<td>1<td>&lt;script&gt;", "<td>database<td class=\"Idle\">Idle<td"} {
+	for _, want := range []string{"<td>orders<td class=\"Stopping\">Stopping, releasing writer<td", "<td>3\n<td>transport, writer<td>2<td>1<td>0<td>&lt;script&gt;", "<td>database<td class=\"Idle\">Idle<td"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in it", want)
 		}
@@ -133,6 +133,41 @@ func TestHTML(t *testing.T) {
 	}
 	if got := body(t, get(t, fsmhttp.Page(nil), "GET", "text/html")); !strings.Contains(got, "none") {
 		t.Errorf("without sources:\n%s", got)
+	}
+}
+
+// onNil is an error whose Error panics on a nil pointer.
+type onNil struct{ text string }
+
+func (e *onNil) Error() string { return e.text }
+
+// When it is started again, and what has yet to be delivered, stands in each of the three
+// forms; a time is without the reading of a clock that only this process has, a cause that
+// cannot print is no failure of the page, and a text is a line for each source whatever
+// it is called.
+func TestWhatIsShown(t *testing.T) {
+	var none *onNil
+	now := time.Now()
+	page := fsmhttp.Page{"a\nb\x1b[2J": still{State: fsm.Idle, Since: now, Cause: none, RestartAt: now.Add(time.Minute), Undelivered: 7}}
+	again := now.Add(time.Minute).Format(time.RFC3339)
+	for accept, want := range map[string][]string{
+		"text/html":        {">Idle, starts again at " + again + "<td title=\"" + now.Format(time.RFC3339) + "\">", "<td>7<td>&lt;nil&gt;"},
+		"text/plain":       {"; cause: <nil>; starts again at " + again + "; undelivered: 7\n", `a\nb\x1b[2J: Idle since `},
+		"application/json": {`"undelivered": 7`, `"cause": "\u003cnil\u003e"`, `"restartAt": "` + now.Add(time.Minute).Format("2006-01-02T15:04:05")},
+	} {
+		r := get(t, page, "GET", accept)
+		got := body(t, r)
+		for _, part := range want {
+			if r.StatusCode != 200 || !strings.Contains(strings.ReplaceAll(got, "&#43;", "+"), part) {
+				t.Errorf("%s: %s, no %q in\n%s", accept, r.Status, part, got)
+			}
+		}
+		if strings.Contains(got, "m=") || strings.Contains(got, "m&#43;=") {
+			t.Errorf("%s: a monotonic clock in\n%s", accept, got)
+		}
+		if accept == "text/plain" && strings.Count(got, "\n") != 1 {
+			t.Errorf("%q; want one line", got)
+		}
 	}
 }
 

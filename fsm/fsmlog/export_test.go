@@ -1,10 +1,17 @@
 package fsmlog
 
-import "github.com/seed3893aba4/surestart/spec"
+import (
+	"log/slog"
+
+	"github.com/seed3893aba4/surestart/fsm"
+)
+
+// Tracer returns what To gives to a lifecycle.
+func Tracer(logger *slog.Logger) fsm.Tracer { return &tracer{logger: logger} }
 
 // Messages returns what is logged of each event.
-func Messages() map[spec.Event]string {
-	messages := make(map[spec.Event]string)
+func Messages() map[fsm.Event]string {
+	messages := make(map[fsm.Event]string)
 	for e, l := range lines {
 		messages[e] = l.message
 	}

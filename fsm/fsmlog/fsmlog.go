@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // A line is how an event is logged.
@@ -28,17 +27,17 @@ type line struct {
 
 // What somebody asked for is information. A start that came to nothing is a warning:
 // its callers know, if they still wait. That a resource died nobody else may hear of.
-var lines = map[spec.Event]line{
-	spec.EventStart:     {slog.LevelInfo, "surestart: starting"},
-	spec.EventOpened:    {slog.LevelInfo, "surestart: started"},
-	spec.EventFailed:    {slog.LevelWarn, "surestart: start failed"},
-	spec.EventAbandoned: {slog.LevelWarn, "surestart: start abandoned"},
-	spec.EventTimeout:   {slog.LevelWarn, "surestart: start timed out"},
-	spec.EventStop:      {slog.LevelInfo, "surestart: stopping"},
-	spec.EventShutdown:  {slog.LevelInfo, "surestart: shutting down"},
-	spec.EventDied:      {slog.LevelError, "surestart: died"},
-	spec.EventReleased:  {slog.LevelInfo, "surestart: released"},
-	spec.EventClosed:    {slog.LevelInfo, "surestart: closed"},
+var lines = map[fsm.Event]line{
+	fsm.EventStart:     {slog.LevelInfo, "surestart: starting"},
+	fsm.EventOpened:    {slog.LevelInfo, "surestart: started"},
+	fsm.EventFailed:    {slog.LevelWarn, "surestart: start failed"},
+	fsm.EventAbandoned: {slog.LevelWarn, "surestart: start abandoned"},
+	fsm.EventTimeout:   {slog.LevelWarn, "surestart: start timed out"},
+	fsm.EventStop:      {slog.LevelInfo, "surestart: stopping"},
+	fsm.EventShutdown:  {slog.LevelInfo, "surestart: shutting down"},
+	fsm.EventDied:      {slog.LevelError, "surestart: died"},
+	fsm.EventReleased:  {slog.LevelInfo, "surestart: released"},
+	fsm.EventClosed:    {slog.LevelInfo, "surestart: closed"},
 }
 
 // retried is how a try is logged that failed and is to be made again (fsm.WithRetry).
@@ -61,13 +60,16 @@ var retried = line{slog.LevelWarn, "surestart: start failed, trying again"}
 // The level is Info; Warn for a start or a try that came to nothing and for a release
 // that failed or cut uses off; Error for a resource that died. A try that failed has no
 // took; what it held and could not be released is logged by the lifecycle itself, for the
-// next try knows nothing of it. The time of a line is when the transition took effect;
-// its context carries the values of the attempt's, so that a handler finds the trace of
-// the first caller.
+// next try knows nothing of it. The time of a line is when the transition took effect.
+// Its context carries the values that the attempt carries (fsm.WithBaseContext,
+// fsm.WithCallerContext), so that a handler finds them; the line of a lifecycle that is
+// shut down while it is idle carries none. After the last line of an attempt its context
+// is kept by nobody here.
 //
-// What logger does holds up nobody: it is called on the goroutine of the lifecycle's
-// observers, so that the last lines may come after Close has returned. The Option is for
-// one lifecycle. A nil logger is slog.Default, asked for each line.
+// What logger does holds up nobody: it is called on a goroutine of its own, so that the
+// last lines may come after Close has returned; fsm.Lifecycle.FlushObservers waits for
+// them. The Option is for one lifecycle. A nil logger is slog.Default, as it is when
+// there is a line.
 func To(logger *slog.Logger) fsm.Option { return fsm.WithTracer(&tracer{logger: logger}) }
 
 type tracer struct {
@@ -77,7 +79,8 @@ type tracer struct {
 	now attempt
 }
 
-// An attempt is what has been seen of the latest one.
+// An attempt is what has been seen of the one that has not ended; the zero value: there
+// is none.
 type attempt struct {
 	values    context.Context
 	acquiring string
@@ -93,7 +96,7 @@ func (t *tracer) Step(s fsm.Step) {
 	if s.Kind != fsm.StepRetry {
 		return
 	}
-	attrs := []slog.Attr{slog.String("event", s.Kind.String()), slog.String("state", spec.Starting.String()), slog.Uint64("attempt", s.Attempt), slog.Int("try", try)}
+	attrs := []slog.Attr{slog.String("event", s.Kind.String()), slog.String("state", fsm.Starting.String()), slog.Uint64("attempt", s.Attempt), slog.Int("try", try)}
 	if s.Part != "" {
 		attrs = append(attrs, slog.String("part", s.Part))
 	}
@@ -126,25 +129,35 @@ func (t *tracer) step(s fsm.Step) (tries int) {
 	return t.now.tries
 }
 
+// transition returns what has been seen of the attempt, and forgets it if it has ended:
+// what its context carries is not to be kept while nothing is open.
+func (t *tracer) transition(to fsm.State) attempt {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now
+	if to == fsm.Idle || to == fsm.Closed {
+		t.now = attempt{}
+	}
+	return now
+}
+
 // Transition implements fsm.Tracer.
 func (t *tracer) Transition(tr fsm.Transition) {
-	t.mu.Lock()
-	now := t.now
-	t.mu.Unlock()
+	now := t.transition(tr.To)
 	l, ctx := lines[tr.Event], now.values
-	if ctx == nil { // it was never started
+	if ctx == nil { // no attempt: it was idle
 		ctx = context.Background()
 	}
 	cause, part := tr.Cause, ""
-	if tr.Event == spec.EventStop || tr.Event == spec.EventShutdown {
+	if tr.Event == fsm.EventStop || tr.Event == fsm.EventShutdown {
 		cause = nil // the event says it
 	}
 	switch {
-	case tr.From == spec.Idle && tr.To == spec.Closed:
-		l = lines[spec.EventClosed]
-	case tr.From == spec.Starting && tr.To == spec.Stopping:
+	case tr.From == fsm.Idle && tr.To == fsm.Closed:
+		l = lines[fsm.EventClosed]
+	case tr.From == fsm.Starting && tr.To == fsm.Stopping:
 		part = now.acquiring
-	case tr.From == spec.Stopping:
+	case tr.From == fsm.Stopping:
 		part, cause = now.badPart, errors.Join(now.bad...)
 		if cause != nil || now.cutOff > 0 {
 			l.level = slog.LevelWarn
@@ -158,7 +171,7 @@ func (t *tracer) Transition(tr fsm.Transition) {
 	if cause != nil {
 		attrs = append(attrs, slog.Any("cause", cause))
 	}
-	if tr.From == spec.Stopping && now.cutOff > 0 {
+	if tr.From == fsm.Stopping && now.cutOff > 0 {
 		attrs = append(attrs, slog.Int("cut_off", now.cutOff))
 	}
 	t.write(ctx, tr.At, l, attrs...)

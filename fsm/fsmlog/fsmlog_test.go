@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/fsm/fsmlog"
+	"github.com/seed3893aba4/surestart/internal/kept"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
@@ -25,18 +27,13 @@ func ExampleTo() {
 		}
 		return a
 	}}))
-	logged := make(chan struct{})
 	l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
 		s.Part("connection")
 		return 0, errors.New("refused")
-	}, fsmlog.To(logger.With("resource", "orders")), fsm.WithObserver(func(t fsm.Transition) {
-		if t.To == fsm.Closed {
-			close(logged)
-		}
-	}))
+	}, fsmlog.To(logger.With("resource", "orders")))
 	l.Start(context.Background())
 	l.Close()
-	<-logged // lines come after the calls
+	l.FlushObservers(context.Background()) // lines come after the calls
 	// Output:
 	// level=INFO msg="surestart: starting" resource=orders event=start state=Starting attempt=1
 	// level=WARN msg="surestart: start failed" resource=orders event=failed state=Stopping attempt=1 part=connection cause=refused
@@ -45,6 +42,9 @@ func ExampleTo() {
 }
 
 type key string
+
+// itself is for fsm.WithCallerContext: all that the caller's context has.
+func itself(caller context.Context) context.Context { return caller }
 
 // pages is a text handler that also writes what the context of a line carries.
 type pages struct {
@@ -108,8 +108,8 @@ func TestLines(t *testing.T) {
 			return 42, fails
 		}
 		log := newPages(slog.LevelDebug)
-		l := fsm.New(open, fsmlog.To(slog.New(log)), fsm.WithStartTimeout(10*time.Second))
 		ctx := context.WithValue(context.Background(), key("who"), "me")
+		l := fsm.New(open, fsmlog.To(slog.New(log)), fsm.WithStartTimeout(10*time.Second), fsm.WithCallerContext(itself))
 
 		takes = time.Second
 		l.Start(ctx)
@@ -201,12 +201,12 @@ func TestRetries(t *testing.T) {
 		silent := func(err error) func(*fsm.Scope) error { return func(*fsm.Scope) error { return err } }
 		log := newPages(slog.LevelDebug)
 		final := errors.New("final")
+		ctx := context.WithValue(context.Background(), key("who"), "me")
 		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
 			try := tries[0]
 			tries = tries[1:]
 			return 42, try(s)
-		}, fsmlog.To(slog.New(log)), fsm.WithLogger(slog.New(slog.DiscardHandler)), fsm.WithRetry(only{errBoom}))
-		ctx := context.WithValue(context.Background(), key("who"), "me")
+		}, fsmlog.To(slog.New(log)), fsm.WithLogger(slog.New(slog.DiscardHandler)), fsm.WithRetry(only{errBoom}), fsm.WithCallerContext(itself))
 
 		tries = append(tries, named("a", errBoom, errBoom), silent(errBoom), named("b", nil, nil))
 		l.Start(ctx)
@@ -331,3 +331,149 @@ func TestEveryEvent(t *testing.T) {
 		t.Errorf("%d messages; want %d", len(messages), len(spec.Events()))
 	}
 }
+
+// A life as a tracer sees it, with a context that carries a value, up to its end; it
+// returns what reports whether the value is kept.
+func seen(t fsm.Tracer, last fsm.Event, to fsm.State) (isKept func() bool) {
+	type big struct{ _ [1 << 16]byte }
+	value := new(big)
+	ctx := context.WithValue(context.Background(), key("value"), value)
+	step := func(kind fsm.StepKind, err error) {
+		t.Step(fsm.Step{Kind: kind, Attempt: 1, Part: "a", Err: err, Context: ctx})
+	}
+	step(fsm.StepBegun, nil)
+	t.Transition(fsm.Transition{From: fsm.Idle, To: fsm.Starting, Event: fsm.EventStart, Attempt: 1})
+	step(fsm.StepAcquiring, nil)
+	step(fsm.StepRetry, holds{errBoom, value})
+	step(fsm.StepTryAgain, nil)
+	step(fsm.StepHeld, nil)
+	t.Transition(fsm.Transition{From: fsm.Starting, To: fsm.Started, Event: fsm.EventOpened, Attempt: 1})
+	t.Transition(fsm.Transition{From: fsm.Started, To: fsm.Stopping, Event: fsm.EventStop, Attempt: 1})
+	step(fsm.StepReleasing, nil)
+	step(fsm.StepReleased, holds{errBoom, value})
+	t.Transition(fsm.Transition{From: fsm.Stopping, To: to, Event: last, Attempt: 1})
+	return kept.Watch(value)
+}
+
+// holds is an error that keeps something.
+type holds struct {
+	error
+	value any
+}
+
+// Nothing of an attempt is kept once it has ended: not what its context carries, nor
+// what its releases failed with.
+func TestNothingIsKeptInIdle(t *testing.T) {
+	for last, to := range map[fsm.Event]fsm.State{fsm.EventReleased: fsm.Idle, fsm.EventClosed: fsm.Closed} {
+		tracer := fsmlog.Tracer(slog.New(slog.DiscardHandler))
+		if seen(tracer, last, to)() {
+			t.Errorf("%v: what an attempt's context carried, or its errors, is kept after its end", to)
+		}
+		runtime.KeepAlive(tracer)
+	}
+}
+
+// A pooled context is given to another request once its handler has returned.
+type pooled struct {
+	context.Context
+	t     *testing.T
+	freed bool
+}
+
+func (p *pooled) Value(key any) any {
+	if p.freed {
+		p.t.Error("a caller's context is read after its call")
+	}
+	return p.Context.Value(key)
+}
+
+// A caller's context is not read after its call, by a handler that looks for a trace in
+// the contexts of its lines neither.
+func TestPooledContexts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newPages(slog.LevelDebug) // which looks for a value
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil },
+			fsm.WithTracer(slowly{fsmlog.Tracer(slog.New(log))}))
+		caller := &pooled{context.WithValue(context.Background(), key("who"), "me"), t, false}
+		l.Start(caller)
+		caller.freed = true
+		l.Close()
+		if err := l.FlushObservers(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		log.want(t,
+			`time=0s level=INFO msg="starting" event=start state=Starting attempt=1 took=0s`,
+			`time=0s level=INFO msg="started" event=opened state=Started attempt=1 took=0s`,
+			`time=0s level=INFO msg="shutting down" event=shutdown state=Stopping attempt=1 took=0s`,
+			`time=0s level=INFO msg="closed" event=closed state=Closed attempt=1 took=0s`)
+	})
+}
+
+// slowly is a tracer that takes its time: the calls have returned.
+type slowly struct{ fsm.Tracer }
+
+func (s slowly) Step(step fsm.Step)           { time.Sleep(time.Second); s.Tracer.Step(step) }
+func (s slowly) Transition(tr fsm.Transition) { time.Sleep(time.Second); s.Tracer.Transition(tr) }
+
+// A handler that hangs holds up neither the lifecycle nor what else observes it; one
+// that panics loses its own line and no other.
+func TestHandlersThatHangOrPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang, lines := make(chan struct{}), 0
+		open := func(context.Context, *fsm.Scope) (int, error) { return 42, nil }
+		log := newPages(slog.LevelDebug)
+		l := fsm.New(open, fsmlog.To(slog.New(awkward{log, func() { <-hang }})),
+			fsmlog.To(slog.New(awkward{log, func() {
+				if lines++; lines == 2 {
+					panic(errBoom)
+				}
+			}})), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		l.Start(context.Background())
+		l.Close()
+		log.want(t,
+			`time=0s level=INFO msg="starting" event=start state=Starting attempt=1 took=0s`,
+			`time=0s level=INFO msg="shutting down" event=shutdown state=Stopping attempt=1 took=0s`,
+			`time=0s level=INFO msg="closed" event=closed state=Closed attempt=1 took=0s`)
+		close(hang)
+		l.FlushObservers(context.Background())
+		log.want(t,
+			`time=0s level=INFO msg="starting" event=start state=Starting attempt=1 took=0s`,
+			`time=0s level=INFO msg="started" event=opened state=Started attempt=1 took=0s`,
+			`time=0s level=INFO msg="shutting down" event=shutdown state=Stopping attempt=1 took=0s`,
+			`time=0s level=INFO msg="closed" event=closed state=Closed attempt=1 took=0s`)
+	})
+}
+
+// awkward is a handler that does something before each line.
+type awkward struct {
+	slog.Handler
+	do func()
+}
+
+func (h awkward) Handle(ctx context.Context, r slog.Record) error {
+	h.do()
+	return h.Handler.Handle(ctx, r)
+}
+
+// A cause that is a nil pointer costs no line.
+func TestCausesThatCannotPrint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var none *onNil
+		log := newPages(slog.LevelDebug)
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			s.Part("a")
+			s.Defer("a", func(context.Context) error { return none })
+			return 0, none
+		}, fsmlog.To(slog.New(log)), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		l.Start(context.Background())
+		log.want(t,
+			`time=0s level=INFO msg="starting" event=start state=Starting attempt=1 took=0s`,
+			`time=0s level=WARN msg="start failed" event=failed state=Stopping attempt=1 took=0s part=a cause=<nil>`,
+			`time=0s level=WARN msg="released" event=released state=Idle attempt=1 took=0s part=a cause="a: <nil>"`)
+	})
+}
+
+// onNil is an error whose Error panics on a nil pointer.
+type onNil struct{ text string }
+
+func (e *onNil) Error() string { return e.text }

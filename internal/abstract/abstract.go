@@ -82,9 +82,13 @@ func (r Result) String() string {
 // State is a value of the variables of tla/Abstract.tla. A caller that a model
 // does not have is idle for ever.
 type State struct {
+	Restarts bool // the constant: what died is started again
+
 	Res   Res
 	Why   Out
 	Final bool
+	Due   bool // what died is to be started again
+	Again bool // the opening, or its undoing, is of such a restart
 	Call  [MaxCallers]Call
 	Ended [MaxCallers]bool
 	Out   [MaxCallers]Result

@@ -21,6 +21,7 @@ const (
 	StopLeaves
 	Died
 	Released
+	RestartEnds
 	UseAdmitted
 	UseRefused
 	UseEnds
@@ -29,7 +30,7 @@ const (
 
 var actionNames = [numActions]string{
 	"Invoke", "ContextEnds", "Return", "StartOfOpen", "StartRefused", "StartJoins", "Opened", "OpenFails",
-	"StartLeaves", "StopOfEmpty", "StopTakesEffect", "StopLeaves", "Died", "Released", "UseAdmitted", "UseRefused", "UseEnds",
+	"StartLeaves", "StopOfEmpty", "StopTakesEffect", "StopLeaves", "Died", "Released", "RestartEnds", "UseAdmitted", "UseRefused", "UseEnds",
 }
 
 func (a Action) String() string { return actionNames[a] }
@@ -37,7 +38,7 @@ func (a Action) String() string { return actionNames[a] }
 // OfCaller says whether the action is one of a caller's, so that Step.Caller means something.
 func (a Action) OfCaller() bool {
 	switch a {
-	case Opened, OpenFails, Died, Released:
+	case Opened, OpenFails, Died, Released, RestartEnds:
 		return false
 	}
 	return true
@@ -48,8 +49,9 @@ type Step struct {
 	Action Action
 	Caller uint8
 	Kind   Call // of Invoke: InStart, InStop, InShut or InUse
-	S      Set  // of StopTakesEffect and Released: the module's S
+	S      Set  // of StopOfEmpty, StopTakesEffect, Released and RestartEnds: the module's S
 	Bad    bool // of Released
+	Begins bool // of RestartEnds
 }
 
 // String reads "Invoke(c1, start)".
@@ -61,6 +63,10 @@ func (st Step) String() string {
 	case st.Action == Released && st.Bad:
 		s += "(TRUE)"
 	case st.Action == Released:
+		s += "(FALSE)"
+	case st.Action == RestartEnds && st.Begins:
+		s += "(TRUE)"
+	case st.Action == RestartEnds:
 		s += "(FALSE)"
 	case st.Action.OfCaller():
 		s = fmt.Sprintf("%s(c%d)", s, st.Caller+1)
@@ -93,6 +99,7 @@ func Next(s State, st Step) (State, bool) {
 	case Died:
 		can = s.Res == Open
 		s.Res = Closing
+		s.Due = s.Restarts
 		s.cutUses()
 	case UseAdmitted:
 		can = s.Call[c] == InUse && s.Res == Open
@@ -113,6 +120,8 @@ func Next(s State, st Step) (State, bool) {
 		can = s.stop(st, c)
 	case Released:
 		can = s.released(st)
+	case RestartEnds:
+		can = s.restartEnds(st)
 	}
 	return s, can
 }
@@ -139,11 +148,11 @@ func (s *State) start(a Action, c int) (can bool) {
 			s.answer(c, Result{Out: Ctx})
 		}
 	case StartJoins:
-		can = s.Call[c] == InStart && (s.Res == Empty || s.Res == Opening) && !s.Final && !s.Ended[c]
+		can = s.Call[c] == InStart && (s.Res == Empty || s.Res == Opening) && !s.Due && !s.Final && !s.Ended[c]
 		s.Res, s.Call[c] = Opening, Join
 	case Opened:
 		can = s.Res == Opening
-		s.Res = Open
+		s.Res, s.Again = Open, false
 		for d, where := range s.Call {
 			if where == Join {
 				s.answer(d, Result{Out: Ok})
@@ -154,7 +163,7 @@ func (s *State) start(a Action, c int) (can bool) {
 		s.Res, s.Why = Closing, Failed
 	case StartLeaves:
 		can = s.Call[c] == Join && s.Ended[c]
-		if s.Res == Opening && s.At(Join) == 1<<c {
+		if s.Res == Opening && s.At(Join) == 1<<c && !s.Again {
 			s.Res, s.Why = Closing, Abandoned
 		}
 		s.answer(c, Result{Out: Ctx})
@@ -166,10 +175,12 @@ func (s *State) start(a Action, c int) (can bool) {
 func (s *State) stop(st Step, c int) bool {
 	switch where := s.Call[c]; st.Action {
 	case StopOfEmpty:
-		if where != InStop && where != InShut || s.Res != Empty {
+		if where != InStop && where != InShut || s.Res != Empty ||
+			st.S&^s.At(InStart) != 0 || !s.Due && st.S != 0 {
 			return false
 		}
-		s.Final = s.Final || where == InShut
+		s.answerAll(st.S, s.verdict(c))
+		s.Due, s.Final = false, s.Final || where == InShut
 		s.answer(c, Result{Out: Ok})
 	case StopTakesEffect:
 		if where != InStop && where != InShut || s.Res == Empty ||
@@ -182,12 +193,9 @@ func (s *State) stop(st Step, c int) bool {
 			s.Why = verdict
 		}
 		s.Res = Closing
+		s.Due, s.Again = false, false
 		s.Call[c] = where + 1 // StopWait, ShutWait
-		for d := range s.Call {
-			if st.S.Has(d) {
-				s.answer(d, Result{Out: verdict})
-			}
-		}
+		s.answerAll(st.S, verdict)
 	case StopLeaves:
 		stopping := s.Stopping()
 		if !stopping.Has(c) || !s.Ended[c] {
@@ -203,10 +211,20 @@ func (s *State) stop(st Step, c int) bool {
 	return true
 }
 
+func (s *State) answerAll(some Set, out Out) {
+	for c := range s.Call {
+		if some.Has(c) {
+			s.answer(c, Result{Out: out})
+		}
+	}
+}
+
 func (s *State) released(st Step) bool {
-	if s.Res != Closing || s.At(Using) != 0 || st.S&^s.At(InStart) != 0 || s.Final && st.S != 0 {
+	due := s.Due || s.Again && s.Why == Failed
+	if s.Res != Closing || s.At(Using) != 0 || st.S&^s.At(InStart) != 0 || (s.Final || due) && st.S != 0 {
 		return false
 	}
+	s.Due, s.Again = due, false
 	stopped := Result{Out: Ok}
 	if st.Bad {
 		stopped.Out = RelErr
@@ -224,6 +242,22 @@ func (s *State) released(st Step) bool {
 	s.Res, s.Why = Empty, None
 	if st.S != 0 {
 		s.Res = Opening
+	}
+	return true
+}
+
+func (s *State) restartEnds(st Step) bool {
+	if s.Res != Empty || !s.Due || st.S&^s.At(InStart) != 0 {
+		return false
+	}
+	s.Due, s.Again = false, st.Begins
+	if st.Begins || st.S != 0 {
+		s.Res = Opening
+	}
+	for c := range s.Call {
+		if st.S.Has(c) {
+			s.Call[c] = Join
+		}
 	}
 	return true
 }

@@ -3,7 +3,12 @@ package abstract
 import "fmt"
 
 // Model is the module with so many callers.
-type Model struct{ Callers int }
+type Model struct {
+	Callers  int
+	Restarts bool // what died is started again
+}
+
+func (m Model) init() State { return State{Restarts: m.Restarts} }
 
 // Enabled appends the steps that can be taken in s to steps.
 func (m Model) Enabled(s *State, steps []Step) []Step {
@@ -42,8 +47,10 @@ func Inner(s *State, steps []Step) []Step {
 			add(Step{Action: StartLeaves, Caller: c})
 		case InStop, InShut:
 			add(Step{Action: ContextEnds, Caller: c})
-			add(Step{Action: StopOfEmpty, Caller: c})
-			each(waiting, func(S Set) { add(Step{Action: StopTakesEffect, Caller: c, S: S}) })
+			each(waiting, func(S Set) {
+				add(Step{Action: StopOfEmpty, Caller: c, S: S})
+				add(Step{Action: StopTakesEffect, Caller: c, S: S})
+			})
 		case StopWait, ShutWait:
 			add(Step{Action: ContextEnds, Caller: c})
 			add(Step{Action: StopLeaves, Caller: c})
@@ -60,6 +67,8 @@ func Inner(s *State, steps []Step) []Step {
 	each(waiting, func(S Set) {
 		add(Step{Action: Released, S: S})
 		add(Step{Action: Released, S: S, Bad: true})
+		add(Step{Action: RestartEnds, S: S})
+		add(Step{Action: RestartEnds, S: S, Begins: true})
 	})
 	return steps
 }
@@ -101,7 +110,7 @@ type Graph struct {
 
 // Graph explores the model, and calls edge, unless it is nil, for each distinct edge.
 func (m Model) Graph(edge func(Edge)) *Graph {
-	g := &Graph{States: []State{Init()}, number: map[State]bool{Init(): true}}
+	g := &Graph{States: []State{m.init()}, number: map[State]bool{m.init(): true}}
 	type labelled struct {
 		a  Action
 		to State
@@ -133,6 +142,3 @@ func (m Model) Graph(edge func(Edge)) *Graph {
 	g.Counts.States = len(g.States)
 	return g
 }
-
-// Has says whether the graph has the state.
-func (g *Graph) Has(s State) bool { return g.number[s] }

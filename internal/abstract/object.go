@@ -27,6 +27,10 @@ type Op struct {
 // Failure is the operation of a failure report: the resource dies, or was not open.
 var Failure = Op{}
 
+// Revival is the operation of a restart that has opened the resource while no Start
+// waited for it.
+var Revival = Op{Idle, Ok}
+
 // Object is the object that the contract implements: each call takes effect at
 // once, in a state of three. It maps a state and an operation to the states that
 // can follow.
@@ -74,8 +78,11 @@ func (m Model) Object() (Object, error) {
 				ops = append(ops, Op{InUse, Ok})
 			}
 		}
-		if e.Action == Died {
+		switch {
+		case e.Action == Died:
 			ops = append(ops, Failure)
+		case e.Action == Opened && len(ops) == 0 && e.From.Again:
+			ops = append(ops, Revival)
 		}
 		if len(ops) == 0 && from != to && err == nil {
 			err = fmt.Errorf("%v changes what callers see from %v to %v, and is nobody's", e.Action, from, to)

@@ -14,14 +14,17 @@ type Hook interface {
 	// Point returns when the calling goroutine may go on to the action. at is
 	// the attempt that the action concerns, nil where the action finds it itself.
 	Point(action spec.Action, at Attempt)
-	// Wait stands for a select: it returns true for done, false for the context.
-	// action is what follows the context's branch; ended may be nil.
-	Wait(action spec.Action, at Attempt, done, ended <-chan struct{}) bool
+	// Wait stands before a select, or a receive, of done and ended, which is the
+	// code's own: a scheduler returns when one of them is ready. action is what
+	// follows the branch of ended. A nil ended is never ready; a nil done is where
+	// there is nothing to wait for.
+	Wait(action spec.Action, at Attempt, done, ended <-chan struct{})
 	// Took is called at the end of the action's critical section, under the
 	// lifecycle's lock: the order of the calls is that of the sections.
 	Took(action spec.Action, at Attempt)
-	// Go runs f as a goroutine of the scheduler's.
-	Go(f func())
+	// Go returns what the code's own go statement runs in the place of f; nil: the
+	// scheduler has a goroutine for it.
+	Go(f func()) func()
 }
 
 // Attempt is an attempt of a lifecycle, seen from outside.
@@ -42,6 +45,7 @@ type View struct {
 	InUse    int   // admitted uses that have not ended
 	Forced   bool  // the drain was cut short
 	RelErr   bool  // a release failed
+	Reported bool  // a failure of the present try was reported before open returned
 	Waiters  int   // callers in Start that were not answered
 	Stoppers int   // callers in Stop or Shutdown that were not answered
 	Answered bool  // its Start callers have their result
@@ -49,6 +53,8 @@ type View struct {
 	Finished bool  // its stoppers have their result
 	StopErr  error // that result
 	Fate     error // why it is rolled back; nil: it is not
+
+	Acquiring string // the part that open said last, in this try
 }
 
 // Machine is what a lifecycle's fields say.
@@ -60,16 +66,17 @@ type Machine struct {
 	Current Attempt // nil: none since the last one ended
 	Queued  Attempt // nil: nobody waits for the next one
 	Gate    Attempt // the attempt whose gate Acquire tries; nil: none
+
+	Due      bool // a restart is to be made (fsm.WithRestart)
+	Again    bool // the current attempt is one
+	Restarts int  // made in a row
 }
 
 // Restart is what a lifecycle's fields say of its supervisor (fsm.WithRestart).
 type Restart struct {
-	Due     bool // a restart is to be made
 	Asking  bool // the Backoff is being asked when
-	Another bool // and the resource has died again since
+	Renewed bool // and what is due is no longer what it was asked about
 	Timer   bool // it has said when
-	Calling bool // the Start is under way
-	Off     bool // and was called off
 }
 
 // These are set by package fsm when it is initialised. l is a *fsm.Lifecycle,
@@ -83,8 +90,8 @@ var (
 	InspectRestart func(l any) Restart
 	// LeaseOf returns the attempt that a lease is of; nil of a zero one.
 	LeaseOf func(lease any) Attempt
-	// Timeout is what the start timeout's timer runs, for the attempt that runs.
-	Timeout func(l any)
+	// Timeout is what the start timeout's timer of an attempt runs, however late.
+	Timeout func(a Attempt)
 	// TimerOfRestart returns what the timer of the restart that is pending runs: to
 	// run it also when it has been called off. Nil: none is pending.
 	TimerOfRestart func(l any) func()

@@ -98,7 +98,7 @@ func machine() Diagram {
 	return c.Diagram
 }
 
-// algorithm walks the algorithm's model at a bound at which every action is taken.
+// algorithm walks the algorithm's model at bounds at which every action is taken.
 func algorithm() Diagram {
 	c := collector{Diagram: Diagram{level: "algorithm", Title: "The algorithm", Final: []string{spec.Closed.String()}}}
 	name := func(s *spec.Snapshot) string {
@@ -109,12 +109,17 @@ func algorithm() Diagram {
 		}
 		return s.St.String()
 	}
-	g := spec.Bound{Callers: 2, Parts: 1, Calls: 3, Fails: 1}.Graph()
-	for i := range g.States {
-		from := name(&g.States[i])
-		for _, e := range g.Edges(i) {
-			if to := name(&g.States[e.To]); to != from {
-				c.edge(from, to, e.Step.Action.String())
+	for _, b := range []spec.Bound{
+		{Callers: 2, Parts: 1, Retries: true, Calls: 3, Fails: 1},
+		{Callers: 2, Parts: 1, Restarts: 1, Calls: 2, Fails: 1},
+	} {
+		g := b.Graph()
+		for i := range g.States {
+			from := name(&g.States[i])
+			for _, e := range g.Edges(i) {
+				if to := name(&g.States[e.To]); to != from {
+					c.edge(from, to, e.Step.Action.String())
+				}
 			}
 		}
 	}

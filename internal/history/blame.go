@@ -7,24 +7,41 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// blame names the guarantee that a history breaks by its event i. set is where
-// the contract could be before it, now what was seen for certain.
-func blame(h History, i int, set []point, now facts) spec.Guarantee {
-	g, _ := spec.GuaranteeOf(blamed(h, i, set, now))
+// blamer names the guarantee that a history breaks by its event i. set is where the contract could be before it, facts
+// what was seen for certain. What it can say depends on how the history was made: where goroutines run freely an event's
+// place is between two others (blamed), where they are stepped it is exact (blamedStepped).
+type blamer struct {
+	h   History
+	i   int
+	e   Event
+	set []point
+	*facts
+}
+
+func newBlamer(h History, i int, set []point, now *facts) *blamer {
+	return &blamer{h, i, h[i], set, now}
+}
+
+func (b *blamer) all(is func(p point) bool) bool {
+	return !slices.ContainsFunc(b.set, func(p point) bool { return !is(p) })
+}
+
+func (b *blamer) closed() bool { return b.all(func(p point) bool { return p.Final }) }
+
+// used says whether a use is in flight that nobody had the right to cut off.
+func (b *blamer) used() bool {
+	return b.all(func(p point) bool { return p.Res != abstract.Closing || p.At(abstract.Using) != 0 }) &&
+		slices.ContainsFunc(b.set, func(p point) bool { return p.At(abstract.Using) != 0 })
+}
+
+// blamed is for goroutines that run freely.
+func (b *blamer) blamed() spec.Guarantee {
+	g, _ := spec.GuaranteeOf(b.free())
 	return g
 }
 
-func blamed(h History, i int, set []point, now facts) string {
-	e := h[i]
-	all := func(is func(p point) bool) bool {
-		return !slices.ContainsFunc(set, func(p point) bool { return !is(p) })
-	}
-	var (
-		closed = all(func(p point) bool { return p.Final })
-		used   = all(func(p point) bool { return p.Res != abstract.Closing || p.At(abstract.Using) != 0 }) &&
-			slices.ContainsFunc(set, func(p point) bool { return p.At(abstract.Using) != 0 })
-		held = now.opening || now.held > 0
-	)
+func (b *blamer) free() string {
+	h, i, e := b.h, b.i, b.e
 	switch e.Kind {
 	case Return:
 		switch h.call(i) {
@@ -32,15 +49,15 @@ func blamed(h History, i int, set []point, now facts) string {
 			switch e.Out.Out {
 			case abstract.Ok:
 				switch {
-				case closed:
+				case b.closed():
 					return "G11"
-				case h.reported(i, FailReturned, func(attempt int) bool { return attempt == now.attempt }):
+				case h.reported(i, FailReturned, func(attempt int) bool { return attempt == b.attempt }):
 					return "G13" // a failure reported while it was opening
 				}
 				return "G3"
 			case abstract.Failed, abstract.Stopped:
 				switch {
-				case held: // whoever waits is told when all is given back
+				case b.opening || b.held > 0: // the waiters are answered once all is given back
 					return "G4"
 				case e.Out.Out == abstract.Failed:
 					return "G5"
@@ -52,7 +69,7 @@ func blamed(h History, i int, set []point, now facts) string {
 			return "G6"
 		case abstract.InStop, abstract.InShut:
 			switch {
-			case used && (e.Out.Out == abstract.Ok || e.Out.Out == abstract.RelErr):
+			case b.used() && (e.Out.Out == abstract.Ok || e.Out.Out == abstract.RelErr):
 				return "G9"
 			case e.Out.Out == abstract.Ok:
 				return "G8"
@@ -61,20 +78,26 @@ func blamed(h History, i int, set []point, now facts) string {
 			}
 			return "G9"
 		}
-		if closed && e.Out.Out != abstract.Closed || e.Out.Out == abstract.Closed {
+		if b.closed() && e.Out.Out != abstract.Closed || e.Out.Out == abstract.Closed {
 			return "G11"
 		}
 		return "G10"
 	case Admitted:
-		if closed {
+		if b.closed() {
 			return "G11"
 		}
 		return "G10"
 	case WasCut, NotCut, UseMayEnd:
 		return "G9"
 	case OpenBegun:
-		if closed {
+		if b.closed() {
 			return "G11"
+		}
+		if b.all(func(p point) bool { return p.Due }) {
+			return "G8" // nothing begins before the restart that is due
+		}
+		if h.calledOff(i) {
+			return "G8"
 		}
 		if h.givenUp(i) {
 			return "G6"
@@ -82,9 +105,9 @@ func blamed(h History, i int, set []point, now facts) string {
 		return "G1"
 	case ReleaseBegun:
 		switch {
-		case used:
+		case b.used():
 			return "G9"
-		case h.reported(i, FailCalled, func(attempt int) bool { return attempt < now.attempt }):
+		case h.reported(i, FailCalled, func(attempt int) bool { return attempt < b.attempt }):
 			return "G13" // an older attempt's failure
 		}
 		return "G4"
@@ -107,6 +130,29 @@ func (h History) reported(i int, kind Kind, of func(attempt int) bool) bool {
 		}
 	}
 	return false
+}
+
+// calledOff says whether, at event i, no Start is in its call and a Stop or Shutdown was called since the latest open
+// began: it has called off the restart.
+func (h History) calledOff(i int) bool {
+	stopped, starting := false, map[uint8]bool{}
+	for _, e := range h[:i] {
+		switch e.Kind {
+		case OpenBegun:
+			stopped = false
+		case Call:
+			stopped = stopped || e.Call == abstract.InStop || e.Call == abstract.InShut
+			starting[e.Caller] = e.Call == abstract.InStart
+		case Return:
+			delete(starting, e.Caller)
+		}
+	}
+	for _, is := range starting {
+		if is {
+			return false
+		}
+	}
+	return stopped && len(h) > 0 && h[0].Kind == Restarting
 }
 
 // givenUp says whether every Start that is in its call at event i, or if there is

@@ -1,197 +1,321 @@
 package history
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/seed3893aba4/surestart/internal/abstract"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// blameStepped is blame for Follow, which knows more: it may also say in v what
-// the contract has to say about it.
-func blameStepped(h History, i int, set []point, now facts, v *Violation) spec.Guarantee {
-	name := now.blamed(h, i, set, v)
-	if name == "" {
-		if name = blamed(h, i, set, now); v.Why == nowhere {
-			v.Why = now.whyNot(h[i], name)
-		}
+// blamedStepped is for Follow, which knows more. Where v does not say yet what
+// is wrong it says so, in words that somebody can act on who has never seen the contract.
+func (b *blamer) blamedStepped(v *Violation) spec.Guarantee {
+	name, why := b.blame()
+	if v.Why == unsaid {
+		v.Why = why
 	}
 	g, _ := spec.GuaranteeOf(name)
 	return g
 }
 
-// whyNot says in words what the contract would have to be for e.
-func (f *facts) whyNot(e Event, guarantee string) string {
-	switch e.Kind {
-	case OpenBegun:
-		switch guarantee {
-		case "G11":
-			return "it was shut down"
-		case "G6":
-			return "nobody wants it: the contexts of those who asked have ended"
-		}
-		return "nobody has asked, or what was open before is not given back yet"
-	case ReleaseBegun:
-		if guarantee == "G9" {
-			return "a use is in flight, and nobody had the right to cut it off"
-		}
-		if guarantee == "G13" {
-			return "what died is an attempt before this one"
-		}
-		return "nobody has stopped it, and it has not failed"
-	case Admitted:
-		return "it is not open"
-	case WasCut, NotCut:
-		return "a use is told that it is cut off if, and before, what it uses is released"
-	case FailReturned:
-		return "the failure has no effect"
-	case Return:
-		switch {
-		case e.Out.Out == abstract.Ok && guarantee == "G3":
-			return "nothing was open at any instant between its call and its return"
-		case e.Out.Out == abstract.Ok && guarantee == "G8":
-			return "something was held, or opening, at every instant between its call and its return"
-		case e.Out.Out == abstract.Ok && guarantee == "G13":
-			return "its resource had died before it was open"
-		case f.held > 0 && guarantee == "G4":
-			return "the attempt has failed, and what it had acquired is still held"
-		case guarantee == "G6":
-			return "its own context has not ended, and nothing else has happened to it"
-		case guarantee == "G11":
-			return "it was shut down, or was not and is told so"
-		}
-	}
-	return nowhere
+func (b *blamer) in(res abstract.Res) bool { return b.all(func(p point) bool { return p.Res == res }) }
+
+// stopper says whether a Stop or Shutdown has been called and has not returned.
+func (b *blamer) stopper() bool {
+	return b.h.pending(b.i)&(1<<abstract.InStop|1<<abstract.InShut) != 0
 }
 
-func (f *facts) blamed(h History, i int, set []point, v *Violation) string {
-	e := h[i]
-	all := func(is func(p point) bool) bool {
-		return !slices.ContainsFunc(set, func(p point) bool { return !is(p) })
-	}
-	in := func(res abstract.Res) bool { return all(func(p point) bool { return p.Res == res }) }
-	pending := h.pending(i)
-	stopper := pending&(1<<abstract.InStop|1<<abstract.InShut) != 0
-	say := func(name, why string) string { v.Why = why; return name }
-	switch e.Kind {
+// stopped says whether one was called since the latest open began.
+func (b *blamer) stopped() bool {
+	return b.h.called(b.i, abstract.InStop) || b.h.called(b.i, abstract.InShut)
+}
+
+func (b *blamer) blame() (name, why string) {
+	switch b.e.Kind {
 	case Inside:
-		return "G15"
+		return "G15", unsaid
 	case Left:
-		return "G7"
+		if b.e.Bad {
+			return "G12", unsaid
+		}
+		return "G7", unsaid
 	case Crashed:
-		return f.died(h, i)
+		return b.died(), unsaid
 	case Spins:
-		return "G12"
+		return "G12", unsaid
 	case Quiet:
-		return f.blameQuiet(h, i, set, v)
+		return b.quiet()
 	case OpenBegun:
-		switch {
-		case in(abstract.Open) && !f.opening:
-			return say("G2", "it is open already")
-		case f.opening:
-			v.Why = "another open runs"
-		}
+		return b.openBegun()
 	case ReleaseBegun:
-		switch {
-		case e.Ended:
-			return "G4"
-		case f.opening && stopper:
-			return say("G8", "the open that the Stop has to cancel and wait for still runs")
-		case f.opening:
-			return say("G1", "an open runs")
-		case f.held == 0 && in(abstract.Empty):
-			return say("G2", "there is nothing to release")
-		case !h.called(i, abstract.InStop) && !h.called(i, abstract.InShut) &&
-			h.reported(i, FailCalled, func(attempt int) bool { return attempt < f.attempt }) &&
-			!h.reported(i, FailCalled, func(attempt int) bool { return attempt == f.attempt }):
-			return say("G13", "what died is an attempt before this one")
-		case !stopper && f.ended > 0 && all(func(p point) bool { return p.Res == abstract.Open || p.Res == abstract.Opening }):
-			return say("G6", "somebody wants it: only a caller's own context has ended")
+		return b.releaseBegun()
+	case Admitted:
+		if b.closed() {
+			return "G11", "a use is admitted after it was shut down"
 		}
+		return "G10", "a use is admitted, and it is not open"
+	case WasCut, NotCut, UseMayEnd:
+		return "G9", "a use's context ends if, and before, what it uses is released under it"
+	case FailReturned:
+		return "G13", "it was reported that the resource has died, and the attempt goes on as if it had not"
 	case Return:
-		switch call := h.call(i); {
-		case e.Panicked && (call == abstract.InStop || call == abstract.InShut) && in(abstract.Empty):
-			return say("G2", "it panics where there is nothing to stop")
-		case e.Panicked:
-			return say(f.died(h, i), "the panic or exit comes out of the call")
-		case call == abstract.InStart && e.Out.Out != abstract.Ok && in(abstract.Open):
-			return say("G2", "it is open")
-		case (call == abstract.InStop || call == abstract.InShut) && e.Out.Out != abstract.Ok && in(abstract.Empty):
-			return say("G2", "there is nothing to stop")
-		case call == abstract.InStart && e.Out.Out == abstract.Ok && in(abstract.Opening):
-			return say("G3", "it is opening, not open")
-		case call == abstract.InStart && e.Out.Out == abstract.Ok && in(abstract.Empty):
-			return say("G3", "nothing is open")
-		case e.Lost && slices.ContainsFunc(set, func(p point) bool { return p.Out[e.Caller].Out == abstract.Failed }):
-			return say("G14", "the attempt failed, and the error does not say why")
-		case call == abstract.InStart && e.Out.Out == abstract.Failed && h.stale(i):
-			return "G5"
-		case (call == abstract.InStop || call == abstract.InShut) && e.Out.Out == Foreign && all(func(p point) bool { return p.At(abstract.Using) == 0 }):
-			return say("G8", "all was given back, and the Stop returns an error")
+		switch call := b.h.call(b.i); {
+		case b.e.Panicked && call != abstract.InStart && call != abstract.InUse && b.in(abstract.Empty):
+			return "G2", "it panics where there is nothing to stop"
+		case b.e.Panicked:
+			return b.died(), "the panic or exit comes out of the call"
+		case call == abstract.InStart && b.e.Out.Out == abstract.Ok:
+			return b.startedNot()
+		case call == abstract.InStart:
+			return b.startFails()
+		case call == abstract.InUse:
+			return b.useReturns()
+		case b.e.Out.Out == abstract.Ok:
+			return b.stoppedNot(call)
+		default:
+			return b.stopFails(call)
 		}
 	}
-	return ""
+	return "G12", fmt.Sprintf("the suite itself is wrong: %v cannot be", b.e) // its hooks allow no other
+}
+
+func (b *blamer) openBegun() (name, why string) {
+	switch {
+	case b.in(abstract.Open) && !b.opening:
+		return "G2", "it is open already"
+	case b.opening:
+		return "G1", "another open runs"
+	case b.closed():
+		return "G11", "it was shut down"
+	case b.held > 0:
+		return "G1", fmt.Sprintf("of the attempt before, %s still held", parts(b.held))
+	case b.h.givenUp(b.i):
+		return "G6", "nobody wants it: the contexts of those who asked have ended"
+	case b.h.pending(b.i)&(1<<abstract.InStart) == 0:
+		return "G1", "no Start waits for it"
+	}
+	return "G1", "the Start that waits had its attempt, which has failed or was stopped"
+}
+
+func (b *blamer) releaseBegun() (name, why string) {
+	switch {
+	case b.e.Ended:
+		return "G4", unsaid
+	case b.opening && b.stopper():
+		return "G8", "the open that the Stop has to cancel and wait for still runs"
+	case b.opening:
+		return "G1", "an open runs"
+	case b.releasing:
+		return "G4", "another release runs"
+	case b.held == 0 && b.everReleased():
+		return "G4", "all has been released already"
+	case b.held == 0:
+		return "G2", "there is nothing to release"
+	case b.e.Part != b.held:
+		return "G4", fmt.Sprintf("part %d was acquired last, and is released first", b.held)
+	case b.used():
+		return "G9", "a use is in flight, and nobody had the right to cut it off"
+	case !b.stopped() && b.h.reported(b.i, FailCalled, func(attempt int) bool { return attempt < b.attempt }) &&
+		!b.h.reported(b.i, FailCalled, func(attempt int) bool { return attempt == b.attempt }):
+		return "G13", "what died is an attempt before this one"
+	case !b.stopper() && b.ended > 0 && b.all(func(p point) bool { return p.Res == abstract.Open || p.Res == abstract.Opening }):
+		return "G6", "somebody wants it: only a caller's own context has ended"
+	}
+	return "G4", "nobody has stopped it, and it has not failed"
+}
+
+// everReleased says whether the call under way, or the attempt's failure, has released what was held: then it is twice.
+func (b *blamer) everReleased() bool {
+	for j := b.i - 1; j >= 0; j-- {
+		switch e := b.h[j]; e.Kind {
+		case ReleaseReturns:
+			return true
+		case OpenBegun:
+			return false
+		case Call:
+			if e.Call == abstract.InStop || e.Call == abstract.InShut {
+				return false
+			}
+		}
+	}
+	return false
+}
+
+// startedNot: a Start returns nil, and may not.
+func (b *blamer) startedNot() (name, why string) {
+	switch {
+	case b.in(abstract.Opening):
+		return "G3", "it is opening, not open"
+	case b.in(abstract.Empty):
+		return "G3", "nothing is open"
+	case b.closed():
+		return "G11", "it was shut down"
+	case b.h.reported(b.i, FailReturned, func(attempt int) bool { return attempt == b.attempt }):
+		return "G13", "its resource had died before it was open"
+	}
+	return "G3", "nothing was open at any instant between its call and its return"
+}
+
+// startFails: a Start returns an error, and may not.
+func (b *blamer) startFails() (name, why string) {
+	opened, began := b.sinceCall(OpenReturns), b.sinceCall(OpenBegun)
+	switch {
+	case b.e.Out.Out == Foreign && b.e.May == 0:
+		return "G6", "it returns how another caller's context ended"
+	case b.e.Out.Out == abstract.Failed && b.h.stale(b.i):
+		return "G5", unsaid
+	case opened && b.held > 0 && !b.openFailed() && !b.stopped():
+		return "G4", fmt.Sprintf("the open has succeeded, Start returns an error all the same, and %s still held", parts(b.held))
+	case b.in(abstract.Open):
+		return "G2", "it is open"
+	case b.e.Lost && slices.ContainsFunc(b.set, func(p point) bool { return p.Out[b.e.Caller].Out == abstract.Failed }):
+		return "G14", "the attempt failed, and the error does not say why"
+	case b.opening && b.in(abstract.Closing):
+		return "G4", "the attempt was stopped or given up, and its open has not ended yet"
+	case b.opening:
+		return "G6", "the open that it waits for runs, and its own context has not ended"
+	case b.held > 0:
+		return "G4", fmt.Sprintf("the attempt has failed or was stopped, and %s still held", parts(b.held))
+	case b.closed():
+		return "G11", "it was shut down, and the error is an attempt's"
+	case began:
+		return "G6", "its own context has not ended, no Stop was called, and no open failed that it waited for"
+	case b.openFailed():
+		return "G5", "it makes no attempt of its own: what failed is an attempt before it"
+	case b.attempt > 0:
+		return "G4", "it was stopped and all is given back, and this Start does not open again"
+	}
+	return "G6", "it has not opened: its own context has not ended, and no Stop was called meanwhile"
+}
+
+func (b *blamer) useReturns() (name, why string) {
+	switch {
+	case b.e.Out.Out == Foreign && b.e.May == 0:
+		return "G10", "the use returns nil, and its function was not called"
+	case b.closed():
+		return "G11", "it was shut down"
+	}
+	return "G10", "it is open, and the use is refused"
+}
+
+// stoppedNot: a Stop or Shutdown returns nil, and may not.
+func (b *blamer) stoppedNot(call abstract.Call) (name, why string) {
+	what := callNames[call]
+	switch {
+	case b.used():
+		return "G9", "a use is in flight, and nobody had the right to cut it off"
+	case b.opening:
+		return "G8", fmt.Sprintf("%s returns nil, and the open that it has to cancel or wait for still runs", what)
+	case b.held > 0 && b.sinceCall(OpenReturns):
+		return "G8", fmt.Sprintf("%s returns nil, and of what was opening when it was called, %s still held", what, parts(b.held))
+	case b.held > 0:
+		return "G7", fmt.Sprintf("%s returns nil, and %s still held", what, parts(b.held))
+	case b.bad:
+		return "G14", fmt.Sprintf("a release failed, and %s returns nil", what)
+	}
+	return "G8", "something was held, or opening, at every instant between its call and its return"
+}
+
+// stopFails: a Stop or Shutdown returns an error, and may not.
+func (b *blamer) stopFails(call abstract.Call) (name, why string) {
+	what := callNames[call]
+	switch {
+	case b.used():
+		return "G9", fmt.Sprintf("a use is in flight, and %s returns an error before its own context has ended", what)
+	case b.opening:
+		return "G8", fmt.Sprintf("%s returns an error before its own context has ended, and the open that it has to cancel or wait for still runs", what)
+	case b.held > 0:
+		return "G7", fmt.Sprintf("%s returns an error before its own context has ended, and %s still held", what, parts(b.held))
+	case b.sinceCall(OpenReturns):
+		return "G8", fmt.Sprintf("what was opening has been given back, and %s returns an error", what)
+	case b.sinceCall(ReleaseReturns):
+		return "G14", fmt.Sprintf("no release failed, and %s returns an error", what)
+	}
+	return "G2", "there is nothing to stop"
+}
+
+var callNames = map[abstract.Call]string{abstract.InStart: "Start", abstract.InStop: "Stop", abstract.InShut: "Shutdown", abstract.InUse: "Use"}
+
+// sinceCall says whether there was such an event since the call that ends here.
+func (b *blamer) sinceCall(kind Kind) bool {
+	for j := b.i - 1; j >= 0; j-- {
+		switch e := b.h[j]; {
+		case e.Kind == kind:
+			return true
+		case e.Kind == Call && e.Caller == b.e.Caller:
+			return false
+		}
+	}
+	return false
 }
 
 // died is what an uncontained panic breaks: if a hook's, that a failed attempt is rolled back.
-func (f *facts) died(h History, i int) string {
-	for j := i - 1; j >= 0; j-- {
-		if h[j].Panicked {
+func (b *blamer) died() string {
+	for j := b.i - 1; j >= 0; j-- {
+		if b.h[j].Panicked {
 			return "G4"
 		}
 	}
 	return "G12"
 }
 
-// blameQuiet finds what would have had to be different for this to be rest.
-func (f *facts) blameQuiet(h History, i int, set []point, v *Violation) string {
+// quiet finds what would have had to be different for this to be rest.
+func (b *blamer) quiet() (name, why string) {
 	rests := func(change func(*Rest)) bool {
-		r := h[i].Rest
+		r := b.e.Rest
 		change(&r)
-		return slices.ContainsFunc(set, func(p point) bool { return f.rests(p, r) })
+		return slices.ContainsFunc(b.set, func(p point) bool { return b.rests(p, r) })
 	}
-	pending := h.pending(i)
-	say := func(name, why string) string { v.Why = why; return name }
+	pending := b.h.pending(b.i)
 	switch {
-	case f.opening && !h[i].Rest.Running:
-		return say("G4", "the attempt neither goes on nor gives back the parts that it holds")
-	case h[i].Rest.Cancels && rests(func(r *Rest) { r.Cancels = false }):
+	case b.opening && !b.e.Rest.Running:
+		return "G4", "the attempt neither goes on nor gives back the parts that it holds"
+	case b.e.Rest.Cancels && rests(func(r *Rest) { r.Cancels = false }):
 		switch {
-		case h[i].Rest.Ended:
-			return say("G6", "the attempt was cancelled, and a caller whose context has not ended waits for it")
-		case pending&(1<<abstract.InStop|1<<abstract.InShut) != 0:
-			return say("G8", "a Stop waits, and the attempt has not been cancelled")
+		case b.e.Rest.Ended:
+			return "G6", "the attempt was cancelled, and a caller whose context has not ended waits for it"
+		case b.stopper():
+			return "G8", "a Stop waits, and the attempt has not been cancelled"
 		}
-		return say("G6", "nobody wants the attempt any more, and it has not been cancelled")
+		return "G6", "nobody wants the attempt any more, and it has not been cancelled"
 	case rests(func(r *Rest) { r.Leaves, r.StopsEnd, r.Cancels = false, false, false }):
-		return say("G12", "a call whose context has ended does not return")
-	case pending != 0 && !h[i].Rest.Running:
-		return say("G12", "a call waits, and nothing runs that it could wait for: it hangs")
-	case f.held > 0:
-		name := "G7"
+		return "G12", "a call whose context has ended does not return"
+	case pending != 0 && !b.e.Rest.Running:
+		return "G12", "a call waits, and nothing runs that it could wait for: it hangs"
+	case b.held > 0:
 		switch {
-		case f.openFailed(h, i):
-			name = "G4"
-		case h.called(i, abstract.InStop) || h.called(i, abstract.InShut):
-			name = "G8"
-		case f.ended > 0:
-			name = "G6"
+		case b.openFailed():
+			return "G4", fmt.Sprintf("the attempt has failed, and %s not released", parts(b.held))
+		case b.stoppedOpening():
+			return "G8", fmt.Sprintf("it was stopped while it was opening, and %s not released", parts(b.held))
+		case b.stopped():
+			return "G7", fmt.Sprintf("it was stopped, and %s not released", parts(b.held))
+		case b.ended > 0:
+			return "G6", fmt.Sprintf("it was opened for nobody, and %s not released", parts(b.held))
 		}
-		return say(name, "what was opened for nobody is not released")
-	case pending != 0:
-		return say("G12", "a call that has its answer does not return")
+		return "G7", fmt.Sprintf("nobody uses it any more, and %s not released", parts(b.held))
 	}
-	return say("G12", "it does not go on")
+	return "G12", "all that a call waits for has ended, and it does not return"
 }
 
 // openFailed says whether the latest open has failed.
-func (f *facts) openFailed(h History, i int) bool {
-	for j := i - 1; j >= 0; j-- {
-		if h[j].Kind == OpenReturns {
-			return h[j].Bad
+func (b *blamer) openFailed() bool {
+	for j := b.i - 1; j >= 0; j-- {
+		if b.h[j].Kind == OpenReturns {
+			return b.h[j].Bad
 		}
 	}
 	return false
+}
+
+// stoppedOpening says whether a Stop or Shutdown was called while the latest open ran.
+func (b *blamer) stoppedOpening() bool {
+	j := b.i - 1
+	for j >= 0 && b.h[j].Kind != OpenReturns {
+		j--
+	}
+	return j >= 0 && (b.h.called(j, abstract.InStop) || b.h.called(j, abstract.InShut))
 }
 
 // pending is what callers are in at event i, as bits.

@@ -24,11 +24,14 @@ type checker struct {
 	steps []abstract.Step
 }
 
-// point is a state of the contract and how far its current attempt is; From and
-// Step are how it was reached first, within the layer of the event before it.
+// point is a state of the contract and how far its current attempt is.
 type point struct {
 	abstract.State
 	Phase phase
+	// Callers, as bits, whose call has had no effect so far, and could have returned without one at some instant since
+	// it was made: because what it asks for had been asked for already; because it left what is open as it was. Only
+	// where facts.recalls.
+	Repeated, Left uint8
 }
 
 // phase is where the current attempt's hook is, as far as the contract is concerned.
@@ -54,6 +57,9 @@ type facts struct {
 	released  bool                       // one has begun
 	bad       bool                       // one of its releases failed
 	reports   []int                      // attempts whose failure is being reported
+	again     bool                       // the Backoff's latest answer is one more restart, since an open was seen last
+	gaveUp    bool                       // the same, none
+	recalls   bool                       // point.Repeated and point.Left are kept: some return of the history asks for them
 }
 
 // Violation is why a history is none of the contract's.
@@ -119,7 +125,7 @@ func run(h History, keep bool) ([]layer, error) {
 			}
 		}
 		if len(next) == 0 {
-			return nil, &Violation{h, i, why, blame(h, i, c.set, c.now)}
+			return nil, &Violation{h, i, why, newBlamer(h, i, c.set, &c.now).blamed()}
 		}
 		c.set = next
 		if keep {
@@ -197,10 +203,14 @@ func (f *facts) step(p point, st abstract.Step) (point, bool) {
 			return p, false
 		}
 		p.Phase = noOpen
+	case abstract.RestartEnds:
+		if st.Begins && !f.again || !st.Begins && !f.gaveUp {
+			return p, false
+		}
 	}
 	s, ok := abstract.Next(p.State, st)
 	p.State = s
-	return p, ok
+	return f.recall(p), ok
 }
 
 // reported says whether a failure of the current attempt is being reported.
@@ -228,6 +238,7 @@ func (f *facts) see(e Event) string {
 			return "another open runs, or this one began already"
 		}
 		f.attempt, f.opening, f.held, f.released, f.bad = e.Attempt, true, 0, false, false
+		f.again, f.gaveUp = false, false
 	case OpenReturns:
 		if !f.opening || e.Attempt != f.attempt {
 			return "this open does not run"
@@ -251,6 +262,8 @@ func (f *facts) see(e Event) string {
 			return "this failure was not reported"
 		}
 		f.reports = slices.Delete(slices.Clone(f.reports), i, i+1)
+	case BackoffAnswers:
+		f.again, f.gaveUp = !e.Bad, e.Bad
 	}
 	return ""
 }
@@ -291,6 +304,8 @@ func (f *facts) after(p point, e Event) (point, bool) {
 	case FailReturned:
 		// A failure of what is opening or open has taken effect (G13).
 		ok = p.Phase == noOpen || e.Attempt != f.attempt || s.Res == abstract.Closing || s.Res == abstract.Empty
+	case Restarting:
+		ok, s.Restarts = *s == abstract.Init(), true
 	}
 	return p, ok
 }

@@ -14,7 +14,7 @@ const (
 	Quiet = numKinds + iota
 	// Inside: a call with a context that a hook was given had to be refused at once (G15); Bad: it was not.
 	Inside
-	// Left: all is over, and Part goroutines are left (G7).
+	// Left: the schedule has been wound up, and Part goroutines are left (G7); Bad: it does not come to an end (G12).
 	Left
 	// Crashed: the process that ran it has died.
 	Crashed
@@ -49,6 +49,7 @@ func OutsOf(outs ...abstract.Out) (set Outs) {
 // is told, before each event, every state that the contract can be in.
 func Follow(h History, see func(i int, states []abstract.State)) error {
 	c := checker{set: []point{{}}, index: map[point]int32{}}
+	c.now.recalls = slices.ContainsFunc(h, func(e Event) bool { return e.Refusable || e.Unbegun })
 	for i, e := range h {
 		c.close(false)
 		if see != nil {
@@ -60,15 +61,19 @@ func Follow(h History, see func(i int, states []abstract.State)) error {
 		}
 		before := c.now
 		why := c.now.stepped(h, i)
-		if why == "" {
-			why = c.now.see(e)
+		if why == "" && c.now.see(e) != "" {
+			why = unsaid
 		}
 		var next []point
 		if why == "" {
-			why = nowhere
+			why = unsaid
 			clear(c.index)
 			for _, p := range c.set {
-				for _, q := range c.now.possible(p, e) {
+				for _, q := range c.now.possible(h, i, p) {
+					if e.Kind == Return {
+						q.Repeated, q.Left = q.Repeated&^(1<<e.Caller), q.Left&^(1<<e.Caller)
+					}
+					q = c.now.recall(q)
 					if _, twice := c.index[q]; !twice {
 						c.index[q] = int32(len(next))
 						next = append(next, q)
@@ -78,7 +83,7 @@ func Follow(h History, see func(i int, states []abstract.State)) error {
 		}
 		if len(next) == 0 {
 			v := &Violation{History: h, At: i, Why: why}
-			v.Guarantee = blameStepped(h, i, c.set, before, v)
+			v.Guarantee = newBlamer(h, i, c.set, &before).blamedStepped(v)
 			return v
 		}
 		c.set = next
@@ -86,7 +91,9 @@ func Follow(h History, see func(i int, states []abstract.State)) error {
 	return nil
 }
 
-const nowhere = "the contract is in no state in which this can be"
+// unsaid is what is wrong with an event that no order of the contract's steps
+// explains; blamedStepped finds the words.
+const unsaid = "?"
 
 // stepped is what is wrong with event i whatever the contract does, beyond what see knows.
 func (f *facts) stepped(h History, i int) string {
@@ -96,19 +103,26 @@ func (f *facts) stepped(h History, i int) string {
 			return "a call with the context of a hook that has not returned was not refused"
 		}
 	case Left:
-		if e.Part > 0 {
-			return fmt.Sprintf("all is over, and %d goroutines are left", e.Part)
+		switch {
+		case e.Bad:
+			return "no call has been made for many steps, and it still opens or releases"
+		case f.held > 0:
+			return fmt.Sprintf("every call has returned, Stop was called last, and %s still held", parts(f.held))
+		case e.Part == 1:
+			return "every call has returned, nothing is held, and a goroutine is left"
+		case e.Part > 0:
+			return fmt.Sprintf("every call has returned, nothing is held, and %d goroutines are left", e.Part)
 		}
 	case Crashed:
 		return "the process died"
 	case Spins:
-		return "it never comes to rest"
+		return "it is busy for longer than Subject.Patience, and never comes to rest"
 	case ReleaseBegun:
 		if e.Ended {
 			return "the context that the release is given has ended already"
 		}
 	case Return:
-		if e.Out.Out == abstract.Failed && e.May == 0 && h.stale(i) {
+		if e.Out.Out == abstract.Failed && h.stale(i) {
 			return fmt.Sprintf("this is the failure of attempt %d, which had failed before the call", e.Attempt)
 		}
 	}
@@ -128,8 +142,16 @@ func (h History) stale(i int) bool {
 	return false
 }
 
-// possible is where p may be after e.
-func (f *facts) possible(p point, e Event) (all []point) {
+func parts(n int) string {
+	if n == 1 {
+		return "1 part is"
+	}
+	return fmt.Sprintf("%d parts are", n)
+}
+
+// possible is where p may be after event i.
+func (f *facts) possible(h History, i int, p point) (all []point) {
+	e := h[i]
 	switch e.Kind {
 	case Quiet:
 		if f.rests(p, e.Rest) {
@@ -137,6 +159,11 @@ func (f *facts) possible(p point, e Event) (all []point) {
 		}
 	case Inside, Left, PartHeld:
 		all = append(all, p)
+	case OpenBegun:
+		if p.Phase == openBad && p.Res == abstract.Opening && h.heldNothing(i) { // its Start tries again by itself, at once
+			p.Phase = inOpen
+			return append(all, p)
+		}
 	case Return:
 		if e.May == 0 {
 			break
@@ -146,7 +173,7 @@ func (f *facts) possible(p point, e Event) (all []point) {
 			p.State, _ = abstract.Next(s, abstract.Step{Action: abstract.Return, Caller: c})
 			return append(all, p)
 		}
-		if e.Refusable && refused(&s, c) {
+		if e.Refusable && p.Repeated&(1<<c) != 0 && noEffect(s.Call[c]) || e.Unbegun && p.Left&(1<<c) != 0 && s.Call[c] == abstract.InStop || e.May&OutsOf(abstract.Stopped) != 0 && s.Call[c] == abstract.InStart && h.stoppedMeanwhile(i) {
 			p.Call[c], p.Ended[c] = abstract.Idle, false
 			return append(all, p)
 		}
@@ -158,14 +185,50 @@ func (f *facts) possible(p point, e Event) (all []point) {
 	return all
 }
 
-// refused says whether c's call, without effect as yet, asks for what has been
-// asked for already, so that an error that says so is as good as no call.
-func refused(s *abstract.State, c uint8) bool {
-	switch s.Call[c] {
-	case abstract.InStart:
-		return s.Res != abstract.Empty
-	case abstract.InStop, abstract.InShut:
-		return s.Res == abstract.Empty || s.Res == abstract.Closing
+// heldNothing says whether the open before event i has failed without holding a part.
+func (h History) heldNothing(i int) bool {
+	for j := i - 1; j >= 0; j-- {
+		if h[j].Kind == OpenReturns {
+			return h[j].Bad && h[j].Part == 0
+		}
+	}
+	return false
+}
+
+func noEffect(call abstract.Call) bool {
+	return call == abstract.InStart || call == abstract.InStop || call == abstract.InShut
+}
+
+// recall adds to p.Repeated and p.Left the callers of whom they are true in p. A return is seen later than the call's
+// one instant: what it says must have been true since the call, and need not be true any more.
+func (f *facts) recall(p point) point {
+	if !f.recalls {
+		return p
+	}
+	for c, call := range p.Call {
+		switch {
+		case !noEffect(call):
+		case call == abstract.InStart && p.Res != abstract.Empty,
+			call != abstract.InStart && (p.Res == abstract.Empty || p.Res == abstract.Closing):
+			p.Repeated |= 1 << c
+		case call == abstract.InStop && p.Res == abstract.Open:
+			p.Left |= 1 << c
+		}
+	}
+	return p
+}
+
+// stoppedMeanwhile says whether a Stop or Shutdown was called during the call that event i ends. A Start that waits for
+// its turn, in a queue say, may find out about it only when its turn has come: the error is as true then.
+func (h History) stoppedMeanwhile(i int) bool {
+	for j := i - 1; j >= 0; j-- {
+		switch e := h[j]; {
+		case e.Kind != Call:
+		case e.Caller == h[i].Caller:
+			return false
+		case e.Call == abstract.InStop || e.Call == abstract.InShut:
+			return true
+		}
 	}
 	return false
 }

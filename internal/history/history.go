@@ -48,11 +48,15 @@ const (
 	FailCalled
 	// FailReturned: the report has returned.
 	FailReturned
+	// Restarting: what died is started again. It comes first.
+	Restarting
+	// BackoffAnswers: the Backoff of the restarts is about to say that there is one more, or none (Bad).
+	BackoffAnswers
 	numKinds
 )
 
 var kindNames = [...]string{"Call", "Return", "Admitted", "WasCut", "NotCut", "UseMayEnd",
-	"ContextMayEnd", "OpenBegun", "OpenReturns", "ReleaseBegun", "ReleaseReturns", "FailCalled", "FailReturned",
+	"ContextMayEnd", "OpenBegun", "OpenReturns", "ReleaseBegun", "ReleaseReturns", "FailCalled", "FailReturned", "Restarting", "BackoffAnswers",
 	"Quiet", "Inside", "Left", "Crashed", "Spins", "PartHeld"}
 
 func (k Kind) String() string { return kindNames[k] }
@@ -79,6 +83,7 @@ type Event struct {
 	// Only Follow knows what follows.
 	May       Outs // of Return, unless 0: Out is one of these, it cannot be told which
 	Refusable bool // of Return with May: it may say that it had no effect, since it was asked for already
+	Unbegun   bool // of Return with May: by its own context's end, a Stop may have left what is open as it was
 	Lost      bool // of Return: an error that should say why the attempt failed, and does not
 	Panicked  bool // of Return: by a panic or runtime.Goexit; of OpenReturns: so does it
 	Rest      Rest // of Quiet
@@ -101,7 +106,7 @@ func (e Event) String() string {
 		}
 		return s
 	case Return:
-		return fmt.Sprintf("c%d Return %s", e.Caller+1, e.result())
+		return fmt.Sprintf("c%d Return %s", e.Caller+1, e.Result())
 	}
 	if e.Kind.OfCaller() {
 		return fmt.Sprintf("c%d %v", e.Caller+1, e.Kind)
@@ -109,8 +114,13 @@ func (e Event) String() string {
 	if e.Kind >= numKinds {
 		return e.Kind.String()
 	}
-	if e.Kind == ContextMayEnd {
+	switch e.Kind {
+	case ContextMayEnd:
 		return fmt.Sprintf("ContextMayEnd of x%d", e.Context)
+	case Restarting:
+		return e.Kind.String()
+	case BackoffAnswers:
+		return e.Kind.String() + map[bool]string{false: " again", true: " that it gives up"}[e.Bad]
 	}
 	s := fmt.Sprintf("%v of attempt %d", e.Kind, e.Attempt)
 	switch e.Kind {
@@ -125,8 +135,8 @@ func (e Event) String() string {
 	return s
 }
 
-// result is what the call of a Return ended with, in words.
-func (e Event) result() string {
+// Result is what the call of a Return ended with, in words.
+func (e Event) Result() string {
 	text := "what no call may"
 	if e.Out.Out != Foreign {
 		text = e.Out.String()

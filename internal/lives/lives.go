@@ -111,7 +111,7 @@ func Lead(t *rapid.T, watch func(*fsm.Lifecycle[int]), check func(*Book), opts .
 			l.Stop(ctx)
 		case 3:
 			if lease, err := l.Acquire(); err == nil {
-				leases = append(leases, lease)
+				leases = append(leases, lease.Move())
 			}
 		case 4:
 			if n := len(leases); n > 0 {
@@ -298,6 +298,7 @@ func (b *Book) Check(t *rapid.T, metrics map[string]float64) {
 	s := b.Lifecycle.Status()
 	same("in_use", float64(s.InFlight))
 	same("held_parts", float64(len(s.Held)))
+	same("undelivered", float64(s.Undelivered))
 	same("state "+strings.ToLower(s.State.String()), 1)
 }
 

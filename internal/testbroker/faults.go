@@ -1,8 +1,12 @@
 package testbroker
 
 import (
+	"bytes"
+	"encoding/binary"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -39,6 +43,25 @@ func (h *Hang) Set(on bool) { h.on.Store(on) }
 
 // Hits is how many requests were swallowed.
 func (h *Hang) Hits() int { return int(h.hits.Load()) }
+
+// AppendThenAnswer makes the embedded cluster append what is produced to the topic, and
+// answer all the same with an error, n times: as a leader does that loses its place
+// while it waits for its replicas. -1 is without end.
+func (b *Broker) AppendThenAnswer(topic string, answer *kerr.Error, n int) *kfake.FaultHandle {
+	after := kerr.NotEnoughReplicasAfterAppend // with this alone it appends
+	b.Net.Altered(func(res []byte) {
+		// A topic's name is followed by the number of its partitions, the first one's
+		// number, and its error.
+		at := bytes.Index(res, []byte(topic)) + len(topic) + 4 + 4
+		if at < len(topic)+4+4 || at+2 > len(res) {
+			return
+		}
+		if code := res[at : at+2]; binary.BigEndian.Uint16(code) == uint16(after.Code) {
+			binary.BigEndian.PutUint16(code, uint16(answer.Code))
+		}
+	})
+	return b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: after, Count: n})
+}
 
 // replaced numbers the nodes that took another's place: each has a port of its own.
 var replaced atomic.Int32

@@ -12,7 +12,8 @@ import (
 )
 
 // Lead makes node the leader of a partition: it comes first among the replicas,
-// and the first is elected. It tells whether that came about.
+// and the first is elected. It reports whether that came about. It asks node alone,
+// so others may hang, if they are not among Addrs.
 func (b *Broker) Lead(t testing.TB, topic string, partition, node int32) bool {
 	t.Helper()
 	cl := b.Client(t)
@@ -30,14 +31,14 @@ func (b *Broker) Lead(t testing.TB, topic string, partition, node int32) bool {
 		ap.Partition, ap.Replicas = partition, order
 		at.Topic, at.Partitions = topic, append(at.Partitions, ap)
 		assign.Topics = append(assign.Topics, at)
-		if _, err := assign.RequestWith(ctx, cl); err != nil {
+		if _, err := assign.RequestWith(ctx, cl.Broker(int(node))); err != nil {
 			return false
 		}
 		elect := kmsg.NewPtrElectLeadersRequest() // preferred
 		et := kmsg.NewElectLeadersRequestTopic()
 		et.Topic, et.Partitions = topic, []int32{partition}
 		elect.Topics = append(elect.Topics, et)
-		res, err := elect.RequestWith(ctx, cl)
+		res, err := elect.RequestWith(ctx, cl.Broker(int(node)))
 		if err != nil || len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1 {
 			return false
 		}
@@ -94,4 +95,30 @@ func (b *Broker) describe(ctx context.Context, cl *kgo.Client, topic string) []k
 		return nil
 	}
 	return res.Topics[0].Partitions
+}
+
+// Size is how many bytes of the log of a partition a node has, committed or not.
+func (b *Broker) Size(t testing.TB, topic string, partition, node int32) int64 {
+	t.Helper()
+	cl := b.Client(t)
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	req := kmsg.NewPtrDescribeLogDirsRequest()
+	rt := kmsg.NewDescribeLogDirsRequestTopic()
+	rt.Topic, rt.Partitions = topic, []int32{partition}
+	req.Topics = append(req.Topics, rt)
+	res, err := req.RequestWith(ctx, cl.Broker(int(node)))
+	if err != nil {
+		t.Fatalf("testbroker: the log of %s/%d on node %d: %v", topic, partition, node, err)
+	}
+	size := int64(0)
+	for _, dir := range res.Dirs {
+		for _, rt := range dir.Topics {
+			for _, rp := range rt.Partitions {
+				size += rp.Size
+			}
+		}
+	}
+	return size
 }

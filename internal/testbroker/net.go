@@ -1,6 +1,7 @@
 package testbroker
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -23,6 +24,7 @@ type Net struct {
 	lifetime  time.Duration
 	idle      time.Duration
 	answered  func()
+	altered   func(answer []byte)
 
 	answering sync.Mutex // held until answered has returned
 }
@@ -94,6 +96,13 @@ func (n *Net) Answered(f func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.answered = f
+}
+
+// Altered makes f change each answer before it is sent; nil ends it.
+func (n *Net) Altered(f func(answer []byte)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.altered = f
 }
 
 func (n *Net) waitAnswering() {
@@ -271,8 +280,12 @@ func (c *serverConn) Write(b []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	c.n.mu.Lock()
-	drip, answered := c.n.drip, c.n.answered
+	drip, answered, altered := c.n.drip, c.n.answered, c.n.altered
 	c.n.mu.Unlock()
+	if altered != nil {
+		b = bytes.Clone(b)
+		altered(b)
+	}
 	if answered != nil {
 		c.n.answering.Lock()
 		defer c.n.answering.Unlock()

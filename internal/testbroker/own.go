@@ -4,6 +4,7 @@ package testbroker
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,8 +27,8 @@ type OwnBroker struct {
 	// TLS is where it wants that, if it has settings of listener.name.tls.
 	TLS []string
 
-	script, dir string
-	nodes       []int
+	dir   string
+	nodes []int
 }
 
 // Own starts a cluster of n nodes for the test alone, if Env says that there is
@@ -37,14 +38,7 @@ type OwnBroker struct {
 func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 	t.Helper()
 	Real(t)
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		t.Fatalf("testbroker: go list: %v", err)
-	}
-	o := &OwnBroker{
-		script: filepath.Join(strings.TrimSpace(string(root)), ".ci", "kafka.sh"),
-		dir:    filepath.Join(t.TempDir(), "broker"),
-	}
+	o := &OwnBroker{dir: filepath.Join(t.TempDir(), "broker")}
 	args := []string{"start", "-nodes", strconv.Itoa(n)}
 	for _, s := range settings {
 		args = append(args, "-set", s)
@@ -69,7 +63,9 @@ func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 // panics or is killed leaves no broker behind.
 func (o *OwnBroker) stopInTheEnd(t testing.TB) {
 	t.Helper()
-	cmd := exec.Command("bash", "-c", `read -r _; exec "$0" stop -dir "$1"`, o.script, o.dir)
+	cmd := o.command(t, "stop", "-at-end")
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	end, err := cmd.StdinPipe()
 	if err == nil {
@@ -81,19 +77,29 @@ func (o *OwnBroker) stopInTheEnd(t testing.TB) {
 	t.Cleanup(func() {
 		end.Close()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("testbroker: %s stop: %v", o.script, err)
+			t.Errorf("testbroker: %v: %v\n%s", cmd, err, said.String())
 		}
 	})
 }
 
-// Run runs .ci/kafka.sh on the cluster, and returns what it prints.
+// command is KafkaCommand on the cluster.
+func (o *OwnBroker) command(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd, err := KafkaCommand(context.Background(), append(args, "-dir", o.dir)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// Run runs KafkaCommand on the cluster, and returns what it prints.
 func (o *OwnBroker) Run(t testing.TB, input string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(o.script, append(args, "-dir", o.dir)...)
+	cmd := o.command(t, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errs
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("testbroker: %s %s: %v\n%s", o.script, strings.Join(args, " "), err, errs.String())
+		t.Fatalf("testbroker: %v: %v\n%s", cmd, err, errs.String())
 	}
 	return strings.TrimRight(out.String(), "\n")
 }

@@ -124,7 +124,7 @@ func Real(t testing.TB) *Broker {
 	t.Helper()
 	addrs := os.Getenv(Env)
 	if addrs == "" {
-		Missing(t, "a real Apache Kafka: set "+Env+" to its host:port (.ci/kafka.sh start prints it)")
+		Missing(t, "a real Apache Kafka: set "+Env+" to its host:port (./check kafka start prints it)")
 	}
 	return &Broker{Name: "kafka", Addrs: strings.Split(addrs, ",")}
 }

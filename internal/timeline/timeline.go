@@ -4,11 +4,15 @@ package timeline
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
+	"os"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
 // A Timeline is a table with a column for each party, time downwards.
@@ -32,8 +36,30 @@ func (t Timeline) Breaks(i int) bool { return len(t.What) > 0 && i == len(t.Step
 // colours are ANSI's for the states.
 var colours = map[string]string{"Idle": "37", "Starting": "33", "Started": "32", "Stopping": "35", "Closed": "90"}
 
-// Text is the table for a terminal, with colours if asked for.
+// printable returns t as it may be shown: what is in it may be from a recorded file, and
+// an escape sequence in that would reach the terminal.
+func (t Timeline) printable() Timeline {
+	all := func(texts []string) []string {
+		escaped := make([]string, 0, len(texts))
+		for _, text := range texts {
+			escaped = append(escaped, oneline.Escape(text))
+		}
+		return escaped
+	}
+	shown := Timeline{Title: oneline.Escape(t.Title), Columns: all(t.Columns)}
+	for _, s := range t.Steps {
+		shown.Steps = append(shown.Steps, Step{all(s.Cells), oneline.Escape(s.State), oneline.Escape(s.Held)})
+	}
+	for _, what := range t.What {
+		shown.What = append(shown.What, strings.Join(all(strings.Split(what, "\n")), "\n"))
+	}
+	return shown
+}
+
+// Text is the table for a terminal, with colours if asked for. What does not print in it
+// is escaped.
 func (t Timeline) Text(colour bool) string {
+	t = t.printable()
 	head := append(append([]string{"step"}, t.Columns...), "state", "held")
 	rows := [][]string{head}
 	for i, s := range t.Steps {
@@ -93,5 +119,14 @@ var pageTemplate = template.Must(template.New("timeline").Funcs(template.FuncMap
 }).Parse(page))
 
 // WriteHTML writes it as one page that needs nothing else. The arrow keys, j and k,
-// Home and End step through it.
-func (t Timeline) WriteHTML(w io.Writer) error { return pageTemplate.Execute(w, t) }
+// Home and End step through it. What does not print in it is escaped.
+func (t Timeline) WriteHTML(w io.Writer) error { return pageTemplate.Execute(w, t.printable()) }
+
+// SaveHTML is WriteHTML into a file.
+func (t Timeline) SaveHTML(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.WriteHTML(f), f.Close())
+}

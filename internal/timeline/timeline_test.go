@@ -49,3 +49,24 @@ func TestHTML(t *testing.T) {
 		}
 	}
 }
+
+// Nothing in a recorded file reaches the terminal as more than text.
+func TestEscapes(t *testing.T) {
+	const evil = "\x1b[2J\u202e\xff\n\r"
+	line := timeline.Timeline{Title: evil, Columns: []string{evil}, Steps: []timeline.Step{{Cells: []string{evil}, State: evil, Held: evil}}, What: []string{"one\n" + evil}}
+	var html strings.Builder
+	if err := line.WriteHTML(&html); err != nil {
+		t.Fatal(err)
+	}
+	const shown = `\x1b[2J\u202e\xff\n\r`
+	text := line.Text(false)
+	if n := strings.Count(text, `\x1b[2J\u202e\xff`); n != 5 || strings.Count(text, "\n") != 2+3 || !strings.Contains(text, "✗ one\n"+`\x1b`) {
+		t.Errorf("%d times in %q", n, text)
+	}
+	for _, s := range []string{text, html.String(), line.Text(true)} {
+		s = strings.NewReplacer("\x1b[1m", "", "\x1b[1;31m", "", "\x1b[0m", "").Replace(s)
+		if strings.ContainsAny(s, "\x1b\r\u202e") || strings.Contains(s, "\xff") || !strings.Contains(s, shown) {
+			t.Errorf("%q", s)
+		}
+	}
+}

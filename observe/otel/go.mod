@@ -5,7 +5,7 @@ go 1.26.0
 replace github.com/seed3893aba4/surestart => ../..
 
 require (
-	github.com/seed3893aba4/surestart v0.0.0-00010101000000-000000000000
+	github.com/seed3893aba4/surestart v0.1.0
 	github.com/segmentio/kafka-go v0.4.51
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
 	go.opentelemetry.io/otel v1.47.0

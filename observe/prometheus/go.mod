@@ -7,7 +7,7 @@ replace github.com/seed3893aba4/surestart => ../..
 require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
-	github.com/seed3893aba4/surestart v0.0.0-00010101000000-000000000000
+	github.com/seed3893aba4/surestart v0.1.0
 	github.com/segmentio/kafka-go v0.4.51
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0

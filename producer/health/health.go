@@ -19,7 +19,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/producer"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 const (
@@ -94,7 +93,7 @@ type round struct {
 
 func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	status := r.p.Status()
-	if status.State != spec.Started {
+	if status.State != fsm.Started {
 		answer := report{State: status.State.String()}
 		if status.Cause != nil {
 			answer.Error = status.Cause.Error()
@@ -160,7 +159,7 @@ func (r *readiness) judge(c *round) report {
 	defer r.mu.Unlock()
 	state := r.p.Status().State // it may have been stopped meanwhile
 	answer := report{
-		OK:       state == spec.Started && r.failures <= tolerated,
+		OK:       state == fsm.Started && r.failures <= tolerated,
 		State:    state.String(),
 		Pinged:   time.Since(c.began).Round(time.Millisecond).String(),
 		Failures: r.failures,

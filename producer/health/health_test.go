@@ -21,7 +21,6 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 	"github.com/seed3893aba4/surestart/producer"
 	"github.com/seed3893aba4/surestart/producer/health"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 type answer struct {
@@ -67,7 +66,7 @@ func (f *fake) Ping(ctx context.Context) error {
 }
 
 func started() *fake {
-	return &fake{status: fsm.Status{State: spec.Started, Attempt: 1}, ping: func(context.Context) error { return nil }}
+	return &fake{status: fsm.Status{State: fsm.Started, Attempt: 1}, ping: func(context.Context) error { return nil }}
 }
 
 // Ready is 200 until the third Ping in a row has failed, and again when one goes
@@ -171,7 +170,7 @@ func TestReadyWhenThePingHangs(t *testing.T) {
 func TestReadyOnlyWhenStarted(t *testing.T) {
 	f := started()
 	ready, live := health.Ready(f), health.Live(f)
-	for _, s := range []fsm.State{spec.Idle, spec.Starting, spec.Stopping, spec.Closed} {
+	for _, s := range []fsm.State{fsm.Idle, fsm.Starting, fsm.Stopping, fsm.Closed} {
 		f.status = fsm.Status{State: s, Cause: errors.New("the last attempt failed")}
 		if a := ask(t, ready); a.code != 503 || a.body.State != s.String() || a.body.Error != "the last attempt failed" {
 			t.Errorf("%v: %+v", s, a)

@@ -19,7 +19,6 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // Module provides a *fsm.Lifecycle[R], which the application starts and stops with
@@ -27,7 +26,7 @@ import (
 func Module[R any](name string, open func(context.Context, *fsm.Scope) (R, error), opts ...fsm.Option) fx.Option {
 	return fx.Module(name, fx.Provide(func(app fx.Lifecycle, end fx.Shutdowner) *fsm.Lifecycle[R] {
 		l := fsm.New(open, append(opts, fsm.WithObserver(func(t fsm.Transition) {
-			if t.Event == spec.EventDied && t.From == fsm.Started {
+			if t.Event == fsm.EventDied && t.From == fsm.Started {
 				_ = end.Shutdown(fx.ExitCode(1)) // it fails only where nobody waits for the end
 			}
 		}))...)

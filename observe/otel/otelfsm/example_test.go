@@ -40,19 +40,14 @@ func ExampleOption() {
 		log.Fatal(err)
 	}
 	defer o.Close()
-	told := make(chan struct{}) // an observer hears of a transition after the call
 	l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
 		s.Part("question")
 		return 0, errors.New("forgotten")
-	}, o.Option(), fsm.WithObserver(func(t fsm.Transition) {
-		if t.To == fsm.Idle {
-			close(told)
-		}
-	}))
+	}, o.Option())
 	var source otelfsm.Source = l
 	o.Watch(source)
 	l.Start(context.Background())
-	<-told
+	l.FlushObservers(context.Background()) // o sees a transition after the call
 
 	span := spans.Ended()[0]
 	fmt.Println(span.Name()+":", span.Status().Description)
@@ -80,4 +75,25 @@ func ExampleOption() {
 	// surestart.lifecycle.result failed
 	// surestart.lifecycle.part question
 	// surestart.lifecycle.start.failures {attempt}
+}
+
+// The span of an attempt is linked to the span of the request that it began for.
+func ExampleCallerContext() {
+	spans := tracetest.NewSpanRecorder()
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	o, err := otelfsm.New("answer", otelfsm.WithTracerProvider(tracers))
+	if err != nil {
+		log.Fatal(err)
+	}
+	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, o.Option(), fsm.WithCallerContext(otelfsm.CallerContext))
+	ctx, request := tracers.Tracer("shop").Start(context.Background(), "request")
+	l.Start(ctx)
+	request.End()
+	l.FlushObservers(context.Background())
+	for _, span := range spans.Ended() {
+		for _, link := range span.Links() {
+			fmt.Println(span.Name(), "is linked to the request:", link.SpanContext.SpanID() == request.SpanContext().SpanID())
+		}
+	}
+	// Output: start answer is linked to the request: true
 }

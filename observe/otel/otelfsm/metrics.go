@@ -11,7 +11,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/parts"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // metrics are the instruments. Those that are asked have the source; the others are told.
@@ -59,6 +58,7 @@ func newMetrics(name string, meter metric.Meter) (*metrics, error) {
 	inUse := asked("in_use", "{use}", "Admitted uses that have not ended.")
 	waiters := asked("waiters", "{caller}", "Callers of Start, Stop and Shutdown that wait.")
 	held := asked("held_parts", "{part}", "Parts of the resource that are held.")
+	undelivered := asked("undelivered", "{notification}", "Transitions and steps that the observer furthest behind has yet to receive.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func newMetrics(name string, meter metric.Meter) (*metrics, error) {
 			return nil
 		}
 		s := (*source).Status()
-		for _, each := range spec.States() {
+		for each := fsm.Idle; each <= fsm.Closed; each++ {
 			n := int64(0)
 			if each == s.State {
 				n = 1
@@ -80,8 +80,9 @@ func newMetrics(name string, meter metric.Meter) (*metrics, error) {
 		to.ObserveInt64(inUse, int64(s.InFlight), mine)
 		to.ObserveInt64(waiters, int64(s.Waiters), mine)
 		to.ObserveInt64(held, int64(len(s.Held)), mine)
+		to.ObserveInt64(undelivered, int64(s.Undelivered), mine)
 		return nil
-	}, state, inUse, waiters, held)
+	}, state, inUse, waiters, held, undelivered)
 	return m, err
 }
 
@@ -106,20 +107,20 @@ func (m *metrics) transition(ctx context.Context, tr fsm.Transition) {
 	acquired, ok := m.parts.Transition(tr)
 	m.acquired(ctx, acquired, ok)
 	switch tr.From {
-	case spec.Starting:
+	case fsm.Starting:
 		m.attempts.Add(ctx, 1, metric.WithAttributes(m.name, ResultKey.String(tr.Event.String())))
-		if tr.To == spec.Started {
+		if tr.To == fsm.Started {
 			m.start.Record(ctx, took, mine)
 			break
 		}
 		m.startFailures.Add(ctx, 1, metric.WithAttributes(m.name, PartKey.String(m.parts.Acquiring)))
 		m.ends = m.rollback
-	case spec.Started:
+	case fsm.Started:
 		m.ends = m.stop
-		if tr.Event == spec.EventDied {
+		if tr.Event == fsm.EventDied {
 			m.deaths.Add(ctx, 1, mine)
 		}
-	case spec.Stopping:
+	case fsm.Stopping:
 		if m.ends != nil {
 			m.ends.Record(ctx, took, mine)
 		}

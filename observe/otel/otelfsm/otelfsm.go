@@ -9,15 +9,22 @@
 // producer package otelproducer has the statistics, too. What each metric means, and
 // what to do, is in the repository's docs/operating.md.
 //
-// A trace has a span for each attempt to start, below the span of its first caller:
-// it lasts until the resource is open or, if that failed, until everything is given
-// back. The release of a resource that was open is a span of its own, linked to the
-// attempt's. Both have an event for each part that comes and goes, and record what failed;
-// a try that failed and is made again (fsm.WithRetry) is an event of its attempt's, which
-// that alone does not make an error.
+// Each attempt to start is a span, the root of a trace of its own: it lasts until the
+// resource is open or, if that failed, until everything is given back. With
+//
+//	fsm.WithCallerContext(otelfsm.CallerContext)
+//
+// it is linked to the span of the caller that the attempt began for. It is not below that
+// span, which may end long before: the caller may leave while others wait. The release of
+// a resource that was open is another root, linked to the attempt's span. Both have an
+// event for each part that comes and goes, and record what failed; a try that failed and
+// is made again (fsm.WithRetry) is an event of its attempt's, which that alone does not
+// make an error.
 package otelfsm
 
 import (
+	"context"
+
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -83,6 +90,13 @@ func New(name string, opts ...Option) (*Observer, error) {
 // Option makes a lifecycle tell the observer what happens to it. It is for one
 // lifecycle. It costs nothing but while that starts or stops.
 func (o *Observer) Option() fsm.Option { return fsm.WithTracer(o.tracer) }
+
+// CallerContext is for fsm.WithCallerContext: it keeps of a caller's context which span
+// it is in, and nothing else, so that the span of the attempt is linked to that, and what
+// open does with its context is below it. The result does not refer to caller.
+func CallerContext(caller context.Context) context.Context {
+	return trace.ContextWithRemoteSpanContext(context.Background(), trace.SpanContextFromContext(caller))
+}
 
 // Watch makes the observer ask s at each collection what it is doing: which state it
 // is in, and how many use it. Without it these metrics are absent. A nil s takes it back.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -18,8 +20,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/kept"
 	"github.com/seed3893aba4/surestart/observe/otel/otelfsm"
 )
 
@@ -164,7 +168,7 @@ func TestLife(t *testing.T) {
 		o.Watch(l)
 		o.want("state idle 1")
 
-		ctx, caller := o.tracers.Tracer("test").Start(context.Background(), "caller")
+		ctx := context.Background()
 		if err := l.Start(ctx); !errors.Is(err, errBoom) {
 			t.Fatal(err)
 		}
@@ -175,8 +179,8 @@ func TestLife(t *testing.T) {
 			"0 part acquiring part=a", "1 part held part=a", "1 part acquiring part=b",
 			"5 exception exception.message=boom",
 			"5 part releasing part=a", "7 part released part=a", "7 exception exception.message=boom part=a")
-		if span.Parent().SpanID() != caller.SpanContext().SpanID() {
-			t.Error("the span of the attempt is not below its first caller's")
+		if span.Parent().IsValid() || len(span.Links()) != 0 {
+			t.Errorf("the span of the attempt: parent %v, links %v; want a root without links", span.Parent(), span.Links())
 		}
 
 		fails = nil
@@ -220,8 +224,8 @@ func TestLife(t *testing.T) {
 		l.Start(context.Background())
 		l.Close()
 		o.wantSpan(5, t0, "stop it 27-29 attempt=4", "27 part releasing part=a", "29 part released part=a")
-		if n, all := len(o.spans.Ended()), len(o.spans.Started()); n != 6 || all != 7 {
-			t.Errorf("%d spans, %d ended; want 7 with the caller's, which alone goes on", all, n)
+		if n, all := len(o.spans.Ended()), len(o.spans.Started()); n != 6 || all != 6 {
+			t.Errorf("%d spans, %d ended; want 6", all, n)
 		}
 
 		o.Watch(nil)
@@ -295,5 +299,138 @@ func TestNeverStarted(t *testing.T) {
 		if n := len(o.spans.Started()); n != 0 {
 			t.Errorf("%d spans", n)
 		}
+	})
+}
+
+// A pooled context is given to another request once its handler has returned.
+type pooled struct {
+	context.Context
+	t     *testing.T
+	freed bool
+}
+
+func (p *pooled) Value(key any) any {
+	if p.freed {
+		p.t.Error("a caller's context is read after its call")
+	}
+	return p.Context.Value(key)
+}
+
+// With CallerContext the span of an attempt is a root, linked to the span that the caller
+// was in, though both are gone when it is looked at; a caller without one gives no link.
+func TestCallerContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newLab(t)
+		traced, caller := o.tracers.Tracer("test").Start(context.WithValue(context.Background(), key{}, "large"), "caller")
+		for _, c := range []struct {
+			ctx  context.Context
+			want trace.SpanContext
+		}{{traced, caller.SpanContext()}, {context.Background(), trace.SpanContext{}}} {
+			var inside context.Context
+			began := make(chan struct{})
+			l := fsm.New(func(ctx context.Context, _ *fsm.Scope) (int, error) {
+				inside = ctx
+				<-began
+				return 42, nil
+			}, o.Option(), fsm.WithCallerContext(otelfsm.CallerContext),
+				fsm.WithObserver(func(fsm.Transition) { time.Sleep(time.Second) }))
+			start := make(chan error)
+			request, leave := context.WithCancel(c.ctx)
+			pool := &pooled{request, t, false}
+			go func() { start <- l.Start(pool) }()
+			other := make(chan error)
+			go func() { synctest.Wait(); other <- l.Start(context.Background()) }()
+			time.Sleep(time.Minute)
+			leave()
+			if err := <-start; !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			pool.freed = true
+			caller.End()
+			close(began)
+			if err := <-other; err != nil {
+				t.Fatal(err)
+			}
+			l.Close()
+			if err := l.FlushObservers(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			ended := o.spans.Ended()
+			span := ended[len(ended)-2]
+			if in := trace.SpanContextFromContext(inside); in.SpanID() != c.want.SpanID() || inside.Value(key{}) != nil {
+				t.Errorf("open is in span %v, and has %v; want only the caller's span, %v", in, inside.Value(key{}), c.want)
+			}
+			if span.Name() != "start it" || span.Parent().IsValid() || span.SpanContext().TraceID() == c.want.TraceID() {
+				t.Errorf("%s: the parent is %v, in trace %v; want a root of its own", span.Name(), span.Parent(), span.SpanContext().TraceID())
+			}
+			if links := span.Links(); c.want.IsValid() != (len(links) == 1) || len(links) > 1 || len(links) == 1 && links[0].SpanContext.SpanID() != c.want.SpanID() {
+				t.Errorf("the links are %v; want %v", links, c.want)
+			}
+		}
+	})
+}
+
+// An observer that hangs shows.
+func TestUndelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, hold := newLab(t), make(chan struct{})
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, o.Option(), fsm.WithObserver(func(fsm.Transition) { <-hold }))
+		o.Watch(l)
+		if err := l.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		o.want("attempts opened 1", "start.duration count 1", "state started 1", "undelivered 2")
+		close(hold)
+		o.want("attempts opened 1", "start.duration count 1", "state started 1")
+		l.Close()
+	})
+}
+
+type key struct{}
+
+// Nothing of an attempt's context is kept once its first step has been seen.
+func TestNothingIsKept(t *testing.T) {
+	type big struct{ _ [1 << 16]byte }
+	o, err := otelfsm.New("it", otelfsm.WithMeterProvider(sdkmetric.NewMeterProvider()), otelfsm.WithTracerProvider(sdktrace.NewTracerProvider()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var isKept func() bool
+	func() {
+		value := new(big)
+		isKept = kept.Watch(value)
+		o.Tracer().Step(fsm.Step{Kind: fsm.StepBegun, Attempt: 1, Context: context.WithValue(context.Background(), key{}, value)})
+		o.Tracer().Transition(fsm.Transition{To: fsm.Starting, Attempt: 1})
+	}()
+	if isKept() {
+		t.Error("what the context of an attempt carried is kept")
+	}
+	runtime.KeepAlive(o)
+}
+
+// onNil is an error whose Error panics on a nil pointer.
+type onNil struct{ text string }
+
+func (e *onNil) Error() string { return e.text }
+
+// A cause that is a nil pointer is recorded as well as can be, and the span ends.
+func TestCausesThatCannotPrint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, t0 := newLab(t), time.Now()
+		var none *onNil
+		tries := 0
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			s.Defer("a", func(context.Context) error { return none })
+			if tries++; tries == 1 {
+				return 0, errBoom
+			}
+			return 0, none
+		}, o.Option(), fsm.WithRetry(again{errBoom}), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		l.Start(context.Background())
+		o.wantSpan(0, t0, `start it 0-4 attempt=1 result=failed Error "failed: <nil>"`,
+			"0 part held part=a", "0 exception exception.message=boom part=", "0 retry part= pause=4",
+			"0 part releasing part=a", "0 part released part=a", "0 exception exception.message=<nil> part=a",
+			"4 try again", "4 part held part=a", "4 exception exception.message=<nil>",
+			"4 part releasing part=a", "4 part released part=a", "4 exception exception.message=<nil> part=a")
 	})
 }

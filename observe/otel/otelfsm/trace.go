@@ -2,13 +2,15 @@ package otelfsm
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // tracer makes the spans, and tells the metrics in which of them it happened.
@@ -18,12 +20,11 @@ type tracer struct {
 	metrics *metrics
 
 	mu     sync.Mutex
-	values context.Context // of the latest attempt, without a span of ours; nil: none yet
-	ctx    context.Context // the same with the span; that remains when it has ended
-	span   trace.Span      // what is under way; nil: nothing
-	failed bool            // an error has been recorded in it that is its status
-	again  bool            // a try has failed: what it cannot give back is not the attempt's failure
-	start  trace.Span      // the attempt's
+	ctx    context.Context   // has the span of what is under way, or was last, and nothing else
+	span   trace.Span        // what is under way; nil: nothing
+	failed bool              // an error has been recorded in it that is its status
+	again  bool              // a try has failed: what it cannot give back is not the attempt's failure
+	start  trace.SpanContext // of the attempt's span
 }
 
 func newTracer(name string, t trace.Tracer, m *metrics) *tracer {
@@ -35,8 +36,8 @@ func (t *tracer) Step(s fsm.Step) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.Kind == fsm.StepBegun {
-		t.begin(s.Context, "start", s.Attempt, trace.WithTimestamp(s.At))
-		t.start = t.span
+		t.begin(s.Context, "start", s.Attempt, s.At, trace.SpanContextFromContext(s.Context))
+		t.start = t.span.SpanContext()
 	}
 	t.metrics.step(t.ctx, s)
 	if t.span == nil || s.Kind == fsm.StepBegun {
@@ -49,7 +50,7 @@ func (t *tracer) Step(s fsm.Step) {
 		return
 	case fsm.StepRetry:
 		t.again = true
-		t.span.RecordError(s.Err, at, trace.WithAttributes(part))
+		t.span.RecordError(readable(s.Err), at, trace.WithAttributes(part))
 		t.span.AddEvent("retry", at, trace.WithAttributes(part, PauseKey.Float64(s.Pause.Seconds())))
 		return
 	case fsm.StepTryAgain:
@@ -64,6 +65,7 @@ func (t *tracer) Step(s fsm.Step) {
 
 // fail records an error; the first is the span's status.
 func (t *tracer) fail(what string, err error, opts ...trace.EventOption) {
+	err = readable(err)
 	t.span.RecordError(err, opts...)
 	if !t.failed && !t.again {
 		t.failed = true
@@ -71,11 +73,29 @@ func (t *tracer) fail(what string, err error, opts ...trace.EventOption) {
 	}
 }
 
-// begin makes the span of an operation the one that is under way.
-func (t *tracer) begin(values context.Context, operation string, attempt uint64, opts ...trace.SpanStartOption) {
-	t.values, t.failed, t.again = values, false, false
-	opts = append(opts, trace.WithAttributes(NameKey.String(t.name), AttemptKey.Int64(int64(attempt))))
-	t.ctx, t.span = t.tracer.Start(values, operation+" "+t.name, opts...)
+// readable returns err, or what fmt makes of it if its Error panics: it may be a nil
+// pointer.
+func readable(err error) (readable error) {
+	defer func() {
+		if recover() != nil {
+			readable = errors.New(fmt.Sprint(err))
+		}
+	}()
+	_ = err.Error()
+	return err
+}
+
+// begin makes the span of an operation the one that is under way: a root, as it lasts
+// longer than whatever it is linked to. Of ctx nothing is kept.
+func (t *tracer) begin(ctx context.Context, operation string, attempt uint64, at time.Time, linked trace.SpanContext) {
+	t.failed, t.again = false, false
+	opts := []trace.SpanStartOption{trace.WithNewRoot(), trace.WithTimestamp(at),
+		trace.WithAttributes(NameKey.String(t.name), AttemptKey.Int64(int64(attempt)))}
+	if linked.IsValid() {
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: linked}))
+	}
+	_, t.span = t.tracer.Start(ctx, operation+" "+t.name, opts...)
+	t.ctx = trace.ContextWithSpan(context.Background(), t.span)
 }
 
 // Transition implements fsm.Tracer.
@@ -83,24 +103,24 @@ func (t *tracer) Transition(tr fsm.Transition) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at := trace.WithTimestamp(tr.At)
-	if tr.From == spec.Started { // another trace: who stops it has nothing to do with who started it
-		t.begin(t.values, "stop", tr.Attempt, at, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: t.start.SpanContext()}))
+	if tr.From == fsm.Started {
+		t.begin(context.Background(), "stop", tr.Attempt, tr.At, t.start)
 	}
 	t.metrics.transition(t.ctx, tr)
 	if t.span == nil {
 		return // it was shut down before it was ever started
 	}
-	if tr.From == spec.Starting {
+	if tr.From == fsm.Starting {
 		t.again = false
 		t.span.SetAttributes(ResultKey.String(tr.Event.String()))
-		if tr.To != spec.Started && t.metrics.parts.Acquiring != "" {
+		if tr.To != fsm.Started && t.metrics.parts.Acquiring != "" {
 			t.span.SetAttributes(PartKey.String(t.metrics.parts.Acquiring))
 		}
 	}
 	switch tr.Event {
-	case spec.EventFailed, spec.EventTimeout, spec.EventAbandoned, spec.EventDied:
+	case fsm.EventFailed, fsm.EventTimeout, fsm.EventAbandoned, fsm.EventDied:
 		t.fail(tr.Event.String(), tr.Cause, at)
-	case spec.EventOpened, spec.EventReleased, spec.EventClosed:
+	case fsm.EventOpened, fsm.EventReleased, fsm.EventClosed:
 		t.span.End(at)
 		t.span = nil
 	}

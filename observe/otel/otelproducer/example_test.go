@@ -50,13 +50,8 @@ func ExampleOption() {
 	defer o.Close()
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	defer cluster.Close()
-	told := make(chan struct{}) // an observer hears of a transition after the call
 	p, err := producer.New(producer.Config{Brokers: cluster.ListenAddrs(), Topic: "orders",
-		Lifecycle: []fsm.Option{o.Option(), fsm.WithObserver(func(t fsm.Transition) {
-			if t.To == fsm.Closed {
-				close(told)
-			}
-		})}})
+		Lifecycle: []fsm.Option{o.Option()}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -70,7 +65,7 @@ func ExampleOption() {
 		log.Fatal(err)
 	}
 	fmt.Println(source.Totals().Messages, source.InFlightBytes(), p.Close())
-	<-told
+	p.FlushObservers(ctx) // o sees a transition after the call
 	for _, s := range spans.Ended() {
 		fmt.Println(s.Name(), s.InstrumentationScope().Name != otelproducer.Scope) // the lifecycle's
 	}

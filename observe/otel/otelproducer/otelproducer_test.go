@@ -61,13 +61,7 @@ func TestSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		topic, ctx := b.CreateTopic(t, 1), context.Background()
-		told := make(chan struct{})
-		p, err := producer.New(producer.Config{Brokers: b.Addrs, Dial: b.Dial, Topic: topic, Lifecycle: []fsm.Option{o.Option(),
-			fsm.WithObserver(func(tr fsm.Transition) {
-				if tr.To == fsm.Closed {
-					close(told)
-				}
-			})}})
+		p, err := producer.New(producer.Config{Brokers: b.Addrs, Dial: b.Dial, Topic: topic, Lifecycle: []fsm.Option{o.Option()}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +80,9 @@ func TestSent(t *testing.T) {
 			}
 		}
 		p.Close()
-		<-told
+		if err := p.FlushObservers(ctx); err != nil {
+			t.Fatal(err)
+		}
 		read := float64(len(b.Read(t, topic)))
 		values, attributes := collect(t, reader)
 		for name, want := range map[string]float64{
@@ -156,7 +152,7 @@ func TestOperatingNamesEveryMetric(t *testing.T) {
 			}
 		}
 	}
-	if named != 27 {
-		t.Errorf("found %d instruments in the sources; want 27", named)
+	if named != 28 {
+		t.Errorf("found %d instruments in the sources; want 28", named)
 	}
 }

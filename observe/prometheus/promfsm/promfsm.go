@@ -19,7 +19,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/parts"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // Label is the label of every metric that says which lifecycle it is of.
@@ -39,6 +38,7 @@ type Collector struct {
 	inUse    *prometheus.Desc
 	waiters  *prometheus.Desc
 	held     *prometheus.Desc
+	behind   *prometheus.Desc
 	attempts *prometheus.CounterVec // by result
 	failures *prometheus.CounterVec // by part
 	retries  *prometheus.CounterVec // by part
@@ -81,6 +81,7 @@ func NewCollector(name string) *Collector {
 		inUse:    desc("in_use", "Admitted uses that have not ended."),
 		waiters:  desc("waiters", "Callers of Start, Stop and Shutdown that wait."),
 		held:     desc("held_parts", "Parts of the resource that are held."),
+		behind:   desc("undelivered", "Transitions and steps that the observer furthest behind has yet to receive."),
 		attempts: prometheus.NewCounterVec(counter("attempts_total", "Attempts to start that have ended, by the event that ended them; opened is success."), []string{"result"}),
 		failures: prometheus.NewCounterVec(counter("start_failures_total", "Attempts to start that did not come up, by the part that was being acquired."), []string{"part"}),
 		retries:  prometheus.NewCounterVec(counter("start_retries_total", "Tries to start that failed and were to be made again within their attempt, by the part that was being acquired."), []string{"part"}),
@@ -93,10 +94,10 @@ func NewCollector(name string) *Collector {
 		cutOff:   prometheus.NewCounter(counter("cut_off_uses_total", "Uses in flight that forced releases cut off.")),
 		failed:   prometheus.NewCounterVec(counter("release_failures_total", "Releases of parts that failed."), []string{"part"}),
 	}
-	for _, row := range spec.Table() { // so that what never happened is 0, not absent
-		if row.From == spec.Starting {
-			c.attempts.WithLabelValues(row.Event.String())
-		}
+	for _, end := range []fsm.Event{ // so that what never happened is 0, not absent
+		fsm.EventOpened, fsm.EventFailed, fsm.EventAbandoned, fsm.EventTimeout, fsm.EventStop, fsm.EventShutdown, fsm.EventDied,
+	} {
+		c.attempts.WithLabelValues(end.String())
 	}
 	return c
 }
@@ -123,7 +124,7 @@ func (c *Collector) collectors() []prometheus.Collector {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.state, c.since, c.inUse, c.waiters, c.held} {
+	for _, d := range []*prometheus.Desc{c.state, c.since, c.inUse, c.waiters, c.held, c.behind} {
 		to <- d
 	}
 	for _, m := range c.collectors() {
@@ -144,7 +145,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, state := range spec.States() {
+	for state := fsm.Idle; state <= fsm.Closed; state++ {
 		v := 0.0
 		if state == s.State {
 			v = 1
@@ -155,6 +156,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	gauge(c.inUse, float64(s.InFlight))
 	gauge(c.waiters, float64(s.Waiters))
 	gauge(c.held, float64(len(s.Held)))
+	gauge(c.behind, float64(s.Undelivered))
 }
 
 // tracer is a Collector as the lifecycle sees it.
@@ -181,20 +183,20 @@ func (c *tracer) Transition(tr fsm.Transition) {
 	c.observe(c.parts.Transition(tr))
 	took := tr.Took.Seconds()
 	switch tr.From {
-	case spec.Starting:
+	case fsm.Starting:
 		c.attempts.WithLabelValues(tr.Event.String()).Inc()
-		if tr.To == spec.Started {
+		if tr.To == fsm.Started {
 			c.starts.Observe(took)
 			break
 		}
 		c.failures.WithLabelValues(c.parts.Acquiring).Inc()
 		c.ends = c.rollback
-	case spec.Started:
+	case fsm.Started:
 		c.ends = c.stops
-		if tr.Event == spec.EventDied {
+		if tr.Event == fsm.EventDied {
 			c.deaths.Inc()
 		}
-	case spec.Stopping:
+	case fsm.Stopping:
 		if c.ends != nil { // given to a lifecycle from its beginning, it is there
 			c.ends.Observe(took)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/observe/prometheus/promfsm"
+	"github.com/seed3893aba4/surestart/spec"
 )
 
 // tb is a *testing.T or a *rapid.T.
@@ -76,6 +77,22 @@ func want(t *testing.T, c prometheus.Collector, want ...string) {
 	}
 }
 
+// An observer that hangs shows.
+func TestUndelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, hold := promfsm.NewCollector("it"), make(chan struct{})
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, c.Option(), fsm.WithObserver(func(fsm.Transition) { <-hold }))
+		c.Watch(l)
+		if err := l.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		want(t, c, "attempts_total opened 1", "start_duration_seconds count 1", "state started 1", "undelivered 2")
+		close(hold)
+		want(t, c, "attempts_total opened 1", "start_duration_seconds count 1", "state started 1")
+		l.Close()
+	})
+}
+
 func TestLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := promfsm.NewCollector("it")
@@ -93,8 +110,11 @@ func TestLife(t *testing.T) {
 			return 42, fails
 		}, c.Option())
 		want(t, c) // nothing but zeros: without a source, no state
-		if all := values(t, c); all["attempts_total opened"] != 0 || len(all) < 7 {
-			t.Errorf("what never happened is not there as 0: %v", all)
+		all := values(t, c)
+		for _, row := range spec.Table() {
+			if n, ok := all["attempts_total "+row.Event.String()]; row.From == fsm.Starting && (n != 0 || !ok) {
+				t.Errorf("what never happened, %v, is not there as 0: %v", row.Event, all)
+			}
 		}
 		c.Watch(l)
 		want(t, c, "state idle 1")
@@ -130,7 +150,7 @@ func TestLife(t *testing.T) {
 		}
 		l.Acquire()
 		time.Sleep(time.Second)
-		all := values(t, c)
+		all = values(t, c)
 		for id, want := range map[string]float64{"state started": 1, "state idle": 0, "in_use": 2, "attempts_total opened": 1, "start_duration_seconds count": 1,
 			"start_duration_seconds sum": 73, "last_transition_timestamp_seconds": since, "part_duration_seconds c count": 2} {
 			if all[id] != want {

@@ -37,7 +37,7 @@ import (
 func TestPrometheusAnswers(t *testing.T) {
 	program := os.Getenv("SURESTART_PROMETHEUS")
 	if program == "" {
-		testbroker.Missing(t, "a Prometheus: set SURESTART_PROMETHEUS to its command (.ci/tools.sh prometheus prints it)")
+		testbroker.Missing(t, "a Prometheus: set SURESTART_PROMETHEUS to its command (./check tools prometheus prints it)")
 	}
 	registry := prometheus.NewPedanticRegistry()
 	live(t, registry)

@@ -1,0 +1,77 @@
+package conformance
+
+import (
+	"fmt"
+	"reflect"
+	"runtime/debug"
+)
+
+// new makes the lifecycle of a schedule. If New cannot be meant so, it says what is wrong, and does not return.
+func (c *child) new(r *run, at place) Lifecycle {
+	var (
+		lc  Lifecycle
+		why = "Subject.New calls runtime.Goexit, as t.FailNow and t.Fatal do; want a lifecycle that was never started"
+	)
+	done := make(chan struct{})
+	go func() { // so that one that waits is seen to
+		defer close(done)
+		defer func() {
+			if v := recover(); v != nil {
+				why = fmt.Sprintf("Subject.New panics: %v; want a lifecycle that was never started\n%s", v, debug.Stack())
+			}
+		}()
+		lc = c.subject.New(&Hooks{r})
+		why = c.subject.refuse(lc, c.last)
+	}()
+	c.making.Store(true)
+	rests := at.quiet()
+	c.making.Store(false)
+	select {
+	case <-done:
+	default:
+		switch r.mu.Lock(); {
+		case len(r.hooks) > 0:
+			why = "Subject.New opens, or releases, and waits for that; want a lifecycle that was never started: it opens in Start"
+		case rests:
+			why = "Subject.New waits for something that does not happen; want it to return at once"
+		default:
+			why = c.subject.busy()
+		}
+		c.refuse(why)
+	}
+	if why != "" {
+		c.refuse(why)
+	}
+	c.last = lc
+	return lc
+}
+
+func (s *Subject) busy() string {
+	return fmt.Sprintf("Subject.New has not returned after %v (Subject.Patience); want it to return at once", s.Patience)
+}
+
+// refuse says why lc is none that can be tested, or "". last is that of the schedule before.
+func (s *Subject) refuse(lc, last Lifecycle) string {
+	if lc == nil {
+		return "Subject.New returns nil; want a lifecycle"
+	}
+	v := reflect.ValueOf(lc)
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Chan, reflect.Slice:
+		if v.IsNil() {
+			return fmt.Sprintf("Subject.New returns a nil %T; want a lifecycle", lc)
+		}
+	}
+	if v.Kind() == reflect.Pointer && v.Type().Elem().Size() > 0 && lc == last {
+		return fmt.Sprintf("Subject.New returns the same %T again; want a new one each time: it is called once for each schedule", lc)
+	}
+	if _, ok := lc.(User); !ok && s.Capabilities.has(DrainsUses) {
+		return fmt.Sprintf("Subject.Capabilities has DrainsUses, and %T is no User; "+
+			"give it a method Use(context.Context, func(context.Context) error) error, or take DrainsUses out", lc)
+	}
+	if _, ok := lc.(Shutdowner); !ok && s.Capabilities.has(Final) {
+		return fmt.Sprintf("Subject.Capabilities has Final, and %T is no Shutdowner; "+
+			"give it a method Shutdown(context.Context) error, or take Final out", lc)
+	}
+	return ""
+}

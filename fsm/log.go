@@ -1,0 +1,50 @@
+package fsm
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"time"
+)
+
+// What WithLogger's logger gets goes through a queue of its own: the logger may be
+// slow, hang or panic, and the lifecycle logs where an open, a release or a restart is
+// to follow.
+
+// A logLine is a record, and where it goes.
+type logLine struct {
+	to     *slog.Logger
+	record slog.Record
+}
+
+// A logQueue takes lines for the logger. It may be written to under the lifecycle's lock.
+type logQueue[R any] struct{ l *Lifecycle[R] }
+
+func (l *Lifecycle[R]) log() logQueue[R] { return logQueue[R]{l} }
+
+// Error logs a line at that level; args as slog has them.
+func (q logQueue[R]) Error(msg string, args ...any) { q.add(slog.LevelError, msg, args) }
+
+// Warn logs a line at that level.
+func (q logQueue[R]) Warn(msg string, args ...any) { q.add(slog.LevelWarn, msg, args) }
+
+func (q logQueue[R]) add(level slog.Level, msg string, args []any) {
+	var pc [1]uintptr
+	runtime.Callers(3, pc[:]) // the line that logs
+	record := slog.NewRecord(time.Now(), level, msg, pc[0])
+	record.Add(args...)
+	if logs := &q.l.logs; logs.push(logLine{q.l.config.log(), record}) {
+		q.l.spawn(func() { logs.drain(q.l.spawn, write) })
+	}
+}
+
+// write gives a line to its logger. A panic is contained; there is nowhere to log it.
+func write(line logLine) {
+	_ = contain(func() error {
+		ctx, handler := context.Background(), line.to.Handler()
+		if !handler.Enabled(ctx, line.record.Level) {
+			return nil
+		}
+		return handler.Handle(ctx, line.record)
+	})
+}

@@ -1,0 +1,153 @@
+// Package core decides what becomes of the messages of one partition: the queue, the batch under way, its sequence
+// numbers and epoch, what is sent again, and every verdict. It is tla/Partition.tla in Go: a method is an action of that
+// name, or decides between several, and a field is a variable.
+//
+// There is no input or output here, no clock, goroutine, lock, byte or count of attempts. Events go in as calls of
+// methods: a message is admitted, a request was written, an answer came. What is to be done comes out as their results.
+// So the whole state is in the fields, and verify/internal/partition walks every state and step of it beside the model.
+//
+// A message is a number. A partition numbers its messages in the order in which it admits them, from 1 on.
+//
+// An event that the state does not allow returns a [NotAllowed] and changes nothing.
+//
+// Nothing here may be called by two goroutines at once: neither a Partition, nor the [IDs] that partitions share. These
+// methods use the IDs, so they need a lock that all partitions of the IDs have in common, or one of their own for this:
+// [Partition.Take], [Partition.Answer], [Partition.HandedOver], [Partition.Free], [New], and those of IDs.
+package core
+
+import "fmt"
+
+// Message is the number of a message of a partition.
+type Message uint64
+
+// Run is the messages from First to Last.
+type Run struct{ First, Last Message }
+
+// Verdict is what became of a message (D1, D2).
+type Verdict uint8
+
+// The verdicts, as tla/Delivery.tla names them.
+const (
+	Delivered Verdict = iota + 1 // it is in the log, as Acks says
+	NotSent                      // it is not in the log, and never will be, and no broker refused it
+	Rejected                     // the same, and a broker refused it last
+	Maybe                        // a request with it was begun, and it is not known what became of it
+)
+
+var verdictNames = [...]string{Delivered: "delivered", NotSent: "notsent", Rejected: "rejected", Maybe: "maybe"}
+
+// String returns the verdict's name in the specification.
+func (v Verdict) String() string { return name(verdictNames[:], int(v), "Verdict") }
+
+// Decided is the messages of a run and their verdict.
+type Decided struct {
+	Run
+	Verdict Verdict
+}
+
+// Outcome is what an event leads to. Its slice is valid until the next event of the partition.
+type Outcome struct {
+	// Decided are the messages that got their verdict by this event, in their order.
+	Decided []Decided
+	// Changed: messages have left the batch, and others are still in it. Encode it anew: see [Partition.Batch].
+	Changed bool
+}
+
+// Request is a produce request with the batch of a partition. Its slice is valid until the next event of the partition.
+type Request struct {
+	ID       int64 // the producer id; -1: not idempotent, as are Epoch and Sequence
+	Epoch    int16
+	Sequence int32 // of the first message
+	Messages []Run // in their order; some may have their verdict already
+	Len      int   // how many messages that is
+	// Again: an earlier request with this batch may have been appended, so the same bytes must be sent again (D3).
+	Again bool
+}
+
+// Mode is what the log is promised to have.
+type Mode uint8
+
+const (
+	Idempotent   Mode = iota // each message once, in order (D3, D4); requests carry sequence numbers
+	Acknowledged             // neither; the leader answers
+	Unanswered               // the same, and it does not answer: RequiredAcks is none
+)
+
+// Limits are Kafka's; a model has smaller ones.
+type Limits struct {
+	MaxSequence int64 // the last sequence number
+	EpochLimit  int16 // from this epoch on, another producer id is due
+	MaxEpoch    int16 // the last epoch
+}
+
+// KafkaLimits are those of the protocol. The epochs from EpochLimit to MaxEpoch are for batches that end in doubt until
+// the partition has changed to another producer id.
+var KafkaLimits = Limits{MaxSequence: 1<<31 - 1, EpochLimit: 30_000, MaxEpoch: 1<<15 - 1}
+
+// State is where the batch of a partition is.
+type State uint8
+
+// The states. In doubt an earlier request may have been appended.
+const (
+	Empty        State = iota // there is no batch
+	Waiting                   // for its first or next request
+	Writing                   // a request is being written
+	Awaiting                  // it was written whole: its answer is awaited
+	DoubtWaiting              // the same three, in doubt
+	DoubtWriting
+	DoubtAwaiting
+	Stopped // the producer is stopped: there are no messages
+)
+
+var stateNames = [...]string{"Empty", "Waiting", "Writing", "Awaiting", "DoubtWaiting", "DoubtWriting", "DoubtAwaiting", "Stopped"}
+
+// String returns the state's name.
+func (s State) String() string { return name(stateNames[:], int(s), "State") }
+
+// Event is what happens to a partition.
+type Event uint8
+
+// The events, one for each method.
+const (
+	EventAdmit Event = iota
+	EventWithdraw
+	EventTake
+	EventSend
+	EventWrite
+	EventLose
+	EventAnswer
+	EventHandedOver
+	EventStop
+	EventStopEnds
+	EventCut
+	EventStart
+	EventFree
+	EventNewID
+)
+
+var eventNames = [...]string{
+	"Admit", "Withdraw", "Take", "Send", "Write", "Lose", "Answer", "HandedOver", "Stop", "StopEnds", "Cut", "Start", "Free", "NewID",
+}
+
+// String returns the name of the event's method.
+func (e Event) String() string { return name(eventNames[:], int(e), "Event") }
+
+// NotAllowed is the error of an event that the state does not allow. Nothing has changed.
+type NotAllowed struct {
+	Event Event
+	State State // of the partition; NewID is of none
+}
+
+func (n NotAllowed) Error() string {
+	if n.Event == EventNewID {
+		return "core: NewID is not allowed: the newest producer id has epochs left"
+	}
+	return fmt.Sprintf("core: %v is not allowed: the partition is %v", n.Event, n.State)
+}
+
+func name(names []string, i int, kind string) string {
+	if i < len(names) && names[i] != "" {
+		return names[i]
+	}
+	return fmt.Sprintf("%s(%d)", kind, i)
+}

@@ -1,0 +1,115 @@
+package core_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/seed3893aba4/surestart/internal/core"
+)
+
+// deliver admits n messages to p, and has them delivered in one batch.
+func deliver(p *core.Partition, n int) error {
+	if _, err := p.Admit(n); err != nil {
+		return err
+	}
+	if _, err := p.Take(n); err != nil {
+		return err
+	}
+	if _, err := p.Send(); err != nil {
+		return err
+	}
+	if err := p.Write(); err != nil {
+		return err
+	}
+	out, err := p.Answer(core.Ok, nil)
+	if err != nil {
+		return err
+	}
+	if len(out.Decided) != 1 || out.Decided[0].Verdict != core.Delivered || int(out.Decided[0].Last-out.Decided[0].First) != n-1 {
+		return fmt.Errorf("%v", out)
+	}
+	return nil
+}
+
+// The way of messages that meet no fault allocates nothing, also where they fill the ring.
+func TestDeliveredWithoutAllocation(t *testing.T) {
+	p := core.New(core.Idempotent, core.NewIDs(core.KafkaLimits, 7))
+	if err := deliver(p, 1024); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		if err := deliver(p, 1024); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if n := p.Memory(); n > 2048 {
+		t.Errorf("after a million messages, 1,024 at a time, memory for %d", n)
+	}
+}
+
+// The ring grows when it is full, and no sooner.
+func TestMemoryOfAQueue(t *testing.T) {
+	p := core.New(core.Acknowledged, nil)
+	for _, one := range []struct{ n, want int }{{10, 16}, {6, 16}, {1, 32}, {111, 128}, {1, 256}} {
+		if _, err := p.Admit(one.n); err != nil || p.Memory() != one.want {
+			t.Errorf("with %d messages memory for %d, %v; want %d", p.Queued(), p.Memory(), err, one.want)
+		}
+	}
+}
+
+// A queue of hundreds of thousands costs no more for each of its messages than a short one: if anything here looked at all
+// of it for one message, this would take minutes.
+func TestLongQueue(t *testing.T) {
+	const n = 300_000
+	s := newScript(t)
+	s.Partition = core.New(core.Idempotent, core.NewIDs(core.KafkaLimits, 7))
+	for range n {
+		s.admit(1)
+	}
+	for m := core.Message(n); m > 0; m -= 2 { // every second, from the end
+		s.withdraw(m, fmt.Sprintf("%d-%d notsent ", m, m))
+	}
+	if _, err := s.Take(n / 4); err != nil {
+		t.Fatal(err)
+	}
+	for m := core.Message(1); m < n/4; m += 2 { // from the batch that waits
+		if out, err := s.Withdraw(m); err != nil || !out.Changed {
+			t.Fatalf("%v, %v", out, err)
+		}
+	}
+	s.write()
+	s.lose("")
+	for m := core.Message(n/4 + 1); m < n/2; m += 2 { // from the batch that is in doubt
+		if out, err := s.Withdraw(m); err != nil || out.Decided[0].Verdict != core.Maybe {
+			t.Fatalf("%v, %v", out, err)
+		}
+	}
+	for m := core.Message(n/2 + 1); m < n/2+1000; m += 2 { // one batch after the other
+		r, err := s.Take(1)
+		if err != nil || r.Messages[0].First != m {
+			t.Fatalf("%v, %v; want %d", r, err, m)
+		}
+		s.write()
+		s.answer(core.Ok, fmt.Sprintf("%d-%d delivered ", m, m))
+	}
+	out, err := s.Cut()
+	if err != nil || len(out.Decided) != n/4-500 {
+		t.Fatalf("%d runs, %v", len(out.Decided), err)
+	}
+}
+
+func BenchmarkDelivered(b *testing.B) {
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p := core.New(core.Idempotent, core.NewIDs(core.KafkaLimits, 7))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := deliver(p, n); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

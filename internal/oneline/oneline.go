@@ -1,0 +1,18 @@
+// Package oneline makes text from elsewhere, a file, a broker, an error, fit for a line
+// of a terminal.
+package oneline
+
+import (
+	"strconv"
+	"strings"
+)
+
+var unquoted = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
+
+// Escape returns s with what does not print (a line feed, an escape sequence, a mark that
+// turns the direction of what follows, a byte that is no UTF-8) as strconv.Quote
+// writes it, and the rest as it is.
+func Escape(s string) string {
+	quoted := strconv.Quote(s)
+	return unquoted.Replace(quoted[1 : len(quoted)-1])
+}

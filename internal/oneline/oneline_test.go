@@ -1,0 +1,37 @@
+package oneline
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func TestEscape(t *testing.T) {
+	for s, want := range map[string]string{
+		"":                                 "",
+		`plain, "quoted" \n \\ über ✗`:     `plain, "quoted" \n \\ über ✗`,
+		"two\nlines\r\t":                   `two\nlines\r\t`,
+		"\x1b[31mred\x1b[0m\a":             `\x1b[31mred\x1b[0m\a`,
+		"\u202egnp.exe \u2028\u009b2J":     `\u202egnp.exe \u2028\u009b2J`,
+		"\xff\x9b2J, a replacement \ufffd": `\xff\x9b2J, a replacement ` + "\ufffd",
+	} {
+		if got := Escape(s); got != want {
+			t.Errorf("%q: %s; want %s", s, got, want)
+		}
+	}
+}
+
+// Whatever it is given, what it returns prints, and what prints stays.
+func FuzzEscape(f *testing.F) {
+	f.Add("a\x1b[2J\\\"")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Escape(s)
+		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q: %q", s, got)
+		}
+		if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) && got != s {
+			t.Errorf("%q: %q; want it as it is", s, got)
+		}
+	})
+}

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package verify
-
-import "os/exec"
-
-// ownGroup: where there are no process groups, the program alone is ended.
-func ownGroup(*exec.Cmd) {}

@@ -1,0 +1,121 @@
+package producer
+
+import (
+	"log/slog"
+	"testing"
+	"testing/synctest"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// G9 DrainFirst counts what was not delivered, and says of each message what became of
+// it. A leader that loses its place after the append answers as one that never had it:
+// the message is in the log, so the caller must not learn that it was refused.
+func TestG9AppendedIsNotRejected(t *testing.T) {
+	for _, answer := range []*kerr.Error{
+		kerr.UnknownTopicOrPartition, kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.ReplicaNotAvailable, kerr.NetworkException,
+		kerr.NotEnoughReplicasAfterAppend, kerr.KafkaStorageError, kerr.UnknownServerError, kerr.DuplicateSequenceNumber, {Message: "?", Code: 999},
+	} {
+		t.Run(answer.Message, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t)
+				topic := b.CreateTopic(t, 1)
+				p := newProducer(t, b, Config{Topic: topic, MaxAttempts: 2})
+				start(t, p)
+				fault := b.AppendThenAnswer(topic, answer, -1)
+				l := newLedger()
+				err := l.write(bg, t, p, message("appended"))
+				fault.Remove()
+				if class := classOf(t, err); class != ErrMaybeDelivered {
+					t.Errorf("G9 DrainFirst: a message that is in the log failed as %v; want ErrMaybeDelivered", err)
+				}
+				mustBe(t, err, kafka.Error(answer.Code))
+				if n := values(t, b, topic)["appended"]; n != fault.Hits() || n == 0 {
+					t.Errorf("it is %d times in the log, after %d attempts: the test shows nothing", n, fault.Hits())
+				}
+			})
+		})
+	}
+}
+
+// Once an attempt may have been appended, no later refusal, and no later attempt that is
+// not sent, says anything else.
+func TestG9AmbiguousStaysAmbiguous(t *testing.T) {
+	for name, then := range map[string]func(b *testbroker.Broker, p *Producer){
+		"then refused": func(b *testbroker.Broker, _ *Producer) {
+			b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+		},
+		"then refused in parts": func(b *testbroker.Broker, _ *Producer) {
+			b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.MessageTooLarge, Count: -1})
+		},
+		"then not sent":  func(b *testbroker.Broker, _ *Producer) { b.Net.Kill(0) },
+		"then cut short": func(_ *testbroker.Broker, p *Producer) { p.current.Load().cut() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t)
+				topic := b.CreateTopic(t, 1)
+				p := newProducer(t, b, Config{Topic: topic, Logger: slog.New(slog.DiscardHandler)})
+				start(t, p)
+				appended := b.AppendThenAnswer(topic, kerr.NotLeaderForPartition, 1)
+				write := async(func() error { return p.WriteMessages(bg, messages("m", 2)...) })
+				until(t, "an ambiguous attempt", func() bool { synctest.Wait(); return appended.Hits() == 1 })
+				then(b, p)
+				for _, err := range errorsOf(t, get(t, write), 2) {
+					if class := classOf(t, err); class != ErrMaybeDelivered {
+						t.Errorf("G9 DrainFirst: %v; want ErrMaybeDelivered", err)
+					}
+				}
+				b.Net.Revive(0)
+			})
+		})
+	}
+}
+
+// What says nothing of the partition is no answer: another attempt is made.
+func TestAnswerWithoutThePartition(t *testing.T) {
+	for name, change := range map[string]func(*kmsg.ProduceResponse){
+		"no topic":          func(r *kmsg.ProduceResponse) { r.Topics = nil },
+		"no partition":      func(r *kmsg.ProduceResponse) { r.Topics[0].Partitions = nil },
+		"another topic":     func(r *kmsg.ProduceResponse) { r.Topics[0].Topic = "other" },
+		"another partition": func(r *kmsg.ProduceResponse) { r.Topics[0].Partitions[0].Partition = 7 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t)
+				topic := b.CreateTopic(t, 1)
+				p := newProducer(t, b, Config{Topic: topic, MaxAttempts: 2})
+				start(t, p)
+				answers := 0
+				b.Fake.ControlKey(kmsg.Produce.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					b.Fake.KeepControl()
+					if answers++; answers > 3 {
+						return nil, nil, false
+					}
+					res := r.ResponseKind().(*kmsg.ProduceResponse)
+					rt, rp := kmsg.NewProduceResponseTopic(), kmsg.NewProduceResponseTopicPartition()
+					rt.Topic, rt.Partitions = topic, append(rt.Partitions, rp)
+					res.Topics = append(res.Topics, rt)
+					change(res)
+					return res, nil, true
+				})
+				err := p.WriteMessages(bg, message("never"))
+				if class := classOf(t, err); class != ErrMaybeDelivered {
+					t.Errorf("%v; want ErrMaybeDelivered", err)
+				}
+				mustBe(t, err, errNoPartition)
+				if err := p.WriteMessages(bg, message("in the end")); err != nil {
+					t.Error(err)
+				}
+				if answers != 4 {
+					t.Errorf("%d attempts; want two of each write", answers)
+				}
+			})
+		})
+	}
+}

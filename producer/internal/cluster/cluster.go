@@ -1,0 +1,353 @@
+// Package cluster knows a Kafka cluster: the addresses of its brokers, the topics in use and
+// the leaders of their partitions.
+//
+// It asks any broker that answers, over one connection: first those of the latest answer,
+// then the addresses that the user named, then every broker learnt before. So it finds the
+// cluster again as long as one of them can be reached. One question for metadata is under
+// way at a time, shared by all callers, and it names only the topics in use.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+
+	"github.com/seed3893aba4/surestart/producer/internal/connection"
+)
+
+// Config configures a Cluster.
+type Config struct {
+	// Connection is how to connect. It must not change.
+	Connection *connection.Config
+	// Brokers are the addresses, host:port, to learn the cluster from.
+	Brokers []string
+	// AutoCreate asks the brokers to create topics that do not exist.
+	AutoCreate bool
+	// Timeout bounds a request.
+	Timeout time.Duration
+	// Changed is called with the topics of each answer. One call is under way at a time, in
+	// order. It must not block, and of the Cluster call Address, Use and Forget only.
+	Changed func([]*Topic)
+}
+
+// Errors of a Cluster.
+var (
+	ErrClosed = errors.New("the connection to the cluster was closed")
+	// ErrOtherCluster is why a broker's answers are refused: it belongs to another cluster
+	// than the first that answered.
+	ErrOtherCluster = errors.New("the broker belongs to another cluster")
+)
+
+// How long things are remembered, and how often questions are asked.
+const (
+	maxAge        = 5 * time.Minute // of the metadata; it keeps the connection alive, too
+	firstMissing  = 100 * time.Millisecond
+	longMissing   = 5 * time.Second
+	firstPause    = 10 * time.Millisecond
+	longestPause  = 500 * time.Millisecond
+	calm          = time.Second     // after which the pauses begin anew
+	olderEpoch    = 5 * time.Second // for which an older leader is not believed
+	rememberAtAll = 256             // addresses
+	manyTopics    = 1 << 10         // from which on those that do not exist are forgotten
+	firstLeader   = 100 * time.Millisecond
+	longLeader    = time.Second // between questions while a partition has no leader
+)
+
+// A Cluster is used by any number of goroutines.
+type Cluster struct {
+	cfg    Config
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wake   chan struct{} // of capacity 1
+	done   chan struct{} // closed when run has returned
+
+	// Of run.
+	conn   *connection.Conn
+	last   time.Time // the latest question
+	streak int       // of questions without calm between them
+	losers sync.WaitGroup
+
+	mu      sync.Mutex
+	id      string // of the cluster; empty: not known
+	brokers map[int32]string
+	learnt  []string // addresses, the latest last
+	topics  map[string]*topic
+	asks    []*ask
+	next    *question // not under way yet; nil: there is none
+}
+
+// A question is one for metadata.
+type question struct {
+	done chan struct{} // closed when it has its answer, or err
+	err  error
+}
+
+// An ask is any other request.
+type ask struct {
+	msg  protocol.Message
+	ctx  context.Context // of the caller
+	done chan struct{}
+	res  protocol.Message
+	err  error
+}
+
+// Open returns a Cluster that has a goroutine, and asks nothing yet. Close ends it.
+func Open(cfg Config) *Cluster {
+	c := &Cluster{
+		cfg: cfg, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		brokers: make(map[int32]string), topics: make(map[string]*topic),
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	go c.run()
+	return c
+}
+
+// Close ends the connection, and all that waits, with ErrClosed. It waits for the goroutine,
+// and so for a Dial that is under way, whose context has ended. It may be called again.
+func (c *Cluster) Close() {
+	c.cancel(ErrClosed)
+	<-c.done
+}
+
+// ID is the cluster's id; empty: it is not known.
+func (c *Cluster) ID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.id
+}
+
+// Address returns where a broker is, by the latest answer that had it.
+func (c *Cluster) Address(broker int32) (string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, ok := c.brokers[broker]
+	return a, ok
+}
+
+// Use puts topics among those that are asked for.
+func (c *Cluster) Use(names ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range names {
+		c.useLocked(name)
+	}
+}
+
+func (c *Cluster) useLocked(name string) *topic {
+	t := c.topics[name]
+	if t == nil {
+		if len(c.topics) >= manyTopics {
+			maps.DeleteFunc(c.topics, func(_ string, t *topic) bool {
+				return t.Topic != nil && len(t.Partitions) == 0 && time.Until(t.askAgain) <= 0
+			})
+		}
+		t = new(topic)
+		c.topics[name] = t
+	}
+	return t
+}
+
+// leaderless reports whether a partition of a topic in use has no leader.
+func (c *Cluster) leaderless() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.topics {
+		if t.Topic != nil && slices.ContainsFunc(t.Partitions, func(p Partition) bool { return p.Leader == NoLeader }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Forget makes a topic one that is not in use.
+func (c *Cluster) Forget(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.topics, name)
+}
+
+// Refresh sees to it that metadata are asked for soon, again and again until a broker
+// answers. It does not wait.
+func (c *Cluster) Refresh() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refreshLocked()
+}
+
+func (c *Cluster) refreshLocked() *question {
+	if c.next == nil {
+		c.next = &question{done: make(chan struct{})}
+		c.signal()
+	}
+	return c.next
+}
+
+func (c *Cluster) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Update asks for metadata and waits until they are there. It returns why none of the
+// addresses led to an answer, or ctx's cause.
+func (c *Cluster) Update(ctx context.Context) error {
+	c.mu.Lock()
+	q := c.refreshLocked()
+	c.mu.Unlock()
+	return c.await(ctx, q.done, &q.err)
+}
+
+// await waits until done is closed, and returns err.
+func (c *Cluster) await(ctx context.Context, done <-chan struct{}, err *error) error {
+	select {
+	case <-done:
+		return *err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.done:
+		return ErrClosed
+	}
+}
+
+// Topic returns the latest metadata of a topic, and puts the topic in use. If there are none,
+// Topic asks for them and waits, for as long as no broker answers.
+//
+// A topic that does not exist is its Err, remembered for a moment; with Config.AutoCreate
+// Topic waits for it. When ctx ends, the error is its cause and the latest obstacle.
+func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
+	var last error
+	for {
+		c.mu.Lock()
+		t := c.useLocked(name)
+		now, wait := t.Topic, time.Until(t.askAgain)
+		if now == nil || wait <= 0 && (now.Err != nil && len(now.Partitions) == 0) {
+			q := c.refreshLocked()
+			c.mu.Unlock()
+			err := c.await(ctx, q.done, &q.err)
+			if ctx.Err() != nil || err == ErrClosed {
+				return nil, because(err, last)
+			}
+			if err != nil {
+				last = err
+			}
+			continue
+		}
+		c.mu.Unlock()
+		if now.Err == nil || len(now.Partitions) > 0 || !c.waitsFor(now.Err) { // it exists, or did a moment ago
+			return now, nil
+		}
+		last = now.Err
+		if err := c.sleep(ctx, wait); err != nil {
+			return nil, because(err, last)
+		}
+	}
+}
+
+// waitsFor reports whether a topic with this error is waited for.
+func (c *Cluster) waitsFor(err error) bool {
+	return err == kafka.LeaderNotAvailable || err == kafka.UnknownTopicOrPartition && c.cfg.AutoCreate
+}
+
+// sleep returns early, with ctx's cause or ErrClosed, when one of them ends.
+func (c *Cluster) sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.done:
+		return ErrClosed
+	}
+}
+
+// because wraps err and the error that led to it.
+func because(err, last error) error {
+	if last == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, last)
+}
+
+// Ask sends a message to any broker and returns the answer. It returns why none of the
+// addresses led to one, or ctx's cause. The message must be one that may be sent twice.
+func (c *Cluster) Ask(ctx context.Context, msg protocol.Message) (protocol.Message, error) {
+	a := &ask{msg: msg, ctx: ctx, done: make(chan struct{})}
+	c.mu.Lock()
+	c.asks = append(c.asks, a)
+	c.mu.Unlock()
+	c.signal()
+	if err := c.await(ctx, a.done, &a.err); err != nil {
+		return nil, err
+	}
+	return a.res, nil
+}
+
+// candidates are the addresses to try, the best first, each once.
+func (c *Cluster) candidates() (all []candidate) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := make(map[string]bool)
+	add := func(addresses []string) {
+		for _, a := range addresses {
+			if !seen[a] {
+				seen[a] = true
+				all = append(all, candidate{a, slices.Contains(c.cfg.Brokers, a)})
+			}
+		}
+	}
+	var now []string
+	for _, a := range c.brokers {
+		now = append(now, a)
+	}
+	add(shuffled(now))
+	add(shuffled(c.cfg.Brokers))
+	older := slices.Clone(c.learnt)
+	slices.Reverse(older)
+	add(older)
+	return all
+}
+
+type candidate struct {
+	address string
+	named   bool // in Config.Brokers
+}
+
+// apply takes over an answer. It returns the topics to tell of.
+func (c *Cluster) apply(m *metadata.Response, now time.Time) ([]*Topic, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m.ClusterID != "" {
+		if c.id != "" && c.id != m.ClusterID {
+			return nil, fmt.Errorf("%w: %q, not %q", ErrOtherCluster, m.ClusterID, c.id)
+		}
+		c.id = m.ClusterID
+	}
+	if len(m.Brokers) > 0 { // a broker that has just started may know of none
+		c.brokers = make(map[int32]string, len(m.Brokers))
+		for _, b := range m.Brokers {
+			a := joinHostPort(b.Host, b.Port)
+			c.brokers[b.NodeID] = a
+			c.learnt = append(slices.DeleteFunc(c.learnt, func(other string) bool { return other == a }), a)
+		}
+		c.learnt = c.learnt[max(0, len(c.learnt)-max(rememberAtAll, len(m.Brokers))):]
+	}
+	var changed []*Topic
+	for i := range m.Topics {
+		if t := c.topics[m.Topics[i].Name]; t != nil {
+			t.apply(&m.Topics[i], c.brokers, now)
+			changed = append(changed, t.Topic)
+		}
+	}
+	return changed, nil
+}

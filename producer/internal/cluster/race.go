@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+
+	"github.com/seed3893aba4/surestart/producer/internal/connection"
+)
+
+// A race connects to addresses, in their order. One that does not answer soon holds up the
+// next for a moment only.
+type race struct {
+	c       *Cluster
+	ctx     context.Context
+	cancel  context.CancelFunc
+	left    []candidate
+	under   int // attempts under way
+	results chan result
+	wg      sync.WaitGroup
+}
+
+type result struct {
+	conn *connection.Conn
+	err  error
+}
+
+const (
+	// headStart is how long an address is alone before the next one is tried too.
+	headStart = 500 * time.Millisecond
+	// patience is how long the broker of the connection has for its answer, if there are
+	// others to ask: it may hang.
+	patience = 2 * time.Second
+	// abreast is how many are tried at the same time.
+	abreast = 3
+)
+
+func (c *Cluster) race(left []candidate) *race {
+	r := &race{c: c, left: left, results: make(chan result, abreast)}
+	r.ctx, r.cancel = context.WithCancel(c.ctx)
+	return r
+}
+
+// next returns the next connection, or why an address led to none. It returns false if no
+// address is left, or ctx ends.
+func (r *race) next(ctx context.Context) (result, bool) {
+	timer := time.NewTimer(headStart)
+	defer timer.Stop()
+	for {
+		if r.under == 0 {
+			if len(r.left) == 0 {
+				return result{}, false
+			}
+			r.begin()
+		}
+		var another <-chan time.Time
+		if r.under < abreast && len(r.left) > 0 {
+			another = timer.C
+		}
+		select {
+		case found := <-r.results:
+			r.under--
+			return found, true
+		case <-another:
+			r.begin()
+			timer.Reset(headStart)
+		case <-ctx.Done():
+			return result{}, false
+		case <-r.ctx.Done():
+			return result{}, false
+		}
+	}
+}
+
+func (r *race) begin() {
+	a := r.left[0]
+	r.left = r.left[1:]
+	r.under++
+	r.wg.Go(func() {
+		conn, err := connection.Open(r.ctx, r.c.cfg.Connection, a.address, a.named)
+		r.results <- result{conn, err}
+	})
+}
+
+// end closes the connections that were not used. It does not wait for a Dial that does not
+// heed its context, except that Close does.
+func (r *race) end() {
+	r.cancel()
+	if r.under == 0 {
+		return
+	}
+	r.c.losers.Go(func() {
+		r.wg.Wait()
+		for range r.under {
+			if found := <-r.results; found.conn != nil {
+				found.conn.Close()
+				<-found.conn.Done()
+			}
+		}
+	})
+}
+
+// exchange asks the broker of the connection, or else one address after the other. Accept
+// may refuse an answer; nil: it refuses none.
+func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept func(protocol.Message) error) (protocol.Message, error) {
+	all := c.candidates()
+	if c.conn != nil {
+		timeout := c.cfg.Timeout
+		if len(all) > 1 {
+			timeout = min(timeout, patience)
+		}
+		if res, err := c.try(msg, accept, timeout); err == nil {
+			return res, nil
+		}
+	}
+	r := c.race(all)
+	defer r.end()
+	var errs AddressErrors
+	for {
+		found, ok := r.next(ctx)
+		if !ok {
+			break
+		}
+		err := found.err
+		if err == nil {
+			c.conn = found.conn
+			var res protocol.Message
+			if res, err = c.try(msg, accept, c.cfg.Timeout); err == nil {
+				return res, nil
+			}
+		}
+		errs = append(errs, err)
+	}
+	if cause := context.Cause(c.ctx); cause != nil {
+		return nil, cause
+	}
+	if len(errs) == 1 {
+		return nil, errs[0]
+	}
+	return nil, errs
+}

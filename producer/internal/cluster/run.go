@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+)
+
+// run sends the requests, one after the other.
+func (c *Cluster) run() {
+	defer close(c.done)
+	defer c.losers.Wait()
+	defer func() {
+		if c.conn != nil {
+			c.conn.Close()
+			<-c.conn.Done()
+		}
+	}()
+	age := time.NewTicker(maxAge)
+	defer age.Stop()
+	leader := time.NewTimer(0) // asks again while a partition has no leader
+	defer leader.Stop()
+	<-leader.C
+	wait := firstLeader
+	for {
+		select {
+		case <-c.wake:
+		case <-leader.C:
+			c.Refresh()
+		case <-age.C:
+			if c.conn != nil {
+				c.Refresh()
+			}
+		case <-c.ctx.Done():
+			return
+		}
+		for c.turn() {
+		}
+		if !c.leaderless() {
+			leader.Stop()
+			wait = firstLeader
+			continue
+		}
+		leader.Reset(wait)
+		wait = min(2*wait, longLeader)
+	}
+}
+
+// turn sends the requests that were waiting when it began. It reports whether there were any.
+func (c *Cluster) turn() bool {
+	c.mu.Lock()
+	asks, q := c.asks, c.next
+	c.asks = nil
+	c.mu.Unlock()
+	if c.ctx.Err() != nil || len(asks) == 0 && q == nil {
+		return false
+	}
+	for _, a := range asks {
+		if a.ctx.Err() == nil { // else the caller has left
+			a.res, a.err = c.exchange(a.ctx, a.msg, nil)
+		}
+		close(a.done)
+	}
+	if q != nil {
+		c.ask()
+	}
+	return true
+}
+
+// ask asks for metadata. Callers that come from then on share the next question.
+func (c *Cluster) ask() {
+	c.mu.Lock()
+	fresh := false // a topic that was never asked for does not wait
+	for _, t := range c.topics {
+		fresh = fresh || !t.asked
+	}
+	c.mu.Unlock()
+	if time.Since(c.last) > calm {
+		c.streak = 0
+	}
+	if c.streak > 0 && !fresh && !c.pause(pauseAfter(c.streak)-time.Since(c.last)) {
+		return
+	}
+	c.streak++
+	c.last = time.Now()
+
+	c.mu.Lock()
+	q := c.next
+	c.next = nil
+	names := make([]string, 0, len(c.topics)) // not nil: that would ask for all
+	for name, t := range c.topics {
+		if time.Until(t.askAgain) <= 0 { // else it does not exist, which is remembered
+			names = append(names, name)
+			t.asked = true
+		}
+	}
+	c.mu.Unlock()
+	slices.Sort(names)
+	_, q.err = c.exchange(c.ctx, &metadata.Request{TopicNames: names, AllowAutoTopicCreation: c.cfg.AutoCreate}, func(m protocol.Message) error {
+		topics, err := c.apply(m.(*metadata.Response), time.Now())
+		if err == nil && len(topics) > 0 && c.cfg.Changed != nil {
+			c.cfg.Changed(topics)
+		}
+		return err
+	})
+	close(q.done)
+	if q.err != nil && c.ctx.Err() == nil {
+		c.Refresh()
+	}
+}
+
+// pauseAfter is the pause after the n-th of several questions.
+func pauseAfter(n int) time.Duration { return min(firstPause<<min(n-1, 10), longestPause) }
+
+// pause returns false if the Cluster is closed meanwhile.
+func (c *Cluster) pause(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}
+
+// try asks the broker of the connection. The connection is closed if that fails.
+func (c *Cluster) try(msg protocol.Message, accept func(protocol.Message) error, timeout time.Duration) (protocol.Message, error) {
+	conn := c.conn
+	stop := context.AfterFunc(c.ctx, conn.Close)
+	defer stop()
+	res, err := conn.RoundTrip(msg, timeout)
+	if err == nil && accept != nil {
+		err = accept(res)
+	}
+	if err == nil {
+		return res, nil
+	}
+	c.conn = nil
+	conn.Close()
+	return nil, fmt.Errorf("ask %s: %w", conn.Address(), err)
+}
+
+// AddressErrors are why none of several addresses led to an answer.
+type AddressErrors []error
+
+// Error says why, address by address.
+func (e AddressErrors) Error() string {
+	if len(e) == 0 {
+		return "there is no address to ask"
+	}
+	return errors.Join(e...).Error()
+}
+
+// Unwrap returns them all.
+func (e AddressErrors) Unwrap() []error { return e }
+
+func joinHostPort(host string, port int32) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+func shuffled(list []string) []string {
+	list = slices.Clone(list)
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list
+}

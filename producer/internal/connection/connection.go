@@ -1,0 +1,270 @@
+// Package connection opens connections to Kafka brokers and exchanges requests and answers
+// on them, one at a time.
+//
+// The other end is not trusted: an answer is read as a whole, at most
+// MaxAnswer bytes of it, into memory that grows with what arrives; its correlation id must
+// be that of the request under way; and before kafka-go's decoder sees it, each of its
+// arrays must have as many elements as it claims.
+//
+// An exchange that fails says whether its request was written as a whole: a broker never
+// looks at one that was not.
+package connection
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/apiversions"
+	"github.com/segmentio/kafka-go/sasl"
+
+	"github.com/seed3893aba4/surestart/fsm"
+)
+
+// Config is how to connect.
+type Config struct {
+	// Dial opens the connection below. It must return soon after its context ends. Nil:
+	// a net.Dialer's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS encrypts the connection; nil: it is not encrypted.
+	TLS *tls.Config
+	// SASL authenticates the client; nil: not at all. It is started for every connection.
+	SASL sasl.Mechanism
+	// LocalOnly refuses addresses that are not on this machine: the password would be
+	// readable on the way.
+	LocalOnly bool
+	// ClientID is how the broker knows the client.
+	ClientID string
+	// Timeout bounds Open: dial, TLS, API versions and SASL. Zero: its context alone does.
+	Timeout time.Duration
+}
+
+// The errors of a connection that this side has ended.
+var (
+	ErrClosed  = errors.New("the connection was closed")
+	ErrTimeout = fmt.Errorf("the broker did not answer in time: %w", context.DeadlineExceeded)
+
+	// ErrPlaintext is the error of an Open that LocalOnly refuses.
+	ErrPlaintext   = errors.New("without TLS the password would be shown on the way (see Config.AllowPlaintextPassword)")
+	errOpenTimeout = fmt.Errorf("connected, but not ready within the DialTimeout: %w", context.DeadlineExceeded)
+)
+
+// A Conn is a connection that is ready for requests. One goroutine at a time may use it;
+// Close, Ended, Done, Err and Version may be called at any time.
+type Conn struct {
+	peer     peer
+	clientID string
+	raw      *wire    // what was dialled
+	nc       net.Conn // raw, or TLS above it
+	in       *bufio.Reader
+	versions map[protocol.ApiKey]span // what the broker speaks
+	expires  time.Time
+	step     string      // of Open
+	limit    *time.Timer // ends the connection
+
+	// Of the goroutine that has the exchange.
+	id      int32
+	scratch []byte
+
+	ended    chan struct{} // closed when err is set
+	done     chan struct{} // closed when the reader has returned
+	answered chan struct{} // of capacity 1
+
+	mu     sync.Mutex
+	err    error
+	asked  int32  // the id of the request that waits for its answer; 0: none
+	answer []byte // with its size and id; the reader's while asked is not 0
+}
+
+// A span is a range of versions.
+type span struct{ lowest, highest int16 }
+
+// spoken are the versions that are spoken here. None is of the protocol's flexible kind.
+// The lowest of Produce is that of Kafka 2.1.
+var spoken = map[protocol.ApiKey]span{
+	protocol.Produce:          {7, 8},
+	protocol.ListOffsets:      {1, 5},
+	protocol.Metadata:         {5, 8},
+	protocol.SaslHandshake:    {1, 1},
+	protocol.ApiVersions:      {0, 0},
+	protocol.InitProducerId:   {0, 1},
+	protocol.SaslAuthenticate: {0, 1},
+}
+
+// Open connects to a broker and makes the connection ready. Named says that the user named
+// the address, so that errors can say where to look. It returns soon after ctx ends or
+// Config.Timeout has passed; the connection lives on until Close, or until it breaks.
+//
+// An address where something else than Kafka answers is a *NotKafkaError; a refused login
+// is the broker's kafka.Error; a panic in Dial, in a function of TLS or in the mechanism is
+// an *fsm.PanicError.
+func Open(ctx context.Context, cfg *Config, address string, named bool) (*Conn, error) {
+	p := peer{address: address, named: named, tls: cfg.TLS != nil}
+	if cfg.LocalOnly && !isLocal(address) {
+		return nil, fmt.Errorf("connect to %s: %w", address, ErrPlaintext)
+	}
+	if cfg.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, cfg.Timeout, errOpenTimeout)
+		defer cancel()
+	}
+	nc, err := dial(ctx, cfg, address)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	c := &Conn{
+		peer: p, clientID: cfg.ClientID, raw: &wire{Conn: nc},
+		ended: make(chan struct{}), done: make(chan struct{}), answered: make(chan struct{}, 1),
+	}
+	c.nc = c.raw
+	c.limit = time.AfterFunc(time.Hour, func() { c.end(ErrTimeout) })
+	c.limit.Stop()
+	stop := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
+	if err := c.prepare(ctx, cfg); err != nil {
+		c.end(err)
+		if cause := context.Cause(ctx); cause != nil && !stop() {
+			err = fmt.Errorf("%s: %w", c.step, cause) // the error that it led to says less
+		}
+		var other *NotKafkaError
+		if errors.As(err, &other) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	if !stop() { // ctx has ended, and the connection with it
+		<-c.ended
+		return nil, fmt.Errorf("connect to %s: %w", address, c.Err())
+	}
+	return c, nil
+}
+
+func dial(ctx context.Context, cfg *Config, address string) (nc net.Conn, err error) {
+	defer recovered("Dial", &err)
+	if cfg.Dial == nil {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}
+	return cfg.Dial(ctx, "tcp", address)
+}
+
+// recovered makes an error of a panic in a function of the user's.
+func recovered(what string, err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("%s: %w", what, &fsm.PanicError{Value: v, Stack: debug.Stack()})
+	}
+}
+
+// prepare makes a dialled connection ready, and starts its reader.
+func (c *Conn) prepare(ctx context.Context, cfg *Config) error {
+	if cfg.TLS != nil {
+		c.step = "TLS handshake"
+		if err := c.encrypt(ctx, cfg.TLS); err != nil {
+			close(c.done)
+			return err
+		}
+	}
+	c.in = bufio.NewReaderSize(c.nc, 4<<10)
+	go c.read()
+	c.step = "API versions"
+	res, err := c.RoundTrip(new(apiversions.Request), 0)
+	if err != nil {
+		return err
+	}
+	versions := res.(*apiversions.Response)
+	if versions.ErrorCode != 0 {
+		return fmt.Errorf("its API versions: %w", kafka.Error(versions.ErrorCode))
+	}
+	c.versions = make(map[protocol.ApiKey]span, len(spoken))
+	for _, v := range versions.ApiKeys {
+		if key := protocol.ApiKey(v.ApiKey); spoken[key] != (span{}) || key == protocol.ApiVersions {
+			c.versions[key] = span{v.MinVersion, v.MaxVersion}
+		}
+	}
+	if cfg.SASL != nil {
+		c.step = "SASL login"
+		return c.authenticate(ctx, cfg.SASL)
+	}
+	return nil
+}
+
+func (c *Conn) encrypt(ctx context.Context, cfg *tls.Config) (err error) {
+	defer recovered("TLS", &err)
+	if cfg.ServerName == "" {
+		cfg = cfg.Clone()
+		cfg.ServerName, _, _ = net.SplitHostPort(c.peer.address)
+	}
+	secure := tls.Client(c.raw, cfg)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return c.peer.handshakeFailed(err)
+	}
+	c.nc = secure
+	return nil
+}
+
+// Address is where the broker is.
+func (c *Conn) Address() string { return c.peer.address }
+
+// Version returns the version of a request that both sides speak. The error, if there is
+// none, is kafka.UnsupportedVersion.
+func (c *Conn) Version(key protocol.ApiKey) (int16, error) {
+	ours, theirs := spoken[key], c.versions[key]
+	if c.versions == nil { // nothing is known yet
+		theirs = ours
+	}
+	_, known := c.versions[key]
+	v := min(ours.highest, theirs.highest)
+	if c.versions != nil && !known || v < max(ours.lowest, theirs.lowest) {
+		return 0, fmt.Errorf("%s has no version of %v that is spoken here: %w", c.peer.address, key, kafka.UnsupportedVersion)
+	}
+	return v, nil
+}
+
+// Expires is when to connect anew, because soon after that the broker ends the session of
+// the login, and with it the connection; zero: it does not.
+func (c *Conn) Expires() time.Time { return c.expires }
+
+// Close ends the connection, and with it an exchange that is under way. It waits for
+// nothing.
+func (c *Conn) Close() { c.end(ErrClosed) }
+
+// Ended is closed when the connection has ended, by Close, by the peer, or by an error.
+func (c *Conn) Ended() <-chan struct{} { return c.ended }
+
+// Done is closed when the connection's goroutine has returned, soon after Ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Err is why the connection has ended; nil: it has not.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *Conn) end(why error) {
+	c.mu.Lock()
+	first := c.err == nil
+	if first {
+		c.err = why
+		close(c.ended)
+	}
+	c.mu.Unlock()
+	if first {
+		c.raw.Close() // not TLS's, which would wait to say goodbye
+	}
+}
+
+func isLocal(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,399 @@
+package connection
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/initproducerid"
+	"github.com/segmentio/kafka-go/protocol/listoffsets"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+func open(t *testing.T, b *testbroker.Broker, cfg Config) (*Conn, error) {
+	t.Helper()
+	if cfg.Dial == nil {
+		cfg.Dial = b.Dial
+	}
+	cfg.Timeout = 5 * time.Second
+	c, err := Open(t.Context(), &cfg, b.Addrs[0], true)
+	if err == nil {
+		t.Cleanup(func() {
+			c.Close()
+			<-c.Done()
+		})
+	}
+	return c, err
+}
+
+// The messages that a producer asks with go there and back.
+func TestRoundTrips(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 3)
+		c, err := open(t, b, Config{ClientID: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := c.RoundTrip(&metadata.Request{TopicNames: []string{topic}}, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := res.(*metadata.Response); len(m.Topics) != 1 || len(m.Topics[0].Partitions) != 3 || len(m.Brokers) == 0 {
+			t.Errorf("metadata: %+v", m)
+		}
+		for range 2 {
+			res, err := c.RoundTrip(&initproducerid.Request{ProducerID: -1, ProducerEpoch: -1}, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := res.(*initproducerid.Response); r.ErrorCode != 0 && r.ErrorCode != int16(kafka.GroupLoadInProgress) {
+				t.Errorf("producer id: %+v", r)
+			}
+		}
+		if _, err := c.RoundTrip(&listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{{
+			Topic: topic, Partitions: []listoffsets.RequestPartition{{Partition: 0, CurrentLeaderEpoch: -1, Timestamp: -1}},
+		}}}, time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A broker that lacks a request has no version of it.
+func TestUnsupportedVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(nil))}, "host:1", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for _, theirs := range []span{{}, {0, 6}, {9, 12}} {
+			c.versions[protocol.Produce] = theirs
+			if v, err := c.Version(protocol.Produce); !errors.Is(err, kafka.UnsupportedVersion) {
+				t.Errorf("the broker has %v: version %d, %v", theirs, v, err)
+			}
+		}
+		delete(c.versions, protocol.Produce)
+		if v, err := c.Version(protocol.Produce); !errors.Is(err, kafka.UnsupportedVersion) {
+			t.Errorf("version %d, %v", v, err)
+		}
+		for theirs, want := range map[span]int16{{0, 7}: 7, {7, 8}: 8, {3, 12}: 8, {8, 8}: 8} {
+			c.versions[protocol.Produce] = theirs
+			if v, err := c.Version(protocol.Produce); err != nil || v != want {
+				t.Errorf("the broker has %v: version %d, %v, want %d", theirs, v, err, want)
+			}
+		}
+	})
+}
+
+func TestSASL(t *testing.T) {
+	right, err := scram.Mechanism(scram.SHA256, "user", "right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	panics := mechanism{name: "PLAIN", start: func(context.Context) (sasl.StateMachine, []byte, error) { panic("at the disco") }}
+	fails := mechanism{name: "PLAIN", start: func(context.Context) (sasl.StateMachine, []byte, error) { return nil, nil, io.ErrNoProgress }}
+	knows := mechanism{name: "PLAIN", start: func(ctx context.Context) (sasl.StateMachine, []byte, error) {
+		if m := sasl.MetadataFromContext(ctx); m == nil || m.Host == "" || m.Port == 0 {
+			return nil, nil, fmt.Errorf("metadata %+v", m)
+		}
+		return plain.Mechanism{Username: "user", Password: "right"}.Start(ctx)
+	}}
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		for _, test := range []struct {
+			m    sasl.Mechanism
+			want error
+		}{
+			{right, nil},
+			{plain.Mechanism{Username: "user", Password: "right"}, nil},
+			{knows, nil},
+			{plain.Mechanism{Username: "user", Password: "wrong"}, io.ErrUnexpectedEOF}, // Apache Kafka answers before it ends the connection
+			{mechanism{name: "NONSENSE"}, kafka.UnsupportedSASLMechanism},
+			{fails, io.ErrNoProgress},
+		} {
+			c, err := open(t, b, Config{SASL: test.m})
+			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+				t.Errorf("%s: %v, want %v", test.m.Name(), err, test.want)
+			}
+			if err == nil {
+				if _, err := c.RoundTrip(&metadata.Request{}, time.Minute); err != nil {
+					t.Errorf("%s: %v", test.m.Name(), err)
+				}
+			}
+			if err != nil && !strings.Contains(err.Error(), "SASL") {
+				t.Errorf("%s: %v, want it to name SASL", test.m.Name(), err)
+			}
+			if err != nil && strings.Contains(err.Error(), "wrong") {
+				t.Errorf("the password is shown: %v", err)
+			}
+		}
+		_, err := open(t, b, Config{SASL: panics})
+		var p *fsm.PanicError
+		if !errors.As(err, &p) || p.Value != "at the disco" {
+			t.Errorf("a mechanism that panics: %v", err)
+		}
+	}, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "user", "right"), kfake.Superuser("PLAIN", "user", "right"))
+}
+
+type mechanism struct {
+	name  string
+	start func(ctx context.Context) (sasl.StateMachine, []byte, error)
+}
+
+func (m mechanism) Name() string { return m.name }
+func (m mechanism) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
+	return m.start(ctx)
+}
+
+// Without TLS a password goes to this machine only.
+func TestLocalOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{LocalOnly: true, Dial: dialTo(answerWith(nil))}
+		for address, local := range map[string]bool{"localhost:1": true, "127.0.0.1:1": true, "[::1]:1": true, "host:1": false, "10.0.0.1:1": false, "nonsense": false} {
+			c, err := Open(t.Context(), &cfg, address, true)
+			if local != (err == nil) || !local && !errors.Is(err, ErrPlaintext) {
+				t.Errorf("%s: %v", address, err)
+			}
+			if err == nil {
+				c.Close()
+			}
+		}
+	})
+}
+
+func TestTLS(t *testing.T) {
+	server, roots := certificate(t)
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		c, err := open(t, b, Config{TLS: &tls.Config{RootCAs: roots, ServerName: "localhost"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.RoundTrip(&metadata.Request{}, time.Minute); err != nil {
+			t.Error(err)
+		}
+		var unknown x509.UnknownAuthorityError
+		if _, err := open(t, b, Config{TLS: &tls.Config{ServerName: "localhost"}}); !errors.As(err, &unknown) {
+			t.Errorf("an unknown authority: %v", err)
+		}
+		var panicked *fsm.PanicError
+		if _, err := open(t, b, Config{TLS: &tls.Config{RootCAs: roots, ServerName: "localhost", VerifyConnection: func(tls.ConnectionState) error { panic("here") }}}); !errors.As(err, &panicked) {
+			t.Errorf("a function of TLS that panics: %v", err)
+		}
+		if _, err := open(t, b, Config{}); err == nil || !strings.Contains(err.Error(), "TLS") {
+			t.Errorf("without TLS: %v", err)
+		}
+	}, kfake.TLS(server))
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		if _, err := open(t, b, Config{TLS: &tls.Config{ServerName: "localhost"}}); err == nil || !strings.Contains(err.Error(), "TLS") {
+			t.Errorf("TLS, and the broker has none: %v", err)
+		}
+	})
+}
+
+func certificate(t *testing.T) (server *tls.Config, roots *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Unix(0, 0), NotAfter: time.Now().Add(24 * 365 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots = x509.NewCertPool()
+	roots.AddCert(root)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, roots
+}
+
+// Open ends with its context, wherever it is, and a Dial that panics is an error.
+func TestOpenEnds(t *testing.T) {
+	cause := errors.New("enough")
+	for name, dial := range map[string]func(context.Context, string, string) (net.Conn, error){
+		"dial":   func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+		"answer": dialTo(func(c net.Conn) { io.Copy(io.Discard, c) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(time.Second, func() { cancel(cause) })
+				began := time.Now()
+				_, err := Open(ctx, &Config{Dial: dial, Timeout: time.Minute}, "host:1", true)
+				if err == nil || name == "answer" && !errors.Is(err, cause) || time.Since(began) != time.Second {
+					t.Errorf("Open: %v after %v", err, time.Since(began))
+				}
+			})
+		})
+	}
+	var p *fsm.PanicError
+	if _, err := Open(t.Context(), &Config{Dial: func(context.Context, string, string) (net.Conn, error) { panic("x") }}, "host:1", true); !errors.As(err, &p) {
+		t.Errorf("Open: %v", err)
+	}
+}
+
+// Close ends an exchange that is under way; what waits reads why.
+func TestCloseEndsAnExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(net.Conn, protocol.ApiKey, int32) bool { return true }))}, "host:1", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, c.Close)
+		_, written, err := c.Exchange(net.Buffers{c.AppendHeader(nil, protocol.Metadata, 8)}, time.Minute)
+		if !errors.Is(err, ErrClosed) || !written {
+			t.Errorf("Exchange: written %t, %v", written, err)
+		}
+		<-c.Done()
+	})
+}
+
+// A broker that goes away is noticed while nothing is asked.
+func TestIdleConnectionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		c, err := open(t, b, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if err := c.Err(); err != nil {
+			t.Errorf("it ended by itself: %v", err)
+		}
+		b.Net.Cut()
+		<-c.Ended()
+	})
+}
+
+// A stunted connection fails to write after so many bytes more.
+type stunted struct {
+	net.Conn
+	left  int
+	armed bool
+	late  bool // it fails after it has written all
+}
+
+var errStunted = errors.New("stunted")
+
+func (s *stunted) Write(b []byte) (int, error) {
+	if !s.armed {
+		return s.Conn.Write(b)
+	}
+	if len(b) < s.left || len(b) == s.left && !s.late {
+		s.left -= len(b)
+		return s.Conn.Write(b)
+	}
+	n, _ := s.Conn.Write(b[:min(s.left, len(b))])
+	s.left -= n
+	return n, errStunted
+}
+
+// Written is false exactly if a byte of the request is missing: also with TLS, which
+// does not count.
+func TestWrittenWhole(t *testing.T) {
+	server, roots := certificate(t)
+	for _, test := range []struct {
+		name   string
+		secure bool
+		size   int
+	}{{"plain", false, 40}, {"plain large", false, flatRequest + 100}, {"TLS", true, 40}, {"TLS large", true, flatRequest + 100}} {
+		t.Run(test.name, func(t *testing.T) {
+			try := func(left int, late bool) (written bool, used int) {
+				synctest.Test(t, func(t *testing.T) {
+					var s *stunted
+					cfg := Config{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+						inner, err := dialTo(func(c net.Conn) {
+							if test.secure {
+								c = tls.Server(c, server)
+							}
+							answerWith(func(net.Conn, protocol.ApiKey, int32) bool { return true })(c)
+						})(ctx, network, address)
+						s = &stunted{Conn: inner}
+						return s, err
+					}}
+					if test.secure {
+						cfg.TLS = &tls.Config{RootCAs: roots, ServerName: "localhost", DynamicRecordSizingDisabled: true}
+					}
+					c, err := Open(t.Context(), &cfg, "host:1", true)
+					if err != nil {
+						t.Fatal(err)
+					}
+					s.left, s.armed, s.late = left, true, late
+					head := c.AppendHeader(nil, protocol.Metadata, 8)
+					_, written, err = c.Exchange(net.Buffers{head, make([]byte, test.size-len(head))}, time.Second)
+					if err == nil {
+						t.Fatal("the exchange succeeded")
+					}
+					used = left - s.left
+					c.Close()
+					<-c.Done()
+				})
+				return written, used
+			}
+			written, total := try(1<<30, false)
+			if !written || total < test.size {
+				t.Fatalf("nothing fails: written %t, %d bytes", written, total)
+			}
+			for _, left := range []int{0, 1, 4, 39, total / 2, total - 1} {
+				if written, _ := try(left, false); written {
+					t.Errorf("%d of %d bytes left this side: written as a whole", left, total)
+				}
+			}
+			if written, _ := try(total, true); !written {
+				t.Error("all bytes left this side, and then the write failed: not written")
+			}
+		})
+	}
+}
+
+// An exchange takes little memory.
+func TestAllocations(t *testing.T) {
+	answer := frame(0, make([]byte, 100)...)
+	c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(c net.Conn, _ protocol.ApiKey, id int32) bool {
+		answer[7], answer[6] = byte(id), byte(id>>8)
+		_, err := c.Write(answer)
+		return err == nil
+	}))}, "host:1", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	head := c.AppendHeader(nil, protocol.Produce, 8)
+	frame := make(net.Buffers, 1)
+	n := testing.AllocsPerRun(100, func() {
+		frame[0] = head
+		if _, _, err := c.Exchange(frame[:1], time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 4 { // of them, the script's: the request's head and body
+		t.Errorf("%v allocations an exchange", n)
+	}
+}

@@ -1,0 +1,238 @@
+package connection
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+
+	"github.com/seed3893aba4/surestart/producer/internal/shape"
+)
+
+const (
+	// MaxAnswer is the largest answer that is read. The metadata of 100,000 partitions
+	// take some 5 MB.
+	MaxAnswer = 64 << 20
+	// keepAnswer is how much memory a connection keeps for the next answer.
+	keepAnswer = 64 << 10
+	// flatRequest is the largest request that is copied to be written at once.
+	flatRequest = 64 << 10
+
+	headSize = 8 // of an answer: its size and correlation id
+	atID     = 8 // of a request: its correlation id
+)
+
+// A wire is a connection as it was dialled. It notes what TLS above it hides: that a write
+// failed although all its bytes were written.
+type wire struct {
+	net.Conn
+	whole atomic.Bool
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	n, err := w.Conn.Write(b)
+	if err != nil && n >= len(b) {
+		w.whole.Store(true)
+	}
+	return n, err
+}
+
+// AppendHeader appends the header of a request. Exchange and Send complete it.
+func (c *Conn) AppendHeader(b []byte, key protocol.ApiKey, version int16) []byte {
+	be := binary.BigEndian
+	b = be.AppendUint32(b, 0)
+	b = be.AppendUint16(b, uint16(key))
+	b = be.AppendUint16(b, uint16(version))
+	b = be.AppendUint32(b, 0)
+	b = be.AppendUint16(b, uint16(len(c.clientID)))
+	return append(b, c.clientID...)
+}
+
+// Exchange writes a request and waits for its answer, whose body it returns, valid until
+// the next use of the connection. The request begins with AppendHeader's bytes; frame is
+// used up, the bytes are not changed otherwise. Timeout bounds it all; zero or less: Close
+// alone does.
+//
+// Any error is the end of the connection. Written reports whether the request was written
+// as a whole, or may have been: if it is false, no broker will ever look at it.
+func (c *Conn) Exchange(frame net.Buffers, timeout time.Duration) (body []byte, written bool, err error) {
+	c.startLimit(timeout)
+	defer c.limit.Stop()
+	if written, err = c.send(frame, true); err != nil {
+		return nil, written, err
+	}
+	select {
+	case <-c.answered:
+	case <-c.ended:
+		select {
+		case <-c.answered: // both: the answer came first
+		default:
+			return nil, true, c.Err()
+		}
+	}
+	return c.answer[headSize:], true, nil
+}
+
+// Send is Exchange for a request that has no answer.
+func (c *Conn) Send(frame net.Buffers, timeout time.Duration) (written bool, err error) {
+	c.startLimit(timeout)
+	defer c.limit.Stop()
+	return c.send(frame, false)
+}
+
+func (c *Conn) startLimit(timeout time.Duration) {
+	if timeout > 0 {
+		c.limit.Reset(timeout)
+	}
+}
+
+func (c *Conn) send(frame net.Buffers, answer bool) (written bool, err error) {
+	if c.id++; c.id <= 0 {
+		c.id = 1
+	}
+	total := 0
+	for _, b := range frame {
+		total += len(b)
+	}
+	binary.BigEndian.PutUint32(frame[0], uint32(total-4))
+	binary.BigEndian.PutUint32(frame[0][atID:], uint32(c.id))
+	c.mu.Lock()
+	err = c.err
+	if err == nil && answer {
+		c.asked = c.id
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	if written, err = c.write(frame, total); err != nil {
+		c.end(unexpected(err))
+		return written, c.Err()
+	}
+	return true, nil
+}
+
+func (c *Conn) write(frame net.Buffers, total int) (written bool, err error) {
+	n := int64(0)
+	if total <= flatRequest {
+		c.scratch = c.scratch[:0]
+		for _, b := range frame {
+			c.scratch = append(c.scratch, b...)
+		}
+		var m int
+		m, err = c.nc.Write(c.scratch)
+		n = int64(m)
+	} else if c.nc == net.Conn(c.raw) {
+		n, err = frame.WriteTo(c.raw.Conn) // writev, if it can
+	} else {
+		n, err = frame.WriteTo(c.nc)
+	}
+	return n >= int64(total) || c.raw.whole.Load(), err
+}
+
+// RoundTrip sends a message of kafka-go's and returns the answer; see Exchange. It panics on
+// a message that is not spoken here.
+func (c *Conn) RoundTrip(msg protocol.Message, timeout time.Duration) (protocol.Message, error) {
+	key := msg.ApiKey()
+	version, err := c.Version(key)
+	if err != nil {
+		return nil, err
+	}
+	check := shapes()[shape.Version{Key: key, Number: version}]
+	var b bytes.Buffer
+	if err := protocol.WriteRequest(&b, version, 0, c.clientID, msg); err != nil {
+		return nil, fmt.Errorf("encode a request: %w", err)
+	}
+	body, _, err := c.Exchange(net.Buffers{b.Bytes()}, timeout)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := check(body); !ok {
+		err := c.peer.notKafka(nil, fmt.Errorf("its answer to a %v request, version %d, claims to have more than its %d bytes", key, version, len(body)))
+		c.end(err)
+		return nil, err
+	}
+	_, res, err := protocol.ReadResponse(bytes.NewReader(c.answer), key, version)
+	if err != nil {
+		c.end(err)
+		return nil, err
+	}
+	return res, nil
+}
+
+// read hands answers over until the connection ends.
+func (c *Conn) read() {
+	defer close(c.done)
+	first := true
+	for {
+		if err := c.receive(first); err != nil {
+			c.end(err)
+			return
+		}
+		first = false
+	}
+}
+
+// receive reads an answer as a whole, and hands it over.
+func (c *Conn) receive(first bool) error {
+	head, err := c.in.Peek(4)
+	if err != nil {
+		if first && len(head) == 0 {
+			return c.peer.noAnswer(err)
+		}
+		return unexpected(err)
+	}
+	size := int64(int32(binary.BigEndian.Uint32(head)))
+	if size < 4 || size > MaxAnswer {
+		begins, _ := c.in.Peek(min(c.in.Buffered(), 16))
+		return c.peer.notKafka(begins, fmt.Errorf("its answer begins with %q", begins))
+	}
+	if head, err = c.in.Peek(headSize); err != nil {
+		return unexpected(err)
+	}
+	id := int32(binary.BigEndian.Uint32(head[4:]))
+	c.mu.Lock()
+	asked := c.asked
+	c.mu.Unlock()
+	switch asked {
+	case id:
+	case 0:
+		return c.peer.notKafka(head, errors.New("it answers, and nothing was asked"))
+	default:
+		return c.peer.notKafka(head, fmt.Errorf("it answers request %d, and %d was asked", id, asked))
+	}
+	if err := c.fill(4 + int(size)); err != nil {
+		return unexpected(err)
+	}
+	c.mu.Lock()
+	c.asked = 0
+	c.mu.Unlock()
+	c.answered <- struct{}{}
+	return nil
+}
+
+// fill reads size bytes into answer, whose memory grows with what comes, not with what was
+// announced.
+func (c *Conn) fill(size int) error {
+	if cap(c.answer) > keepAnswer {
+		c.answer = nil
+	}
+	c.answer = c.answer[:0]
+	for len(c.answer) < size {
+		have := len(c.answer)
+		c.answer = slices.Grow(c.answer, min(size-have, max(have, 512)))
+		n, err := io.ReadFull(c.in, c.answer[have:min(size, cap(c.answer))])
+		c.answer = c.answer[:have+n]
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

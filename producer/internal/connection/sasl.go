@@ -1,0 +1,51 @@
+package connection
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/saslauthenticate"
+	"github.com/segmentio/kafka-go/protocol/saslhandshake"
+	"github.com/segmentio/kafka-go/sasl"
+)
+
+// authenticate logs in.
+func (c *Conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) (err error) {
+	defer recovered("the SASL mechanism", &err)
+	res, err := c.RoundTrip(&saslhandshake.Request{Mechanism: mechanism.Name()}, 0)
+	if err != nil {
+		return fmt.Errorf("SASL handshake: %w", err)
+	}
+	if h := res.(*saslhandshake.Response); h.ErrorCode != 0 {
+		return fmt.Errorf("SASL mechanism %s: %w (the broker offers %v)", mechanism.Name(), kafka.Error(h.ErrorCode), h.Mechanisms)
+	}
+	host, port, _ := net.SplitHostPort(c.peer.address)
+	number, _ := strconv.Atoi(port)
+	ctx = sasl.WithMetadata(ctx, &sasl.Metadata{Host: host, Port: number})
+	session, state, err := mechanism.Start(ctx)
+	if err != nil {
+		return fmt.Errorf("SASL mechanism %s: %w", mechanism.Name(), err)
+	}
+	for done := false; !done; {
+		began := time.Now()
+		res, err := c.RoundTrip(&saslauthenticate.Request{AuthBytes: state}, 0)
+		if err != nil {
+			return fmt.Errorf("SASL login: %w", err)
+		}
+		a := res.(*saslauthenticate.Response)
+		if a.ErrorCode != 0 {
+			return fmt.Errorf("SASL login: %w: %s", kafka.Error(a.ErrorCode), a.ErrorMessage)
+		}
+		if lifetime := time.Duration(a.SessionLifetimeMs) * time.Millisecond; lifetime > 0 {
+			c.expires = began.Add(lifetime - lifetime/10)
+		}
+		if done, state, err = session.Next(ctx, a.AuthBytes); err != nil {
+			return fmt.Errorf("SASL mechanism %s: %w", mechanism.Name(), err)
+		}
+	}
+	return nil
+}

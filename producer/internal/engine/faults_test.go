@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+var many = flag.Int("messages", 8_000, "how many messages TestCutsAndLostAnswers writes to each broker")
+
+// Answers are lost and requests cut: nothing is lost, nothing is there twice, all is in
+// order, and no write fails (D2, D3, D4).
+func TestCutsAndLostAnswers(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 4)
+		bad := &badNetwork{dial: b.Dial}
+		cfg := config(b, topic)
+		cfg.Connection.Dial = bad.Dial
+		e := start(t, cfg)
+		bad.cuts.Store(20)
+		bad.losses.Store(50)
+		l := newLedger()
+		var wg sync.WaitGroup
+		for w := range 16 {
+			wg.Go(func() {
+				// On, too, until something has gone wrong: many messages may share few requests.
+				for left := *many / 16; left > 0 || bad.wasCut.Load() == 0 || bad.lost.Load() == 0; {
+					n := 1 + rand.IntN(20)
+					left -= n
+					if err := l.write(context.Background(), t, e, w, n); err != nil {
+						t.Errorf("a write failed: %v", err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		bad.cuts.Store(0)
+		bad.losses.Store(0)
+		l.judge(t, b, topic)
+		t.Logf("%d requests cut, %d answers lost, %d connections", bad.wasCut.Load(), bad.lost.Load(), bad.connections.Load())
+	})
+}
+
+// A broker answers with every error that it has, before or after it appended: the verdicts
+// are true, and after the faults the order is as before.
+func TestErrorAnswers(t *testing.T) {
+	for _, err := range []*kerr.Error{
+		kerr.UnknownServerError, kerr.CorruptMessage, kerr.UnknownTopicOrPartition, kerr.NotLeaderForPartition, kerr.RequestTimedOut,
+		kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.TopicAuthorizationFailed,
+		kerr.InvalidTimestamp, kerr.InvalidRecord, kerr.OutOfOrderSequenceNumber, kerr.InvalidProducerEpoch, kerr.UnknownProducerID,
+		kerr.KafkaStorageError, kerr.InvalidTxnState,
+	} {
+		t.Run(err.Message, func(t *testing.T) {
+			for _, after := range []bool{false, true} {
+				if after && core.AnswerOf(codeOf(err)) != core.Unsure && core.AnswerOf(codeOf(err)) != core.Final {
+					continue // it is never given after the append
+				}
+				synctest.Test(t, func(t *testing.T) {
+					b := testbroker.Virtual(t, kfake.SeedTopics(1, "t"))
+					cfg := config(b, "t")
+					cfg.DeliveryTimeout = 3 * time.Second
+					e := start(t, cfg)
+					l := newLedger()
+					l.write(t.Context(), t, e, 0, 3)
+					if after {
+						b.AppendThenAnswer("t", err, 2)
+					} else {
+						b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: err, Count: 2})
+					}
+					var wg sync.WaitGroup
+					for w := range 3 {
+						wg.Go(func() {
+							for range 3 {
+								l.write(t.Context(), t, e, w, 4)
+							}
+						})
+					}
+					wg.Wait()
+					for w := range 3 {
+						if err := l.write(t.Context(), t, e, w, 2); err != nil {
+							t.Errorf("after the faults: %v", err)
+						}
+					}
+					l.judge(t, b, "t")
+				})
+			}
+		})
+	}
+}
+
+// A random life on three brokers: leaders move, connections are cut, answers lost, brokers
+// killed, callers leave, and the producer is stopped by force and started again. The verdicts
+// are true, nothing is there twice, and all is in order.
+func TestRandomLife(t *testing.T) {
+	seeds := 12
+	if testing.Short() {
+		seeds = 2
+	}
+	for range seeds {
+		synctest.Test(t, func(t *testing.T) { randomLife(t, core.Idempotent, -1) })
+	}
+}
+
+// Without idempotence the verdicts are true as well.
+func TestRandomLifeNotIdempotent(t *testing.T) {
+	for _, acks := range []int16{-1, 1} {
+		synctest.Test(t, func(t *testing.T) { randomLife(t, core.Acknowledged, acks) })
+	}
+	synctest.Test(t, func(t *testing.T) { randomLife(t, core.Unanswered, 0) })
+}
+
+func randomLife(t *testing.T, mode core.Mode, acks int16) {
+	b := testbroker.VirtualCluster(t, 3, kfake.SeedTopics(4, "t"))
+	bad := &badNetwork{dial: b.Dial}
+	cfg := config(b, "t")
+	cfg.Mode, cfg.Acks = mode, acks
+	cfg.Connection.Dial = bad.Dial
+	cfg.DeliveryTimeout, cfg.WriteTimeout, cfg.ReadTimeout = 5*time.Second, 2*time.Second, 2*time.Second
+	cfg.Connection.Timeout = time.Second
+	if rand.IntN(2) == 0 {
+		cfg.Linger = 20 * time.Millisecond
+	}
+	cfg.Compression = []kafka.Compression{0, kafka.Gzip, kafka.Snappy}[rand.IntN(3)]
+	l := newLedger()
+	completes := rand.IntN(2) == 0
+	if completes {
+		cfg.Completion = l.complete
+	}
+	e := start(t, cfg)
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	for w := range 10 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				ctx, cancel := context.Background(), context.CancelFunc(func() {})
+				if rand.IntN(4) == 0 {
+					ctx, cancel = context.WithTimeout(ctx, rand.N(300*time.Millisecond))
+				}
+				began := time.Now()
+				l.write(ctx, t, e, w, 1+rand.IntN(10))
+				if took := time.Since(began); took > cfg.DeliveryTimeout+50*time.Millisecond {
+					t.Errorf("a write took %v", took)
+				}
+				cancel()
+				time.Sleep(rand.N(30 * time.Millisecond))
+			}
+		})
+	}
+	faults := []*kerr.Error{kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.RequestTimedOut, kerr.UnknownTopicOrPartition, kerr.MessageTooLarge, kerr.OutOfOrderSequenceNumber}
+	var pending []*kfake.FaultHandle
+	for range 60 {
+		time.Sleep(rand.N(200 * time.Millisecond))
+		switch rand.IntN(9) {
+		case 0, 1:
+			if err := b.Fake.MoveTopicPartition("t", rand.Int32N(4), rand.Int32N(3)); err != nil {
+				t.Error(err)
+			}
+		case 2:
+			b.Net.Cut()
+		case 3:
+			bad.cuts.Store(rand.Uint64N(200))
+			bad.losses.Store(rand.Uint64N(200))
+		case 4:
+			bad.cuts.Store(0)
+			bad.losses.Store(0)
+		case 5:
+			fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: faults[rand.IntN(len(faults))], Count: 1 + rand.IntN(3)})
+			pending = append(pending, fault)
+		case 6:
+			node := rand.IntN(3)
+			b.Net.Kill(node)
+			time.Sleep(rand.N(2 * time.Second))
+			b.Net.Revive(node)
+		case 7:
+			b.Net.Freeze()
+			time.Sleep(rand.N(3 * time.Second))
+			b.Net.Thaw()
+		case 8:
+			ctx, cancel := context.WithTimeout(t.Context(), rand.N(100*time.Millisecond))
+			began := time.Now()
+			e.Stop(ctx)
+			if took := time.Since(began); took > 150*time.Millisecond {
+				t.Errorf("Stop took %v", took)
+			}
+			cancel()
+			bad.cuts.Store(0)
+			bad.losses.Store(0)
+			if err := e.Start(t.Context()); err != nil {
+				t.Fatalf("Start: %v", err)
+			}
+		}
+	}
+	bad.cuts.Store(0)
+	bad.losses.Store(0)
+	for _, fault := range pending {
+		fault.Remove()
+	}
+	close(over)
+	wg.Wait()
+	for w := range 10 {
+		// kfake has one epoch for a producer id: another partition's may end a batch in doubt.
+		for try := 1; ; try++ {
+			err := l.write(t.Context(), t, e, w, 1)
+			if err == nil {
+				break
+			}
+			if try == 3 || !errors.Is(err, kafka.InvalidProducerEpoch) {
+				t.Errorf("after the faults: %v", err)
+				break
+			}
+		}
+	}
+	time.Sleep(time.Second) // what nobody acknowledges is there by then
+	l.judgeAs(t, b, "t", mode)
+	if completes {
+		l.judgeCompletions(t)
+	}
+	if l.counts[core.Delivered] == 0 {
+		t.Error("nothing was delivered")
+	}
+}

@@ -1,0 +1,291 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// A start asks for metadata once, and a producer id once in the engine's life.
+func TestStartAsksOnce(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
+		asked := make(map[int16]int)
+		for _, key := range []kmsg.Key{kmsg.Metadata, kmsg.InitProducerID, kmsg.FindCoordinator, kmsg.ListOffsets} {
+			b.Fake.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				b.Fake.KeepControl()
+				asked[req.Key()]++
+				return nil, nil, false
+			})
+		}
+		e := New(config(b, "a", "b"))
+		for i := range 3 {
+			clear(asked)
+			if err := e.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ids := asked[kmsg.InitProducerID.Int16()]
+			if asked[kmsg.Metadata.Int16()] != 1 || (i == 0) != (ids == 1) || ids > 1 || asked[kmsg.FindCoordinator.Int16()] > 0 {
+				t.Errorf("start %d: asked %v", i, asked)
+			}
+			if err := e.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		leavesNothing(t, e)
+	}, kfake.SeedTopics(5, "a", "b"))
+}
+
+// leaderless makes brokers say that partitions of t have no leader.
+func leaderless(b *testbroker.Broker, count int, without ...int32) {
+	b.Fake.ControlKey(kmsg.Metadata.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.Fake.KeepControl()
+		res := req.ResponseKind().(*kmsg.MetadataResponse)
+		res.ClusterID = kmsg.StringPtr("c")
+		res.Brokers = []kmsg.MetadataResponseBroker{{NodeID: 0, Host: "localhost", Port: 9092}}
+		rt := kmsg.NewMetadataResponseTopic()
+		rt.Topic = kmsg.StringPtr("t")
+		for i := range int32(count) {
+			p := kmsg.NewMetadataResponseTopicPartition()
+			p.Partition = i
+			if slices.Contains(without, i) {
+				p.Leader, p.ErrorCode = -1, kerr.LeaderNotAvailable.Code
+			}
+			rt.Partitions = append(rt.Partitions, p)
+		}
+		res.Topics = append(res.Topics, rt)
+		return res, nil, true
+	})
+}
+
+// A partition without a leader is waited for, or, with AllowPartial, done without; Ping says
+// so.
+func TestPartialStart(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		leaderless(b, 3, 1)
+		e := New(config(b, "t"))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err := e.Start(ctx)
+		var topic *TopicError
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &topic) || !slices.Equal(topic.Partitions, []int{1}) {
+			t.Errorf("Start: %v", err)
+		}
+		leavesNothing(t, e)
+
+		cfg := config(b, "t")
+		cfg.AllowPartial = true
+		var warned []string
+		cfg.Warn = func(message, _ string, _ int, err error) { warned = append(warned, message+": "+err.Error()) }
+		e = start(t, cfg)
+		if len(warned) != 1 || !strings.Contains(warned[0], "[1]") {
+			t.Errorf("warned of %v", warned)
+		}
+		if err := e.Ping(t.Context()); !errors.Is(err, ErrPartial) || !errors.As(err, &topic) || topic.Partitions[0] != 1 {
+			t.Errorf("Ping: %v", err)
+		}
+		if err := e.Write(t.Context(), message("x")); err != nil {
+			t.Error(err)
+		}
+	}, kfake.SeedTopics(3, "t"))
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		leaderless(b, 2, 0, 1)
+		cfg := config(b, "t")
+		cfg.AllowPartial = true
+		e := New(cfg)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := e.Start(ctx); !errors.Is(err, kafka.LeaderNotAvailable) {
+			t.Errorf("Start without any leader: %v", err)
+		}
+		leavesNothing(t, e)
+	}, kfake.SeedTopics(2, "t"))
+}
+
+// Ping notices a broker that hangs or is gone, and a stopped producer.
+func TestPing(t *testing.T) {
+	testbroker.EachCluster(t, 2, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 4)
+		e := start(t, config(b, topic))
+		if err := e.Ping(t.Context()); err != nil {
+			t.Errorf("Ping: %v", err)
+		}
+		opened := b.Accepted()
+		for range 5 {
+			if err := e.Ping(t.Context()); err != nil {
+				t.Errorf("Ping: %v", err)
+			}
+		}
+		if b.Accepted() != opened {
+			t.Error("Ping opens connections")
+		}
+		hung := b.Hang(kmsg.ApiVersions)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := e.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) || hung.Hits() == 0 {
+			t.Errorf("Ping of a broker that hangs: %v", err)
+		}
+		hung.Set(false)
+		b.Net.Kill(1)
+		ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if err := e.Ping(ctx); err == nil {
+			t.Error("Ping of a broker that is gone succeeds")
+		}
+		b.Net.Revive(1)
+		ctx, cancel = context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		for e.Ping(ctx) != nil && ctx.Err() == nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if ctx.Err() != nil {
+			t.Error("Ping never succeeds again")
+		}
+	})
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		e := New(config(b, "t"))
+		if err := e.Ping(t.Context()); !errors.Is(err, ErrNotStarted) {
+			t.Errorf("Ping before Start: %v", err)
+		}
+	})
+}
+
+// A broker that answers produce requests need not be asked.
+func TestPingWhileBusy(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.ConnectionsPerBroker = 1
+		e := start(t, cfg)
+		b.Hang(kmsg.ApiVersions)
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.SleepControl(func() { time.Sleep(3 * time.Second) })
+			return nil, nil, false
+		})
+		done := make(chan error, 1)
+		go func() { done <- e.Write(t.Context(), message("x")) }()
+		time.Sleep(time.Second)
+		began := time.Now()
+		if err := e.Ping(t.Context()); err != nil || time.Since(began) != 2*time.Second {
+			t.Errorf("Ping: %v after %v", err, time.Since(began))
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}, kfake.SeedTopics(1, "t"))
+}
+
+// A user who may not write is found out at the start, without a write.
+func TestCheckPermission(t *testing.T) {
+	acl := func(topic string, op kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
+	}
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "mine", "theirs")
+		cfg.Mode = core.Acknowledged
+		cfg.CheckPermission = true
+		cfg.Connection.SASL = plain.Mechanism{Username: "reader", Password: "reader-pw"}
+		var parts []string
+		cfg.Part = func(name string) { parts = append(parts, name) }
+		e := New(cfg)
+		err := e.Start(t.Context())
+		var topic *TopicError
+		if !errors.Is(err, kafka.TopicAuthorizationFailed) || !errors.As(err, &topic) || topic.Topic != "theirs" || parts[len(parts)-1] != "permission" {
+			t.Errorf("Start: %v, parts %v", err, parts)
+		}
+		leavesNothing(t, e)
+		cfg.Connection.SASL = plain.Mechanism{Username: "admin", Password: "admin-pw"}
+		start(t, cfg)
+		if found := b.Fake.PartitionInfo("theirs", 0); found.HighWatermark != 0 {
+			t.Errorf("checking wrote %d records", found.HighWatermark)
+		}
+	}, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "mine", "theirs"),
+		kfake.Superuser("PLAIN", "admin", "admin-pw"),
+		kfake.User("PLAIN", "reader", "reader-pw", acl("mine", kmsg.ACLOperationWrite), acl("mine", kmsg.ACLOperationDescribe), acl("theirs", kmsg.ACLOperationDescribe)))
+	b := testbroker.Real(t)
+	cfg := config(b, b.CreateTopic(t, 2))
+	cfg.CheckPermission = true
+	start(t, cfg)
+	if n := len(b.Read(t, cfg.Topics[0])); n != 0 {
+		t.Errorf("checking wrote %d records", n)
+	}
+}
+
+// What is counted is what happened.
+func TestCounters(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		e := start(t, config(b, "t"))
+		for range 5 {
+			if err := e.Write(t.Context(), message("a"), message("b")); err != nil {
+				t.Error(err)
+			}
+		}
+		n := e.Counters()
+		if n.Messages.Load() != 10 || n.Delivered.Load() != 10 || n.Batches.Load() != 5 || n.Requests.Load() != 5 || n.Retries.Load() != 0 || n.Epochs.Load() != 1 || n.Connects.Load() != 2 || n.Open.Load() != 2 {
+			t.Errorf("%+v", n)
+		}
+		if !e.Oldest().IsZero() || e.InFlight() != 0 {
+			t.Errorf("oldest %v, in flight %d", e.Oldest(), e.InFlight())
+		}
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 2})
+		if err := e.Write(t.Context(), message("c")); err != nil {
+			t.Error(err)
+		}
+		if n.Retries.Load() != 2 || n.Batches.Load() != 6 {
+			t.Errorf("%+v", n)
+		}
+		b.Hang(kmsg.Produce)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		go e.Write(ctx, message("d"))
+		time.Sleep(time.Millisecond)
+		go e.Write(ctx, message("e"))
+		time.Sleep(100 * time.Millisecond)
+		if e.Oldest() != began || e.InFlight() != 2*65 {
+			t.Errorf("oldest %v, want %v, in flight %d", e.Oldest(), began, e.InFlight())
+		}
+		time.Sleep(time.Second)
+		if n.Maybe.Load() != 1 || n.NotSent.Load() != 1 || n.Withdrawn.Load() != 2 || n.Rejected.Load() != 0 {
+			t.Errorf("%+v", n)
+		}
+	}, kfake.SeedTopics(1, "t"))
+}
+
+// A login that expires is renewed before the broker ends the connection: no request is cut.
+func TestLoginExpires(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		b.Fake.ControlKey(kmsg.SASLAuthenticate.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			return nil, nil, false
+		})
+		b.Net.Altered(func(res []byte) { // the lifetime of the session, behind code, message and bytes
+			if len(res) == 4+4+2+2+4+8 {
+				res[len(res)-2], res[len(res)-1] = 10_000>>8, 10_000&0xff
+			}
+		})
+		b.Net.Lifetime(10 * time.Second)
+		cfg := config(b, "t")
+		cfg.Connection.SASL = plain.Mechanism{Username: "u", Password: "p"}
+		e := start(t, cfg)
+		for range 300 {
+			if err := e.Write(t.Context(), message("x")); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := e.Counters(); n.Retries.Load() != 0 || n.Connects.Load() < 6 {
+			t.Errorf("%d retries, %d connections", n.Retries.Load(), n.Connects.Load())
+		}
+	}, kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
+}

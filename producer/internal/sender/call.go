@@ -1,0 +1,98 @@
+package sender
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed3893aba4/surestart/internal/core"
+)
+
+// A Failure is why a message was not delivered.
+type Failure struct {
+	Verdict core.Verdict // NotSent, Rejected or Maybe; 0: delivered
+	Cause   error
+}
+
+// A Call waits for the verdicts of some messages. The zero Call waits for none.
+//
+// Begin it with Expect, let partitions admit its messages, and wait for Done. Then it may be
+// used again.
+type Call struct {
+	left atomic.Int64
+	done chan struct{}
+
+	mu       sync.Mutex
+	failures []Failure // one for each message; empty: none has failed
+	count    int
+
+	// Data are the WriterData of the messages; nil: there are none.
+	Data []any
+	// Finished is called instead of Done when each message has its verdict. It must not
+	// block, and not call a Partition.
+	Finished func()
+}
+
+func (c *Call) dataOf(index int32) any {
+	if c.Data == nil {
+		return nil
+	}
+	return c.Data[index]
+}
+
+// Expect begins the call with n messages, numbered from 0. There is one at least.
+func (c *Call) Expect(n int) {
+	if c.done == nil {
+		c.done = make(chan struct{}, 1)
+	}
+	c.count = n
+	c.failures = c.failures[:0]
+	c.left.Store(int64(n))
+}
+
+// Done receives once, when each message has its verdict.
+func (c *Call) Done() <-chan struct{} { return c.done }
+
+// Failures returns why messages were not delivered, one for each message; nil: all were.
+// It may be called after Done, until the next Expect.
+func (c *Call) Failures() []Failure {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.failures) == 0 {
+		return nil
+	}
+	return c.failures
+}
+
+// Refuse notes the verdict of a message that no partition has admitted. It is counted by
+// Refused.
+func (c *Call) Refuse(index int32, f Failure) { c.fail(index, f) }
+
+// Refused says that n messages were refused.
+func (c *Call) Refused(n int) { c.decided(int64(n)) }
+
+// fail notes the failure of a message. It is counted by decided.
+func (c *Call) fail(index int32, f Failure) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.failures) == 0 {
+		if cap(c.failures) < c.count {
+			c.failures = make([]Failure, c.count)
+		}
+		c.failures = c.failures[:c.count]
+		clear(c.failures)
+	}
+	c.failures[index] = f
+}
+
+// decided says that n messages have their verdict. After the last of them the call belongs
+// to its waiter.
+func (c *Call) decided(n int64) {
+	if c.left.Add(-n) > 0 {
+		return
+	}
+	if c.Finished != nil {
+		c.Finished()
+		return
+	}
+	c.done <- struct{}{}
+}

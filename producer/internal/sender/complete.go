@@ -1,0 +1,157 @@
+package sender
+
+import (
+	"sync"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// A Completer calls a function of the user's with every message that was admitted, once, and
+// with its verdict. It copies the messages, so that partitions need not wait for it.
+//
+// The senders call the function for messages that they have sent: that holds up the sender,
+// and the calls that wait for these messages. For messages that are withdrawn or cut off a
+// goroutine calls it.
+type Completer struct {
+	f      func(msgs []kafka.Message, failure Failure)
+	charge func(int64)
+
+	mu      sync.Mutex
+	queue   []*completion
+	running bool // a goroutine works on the queue
+	pending int  // completions that have not returned
+	idle    chan struct{}
+}
+
+// NewCompleter returns a Completer for f, whose messages are valid until it returns. Charge
+// counts the memory of the copies.
+func NewCompleter(f func(msgs []kafka.Message, failure Failure), charge func(int64)) *Completer {
+	return &Completer{f: f, charge: charge}
+}
+
+// A completion is messages of a partition with the same verdict.
+type completion struct {
+	msgs    []kafka.Message
+	slots   []slot // of the calls that wait for it, one for each message; empty: they do not
+	bytes   []byte
+	headers []kafka.Header
+	failure Failure
+}
+
+var completions = sync.Pool{New: func() any { return new(completion) }}
+
+// add copies n messages of a chunk, from a place on. Offset is that of the batch, or -1. If
+// the calls wait for the completion, they are told their verdicts after it.
+func (x *completion) add(p *Partition, ch *chunk, place, n int, offset int64, wait bool) {
+	for i, r := range ch.b.Records() {
+		if i < place {
+			continue
+		}
+		if i == place+n {
+			return
+		}
+		s := ch.slots[i]
+		m := kafka.Message{
+			Topic: p.topic, Partition: int(p.number), Offset: -1, Time: r.Time,
+			Key: x.copied(r.Key), Value: x.copied(r.Value), WriterData: s.call.dataOf(s.index),
+		}
+		if offset >= 0 {
+			m.Offset = offset + int64(i)
+		}
+		first := len(x.headers)
+		x.headers = r.AppendHeaders(x.headers)
+		for k := first; k < len(x.headers); k++ {
+			x.headers[k].Value = x.copied(x.headers[k].Value)
+		}
+		if len(x.headers) > first {
+			m.Headers = x.headers[first:len(x.headers):len(x.headers)]
+		}
+		x.msgs = append(x.msgs, m)
+		if wait {
+			x.slots = append(x.slots, s)
+		}
+	}
+}
+
+// copied copies bytes. Earlier copies stay where they are.
+func (x *completion) copied(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	if cap(x.bytes)-len(x.bytes) < len(b) {
+		x.bytes = make([]byte, 0, max(2*cap(x.bytes), len(b), 1<<10))
+	}
+	x.bytes = append(x.bytes, b...)
+	return x.bytes[len(x.bytes)-len(b) : len(x.bytes) : len(x.bytes)]
+}
+
+// begin counts a completion that is to be run.
+func (c *Completer) begin(x *completion) {
+	c.charge(int64(cap(x.bytes)))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending++
+}
+
+// run calls the function, and then tells the calls.
+func (c *Completer) run(x *completion) {
+	c.f(x.msgs, x.failure)
+	for _, s := range x.slots {
+		if x.failure.Verdict != 0 {
+			s.call.fail(s.index, x.failure)
+		}
+		s.call.decided(1)
+	}
+	c.charge(-int64(cap(x.bytes)))
+	clear(x.msgs)
+	clear(x.slots)
+	clear(x.headers)
+	*x = completion{msgs: x.msgs[:0], slots: x.slots[:0], headers: x.headers[:0], bytes: x.bytes[:0]}
+	completions.Put(x)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending--; c.pending == 0 && c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
+}
+
+// later has a goroutine run them.
+func (c *Completer) later(list []*completion) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, list...)
+	if len(c.queue) > 0 && !c.running {
+		c.running = true
+		go c.work()
+	}
+}
+
+func (c *Completer) work() {
+	for {
+		c.mu.Lock()
+		if len(c.queue) == 0 {
+			c.running = false
+			c.mu.Unlock()
+			return
+		}
+		x := c.queue[0]
+		c.queue[0] = nil
+		c.queue = c.queue[1:]
+		c.mu.Unlock()
+		c.run(x)
+	}
+}
+
+// Idle returns a channel that is closed when no call of the function is due or under way.
+func (c *Completer) Idle() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending == 0 {
+		return closed
+	}
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	return c.idle
+}

@@ -1,0 +1,298 @@
+package sender
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/seed3893aba4/surestart/internal/core"
+)
+
+// Config configures partitions and senders. It must not change.
+type Config struct {
+	Mode         core.Mode
+	Acks         int16 // as the protocol has them: -1, 1 or 0
+	Compression  kafka.Compression
+	BatchSize    int           // messages in a batch
+	BatchBytes   int           // bytes in a batch, uncompressed
+	RequestBytes int           // bytes in a request, if it has several batches
+	Linger       time.Duration // for which a message waits for others
+	MaxAttempts  int           // requests with a batch; 0: as many as there is time for
+	WriteTimeout time.Duration // of a request
+	// Charge counts memory beyond what its messages were charged at their admission; a
+	// negative number gives back. It must not block, and not call a Partition.
+	Charge func(bytes int64)
+	// Due is called when another producer id is due, perhaps again and again. Like Charge.
+	Due func()
+	// Counters count; never nil.
+	Counters *Counters
+	// Warn, if not nil, is called with troubles that no caller learns of. Like Charge.
+	Warn func(message, topic string, partition int, err error)
+	// Completer gets every message with its verdict; it may be nil.
+	Completer *Completer
+	// IDs are the producer ids, nil without idempotence; mu guards them.
+	IDs *IDs
+}
+
+// IDs are the core's, with the lock that partitions have in common. The zero IDs are none.
+type IDs struct {
+	sync.Mutex
+	*core.IDs
+}
+
+// A Partition is the queue of a partition, and its batch under way. Its core decides the
+// verdicts; the Partition has the bytes, the calls that wait, and the times.
+//
+// It is in hand of one sender at most: of whose list it is, or whose request has its batch.
+type Partition struct {
+	cfg    *Config
+	topic  string
+	number int32
+
+	mu     sync.Mutex
+	core   *core.Partition
+	chunks []*chunk // in order; the first is the batch, if the core has one
+	sender *Sender  // of its leader; nil: it has none
+	inHand bool     // of a sender, or of timer
+	using  *chunk   // the chunk that a sender encodes or sends, without the lock
+	// paused: it is in hand of timer, which lists it when the pause after a failed attempt
+	// is over.
+	paused  bool
+	timer   *time.Timer
+	linger  *time.Timer // lists it when the first message of the queue has waited for long enough
+	due     time.Time   // when linger fires; zero: it does not
+	flushes int         // calls of Flush that wait: nothing lingers
+	waiters []waiter
+
+	epoch     int16         // of the last batch, for the count
+	completed []*completion // to be run when the lock is released
+
+	led  atomic.Bool // it has a leader
+	busy atomic.Bool // it has a batch
+
+	attempts int   // that failed, with the batch
+	slow     bool  // the last one had no answer in time
+	again    bool  // the batch went back into the queue, and is taken again
+	cause    error // why the last one failed
+}
+
+// NewPartition returns a partition without a leader. Its core lasts as long as it does.
+func NewPartition(cfg *Config, topic string, number int32) *Partition {
+	p := &Partition{cfg: cfg, topic: topic, number: number}
+	p.locked(func() { p.core = core.New(cfg.Mode, p.ids()) })
+	return p
+}
+
+func (p *Partition) ids() *core.IDs {
+	if p.cfg.IDs == nil {
+		return nil
+	}
+	return p.cfg.IDs.IDs
+}
+
+// locked calls f with the lock that all partitions have in common.
+func (p *Partition) locked(f func()) {
+	if p.cfg.IDs != nil {
+		p.cfg.IDs.Lock()
+		defer p.cfg.IDs.Unlock()
+	}
+	f()
+}
+
+// Start says that the producer is started again after a stop. It needs all partitions of the
+// IDs; those that are new since are started already.
+func Start(ids *IDs, partitions []*Partition) error {
+	var stopped []*core.Partition
+	for _, p := range partitions {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.core.State() == core.Stopped {
+			stopped = append(stopped, p.core)
+			p.attempts, p.slow, p.again, p.cause = 0, false, false, nil
+			p.busy.Store(false)
+		}
+	}
+	ids.Lock()
+	defer ids.Unlock()
+	return ids.IDs.Start(stopped...)
+}
+
+// Led reports whether the partition has a leader.
+func (p *Partition) Led() bool { return p.led.Load() }
+
+// Busy reports whether the partition has a batch under way, so that what is admitted now
+// waits for the next.
+func (p *Partition) Busy() bool { return p.busy.Load() }
+
+// Leader returns the broker that leads the partition; false: none does.
+func (p *Partition) Leader() (broker int32, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sender == nil {
+		return 0, false
+	}
+	return p.sender.b.id, true
+}
+
+// Topic is the topic of the partition.
+func (p *Partition) Topic() string { return p.topic }
+
+// Number is the partition's in its topic.
+func (p *Partition) Number() int { return int(p.number) }
+
+// Admit takes n messages of a call into the queue: msgs[first], and those that next links to
+// it. Their bytes are free when it returns. It returns the number of the first message, and
+// the sender to wake, which may be nil. Sizes are charged for the messages already. The
+// error is the core's, if nothing is admitted any more.
+func (p *Partition) Admit(c *Call, msgs []kafka.Message, next []int32, first int32, n int, now time.Time, size func(*kafka.Message) int32) (core.Message, *Sender, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	number, err := p.core.Admit(n)
+	if err != nil {
+		return 0, nil, err
+	}
+	millis := now.UnixMilli()
+	var tail *chunk
+	if last := len(p.chunks) - 1; last >= 0 && !p.chunks[last].closed {
+		tail = p.chunks[last]
+	}
+	at := number
+	for i := first; i >= 0; i = next[i] {
+		s := slot{c, i, size(&msgs[i])}
+		if tail == nil || !tail.append(&msgs[i], millis, p.cfg, at, s) {
+			if tail != nil {
+				tail.closed = true
+			}
+			tail = newChunk()
+			tail.since = now
+			tail.append(&msgs[i], millis, p.cfg, at, s)
+			p.chunks = append(p.chunks, tail)
+		}
+		at++
+	}
+	return number, p.offerLocked(now), nil
+}
+
+// offerLocked lists the partition with its sender if there is something to send, and it is
+// in no hand. It returns the sender to wake.
+func (p *Partition) offerLocked(now time.Time) *Sender {
+	if p.inHand || p.sender == nil || len(p.chunks) == 0 {
+		return nil
+	}
+	if p.lingersLocked(now) {
+		return nil
+	}
+	p.inHand = true
+	p.sender.list(p)
+	return p.sender
+}
+
+// lingersLocked reports whether what is queued waits for more to share a request.
+func (p *Partition) lingersLocked(now time.Time) bool {
+	if p.cfg.Linger <= 0 || p.flushes > 0 || p.core.State() != core.Empty || len(p.chunks) > 1 || p.chunks[0].closed ||
+		p.chunks[0].b.Len() >= p.cfg.BatchSize {
+		p.due = time.Time{}
+		return false
+	}
+	if p.due.IsZero() {
+		p.due = now.Add(p.cfg.Linger)
+		if p.linger == nil {
+			p.linger = time.AfterFunc(p.cfg.Linger, p.lingered)
+		} else {
+			p.linger.Reset(p.cfg.Linger)
+		}
+	}
+	return now.Before(p.due)
+}
+
+func (p *Partition) lingered() {
+	p.mu.Lock()
+	s := p.offerLocked(time.Now())
+	p.mu.Unlock()
+	wake(s)
+}
+
+// Lead says which sender the partition's leader has; nil: it has no leader.
+func (p *Partition) Lead(s *Sender) {
+	p.mu.Lock()
+	old := p.sender
+	p.sender = s
+	p.led.Store(s != nil)
+	switch {
+	case old == s:
+		s = nil
+	case p.inHand && p.paused && s != nil && p.timer.Stop(): // it need not wait any longer
+		p.paused = false
+		s.list(p)
+	case p.inHand && !p.paused && old != nil && old.unlist(p):
+		p.inHand = false
+		s = p.offerLocked(time.Now())
+	default:
+		s = p.offerLocked(time.Now()) // unless it is under way: its sender hands it over
+	}
+	p.mu.Unlock()
+	wake(s)
+}
+
+func wake(s *Sender) {
+	if s != nil {
+		s.signal()
+	}
+}
+
+// sweepLocked frees the chunks that have no message without a verdict any more, except the
+// one that is in use.
+func (p *Partition) sweepLocked() {
+	for i := len(p.chunks) - 1; i >= 0; i-- {
+		if ch := p.chunks[i]; ch.open == 0 && ch != p.using {
+			p.freeLocked(i)
+		}
+	}
+	if p.core.State() == core.Empty && p.using == nil {
+		p.busy.Store(false)
+	}
+}
+
+func (p *Partition) freeLocked(i int) {
+	p.charge(-p.chunks[i].free())
+	p.chunks = slices.Delete(p.chunks, i, i+1)
+}
+
+func (p *Partition) charge(n int64) {
+	if n != 0 && p.cfg.Charge != nil {
+		p.cfg.Charge(n)
+	}
+}
+
+// Oldest is when the first message was admitted that has no verdict yet, or one that shares
+// its batch; zero: there is none.
+func (p *Partition) Oldest() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, ch := range p.chunks {
+		if ch.open > 0 {
+			return ch.since
+		}
+	}
+	return time.Time{}
+}
+
+// Rest frees the memory of a partition that is not written to, and says that it has no leader,
+// until Lead. If there are messages it does nothing, and returns false.
+func (p *Partition) Rest() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.core.Undecided() > 0 || p.inHand || len(p.chunks) > 0 {
+		return false
+	}
+	p.locked(func() { _ = p.core.Free() }) // refused if there is nothing to free
+	p.sender = nil
+	p.led.Store(false)
+	return true
+}
+
+var errAttempts = errors.New("gave up after MaxAttempts")

@@ -1,0 +1,37 @@
+package sender
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// pauseLocked puts the partition into the timer's hand.
+func (p *Partition) pauseLocked(d time.Duration) {
+	p.inHand, p.paused = true, true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(d, p.resume)
+	} else {
+		p.timer.Reset(d)
+	}
+}
+
+// resume ends the pause after a failed attempt.
+func (p *Partition) resume() {
+	p.mu.Lock()
+	p.paused, p.inHand = false, false
+	s := p.offerLocked(time.Now())
+	p.mu.Unlock()
+	wake(s)
+}
+
+const (
+	firstPause   = 10 * time.Millisecond
+	longestPause = time.Second
+)
+
+// pauseAfter is the pause after the n-th failed attempt: it doubles, give or take a fifth,
+// so that producers that failed together do not return together.
+func pauseAfter(n int) time.Duration {
+	d := min(firstPause<<min(n-1, 10), longestPause)
+	return d*4/5 + rand.N(d*2/5)
+}

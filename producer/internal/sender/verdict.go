@@ -1,0 +1,230 @@
+package sender
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed3893aba4/surestart/internal/core"
+)
+
+// A waiter is a Flush.
+type waiter struct {
+	upTo core.Message
+	done chan struct{}
+}
+
+// Withdraw gives n messages from number first on their verdicts, those that have
+// none. It does not wait.
+func (p *Partition) Withdraw(first core.Message, n int, cause error) {
+	p.mu.Lock()
+	cause = p.because(cause)
+	for m := first; m < first+core.Message(n); m++ {
+		out, err := p.core.Withdraw(m)
+		if err != nil {
+			continue // it has its verdict
+		}
+		p.cfg.Counters.Withdrawn.Add(1)
+		p.settleLocked(out, verdicts{cause: cause, offset: -1})
+	}
+	p.sweepLocked()
+	p.completeLaterLocked()
+	p.mu.Unlock()
+}
+
+// completeLaterLocked leaves completions to a goroutine.
+func (p *Partition) completeLaterLocked() {
+	if len(p.completed) > 0 {
+		p.cfg.Completer.later(p.completed)
+		p.completed = nil
+	}
+}
+
+// complete runs the completions of the last answer. The sender calls it.
+func (p *Partition) complete() {
+	if p.cfg.Completer == nil {
+		return
+	}
+	p.mu.Lock()
+	list := p.completed
+	p.completed = nil
+	p.mu.Unlock()
+	for _, x := range list {
+		p.cfg.Completer.run(x)
+	}
+}
+
+// verdicts is what calls get beside the verdict.
+type verdicts struct {
+	cause  error
+	offset int64 // of the batch; -1: not known
+	wait   bool  // until the completion has returned
+}
+
+// because wraps a cause and the error of the last attempt.
+func (p *Partition) because(cause error) error {
+	if p.cause == nil || p.core.State() == core.Empty {
+		return cause
+	}
+	return fmt.Errorf("%w (%d attempts): %w", cause, p.attempts, p.cause)
+}
+
+// settleLocked tells calls the verdicts of their messages.
+func (p *Partition) settleLocked(out core.Outcome, v verdicts) {
+	for _, d := range out.Decided {
+		p.settleRunLocked(d, v)
+	}
+	p.notifyLocked()
+}
+
+// settleRunLocked tells calls the verdict of a run of messages.
+func (p *Partition) settleRunLocked(d core.Decided, v verdicts) {
+	failure := Failure{}
+	if d.Verdict != core.Delivered {
+		failure = Failure{d.Verdict, v.cause}
+	}
+	p.cfg.Counters.count(d)
+	var x *completion
+	if p.cfg.Completer != nil {
+		x = completions.Get().(*completion)
+		x.failure = failure
+	}
+	m := d.First
+	for _, ch := range p.chunks {
+		if m > d.Last {
+			break
+		}
+		at := ch.find(m)
+		if at < 0 {
+			continue
+		}
+		n := ch.contiguous(at, int(d.Last-m)+1)
+		if x != nil {
+			x.add(p, ch, at, n, v.offset, v.wait)
+		}
+		ch.decide(at, n, failure, x == nil || !v.wait)
+		m += core.Message(n)
+	}
+	if x != nil {
+		p.cfg.Completer.begin(x)
+		p.completed = append(p.completed, x)
+	}
+	if m <= d.Last {
+		panic(fmt.Sprintf("sender: the core decided message %d, which is in no chunk", m))
+	}
+}
+
+// Flush sends what lingers. It returns a channel that is closed when every message that was
+// admitted before has its verdict, and a function to call by a waiter that leaves.
+func (p *Partition) Flush() (<-chan struct{}, func()) {
+	p.mu.Lock()
+	if p.core.Undecided() == 0 {
+		p.mu.Unlock()
+		return closed, func() {}
+	}
+	last := p.chunks[len(p.chunks)-1]
+	w := waiter{last.numbers[len(last.numbers)-1].Last, make(chan struct{})}
+	p.waiters = append(p.waiters, w)
+	p.flushes++
+	s := p.offerLocked(time.Now())
+	p.mu.Unlock()
+	wake(s)
+	return w.done, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if i := slices.Index(p.waiters, w); i >= 0 {
+			p.waiters = slices.Delete(p.waiters, i, i+1)
+			p.flushes--
+		}
+	}
+}
+
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// notifyLocked ends the Flushes whose messages have their verdicts.
+func (p *Partition) notifyLocked() {
+	if len(p.waiters) == 0 {
+		return
+	}
+	first, any := p.firstOpenLocked()
+	p.waiters = slices.DeleteFunc(p.waiters, func(w waiter) bool {
+		if any && first <= w.upTo {
+			return false
+		}
+		close(w.done)
+		p.flushes--
+		return true
+	})
+}
+
+// firstOpenLocked returns the first message without a verdict.
+func (p *Partition) firstOpenLocked() (core.Message, bool) {
+	for _, ch := range p.chunks {
+		for i := range ch.slots {
+			if ch.slots[i].call != nil {
+				return ch.number(i), true
+			}
+		}
+	}
+	return 0, false
+}
+
+// Stop says that nothing is admitted any more, and sends what lingers.
+func (p *Partition) Stop() {
+	p.mu.Lock()
+	if p.core.Stop() == nil {
+		p.flushes++ // until it has ended
+	}
+	s := p.offerLocked(time.Now())
+	p.mu.Unlock()
+	wake(s)
+}
+
+// StopEnds says that the stop has ended: every message has its verdict.
+func (p *Partition) StopEnds() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.core.StopEnds(); err != nil {
+		return err
+	}
+	p.flushes = 0
+	return nil
+}
+
+// Cut gives every message its verdict now, and counts those of each kind. The batch under
+// way is left to the sender that has it in hand.
+func (p *Partition) Cut(cause error) (notSent, maybe, rejected int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	because := p.because(cause)
+	out, err := p.core.Cut()
+	if err != nil {
+		return 0, 0, 0
+	}
+	for _, d := range out.Decided {
+		n := int(d.Last-d.First) + 1
+		switch d.Verdict {
+		case core.Maybe:
+			maybe += n
+		case core.Rejected:
+			rejected += n
+		default:
+			notSent += n
+		}
+	}
+	p.settleLocked(out, verdicts{because, -1, true})
+	p.completeLaterLocked()
+	if p.paused && p.timer.Stop() {
+		p.paused, p.inHand = false, false
+	}
+	if p.linger != nil {
+		p.linger.Stop()
+	}
+	p.due, p.flushes = time.Time{}, 0
+	p.sweepLocked()
+	return notSent, maybe, rejected
+}

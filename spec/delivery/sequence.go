@@ -1,0 +1,148 @@
+package delivery
+
+import (
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// Messages is a sequence of messages of one partition, which are numbered from 1
+// in the order in which they were admitted. It ends before the first 0.
+type Messages [maxMessages]uint8
+
+// MessagesOf returns the sequence of these messages.
+func MessagesOf(ms ...uint8) (s Messages) {
+	copy(s[:], ms)
+	return s
+}
+
+// Len returns how many messages the sequence has.
+func (s *Messages) Len() int {
+	n := 0
+	for n < len(s) && s[n] != 0 {
+		n++
+	}
+	return n
+}
+
+// Set returns the messages of the sequence: In(s) in the TLA+.
+func (s *Messages) Set() Set {
+	var set Set
+	for _, m := range s[:s.Len()] {
+		set |= only(m)
+	}
+	return set
+}
+
+// String reads <<1, 2>>.
+func (s Messages) String() string { return "<<" + list(s[:s.Len()]) + ">>" }
+
+// without is Without(s, S): what remains of s.
+func (s *Messages) without(set Set) (rest Messages) {
+	n := 0
+	for _, m := range s[:s.Len()] {
+		if !set.Has(m) {
+			rest[n] = m
+			n++
+		}
+	}
+	return rest
+}
+
+// cut returns the first n messages, and the others.
+func (s *Messages) cut(n int) (head, tail Messages) {
+	copy(head[:], s[:n])
+	copy(tail[:], s[n:])
+	return head, tail
+}
+
+// then is s \o t.
+func (s Messages) then(t Messages) Messages {
+	copy(s[s.Len():], t[:])
+	return s
+}
+
+// Set is a set of messages of one partition.
+type Set uint8
+
+// SetOf returns the set of these messages.
+func SetOf(ms ...uint8) (set Set) {
+	for _, m := range ms {
+		set |= only(m)
+	}
+	return set
+}
+
+func only(m uint8) Set { return 1 << (m - 1) }
+
+// upTo is 1..n.
+func upTo(n uint8) Set { return 1<<n - 1 }
+
+// Has reports whether the message is in the set.
+func (set Set) Has(m uint8) bool { return m != 0 && set&only(m) != 0 }
+
+// String reads {1, 2}.
+func (set Set) String() string {
+	var ms []uint8
+	for rest := set; rest != 0; rest &= rest - 1 {
+		ms = append(ms, uint8(bits.TrailingZeros8(uint8(rest)))+1)
+	}
+	return "{" + list(ms) + "}"
+}
+
+func list[T uint8 | int8](ns []T) string {
+	var b strings.Builder
+	for i, n := range ns {
+		flag(&b, i > 0, ", ")
+		b.WriteString(strconv.Itoa(int(n)))
+	}
+	return b.String()
+}
+
+// Requests is a set of requests, in an order of its own. It ends before the first
+// that is zero.
+type Requests [maxLate]Request
+
+// Len returns how many requests the set has.
+func (set *Requests) Len() int {
+	n := 0
+	for n < len(set) && set[n] != (Request{}) {
+		n++
+	}
+	return n
+}
+
+// Has reports whether the request is in the set.
+func (set *Requests) Has(r Request) bool {
+	for i := range set.Len() {
+		if set[i] == r {
+			return true
+		}
+	}
+	return false
+}
+
+// Add puts a request into the set. It returns false where the set has no room for it.
+func (set *Requests) Add(r Request) bool {
+	if set.Has(r) {
+		return true
+	}
+	n := set.Len()
+	if n == len(set) {
+		return false
+	}
+	for ; n > 0 && set[n-1].key() > r.key(); n-- {
+		set[n] = set[n-1]
+	}
+	set[n] = r
+	return true
+}
+
+// String reads {[p1 pid=1 epoch=0 seq=0 <<1>>]}.
+func (set Requests) String() string {
+	var all []string
+	for _, r := range set[:set.Len()] {
+		all = append(all, r.String())
+	}
+	return "{" + strings.Join(all, ", ") + "}"
+}

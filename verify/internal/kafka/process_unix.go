@@ -1,0 +1,15 @@
+//go:build unix
+
+package kafka
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// ownGroup gives a process a group of its own.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// terminate asks a process to end.
+func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

@@ -1,0 +1,41 @@
+package machine
+
+// Delivery is what becomes of a message: tla/Delivery.tla and tla/Partition.tla, package core, and the model in package
+// spec/delivery.
+var Delivery = &Machine{
+	Name: "delivery",
+	Guarantees: []Guarantee{
+		{"D1", "OneVerdict", "A message that was admitted gets exactly one verdict, which never changes; when a Stop has returned, all are decided"},
+		{"D2", "Truth", "Delivered: it is in the log. ErrNotSent and ErrRejected: it is not, and never will be. ErrMaybeDelivered: only when that is not known"},
+		{"D3", "Once", "With idempotence a message is in the log at most once"},
+		{"D4", "Order", "With idempotence the log has the messages in the order in which they were admitted"},
+		{"D5", "Withdrawn", "What no request can have appended is withdrawn, and does not come later"},
+		{"D6", "Deadline", "Every message has its verdict once its deadline has passed, whatever brokers and the network do"},
+		{"D7", "Drains", "A Stop sends what is queued, and waits for the verdicts and for nothing else"},
+	},
+	Packages: []Package{
+		{"internal/core", []Layer{core, TestsOf("internal/core"), lives}, []Layer{ofCore, core, lives}},
+		{"spec/delivery", []Layer{core}, nil},
+	},
+	Specification: Specification{
+		Dir: "tla", Manifest: "delivery.json", Module: "DeliveryMC", Guards: "Partition", Weak: "DeliveryWeak", Reach: "DeliveryReach",
+		ReachIn: []string{
+			"DeliveryReach.cfg", "DeliveryReachFurther.cfg", "DeliveryReachMove.cfg", "DeliveryReachIDs.cfg", "DeliveryReachFenced.cfg",
+			"DeliveryReachBehind.cfg",
+		},
+		Properties: []string{
+			"TypeOK", "Deadlock", "OneVerdict", "Truth", "TruthWhenDecided", "Once", "Order", "Withdrawn",
+			"Deadline", "DrainsAtOnce", "DrainsByDeadline", "DrainsAlone", "EpochsSettle", "KeepsContractStep",
+		},
+		Invariants: []string{"TypeOK", "Truth", "Once", "Order", "EpochsSettle"},
+		Fairness:   map[string]string{"Deadline": "Spec", "DrainsAtOnce": "ServiceSpec", "DrainsByDeadline": "Spec"},
+	},
+	AgainstModel:    []string{"core"},
+	AgainstContract: []string{"lives"},
+}
+
+var (
+	core   = Layer{"core", "verify/internal/partition", []string{"-test.run=^TestCore", "-test.failfast"}}
+	ofCore = Layer{"tests", "internal/core", []string{"-test.short", "-test.skip=^TestRandomLives$"}}
+	lives  = Layer{"lives", "internal/core", []string{"-test.run=^TestRandomLives$", "-rapid.shrinktime=0s"}}
+)

@@ -1,0 +1,214 @@
+package runner
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seed3893aba4/surestart/verify/internal/machine"
+	"github.com/seed3893aba4/surestart/verify/internal/mutation"
+	"github.com/seed3893aba4/surestart/verify/internal/variant"
+)
+
+// evidence is what the layers left that speaks of single guarantees of a machine.
+type evidence struct {
+	*machine.Machine
+	report   *Report
+	manifest *machine.Manifest
+	proof    struct {
+		Unproved []string
+		Queries  []struct{ Kind, Name, Result string }
+	}
+}
+
+func gather(s *session, m *machine.Machine) (*evidence, error) {
+	manifest, err := m.Specification.Load(s.Root)
+	if err != nil {
+		return nil, err
+	}
+	e := &evidence{Machine: m, report: s.report, manifest: manifest}
+	err = readJSON(s.proofReport(), &e.proof)
+	if errors.Is(err, fs.ErrNotExist) { // the proof was not run, or not to its end
+		err = nil
+	}
+	return e, err
+}
+
+func readJSON(name string, into any) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// matrix has a cell for each guarantee and layer where that layer says something
+// of that guarantee: it is no use to fill the others.
+func (e *evidence) matrix() []Guarantee {
+	var all []Guarantee
+	for _, g := range e.Guarantees {
+		row := Guarantee{ID: g.ID, Name: g.Name, Promise: g.Promise, Evidence: make(map[string]Evidence)}
+		for _, l := range e.report.Layers {
+			if l.Result == NotRun || l.Result == Interrupted {
+				continue
+			}
+			if says, held := e.of(g, l); says != "" {
+				cell := Evidence{Held, says}
+				if !held {
+					cell.Result = Failed
+				}
+				row.Evidence[l.Name] = cell
+			}
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// of returns what layer l says of g, and whether it holds; "" if it says nothing.
+func (e *evidence) of(g machine.Guarantee, l Layer) (says string, held bool) {
+	held = l.Result == Held
+	modelled := slices.Contains(e.AgainstModel, l.Name)
+	if modelled || slices.Contains(e.AgainstContract, l.Name) {
+		if modelled && e.inModel(g) {
+			says = "code = model"
+		}
+		if caught := e.caughtIn(g, l); caught > 0 {
+			says = strings.TrimPrefix(says+fmt.Sprintf("; %s caught here", several(caught, "seeded fault")), "; ")
+		}
+		return says, held
+	}
+	switch l.Name {
+	case "tests":
+		return e.tests(g, l)
+	case "tlc":
+		return e.tlc(g), held
+	case "proof":
+		return e.proved(g)
+	case "faults":
+		n, of := 0, 0
+		for _, f := range e.report.Faults {
+			if f.Guarantee == g.ID {
+				of++
+				if f.Caught {
+					n++
+				}
+			}
+		}
+		if of == 0 {
+			return "", held
+		}
+		return fmt.Sprintf("%d of %d caught by name", n, of), n == of
+	case "mutants":
+		n := 0
+		for _, m := range e.report.Mutants {
+			if m.Status == mutation.Killed && slices.Contains(m.Guarantees, g.ID) {
+				n++
+			}
+		}
+		if n > 0 {
+			says = several(n, "mutant") + " killed in its name"
+		}
+		return says, true
+	}
+	return "", held
+}
+
+// caughtIn counts the faults of g that a layer has caught by name.
+func (e *evidence) caughtIn(g machine.Guarantee, l Layer) (n int) {
+	for _, f := range e.report.Faults {
+		if f.Guarantee == g.ID && slices.ContainsFunc(f.Catches, func(c variant.Catch) bool {
+			return c.Layer == l.Name && c.Result == variant.Caught && slices.Contains(c.Guarantees, g.ID)
+		}) {
+			n++
+		}
+	}
+	return n
+}
+
+var guaranteeTest = regexp.MustCompile(`/(\w+)\.Test(` + machine.IDPattern + `)[A-Z]\w*$`)
+
+// tests counts the tests that have the guarantee's number in their name, by package.
+func (e *evidence) tests(g machine.Guarantee, l Layer) (string, bool) {
+	count := func(names []string) (by []string, n int) {
+		per := make(map[string]int)
+		var order []string
+		for _, name := range names {
+			if m := guaranteeTest.FindStringSubmatch(name); m != nil && m[2] == g.ID {
+				if per[m[1]]++; per[m[1]] == 1 {
+					order = append(order, m[1])
+				}
+				n++
+			}
+		}
+		slices.Sort(order)
+		for _, pkg := range order {
+			by = append(by, fmt.Sprintf("%s %d", pkg, per[pkg]))
+		}
+		return by, n
+	}
+	passed, _ := count(l.log.Passed)
+	if failed, n := count(l.log.Failed); n > 0 {
+		return "failed in " + strings.Join(failed, ", "), false
+	}
+	return strings.Join(passed, ", "), true
+}
+
+// inModel: is g a property that TLC checks?
+func (e *evidence) inModel(g machine.Guarantee) bool {
+	for _, m := range e.manifest.Models {
+		if slices.ContainsFunc(m.Properties, g.Is) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *evidence) tlc(g machine.Guarantee) string {
+	models, weak := 0, 0
+	for _, m := range e.manifest.Models {
+		if slices.Contains(m.In, e.report.Bound) && slices.ContainsFunc(m.Properties, g.Is) {
+			models++
+		}
+	}
+	for _, v := range e.manifest.Variants {
+		if v.Guarantee == g.ID {
+			weak++
+		}
+	}
+	if models == 0 {
+		return ""
+	}
+	return fmt.Sprintf("holds in %s; refuted in %s", several(models, "model"), several(weak, "weakened variant"))
+}
+
+func (e *evidence) proved(g machine.Guarantee) (string, bool) {
+	n, of := 0, 0
+	for _, q := range e.proof.Queries {
+		if name, _, _ := strings.Cut(q.Name, " ("); q.Kind == "guarantee" && name == g.Name {
+			of++
+			if q.Result == "proved" {
+				n++
+			}
+		}
+	}
+	if of == 0 {
+		return "", true
+	}
+	return fmt.Sprintf("for any number: %d of %d queries", n, of), n == of
+}
+
+func several(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,244 @@
+// Package tlc runs TLC, the model checker, reads the state graph that it dumps, and
+// compares the graph with a model that is executable. Whose graph it is, it does not know. It is used by the tests
+// and by go generate; nothing that ships depends on it.
+package tlc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+
+	"github.com/seed3893aba4/surestart/internal/checkout"
+	"github.com/seed3893aba4/surestart/verify/internal/tools"
+)
+
+// ErrMissing is what Find returns, wrapped, when something that TLC needs is not
+// installed; its text names what.
+var ErrMissing = errors.New("missing")
+
+// TLC is an installation that can run.
+type TLC struct {
+	Root string // the top of the repository
+	Jar  string
+}
+
+// Find looks for Java and TLC's jar ($TLC_JAR, or the cached one), without installing anything.
+func Find() (TLC, error) {
+	return found(func() (string, error) {
+		if _, err := tools.Java.Find(context.Background()); err != nil {
+			return "", fmt.Errorf("%w: %w", ErrMissing, err)
+		}
+		jar, err := tools.TLC.Find(context.Background())
+		if err != nil {
+			err = fmt.Errorf("%w: TLC's jar (set TLC_JAR, or run ./check tools tlc once): %w", ErrMissing, err)
+		}
+		return jar, err
+	})
+}
+
+func found(find func() (string, error)) (TLC, error) {
+	root, err := checkout.Root()
+	if err != nil {
+		return TLC{}, err
+	}
+	if jar := os.Getenv("TLC_JAR"); jar != "" {
+		if _, err := os.Stat(jar); err != nil {
+			return TLC{}, fmt.Errorf("TLC_JAR: %w", err)
+		}
+		return TLC{root, jar}, nil
+	}
+	jar, err := find()
+	return TLC{root, jar}, err
+}
+
+// ForTest is Find for a test: it skips the test where something is missing, and with
+// SURESTART_NO_SKIP=1 fails it. t is a testing.TB.
+func ForTest(t interface {
+	Helper()
+	Skip(...any)
+	Fatal(...any)
+}) TLC {
+	t.Helper()
+	found, err := Find()
+	if errors.Is(err, ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// Install is Find, but fetches and installs what is missing.
+func Install(ctx context.Context) (TLC, error) {
+	return found(func() (string, error) { return tools.TLC.Get(ctx, os.Stderr) })
+}
+
+// Model is a configuration whose state graph can be dumped.
+type Model struct {
+	Name   string // of its dump, among all machines
+	Config string // its file, from the top of the repository; its module's is beside it
+	Module string
+}
+
+// Dump returns a file with the model's whole state graph. It is made in dir;
+// one that $SURESTART_DUMPS holds already, and that is newer than every module
+// and configuration, is taken instead (as is dir, by that variable's directory).
+func (t TLC) Dump(ctx context.Context, m Model, dir string) (string, error) {
+	if path, ok := Dumped(t.Root, m.Name, path.Dir(m.Config)); ok {
+		return path, nil
+	}
+	if shared := os.Getenv("SURESTART_DUMPS"); shared != "" {
+		dir = shared
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	// Made aside and moved into place: a dump that was cut off never looks whole.
+	aside, err := os.MkdirTemp(dir, m.Name+".*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(aside)
+	config, err := graphOnly(filepath.Join(t.Root, filepath.FromSlash(m.Config)), aside)
+	if err != nil {
+		return "", err
+	}
+	cmd := t.dump(ctx, m, config, aside)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("TLC's dump of %s: %w\n%s", m.Name, err, log.Bytes())
+	}
+	dot := filepath.Join(dir, m.Name+".dot")
+	return dot, os.Rename(filepath.Join(aside, m.Name+".dot"), dot)
+}
+
+var checks = regexp.MustCompile(`(?m)^(SYMMETRY|ACTION_CONSTRAINT|INVARIANT|PROPERT)`)
+
+// GraphOnly is a configuration without what is checked, for a dump, which should take no longer than it must; and
+// without symmetry, for a dump is of all states.
+func GraphOnly(config string) string {
+	if i := checks.FindStringIndex(config); i != nil {
+		return config[:i[0]]
+	}
+	return config
+}
+
+// graphOnly writes GraphOnly of a configuration's file into dir.
+func graphOnly(config, dir string) (string, error) {
+	text, err := os.ReadFile(config)
+	if err != nil {
+		return "", err
+	}
+	written := filepath.Join(dir, filepath.Base(config))
+	return written, os.WriteFile(written, []byte(GraphOnly(string(text))), 0o644)
+}
+
+// dump is TLC on a model under a configuration; it writes its graph to aside.
+func (t TLC) dump(ctx context.Context, m Model, config, aside string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "java", "-XX:+UseParallelGC",
+		"-Djava.io.tmpdir="+aside, // TLC unpacks its modules there, under fixed names
+		"-DTLA-Library="+filepath.Join(t.Root, "tla"), "-cp", t.Jar,
+		"tlc2.TLC", "-metadir", filepath.Join(aside, "meta"), "-fp", "0", "-workers", "1",
+		"-dump", "dot,actionlabels", filepath.Join(aside, m.Name), "-config", config, m.Module)
+	cmd.Dir = filepath.Join(t.Root, filepath.FromSlash(path.Dir(m.Config)))
+	return cmd
+}
+
+// Stream has TLC dump a model whose dump would be several gigabytes: it is
+// read through a pipe while TLC writes it, and never stored.
+func (t TLC) Stream(ctx context.Context, m Model, read func(io.Reader) error) error {
+	aside, err := os.MkdirTemp("", "surestart-stream")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(aside)
+	pipe := filepath.Join(aside, m.Name+".dot")
+	if out, err := exec.CommandContext(ctx, "mkfifo", pipe).CombinedOutput(); err != nil {
+		return fmt.Errorf("mkfifo: %w: %s", err, out)
+	}
+	// An end for writing, held until TLC has ended: with it the reading one opens at
+	// once, and a TLC that never comes to write is an end of file.
+	held, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	reading, err := os.Open(pipe)
+	if err != nil {
+		return err
+	}
+	defer reading.Close()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := t.dump(ctx, m, path.Base(m.Config), aside)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- cmd.Wait()
+		held.Close()
+	}()
+	unread := read(reading)
+	if unread != nil {
+		cancel() // TLC would wait for a reader
+	}
+	if err := <-ended; err != nil && ctx.Err() == nil {
+		return fmt.Errorf("TLC's dump of %s: %w\n%s", m.Name, err, log.Bytes())
+	}
+	return unread
+}
+
+// Visit has TLC dump a model, as Dump does, and shows v what the dump says.
+func (t TLC) Visit(ctx context.Context, m Model, dir string, v Visitor) error {
+	path, err := t.Dump(ctx, m, dir)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return ReadDump(f, v)
+}
+
+// Dumped returns the dump of a model that $SURESTART_DUMPS holds, if it is newer than
+// every module and configuration in tla/ and in the model's own directory.
+func Dumped(root, model, dir string) (path string, ok bool) {
+	shared := os.Getenv("SURESTART_DUMPS")
+	if shared == "" {
+		return "", false
+	}
+	path = filepath.Join(shared, model+".dot")
+	dump, err := os.Stat(path)
+	if err != nil {
+		return "", false
+	}
+	var sources []string
+	for _, dir := range []string{"tla", dir} {
+		for _, pattern := range []string{"*.tla", "*.cfg"} {
+			some, _ := filepath.Glob(filepath.Join(root, filepath.FromSlash(dir), pattern))
+			sources = append(sources, some...)
+		}
+	}
+	for _, source := range sources {
+		info, err := os.Stat(source)
+		if err != nil || !info.ModTime().Before(dump.ModTime()) {
+			return "", false
+		}
+	}
+	return path, len(sources) > 0
+}
