@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed3893aba4/surestart/internal/testbroker"
+	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
 // G9 DrainFirst counts what was not delivered, and says of each message what became of
@@ -54,7 +55,7 @@ func TestG9AmbiguousStaysAmbiguous(t *testing.T) {
 			b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.MessageTooLarge, Count: -1})
 		},
 		"then not sent":  func(b *testbroker.Broker, _ *Producer) { b.Net.Kill(0) },
-		"then cut short": func(_ *testbroker.Broker, p *Producer) { p.current.Load().cut() },
+		"then cut short": func(_ *testbroker.Broker, p *Producer) { p.Stop(endedContext()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -108,7 +109,7 @@ func TestAnswerWithoutThePartition(t *testing.T) {
 				if class := classOf(t, err); class != ErrMaybeDelivered {
 					t.Errorf("%v; want ErrMaybeDelivered", err)
 				}
-				mustBe(t, err, errNoPartition)
+				mustBe(t, err, sender.ErrNoPartition)
 				if err := p.WriteMessages(bg, message("in the end")); err != nil {
 					t.Error(err)
 				}

@@ -26,7 +26,7 @@ func BenchmarkWriteMessages(b *testing.B) {
 	full := cfg.withDefaults()
 	transport := &kafka.Transport{IdleTimeout: full.IdleTimeout}
 	w := &kafka.Writer{
-		Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: new(javaBalancer), RequiredAcks: kafka.RequireAll,
+		Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: kafka.Murmur2Balancer{}, RequiredAcks: kafka.RequireAll,
 		BatchTimeout: time.Millisecond, BatchSize: 256, BatchBytes: full.BatchBytes,
 	}
 	defer transport.CloseIdleConnections()
@@ -81,7 +81,7 @@ func BenchmarkSend(b *testing.B) {
 			b.ReportAllocs()
 			transport := &kafka.Transport{}
 			w := &kafka.Writer{
-				Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: new(javaBalancer), RequiredAcks: kafka.RequireAll,
+				Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: kafka.Murmur2Balancer{}, RequiredAcks: kafka.RequireAll,
 				BatchTimeout: time.Millisecond, BatchSize: 256, BatchBytes: p.cfg.BatchBytes, Async: true,
 			}
 			defer transport.CloseIdleConnections()
@@ -137,7 +137,7 @@ func TestWriteAllocatesNoMoreThanWriter(t *testing.T) {
 	// Closed while it asks for metadata, a bare Transport leaves a connection's goroutine.
 	transport := &kafka.Transport{MetadataTTL: time.Hour}
 	w := &kafka.Writer{
-		Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: new(javaBalancer), RequiredAcks: kafka.RequireAll,
+		Addr: kafka.TCP(broker.Addrs...), Topic: "t", Transport: transport, Balancer: kafka.Murmur2Balancer{}, RequiredAcks: kafka.RequireAll,
 		BatchTimeout: time.Microsecond, BatchSize: full.BatchSize, BatchBytes: full.BatchBytes,
 	}
 	defer transport.CloseIdleConnections()

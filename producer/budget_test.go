@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,84 +15,6 @@ import (
 
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
-
-func waits(a *applicant) bool {
-	select {
-	case <-a.granted:
-		return false
-	default:
-		return true
-	}
-}
-
-func TestBudget(t *testing.T) {
-	b := &budget{max: 10}
-	if b.take(6) != nil || b.take(4) != nil {
-		t.Fatal("there was room")
-	}
-	big, small := b.take(100), b.take(1)
-	if big == nil || small == nil {
-		t.Fatal("there was no room")
-	}
-	b.give(6)
-	if !waits(big) || !waits(small) {
-		t.Error("the first needs all of it, and the second may not overtake it")
-	}
-	b.give(4)
-	if waits(big) || !waits(small) {
-		t.Error("all is free: it is the first one's")
-	}
-	b.give(100)
-	if waits(small) {
-		t.Error("the second is next")
-	}
-	if b.leave(small) {
-		t.Error("it was granted")
-	}
-	first, second := b.take(10), b.take(1)
-	if !b.leave(first) || waits(second) {
-		t.Error("the first has left; there is room for the second")
-	}
-	b.give(1)
-	b.give(1)
-	if used := b.used.Load(); used != 0 || b.waiting.Load() != 0 {
-		t.Errorf("%d used, %d waiting", used, b.waiting.Load())
-	}
-}
-
-// Real threads: never more than there is, and nobody forgotten.
-func TestBudgetUnderContention(t *testing.T) {
-	b := &budget{max: 100}
-	var used, most atomic.Int64
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 2000 {
-				n := rand.Int64N(60) + 1
-				if a := b.take(n); a != nil {
-					if rand.IntN(4) == 0 && b.leave(a) {
-						continue
-					}
-					select {
-					case <-a.granted:
-					case <-time.After(hang):
-						t.Error("forgotten")
-						return
-					}
-				}
-				now := used.Add(n)
-				for m := most.Load(); now > m && !most.CompareAndSwap(m, now); m = most.Load() {
-				}
-				used.Add(-n)
-				b.give(n)
-			}
-		})
-	}
-	wg.Wait()
-	if most.Load() > 100 || b.used.Load() != 0 || len(b.queue) != 0 {
-		t.Errorf("at most %d of 100 used, %d left, %d queued", most.Load(), b.used.Load(), len(b.queue))
-	}
-}
 
 // Writes wait, under their own contexts, while MaxInFlightBytes are in flight; a
 // Stop does not wait for those.
@@ -113,9 +32,9 @@ func TestBackpressure(t *testing.T) {
 		until(t, "two to be in flight", func() bool { return p.Status().InFlight == 2 })
 		ctx, cancel := context.WithCancel(bg)
 		leaves := async(func() error { return p.WriteMessages(ctx, message(value)) })
-		until(t, "one to wait", func() bool { return p.budget.waiting.Load() == 1 })
+		until(t, "one to wait", func() bool { return p.Counters().Waiting == 1 })
 		waits := async(func() error { return p.WriteMessages(bg, message("w"+value)) })
-		until(t, "two to wait", func() bool { return p.budget.waiting.Load() == 2 })
+		until(t, "two to wait", func() bool { return p.Counters().Waiting == 2 })
 		cancel()
 		err := get(t, leaves)
 		mustBe(t, err, context.Canceled, ErrNotSent)
@@ -132,7 +51,7 @@ func TestBackpressure(t *testing.T) {
 		if err := p.WriteMessages(bg, message(strings.Repeat("y", 5000))); err != nil {
 			t.Error(err)
 		}
-		if used := p.budget.used.Load(); used != 0 {
+		if used := p.InFlightBytes(); used != 0 {
 			t.Errorf("%d bytes still count as in flight", used)
 		}
 	})
@@ -163,7 +82,7 @@ func TestBackpressureEnds(t *testing.T) {
 			t.Errorf("%v, want the DeliveryTimeout, 30 s, for all", took)
 		}
 
-		until(t, "room", func() bool { return p.budget.used.Load() == 0 })
+		until(t, "room", func() bool { return p.InFlightBytes() == 0 })
 		write := async(func() error { return p.WriteMessages(bg, message("1"+value)) })
 		synctest.Wait()
 		waiting := async(func() error { return p.WriteMessages(bg, message("2"+value)) })
@@ -200,8 +119,8 @@ func TestSendBackpressure(t *testing.T) {
 				accepted = append(accepted, d)
 			}
 		}()
-		until(t, "one to wait for room", func() bool { return p.budget.waiting.Load() == 1 })
-		if used := p.budget.used.Load(); used > 10_000 {
+		until(t, "one to wait for room", func() bool { return p.Counters().Waiting == 1 })
+		if used := p.InFlightBytes(); used > 10_000 {
 			t.Errorf("%d bytes in flight, want at most 10000", used)
 		}
 		cancel()
@@ -241,7 +160,7 @@ func TestSendBoundsMemory(t *testing.T) {
 				all = append(all, d)
 			}
 		})
-		until(t, "the sender to wait for room", func() bool { return p.budget.waiting.Load() == 1 })
+		until(t, "the sender to wait for room", func() bool { return p.Counters().Waiting == 1 })
 		grown := max(heap()-before, 0)
 		cancel()
 		mustBe(t, get(t, done), context.Canceled)
@@ -309,10 +228,10 @@ func TestTrickleBoundsMemory(t *testing.T) {
 		ended, end := context.WithCancel(bg)
 		end()
 		var stopErr *StopError
-		if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != accepted || stopErr.Abandoned != accepted {
-			t.Errorf("Stop: %v, want %d messages cut off, all abandoned", err, accepted)
+		if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != accepted {
+			t.Errorf("Stop: %v, want %d messages cut off", err, accepted)
 		}
-		if used := p.budget.used.Load(); used != 0 {
+		if used := p.InFlightBytes(); used != 0 {
 			t.Errorf("%d bytes still count as in flight", used)
 		}
 	})

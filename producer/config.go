@@ -54,10 +54,13 @@ type Config struct {
 
 	// Acks is who must have a message before it counts as delivered.
 	Acks Acks
+	// Idempotence is whether brokers sort out duplicates and keep the order (D3, D4).
+	Idempotence Idempotence
 
 	// Linger is how long a message waits for others to share a request, if none is under
 	// way to its partition. Default: not at all. What comes while a request is under
-	// way shares the next one anyway, and what others write at that moment this one.
+	// way shares the next one anyway, and what others write at that moment this one. A Stop, and
+	// Flush, send at once what lingers.
 	Linger time.Duration
 	// BatchSize is how many messages make a batch full. Default 10,000.
 	BatchSize int
@@ -65,9 +68,9 @@ type Config struct {
 	// topic allows less (max.message.bytes), a batch that is larger is sent in halves
 	// after a broker has refused it, which takes as many more requests.
 	BatchBytes int64
-	// MaxInFlightBytes bounds the memory of the messages that have no result yet:
-	// their bytes, and 256 for each message and each call. A write waits, under its
-	// context, until there is room. A call that is larger than that waits until it
+	// MaxInFlightBytes bounds the memory of the messages that have no verdict yet:
+	// their bytes as they are encoded and compressed, and 64 and more for each message. A write waits,
+	// under its context, until there is room. A call that is larger than that waits until it
 	// is alone. Default 64 MiB.
 	MaxInFlightBytes int64
 	// MaxAttempts is how often a batch is sent at most. Default: as often as the
@@ -77,7 +80,9 @@ type Config struct {
 	// Compression of the batches. Default none.
 	Compression kafka.Compression
 	// Balancer chooses the partitions. Default: a message with a key goes where the
-	// Java client puts it (murmur2), others are spread evenly.
+	// Java client puts it (murmur2). Others go to the same partition until its batch is under way, and
+	// then to another that has a leader. A balancer that panics, or chooses a partition that is
+	// not there, fails the call as a whole: ErrNotSent, and final.
 	Balancer kafka.Balancer
 
 	// DialTimeout bounds a connect: TCP, TLS, API versions and SASL. Default 5 s.
@@ -86,10 +91,13 @@ type Config struct {
 	ReadTimeout time.Duration
 	// WriteTimeout bounds one attempt to send a batch. Default 10 s.
 	WriteTimeout time.Duration
-	// DeliveryTimeout bounds a write from call to result, retries included. Default 30 s.
+	// DeliveryTimeout bounds a write from call to verdict, whatever it meets (D6). Default 30 s.
 	DeliveryTimeout time.Duration
-	// IdleTimeout is after how long an unused connection is closed. Default 9
-	// minutes, a minute less than a broker's default.
+	// ConnectionsPerBroker is how many connections there are to each broker that leads a partition
+	// in use: as many requests can be under way there. Default 2. There is one more for metadata.
+	ConnectionsPerBroker int
+	// IdleTimeout is for how long the connections to a broker are kept that leads no partition in
+	// use any more. Default 9 minutes. All others are kept alive, however long they are idle.
 	IdleTimeout time.Duration
 	// StartTimeout bounds an attempt to start. Default 30 s.
 	StartTimeout time.Duration
@@ -119,9 +127,12 @@ type Config struct {
 	// producers of the same cluster may share it. nil: every Start tries.
 	Breaker fsm.Breaker
 
-	// Completion is told the result of each batch, as with a *kafka.Writer. It is
-	// called before the writes concerned return and holds up the partition, so it
-	// should be quick; it must not wait for Stop, Shutdown or Close.
+	// Completion is told the verdict of every message that was admitted, once: nil, or an error
+	// that is one of ErrNotSent, ErrMaybeDelivered and ErrRejected. The messages of a call have
+	// Topic, Partition, Offset (-1: not known), Time and the caller's WriterData; the slice and all
+	// bytes in it are valid until Completion returns. It is called before the write concerned returns,
+	// unless that write was withdrawn, and holds up what goes to the same broker, so it
+	// should be quick; it must not wait for Stop, Shutdown or Close. A panic in it is logged.
 	Completion func([]kafka.Message, error)
 	// Logger gets what no caller would otherwise learn of. Default slog.Default.
 	Logger *slog.Logger
@@ -152,6 +163,28 @@ func (a Acks) String() string {
 	return fmt.Sprintf("Acks(%d)", int8(a))
 }
 
+// Idempotence is whether a message is in the log at most once, and in order, whatever is lost.
+type Idempotence int8
+
+const (
+	// IdempotenceAuto: with AcksAll it is on; with other Acks it cannot be. The default.
+	IdempotenceAuto Idempotence = iota
+	// IdempotenceOn: New refuses Acks with which it cannot be.
+	IdempotenceOn
+	// IdempotenceOff: at least once, and in no certain order. For clusters that cannot give a
+	// producer id, or do not allow it to this user.
+	IdempotenceOff
+)
+
+// String returns auto, on or off.
+func (i Idempotence) String() string {
+	switch i {
+	case IdempotenceAuto, IdempotenceOn, IdempotenceOff:
+		return [...]string{"auto", "on", "off"}[i]
+	}
+	return fmt.Sprintf("Idempotence(%d)", int8(i))
+}
+
 func (a Acks) required() kafka.RequiredAcks {
 	return [...]kafka.RequiredAcks{kafka.RequireAll, kafka.RequireOne, kafka.RequireNone}[a]
 }
@@ -171,6 +204,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.BatchSize, 10_000)
 	orDefault(&c.BatchBytes, 1<<20)
 	orDefault(&c.MaxInFlightBytes, 64<<20)
+	orDefault(&c.ConnectionsPerBroker, 2)
 	orDefault(&c.DialTimeout, 5*time.Second)
 	orDefault(&c.ReadTimeout, 10*time.Second)
 	orDefault(&c.WriteTimeout, 10*time.Second)
@@ -178,9 +212,6 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.IdleTimeout, 9*time.Minute)
 	orDefault(&c.StartTimeout, 30*time.Second)
 	orDefault(&c.StopTimeout, 20*time.Second)
-	if c.Balancer == nil {
-		c.Balancer = new(javaBalancer)
-	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
@@ -212,11 +243,12 @@ func (c *Config) declared() []string {
 // String says what can be said of a Config without telling a secret.
 func (c Config) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "producer.Config{Brokers: %q, ClientID: %q, Topic: %q, Topics: %q, AnyTopic: %t, Acks: %s",
-		c.Brokers, c.ClientID, c.Topic, c.Topics, c.AnyTopic, c.Acks)
+	fmt.Fprintf(&b, "producer.Config{Brokers: %q, ClientID: %q, Topic: %q, Topics: %q, AnyTopic: %t, Acks: %s, Idempotence: %s",
+		c.Brokers, c.ClientID, c.Topic, c.Topics, c.AnyTopic, c.Acks, c.Idempotence)
 	fmt.Fprintf(&b, ", TLS: %t, SASL: %s, AllowPlaintextPassword: %t", c.TLS != nil, c.mechanism(), c.AllowPlaintextPassword)
 	fmt.Fprintf(&b, ", Linger: %v, BatchSize: %d, BatchBytes: %d, MaxInFlightBytes: %d, MaxAttempts: %d, Compression: %v",
 		c.Linger, c.BatchSize, c.BatchBytes, c.MaxInFlightBytes, c.MaxAttempts, c.Compression)
+	fmt.Fprintf(&b, ", ConnectionsPerBroker: %d", c.ConnectionsPerBroker)
 	fmt.Fprintf(&b, ", DialTimeout: %v, ReadTimeout: %v, WriteTimeout: %v, DeliveryTimeout: %v, IdleTimeout: %v, StartTimeout: %v, StopTimeout: %v",
 		c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.DeliveryTimeout, c.IdleTimeout, c.StartTimeout, c.StopTimeout)
 	fmt.Fprintf(&b, ", AllowPartial: %t, CheckWritePermission: %t, StartOnWrite: %t, AllowAutoTopicCreation: %t, Retry: %t, Breaker: %t}",

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"runtime/debug"
 
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
-
-	"github.com/seed3893aba4/surestart/fsm"
 )
 
 // PlainFrom is SASL PLAIN with credentials that are asked for at every connect, so
@@ -62,24 +58,6 @@ func (a *asked) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
 	return m.Start(ctx)
 }
 
-// fixed tells whether a mechanism says the same at every connect: then to connect
-// again does not help against an authentication that failed.
-func fixed(m sasl.Mechanism) bool {
-	if s, ok := m.(sealed); ok {
-		m = s()
-	}
-	switch m.(type) {
-	case nil, plain.Mechanism, *plain.Mechanism:
-		return true
-	}
-	return reflect.TypeOf(m) == fixedScram
-}
-
-var fixedScram = func() reflect.Type {
-	m, _ := scram.Mechanism(scram.SHA256, "user", "password")
-	return reflect.TypeOf(m)
-}()
-
 // sealed is the user's mechanism as a Producer keeps it: fmt prints what unexported
 // fields hold, past every method, but no more of a function than where it is.
 type sealed func() sasl.Mechanism
@@ -87,22 +65,3 @@ type sealed func() sasl.Mechanism
 func (s sealed) Name() string { return s().Name() }
 
 func (s sealed) Start(ctx context.Context) (sasl.StateMachine, []byte, error) { return s().Start(ctx) }
-
-// bounded is the user's mechanism as a session uses it: it ends with the session,
-// which kafka-go's context does not, and a panic in it is that connect's failure.
-type bounded struct {
-	sasl.Mechanism
-	s *session
-}
-
-func (b bounded) Start(ctx context.Context) (m sasl.StateMachine, initial []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, b.s.cfg.DialTimeout)
-	defer cancel()
-	defer context.AfterFunc(b.s.ctx, cancel)()
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("the SASL mechanism: %w", &fsm.PanicError{Value: v, Stack: debug.Stack()})
-		}
-	}()
-	return b.Mechanism.Start(ctx)
-}

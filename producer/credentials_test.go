@@ -122,12 +122,6 @@ func TestRotatePassword(t *testing.T) {
 	}
 }
 
-// opened is how many connections the producer has made.
-func (p *Producer) opened() int {
-	_, ever := p.current.Load().dialer.open()
-	return ever
-}
-
 // plainPassword makes the embedded broker, whose PLAIN passwords are fixed, take
 // another one, and answer as Apache Kafka does when it is the wrong one.
 func plainPassword(t *testing.T, b *testbroker.Broker) func(string) {

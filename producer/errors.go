@@ -2,35 +2,61 @@ package producer
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/producer/internal/cluster"
+	"github.com/seed3893aba4/surestart/producer/internal/connection"
+	"github.com/seed3893aba4/surestart/producer/internal/engine"
+	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// Every message that WriteMessages could not deliver failed as exactly one of
-// these, by errors.Is.
+// Every message that was not delivered failed as exactly one of these, by errors.Is (D1, D2).
 var (
-	// ErrNotSent: no request with the message left this process. It is not in the
-	// log; sending it again cannot duplicate it.
+	// ErrNotSent: the message is not in the log and never will be, and no broker refused it.
+	// Sending it again cannot duplicate it.
 	ErrNotSent = errors.New("producer: not sent")
-	// ErrMaybeDelivered: a request with the message left, or still may, and what
-	// became of it is not known. It may be in the log; sending it again may
+	// ErrMaybeDelivered: a request with the message was begun to be written, and
+	// what became of it is not known. It may be in the log; sending it again may
 	// duplicate it.
 	ErrMaybeDelivered = errors.New("producer: maybe delivered")
-	// ErrRejected: a broker refused the message, or a limit did that a broker
-	// would have enforced. It is not in the log. Temporary tells whether the same
+	// ErrRejected: a broker refused the message last, or a limit did that a broker
+	// would have enforced. It is not in the log and never will be. Temporary tells whether the same
 	// message may be accepted later.
 	ErrRejected = errors.New("producer: rejected")
 )
 
 // ErrPartial is what a Ping returns if some partitions have no leader, and all else
-// is well: of every declared topic some partitions can be written to.
-var ErrPartial = errors.New("some partitions have no leader")
+// is well: others can be written to.
+var ErrPartial = engine.ErrPartial
+
+// ErrNoIdempotence is why a Start fails on a cluster that gives this user no producer id, or has
+// none to give: see Config.Idempotence. It is final, and wraps what the broker said, a kafka.Error.
+var ErrNoIdempotence = cluster.ErrNoIdempotence
+
+// A TopicError is a topic that cannot be used as it was asked for: an undeclared
+// one in a message, or one that a Start could not prove. Its fields are Topic, a string;
+// Partitions, an []int: the partitions concerned, nil for the topic as a whole; and Err, which is a
+// kafka.Error for what a broker said.
+type TopicError = engine.TopicError
+
+// A NotKafkaError says that something answers at an address that does not speak Kafka's
+// protocol as the configuration says. Mostly it is a wrong port, or one with TLS for one
+// without. Its fields are Address, host:port; Looks, the protocol that the answer looks like: HTTP,
+// TLS or SSH, empty for none of these; Field, the field of Config to look at: Brokers or TLS,
+// empty if the cluster gave out the address; and Err, what is wrong with the answer.
+type NotKafkaError = connection.NotKafkaError
 
 // The lifecycle's conditions, by the names that a user of this package looks for.
 var (
@@ -49,10 +75,10 @@ var (
 	errWriteNotStarted = failed(ErrNotSent, fsm.ErrNotStarted)
 	errWriteClosed     = failed(ErrNotSent, &both{fsm.ErrClosed, io.ErrClosedPipe})
 
-	errDeliveryTimeout = fmt.Errorf("no result within the DeliveryTimeout: %w", context.DeadlineExceeded)
-	errCutOff          = errors.New("the producer was stopped before the write ended")
-	errBalancer        = errors.New("the balancer panicked")
+	errDeliveryTimeout = engine.ErrDeadline
+	errCutOff          = engine.ErrCut
 	errStopTimeout     = fmt.Errorf("the StopTimeout has passed: %w", context.DeadlineExceeded)
+	errStartTimeout    = fmt.Errorf("not ready within the StartTimeout: %w", context.DeadlineExceeded)
 )
 
 // both reads as the first and is the second too.
@@ -70,6 +96,49 @@ func failed(class, cause error) error { return &failure{class, cause} }
 
 func (e *failure) Error() string   { return e.class.Error() + ": " + e.cause.Error() }
 func (e *failure) Unwrap() []error { return []error{e.class, e.cause} }
+
+// told makes of the engine's error what a caller gets.
+func (p *Producer) told(err error) error {
+	each, ok := err.(*engine.WriteError)
+	if !ok { // the call as a whole
+		if errors.Is(err, engine.ErrStopping) || err == fsm.ErrNotStarted {
+			if lease, closed := p.lifecycle.Acquire(); closed == nil {
+				lease.Release()
+			} else {
+				err = closed
+			}
+			return refused(err)
+		}
+		return failed(ErrNotSent, err)
+	}
+	e := &WriteError{Messages: make(kafka.WriteErrors, len(each.Failures))}
+	for i, f := range each.Failures {
+		if i > 0 && f.Verdict != 0 && f.Verdict == each.Failures[i-1].Verdict && same(f.Cause, each.Failures[i-1].Cause) {
+			e.Messages[i] = e.Messages[i-1] // messages of one batch share their error
+			continue
+		}
+		e.Messages[i] = failureOf(f)
+	}
+	return e
+}
+
+// failureOf is a message's error; nil: it was delivered.
+func failureOf(f sender.Failure) error {
+	switch f.Verdict {
+	case 0, core.Delivered:
+		return nil
+	case core.NotSent:
+		return failed(ErrNotSent, f.Cause)
+	case core.Rejected:
+		return failed(ErrRejected, f.Cause)
+	}
+	return failed(ErrMaybeDelivered, f.Cause)
+}
+
+// same reports whether two errors are one; those that cannot be compared are not.
+func same(a, b error) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}
 
 // WriteError is what WriteMessages returns once it has looked at the messages one
 // by one. errors.Is and errors.As find the cause of every message that failed,
@@ -141,46 +210,61 @@ func Temporary(err error) bool {
 		}
 		return true
 	}
-	for _, final := range []error{fsm.ErrClosed, errUndeclared, errNoTopic, errBalancer} {
+	for _, final := range []error{fsm.ErrClosed, errUndeclared, errNoTopic, engine.ErrBalancer, ErrNoIdempotence} {
 		if errors.Is(err, final) {
 			return false
 		}
 	}
-	return retryable(err)
+	return mayPass(err)
 }
 
-// TopicError is a topic that cannot be used as it was asked for: an undeclared
-// one in a message, or one that a Start could not prove.
-type TopicError struct {
-	Topic      string
-	Partitions []int // the partitions concerned; nil: the topic as a whole
-	Err        error // for what a broker said, a kafka.Error
-}
-
-// Error names the topic, and its partitions if only some are concerned.
-func (e *TopicError) Error() string {
-	if len(e.Partitions) == 0 {
-		return fmt.Sprintf("topic %q: %v", e.Topic, e.Err)
+// mayPass reports whether what failed with err may go well later. Of several errors together one
+// that is final is enough, except that of several addresses one that may answer is.
+func mayPass(err error) bool {
+	switch e := err.(type) {
+	case kafka.Error:
+		switch core.AnswerOf(e) {
+		case core.Retry, core.Unsure, core.Sequence:
+			return true
+		case core.Final:
+			return e.Temporary()
+		}
+		return false
+	case cluster.AddressErrors:
+		return slices.ContainsFunc(e, mayPass)
+	case *NotKafkaError, *fsm.PanicError, *tls.CertificateVerificationError,
+		x509.UnknownAuthorityError, x509.HostnameError, tls.RecordHeaderError:
+		return false
+	case *net.OpError:
+		if e.Op == "remote error" { // what crypto/tls makes of an alert: the broker ended the handshake
+			return false
+		}
+		return mayPass(e.Err)
+	case interface{ Unwrap() error }:
+		return mayPass(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !mayPass(err) })
 	}
-	return fmt.Sprintf("topic %q, partitions %v: %v", e.Topic, e.Partitions, e.Err)
+	return err != connection.ErrPlaintext
 }
 
-// Unwrap returns Err.
-func (e *TopicError) Unwrap() error { return e.Err }
-
-// StopError is why a Stop, Shutdown or Close did not end cleanly (G9).
+// StopError is why a Stop, Shutdown or Close did not end cleanly (G9). It counts the messages that
+// got their verdict because they were cut off.
 type StopError struct {
-	Messages  int   // cut off: not acknowledged, and not sent any more
-	Abandoned int   // of them, those whose callers had left before
-	Err       error // an *fsm.StopError
+	Messages int   // the sum of these:
+	NotSent  int   // ErrNotSent
+	Maybe    int   // ErrMaybeDelivered
+	Rejected int   // ErrRejected: a broker had refused them for the time being
+	Err      error // an *fsm.StopError
 }
 
-// Error says how many messages were cut off, and why.
+// Error says how many messages were cut off, as what they failed, and why.
 func (e *StopError) Error() string {
 	if e.Messages == 0 {
 		return fmt.Sprintf("producer: %v", e.Err)
 	}
-	return fmt.Sprintf("producer: %d messages cut off (%d of them abandoned by their callers): %v", e.Messages, e.Abandoned, e.Err)
+	return fmt.Sprintf("producer: %d messages cut off (%d not sent, %d maybe delivered, %d rejected): %v",
+		e.Messages, e.NotSent, e.Maybe, e.Rejected, e.Err)
 }
 
 // Unwrap returns Err.

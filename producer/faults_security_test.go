@@ -102,7 +102,7 @@ func TestStartBadCertificate(t *testing.T) {
 			if !c.is(err) || !errors.As(err, &verification) {
 				t.Errorf("%v (%T)", err, err)
 			}
-			if retryable(err) {
+			if Temporary(err) {
 				t.Errorf("%v would be tried again by a write", err)
 			}
 		})
@@ -132,7 +132,7 @@ func TestStartWithoutTLSWhereItIsNeeded(t *testing.T) {
 	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, ca.pool
 	b = testbroker.Fake(t, kfake.SeedTopics(1, "t"), kfake.TLS(mutual))
 	var alert *net.OpError
-	if err := start(b, &tls.Config{RootCAs: ca.pool}); !errors.As(err, &alert) || alert.Op != "remote error" || retryable(err) {
+	if err := start(b, &tls.Config{RootCAs: ca.pool}); !errors.As(err, &alert) || alert.Op != "remote error" || Temporary(err) {
 		t.Errorf("without a client's certificate: %v, want the broker's alert, and that it is final", err)
 	}
 	if err := start(b, &tls.Config{RootCAs: ca.pool, Certificates: []tls.Certificate{*ca.issue(t, time.Now().Add(time.Hour), "client")}}); err != nil {

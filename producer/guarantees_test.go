@@ -55,9 +55,9 @@ func TestG2Idempotence(t *testing.T) {
 			}
 		}
 		start(t, p)
-		_, dials := p.current.Load().dialer.open()
+		_, dials := connections(p)
 		start(t, p)
-		if _, again := p.current.Load().dialer.open(); again != dials {
+		if _, again := connections(p); again != dials {
 			t.Errorf("the second Start dialled: %d connections, then %d", dials, again)
 		}
 		for range 2 {
@@ -75,11 +75,10 @@ func TestG3StartedIsOpen(t *testing.T) {
 		topic := b.CreateTopic(t, 3)
 		p := newProducer(t, b, Config{Topic: topic})
 		start(t, p)
-		if held := p.Status().Held; !slices.Equal(held, []string{"transport", "writer"}) {
+		if held := p.Status().Held; !slices.Equal(held, []string{"engine"}) {
 			t.Errorf("held %q, want transport and writer", held)
 		}
-		s := p.current.Load()
-		_, dials := s.dialer.open()
+		_, dials := connections(p)
 		for i := range 10 {
 			// kafka-go hands on an answer before it takes the connection back: a write that
 			// comes in between dials. In virtual time it has taken it back after any pause.
@@ -88,7 +87,7 @@ func TestG3StartedIsOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, after := s.dialer.open(); after > dials && b.Name == "virtual" {
+		if _, after := connections(p); after > dials && b.Name == "virtual" {
 			t.Errorf("the writes dialled %d times", after-dials)
 		}
 		if found := values(t, b, topic); len(found) != 10 {

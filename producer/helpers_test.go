@@ -78,10 +78,11 @@ func holdsNothing(t testing.TB, p *Producer) {
 	if held := p.Status().Held; len(held) > 0 {
 		t.Errorf("parts still held: %q", held)
 	}
-	if s := p.current.Load(); s != nil {
-		if now, _ := s.dialer.open(); now != 0 {
-			t.Errorf("%d connections still open", now)
-		}
+	if c := p.Counters(); c.Connections != 0 || undecided(c) != 0 {
+		t.Errorf("%d connections still open, %d messages without a verdict", c.Connections, undecided(c))
+	}
+	if n := p.InFlightBytes(); n != 0 {
+		t.Errorf("%d bytes in flight, and no message", n)
 	}
 }
 
@@ -194,11 +195,24 @@ func until(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// inFlight reports whether n messages have no result and kafka-go has them all: a
-// call whose context ends before is told that nothing was sent, and is right.
+// inFlight reports whether n messages are admitted and have no verdict.
 func inFlight(p *Producer, n int64) func() bool {
-	return func() bool {
-		s := p.current.Load()
-		return s.pending.Load() == n && s.inside.n.Load() == 0
-	}
+	return func() bool { return undecided(p.Counters()) == n }
+}
+
+func undecided(c Counters) int64 { return c.Admitted - c.Delivered - c.NotSent - c.Rejected - c.Maybe }
+
+// connections are those to leaders: how many there are, and how many were ever made.
+func connections(p *Producer) (now, ever int) {
+	c := p.Counters()
+	return int(c.Connections), int(c.Connects)
+}
+
+// opened is how many connections to leaders the producer has made.
+func (p *Producer) opened() int { return int(p.Counters().Connects) }
+
+func endedContext() context.Context {
+	ctx, cancel := context.WithCancel(bg)
+	cancel()
+	return ctx
 }

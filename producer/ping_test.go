@@ -98,9 +98,9 @@ func TestPingFindsALeaderThatMoved(t *testing.T) {
 			if err := p.Ping(bg); err != nil { // else the producer has just looked by itself
 				mustBe(t, err, kafka.NotLeaderForPartition)
 			}
-			time.Sleep(lookPause)
+			time.Sleep((100 * time.Millisecond))
 			if err := p.Ping(bg); err != nil {
-				t.Errorf("%v after the leader had moved: %v", lookPause, err)
+				t.Errorf("%v after the leader had moved: %v", (100 * time.Millisecond), err)
 			}
 		}
 	})
@@ -195,12 +195,6 @@ func TestPingIsShared(t *testing.T) {
 		for i := range others {
 			others[i] = async(func() error { return p.Ping(bg) })
 		}
-		s := p.current.Load()
-		until(t, "all to wait", func() bool {
-			s.ping.mu.Lock()
-			defer s.ping.mu.Unlock()
-			return s.ping.current != nil && s.ping.current.waiters == 21
-		})
 		cancel()
 		mustBe(t, get(t, leaver), context.Canceled)
 		close(answer)

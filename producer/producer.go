@@ -3,11 +3,17 @@ package producer
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/producer/internal/engine"
+	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
 // State is where a Producer is: Idle, Starting, Started, Stopping or Closed.
@@ -21,12 +27,13 @@ type Producer struct {
 	topics     []string // declared
 	isDeclared map[string]bool
 	lifecycle  *fsm.Lifecycle[*session]
-	budget     *budget
+	engine     *engine.Engine
 	stats      *stats
+	warnings   *warnings
 
 	neverStopped context.Context // ends with the first Stop, Shutdown or Close
 	stopped      context.CancelFunc
-	current      *latest
+	current      *atomic.Pointer[session] // of the latest attempt
 }
 
 // New returns an idle producer; it opens nothing and connects to nobody. Whatever
@@ -40,13 +47,14 @@ func New(config Config) (*Producer, error) {
 		cfg:        &cfg,
 		topics:     cfg.declared(),
 		isDeclared: make(map[string]bool),
-		budget:     &budget{max: cfg.MaxInFlightBytes},
 		stats:      new(stats),
-		current:    new(latest),
+		warnings:   &warnings{logger: cfg.Logger},
+		current:    new(atomic.Pointer[session]),
 	}
 	for _, t := range p.topics {
 		p.isDeclared[t] = true
 	}
+	p.engine = engine.New(p.engineConfig())
 	p.neverStopped, p.stopped = context.WithCancel(context.Background())
 	p.lifecycle = fsm.New(p.open, slices.Concat([]fsm.Option{
 		fsm.WithStartTimeout(cfg.StartTimeout),
@@ -61,21 +69,22 @@ func (c *Config) stopReserve() time.Duration    { return min(c.StopTimeout/10, t
 func (c *Config) releaseTimeout() time.Duration { return max(c.stopReserve()/2, time.Millisecond) }
 
 // Start connects to the cluster and returns when the producer can send: a broker
-// was reached and accepts the credentials, every declared topic exists, and the
+// was reached and accepts the credentials, there is a producer id for idempotent writes, every
+// declared topic exists, and the
 // leader of each of its partitions is known and connected, so that the first
 // write dials nothing. Call it from anywhere, any number of times: it is
 // [fsm.Lifecycle.Start], with its errors. A *fsm.StartError names the part that
-// failed: transport, metadata, leaders, permission or writer. A *NotKafkaError says that
+// failed: metadata, producer id, leaders or permission. A *NotKafkaError says that
 // something else than Kafka answers at an address. Config.Retry makes it try again,
 // Config.Breaker refuse to.
 func (p *Producer) Start(ctx context.Context) error { return p.lifecycle.Start(ctx) }
 
-// Stop waits until every write has its result, those whose callers have left
-// included, and closes everything; then the producer may be started again. It is
+// Stop sends at once what lingers, waits until every message has its verdict (D7), and closes
+// everything; then the producer may be started again. It is
 // [fsm.Lifecycle.Stop]: while it waits, new writes get ErrNotStarted.
 //
-// When ctx ends first, the connections are cut: what is not acknowledged by then
-// fails, and Stop returns a *StopError that says how many messages that were. It
+// When ctx ends first, the connections are cut: every message that has no verdict by then gets
+// one, and Stop returns a *StopError that counts them. It
 // returns within 50 ms of the end of ctx, with nothing left open as a rule; what
 // is still closing by then goes on without this caller.
 func (p *Producer) Stop(ctx context.Context) error {
@@ -110,19 +119,41 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	}
 	// Who leaves while others wait has nothing to wait for; but what is being closed
 	// already is closed in a moment.
-	if s == nil || ctx.Err() == nil || stopErr.CutOff == 0 && !s.isCut.Load() && p.lifecycle.Status().Releasing == "" {
+	if s == nil || ctx.Err() == nil || stopErr.CutOff == 0 && s.forced.Load() == nil && p.lifecycle.Status().Releasing == "" {
 		return &StopError{Err: err}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	p.lifecycle.Wait(ctx, fsm.Idle, fsm.Starting, fsm.Started, fsm.Closed) // out of Stopping
-	s.losing.Lock()
-	defer s.losing.Unlock()
-	return &StopError{
-		Messages:  int(s.lost + s.pending.Load()), // pending: if it has not ended yet
-		Abandoned: int(s.lostAbandoned),
-		Err:       err,
+	forced := s.forced.Load()
+	if forced == nil {
+		return &StopError{Err: err}
 	}
+	return &StopError{
+		Messages: forced.NotSent + forced.Maybe + forced.Rejected,
+		NotSent:  forced.NotSent, Maybe: forced.Maybe, Rejected: forced.Rejected,
+		Err: err,
+	}
+}
+
+// Flush sends at once what lingers, and waits until every message that was admitted before the
+// call has its verdict, or ctx ends; it returns the cause of ctx then. It stops nothing, and does
+// not keep a Stop from cutting off messages.
+func (p *Producer) Flush(ctx context.Context) error {
+	if cause := ended(ctx); cause != nil {
+		return cause
+	}
+	return p.engine.Flush(ctx)
+}
+
+// complete tells Config.Completion.
+func (p *Producer) complete(msgs []kafka.Message, f sender.Failure) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.warnings.topic("Config.Completion panicked", msgs[0].Topic, msgs[0].Partition, &fsm.PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
+	p.cfg.Completion(msgs, failureOf(f))
 }
 
 // State returns the state. It never blocks.

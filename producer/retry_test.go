@@ -60,7 +60,7 @@ func pausing(t *testing.T, b *testbroker.Broker, p *Producer) {
 	if s.State != fsm.Starting || len(s.Held) > 0 || s.Cause == nil {
 		t.Fatalf("it does not pause between two tries, with nothing held: %v", s)
 	}
-	if now, _ := p.current.Load().dialer.open(); now != 0 || b.Open() != 0 || b.Sockets(t) != 0 {
+	if now, _ := connections(p); now != 0 || b.Open() != 0 || b.Sockets(t) != 0 {
 		t.Errorf("in the pause %d connections are open, the broker has %d, the process %d", now, b.Open(), b.Sockets(t))
 	}
 	noGoroutines(t, "tryAgain", "async")
@@ -129,7 +129,7 @@ func TestRetryOneOfThreeDown(t *testing.T) {
 		if !slices.Equal(seen.parts(), []string{"leaders"}) {
 			t.Errorf("tries failed at %v; want once, at the leaders", seen.parts())
 		}
-		if now, ever := p.current.Load().dialer.open(); now != 4 || ever != 4 {
+		if now, ever := connections(p); now != 4 || ever != 4 {
 			t.Errorf("%d connections, %d ever; want 3 leaders and one for the metadata", now, ever)
 		}
 		if err := p.WriteMessages(bg, messages("m", 30)...); err != nil {

@@ -338,7 +338,7 @@ func TestR32GoroutinesSurviveClose(t *testing.T) {
 			if err := p.Close(); err != nil {
 				t.Error(err)
 			}
-			if now, ever := p.current.Load().dialer.open(); now != 0 || ever == 0 {
+			if now, ever := connections(p); now != 0 || ever == 0 {
 				t.Errorf("%d of %d connections still open", now, ever)
 			}
 		}

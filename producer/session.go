@@ -2,194 +2,109 @@ package producer
 
 import (
 	"context"
-	"math"
-	"net"
-	"sync"
+	"errors"
 	"sync/atomic"
-	"time"
-
-	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/producer/internal/connection"
+	"github.com/seed3893aba4/surestart/producer/internal/engine"
 )
 
-// A session is the resource of one attempt: a Transport of its own, its
-// connections, and the Writer on it. Nothing of it outlives its release.
+// A session is the resource of one attempt: the time from a start of the engine to its stop.
 type session struct {
-	cfg       *Config
-	p         *Producer
-	began     time.Time
-	addr      net.Addr
-	dialer    *dialer
-	ctx       context.Context // of everything that runs in the background
-	cancel    context.CancelFunc
-	transport *kafka.Transport
-	topics    topics
-	courier   *courier
-	writer    *kafka.Writer
-	lanes     sync.Map   // laneKey -> *lane
-	handing   sync.Mutex // who hands messages to the Writer, or reads its figures
-	queued    queueTime
-	ids       ids
-	calls     sync.Pool // *call; of the session, so that nothing of one is seen in another
-	routes    sync.Pool // *route
-	chunks    sync.Pool // *chunk
-	overdue   overdue   // ends the deliveries that have no result in time
+	engine *engine.Engine
+	forced atomic.Pointer[engine.Forced] // what the stop has cut off
 
-	inside  gate         // calls on their way into a lane, and batches into the Writer
-	probes  gate         // pings that run
-	ping    flight       // the ping that is under way
-	pending atomic.Int64 // messages that have no result
-
-	isCut         atomic.Bool
-	losing        sync.Mutex // of failed messages, which leave pending and join lost at once
-	lost          int64      // messages that the cut left without a good result
-	lostAbandoned int64      // of them, those whose callers had left
+	unwatch context.CancelFunc
+	watched chan struct{} // closed when drainWhenStopping has returned
 }
 
-func (p *Producer) newSession(ctx context.Context) *session {
-	s := &session{
-		cfg:   p.cfg,
-		p:     p,
-		began: time.Now(),
-		addr:  kafka.TCP(p.cfg.Brokers...),
-		dialer: &dialer{
-			base:      p.cfg.Dial,
-			localOnly: p.cfg.plaintextPassword(),
-			timeout:   p.cfg.DialTimeout,
-			tls:       p.cfg.TLS,
-			named:     p.cfg.Brokers,
+// engineConfig is what the engine has to know of a Config that has its defaults.
+func (p *Producer) engineConfig() engine.Config {
+	c := p.cfg
+	e := engine.Config{
+		Brokers: c.Brokers,
+		Connection: &connection.Config{
+			Dial: c.Dial, TLS: c.TLS, SASL: c.SASL, LocalOnly: c.plaintextPassword(), ClientID: c.ClientID, Timeout: c.DialTimeout,
 		},
+		Topics:               p.topics,
+		Mode:                 c.mode(),
+		Acks:                 int16(c.Acks.required()),
+		Compression:          c.Compression,
+		Linger:               c.Linger,
+		BatchSize:            c.BatchSize,
+		BatchBytes:           int(c.BatchBytes),
+		RequestBytes:         requestBytes,
+		MaxInFlight:          c.MaxInFlightBytes,
+		MaxAttempts:          c.MaxAttempts,
+		Balancer:             c.Balancer,
+		AutoCreate:           c.AllowAutoTopicCreation,
+		AllowPartial:         c.AllowPartial,
+		CheckPermission:      c.CheckWritePermission,
+		Warn:                 p.warnings.topic,
+		ConnectionsPerBroker: c.ConnectionsPerBroker,
+		IdleTimeout:          c.IdleTimeout,
+		ReadTimeout:          c.ReadTimeout,
+		WriteTimeout:         c.WriteTimeout,
+		DeliveryTimeout:      c.DeliveryTimeout,
 	}
-	s.inside.init()
-	s.probes.init()
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.transport = s.newTransport(s.known())
-	return s
+	if c.Completion != nil {
+		e.Completion = p.complete
+	}
+	return e
 }
 
-// newTransport makes a Transport that knows topics, nil for all. One that has
-// seen a failure remembers it for seconds; so a new one for each try.
-func (s *session) newTransport(topics []string) *kafka.Transport {
-	t := &kafka.Transport{
-		Dial: s.dialer.dial, // TLS included
-		// It tries the brokers one after the other within this time; the dialer
-		// bounds each by DialTimeout.
-		DialTimeout:    s.cfg.DialTimeout * time.Duration(len(s.cfg.Brokers)),
-		IdleTimeout:    s.cfg.IdleTimeout,
-		MetadataTopics: topics,
-		ClientID:       s.cfg.ClientID,
-		Context:        s.ctx,
+// requestBytes is the size of a request that has several batches.
+const requestBytes = 8 << 20
+
+func (c *Config) mode() core.Mode {
+	switch {
+	case c.Acks == AcksNone:
+		return core.Unanswered
+	case c.Acks == AcksAll && c.Idempotence != IdempotenceOff:
+		return core.Idempotent
 	}
-	if s.cfg.SASL != nil {
-		t.SASL = bounded{s.cfg.SASL, s}
-	}
-	return t
+	return core.Acknowledged
 }
 
-// known is the topics whose metadata the session keeps: nil for all.
-func (s *session) known() []string {
-	if s.cfg.AnyTopic {
-		return nil
+// open is one try.
+func (p *Producer) open(ctx context.Context, scope *fsm.Scope) (*session, error) {
+	s := &session{engine: p.engine, watched: make(chan struct{})}
+	p.current.Store(s)
+	ctx, cancel := context.WithDeadlineCause(ctx, p.openUntil(), errStartTimeout)
+	defer cancel()
+	if err := s.engine.Start(ctx, scope.Part); err != nil {
+		return nil, err
 	}
-	return s.p.topics
+	scope.Defer("engine", s.close)
+	ctx, s.unwatch = context.WithCancel(context.Background())
+	go s.drainWhenStopping(ctx, p.lifecycle)
+	return s, nil
 }
 
-func (s *session) client() *kafka.Client {
-	return &kafka.Client{Addr: s.addr, Transport: s.transport, Timeout: s.cfg.ReadTimeout}
-}
-
-// openWriter makes the Writer. It neither fills batches nor retries nor waits: lanes
-// do the first; the courier decides the others, because it knows what became of a
-// request, and can be told to stop.
-func (s *session) openWriter() {
-	cfg := s.cfg
-	s.courier = &courier{s: s, next: s.transport}
-	s.writer = &kafka.Writer{
-		Addr:            s.addr,
-		Balancer:        chosen{},
-		MaxAttempts:     math.MaxInt32,
-		WriteBackoffMin: 1,
-		WriteBackoffMax: 1,
-		BatchBytes:      math.MaxInt64, // the lanes see to it
-		BatchTimeout:    time.Second,   // every batch is full long before
-		ReadTimeout:     cfg.ReadTimeout,
-		WriteTimeout:    cfg.WriteTimeout,
-		RequiredAcks:    cfg.Acks.required(),
-		Async:           true, // our own calls wait: see call
-		Completion:      s.completed,
-		Compression:     cfg.Compression,
-		Transport:       s.courier,
-	}
-	s.writer.Stats() // its minima begin at 0 and not at "none": the first reading sets them right
-}
-
-// cut ends every request that is under way, and with it every write: what
-// kafka-go waits for fails within a millisecond.
-func (s *session) cut() {
-	if s.isCut.CompareAndSwap(false, true) {
-		s.cancel()
-		s.dialer.cut()
+// drainWhenStopping has the engine send what lingers as soon as a stop has taken effect: the
+// lifecycle waits for the writes, which hold leases, before it closes the session.
+func (s *session) drainWhenStopping(ctx context.Context, l *fsm.Lifecycle[*session]) {
+	defer close(s.watched)
+	if _, err := l.Wait(ctx, fsm.Stopping); err == nil {
+		s.engine.Drain()
 	}
 }
 
-// closeWriter releases the Writer. Unforced no write is in flight: a write holds
-// its lease until its last message has a result, whether or not its caller waits.
-func (s *session) closeWriter(ctx context.Context) error {
+// close stops the engine. Unforced no message is without its verdict: its call holds a lease.
+// It returns when no connection and no goroutine is left.
+func (s *session) close(ctx context.Context) error {
+	s.unwatch()
+	<-s.watched
 	if fsm.Forced(ctx) {
-		s.cut()
+		cut, cancel := context.WithCancelCause(ctx)
+		cancel(errCutOff)
+		ctx = cut
 	}
-	defer context.AfterFunc(ctx, s.cut)()
-	// A write that is still within kafka-go when its Writer is closed may hang it
-	// for ever (its issue 1307). The tempting order, Close first, needs luck.
-	s.inside.shut()
-	s.lanes.Range(func(_, l any) bool { l.(*lane).shut(); return true })
-	err := s.writer.Close()
-	s.overdue.stop()
-	s.p.stats.retire(s)
-	return err
-}
-
-// closeTransport releases all that is left: connections, and the goroutines that
-// kafka-go runs for them. It returns when the last has let go.
-func (s *session) closeTransport(context.Context) error {
-	s.cancel()
-	s.transport.CloseIdleConnections()
-	s.dialer.cut()
-	s.probes.shut()
-	s.dialer.join()
-	return nil
-}
-
-// A gate counts who is inside and, once shut, lets nobody in. Unlike a WaitGroup
-// it may be entered while somebody waits for it (kafka-go's issues 602, 805).
-type gate struct {
-	n    atomic.Int64
-	idle chan struct{}
-}
-
-func (g *gate) init() { g.idle = make(chan struct{}, 1) }
-
-func (g *gate) enter() bool {
-	if g.n.Add(1) > 0 {
-		return true
+	var forced *engine.Forced
+	if err := s.engine.Stop(ctx); errors.As(err, &forced) {
+		s.forced.Store(forced)
 	}
-	g.leave()
-	return false
-}
-
-func (g *gate) leave() {
-	if g.n.Add(-1) == math.MinInt64 {
-		select {
-		case g.idle <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// shut lets nobody in any more and waits until nobody is inside. Call it once.
-func (g *gate) shut() {
-	if g.n.Add(math.MinInt64) != math.MinInt64 {
-		<-g.idle
-	}
+	return s.engine.Wait(context.Background())
 }

@@ -49,8 +49,7 @@ func TestStartConnectsEveryLeader(t *testing.T) {
 		}
 		p := newProducer(t, b, Config{Topic: topic})
 		start(t, p)
-		s := p.current.Load()
-		if now, ever := s.dialer.open(); now != 4 || ever != 4 {
+		if now, ever := connections(p); now != 4 || ever != 4 {
 			t.Errorf("%d connections, %d ever; want 3 leaders and one for the metadata", now, ever)
 		}
 		if err := p.WriteMessages(bg, messages("m", 120)...); err != nil {
@@ -107,7 +106,7 @@ func TestStartWaitsForLeader(t *testing.T) {
 			if s == nil {
 				return false
 			}
-			_, ever := s.dialer.open()
+			_, ever := connections(p)
 			return ever > 1
 		})
 		on.Store(false)

@@ -53,7 +53,7 @@ func TestDefaultBalancer(t *testing.T) {
 		t.Fatal(err)
 	}
 	counts := []int{3, 7, 50, 1000}
-	balancer, lengths, keys := new(javaBalancer), make(map[int]bool), 0
+	balancer, lengths, keys := kafka.Murmur2Balancer{}, make(map[int]bool), 0
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
 		key, err := hex.DecodeString(f[0][1:])

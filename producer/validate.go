@@ -40,6 +40,12 @@ func (c *Config) validate() error {
 	if c.Acks < AcksAll || c.Acks > AcksNone {
 		refuse("Acks", c.Acks, "AcksAll, AcksOne or AcksNone")
 	}
+	switch {
+	case c.Idempotence < IdempotenceAuto || c.Idempotence > IdempotenceOff:
+		refuse("Idempotence", c.Idempotence, "IdempotenceAuto, IdempotenceOn or IdempotenceOff")
+	case c.Idempotence == IdempotenceOn && c.Acks != AcksAll:
+		refuse("Idempotence", c.Idempotence, "IdempotenceAuto or IdempotenceOff with Acks "+c.Acks.String()+", or AcksAll")
+	}
 	for _, n := range []struct {
 		field      string
 		value, max int64
@@ -48,6 +54,7 @@ func (c *Config) validate() error {
 		{"BatchBytes", c.BatchBytes, math.MaxInt32}, // as the protocol's sizes
 		{"MaxInFlightBytes", c.MaxInFlightBytes, math.MaxInt64},
 		{"MaxAttempts", int64(c.MaxAttempts), math.MaxInt32},
+		{"ConnectionsPerBroker", int64(c.ConnectionsPerBroker), 100},
 	} {
 		if n.value < 0 || n.value > n.max {
 			refuse(n.field, n.value, fmt.Sprintf("0 (the default) to %d", n.max))

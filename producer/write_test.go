@@ -125,14 +125,14 @@ func TestCallerLeaves(t *testing.T) {
 		if classOf(t, err) != ErrMaybeDelivered {
 			t.Error(err)
 		}
-		if used := p.budget.used.Load(); used == 0 || p.Status().InFlight != 1 {
+		if used := p.InFlightBytes(); used == 0 || p.Status().InFlight != 1 {
 			t.Errorf("%d bytes in flight, %d uses; want the abandoned ones to count", used, p.Status().InFlight)
 		}
 		resume()
 		if n := get(t, completions); n != 2 {
 			t.Errorf("a completion of %d messages, want 2", n)
 		}
-		until(t, "the abandoned ones to end", func() bool { return p.Status().InFlight == 0 && p.budget.used.Load() == 0 })
+		until(t, "the abandoned ones to end", func() bool { return p.Status().InFlight == 0 && p.InFlightBytes() == 0 })
 		if found := values(t, b, topic); found["m-0"] != 1 || found["m-1"] != 1 {
 			t.Errorf("found %v, want both once", found)
 		}

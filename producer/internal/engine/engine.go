@@ -15,6 +15,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/producer/internal/cluster"
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
@@ -44,9 +45,6 @@ type Config struct {
 	AllowPartial bool
 	// CheckPermission makes Start prove that the declared topics may be written to.
 	CheckPermission bool
-	// Part, if not nil, is called by Start with the name of each part that begins: metadata,
-	// producer id, leaders, permission.
-	Part func(name string)
 	// Completion gets every message that was admitted, once, with its verdict, before its
 	// Write returns unless its caller has left. The message is valid until it returns. It
 	// holds up a sender; it must not wait for Stop. It may be nil.
@@ -56,6 +54,7 @@ type Config struct {
 	Warn func(message, topic string, partition int, err error)
 
 	ConnectionsPerBroker int
+	IdleTimeout          time.Duration // for which connections to a broker are kept that leads nothing
 	ReadTimeout          time.Duration
 	WriteTimeout         time.Duration
 	DeliveryTimeout      time.Duration
@@ -63,13 +62,12 @@ type Config struct {
 
 // Errors that a message, or a call, may fail with.
 var (
-	ErrNotStarted = errors.New("the producer is not started")
-	ErrStopping   = errors.New("the producer is being stopped")
-	ErrDeadline   = fmt.Errorf("no result within the DeliveryTimeout: %w", context.DeadlineExceeded)
-	ErrCut        = errors.New("the producer was stopped before the message was delivered")
-	ErrNoTopic    = errors.New("the message names no topic, and there is no default")
-	ErrBalancer   = errors.New("the balancer failed")
-	ErrTooLarge   = fmt.Errorf("the message is larger than BatchBytes: %w", kafka.MessageSizeTooLarge)
+	ErrStopping = fmt.Errorf("the producer is being stopped: %w", fsm.ErrNotStarted)
+	ErrDeadline = fmt.Errorf("no result within the DeliveryTimeout: %w", context.DeadlineExceeded)
+	ErrCut      = errors.New("the producer was stopped before the message was delivered")
+	ErrNoTopic  = errors.New("the message names no topic, and there is no default")
+	ErrBalancer = errors.New("the balancer failed")
+	ErrTooLarge = fmt.Errorf("the message is larger than BatchBytes: %w", kafka.MessageSizeTooLarge)
 )
 
 // An Engine may be used by any number of goroutines, except that Start and Stop must not be
@@ -100,6 +98,7 @@ type session struct {
 	cancel   context.CancelCauseFunc
 	stopping context.Context // ends when a stop begins
 	stop     context.CancelCauseFunc
+	part     func(name string)
 	cluster  *cluster.Cluster
 	ended    chan struct{} // closed when all goroutines have ended
 	wg       sync.WaitGroup
@@ -127,16 +126,13 @@ func New(cfg Config) *Engine {
 
 // Start finds the cluster, proves the declared topics, gets a producer id if there is none
 // for this cluster, and connects to the leaders. It returns the first error, or ctx's cause;
-// then nothing is left. It waits while a partition has no leader.
-func (e *Engine) Start(ctx context.Context) (err error) {
-	if last := e.last; last != nil {
-		select {
-		case <-last.ended: // no old sender has a partition in hand
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+// then nothing is left. It waits while a partition has no leader. Part is called with the name
+// of each part that begins: metadata, producer id, leaders, permission.
+func (e *Engine) Start(ctx context.Context, part func(name string)) (err error) {
+	if err := e.Wait(ctx); err != nil { // then no old sender has a partition in hand
+		return err
 	}
-	s := &session{e: e, brokers: make(map[int32]*broker), ended: make(chan struct{})}
+	s := &session{e: e, part: part, brokers: make(map[int32]*broker), ended: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.stopping, s.stop = context.WithCancelCause(s.ctx)
 	s.cluster = cluster.Open(cluster.Config{
@@ -163,11 +159,7 @@ func (e *Engine) Start(ctx context.Context) (err error) {
 func (e *Engine) startPartitions() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var all []*sender.Partition
-	for _, t := range *e.topics.Load() {
-		all = append(all, t.all()...)
-	}
-	return sender.Start(&e.ids, all)
+	return sender.Start(&e.ids, e.partitions())
 }
 
 // anotherID asks for another producer id.
@@ -195,6 +187,9 @@ func (e *Engine) Counters() *sender.Counters { return &e.counters }
 
 // InFlight is how many bytes messages without a verdict take of MaxInFlight.
 func (e *Engine) InFlight() int64 { return e.room.used.Load() }
+
+// Waiting is how many calls wait for room.
+func (e *Engine) Waiting() int64 { return int64(e.room.waiting.Load()) }
 
 // Oldest is when the first of the messages was admitted that have no verdict yet; zero:
 // there is none.

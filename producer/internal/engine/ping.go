@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/seed3893aba4/surestart/fsm"
 )
 
 // ErrPartial says that only some partitions cannot be written to.
@@ -15,11 +17,11 @@ var ErrPartial = errors.New("some partitions have no leader")
 func (e *Engine) Ping(ctx context.Context) error {
 	s := e.started.Load()
 	if s == nil {
-		return ErrNotStarted
+		return fsm.ErrNotStarted
 	}
 	if err := s.cluster.Update(ctx); err != nil {
 		if s.stopping.Err() != nil {
-			return ErrNotStarted
+			return fsm.ErrNotStarted
 		}
 		return err
 	}
@@ -37,7 +39,7 @@ func (e *Engine) Ping(ctx context.Context) error {
 	led, leaderless := s.survey()
 	switch {
 	case s.stopping.Err() != nil:
-		return ErrNotStarted
+		return fsm.ErrNotStarted
 	case len(errs) == 0 && len(leaderless) == 0:
 		return nil
 	case len(errs) == 0 && led > 0:

@@ -64,12 +64,6 @@ func (s *session) open(ctx context.Context) error {
 	return s.checkPermission(ctx)
 }
 
-func (s *session) part(name string) {
-	if s.e.cfg.Part != nil {
-		s.e.cfg.Part(name)
-	}
-}
-
 // identify gets a producer id, unless there is one for this cluster. Partitions of another
 // cluster are forgotten.
 func (s *session) identify(ctx context.Context) error {

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
@@ -23,25 +22,38 @@ func (f *Forced) Error() string {
 // Unwrap returns Err.
 func (f *Forced) Unwrap() error { return f.Err }
 
-// Stop admits nothing more, sends at once what lingers, and waits until every message has
-// its verdict, or ctx ends: then each message gets its verdict now, and the error is a
-// *Forced that counts them. It returns within 50 ms of ctx's end.
+// Drain admits nothing more, and sends at once what lingers. It does not wait. A Stop follows.
+func (e *Engine) Drain() {
+	s := e.started.Load()
+	if s == nil {
+		return
+	}
+	e.mu.Lock()
+	s.stop(ErrStopping) // under the lock: no partition is made after this
+	e.mu.Unlock()
+	for _, p := range e.partitions() {
+		p.Stop()
+	}
+}
+
+func (e *Engine) partitions() (all []*sender.Partition) {
+	for _, t := range *e.topics.Load() {
+		all = append(all, t.all()...)
+	}
+	return all
+}
+
+// Stop drains, and waits until every message has its verdict and its Completion has returned, or
+// ctx ends: then each message gets its verdict now, and the error is a *Forced that counts them.
+// The connections are cut. What still ends then, Wait waits for.
 func (e *Engine) Stop(ctx context.Context) error {
 	s := e.started.Load()
 	if s == nil {
 		return nil
 	}
+	e.Drain()
 	e.started.Store(nil)
-	e.mu.Lock()
-	s.stop(ErrStopping)
-	e.mu.Unlock()
-	var partitions []*sender.Partition
-	for _, t := range *e.topics.Load() {
-		partitions = append(partitions, t.all()...)
-	}
-	for _, p := range partitions {
-		p.Stop()
-	}
+	partitions := e.partitions()
 	err := drain(ctx, partitions)
 	if err == nil && e.common.Completer != nil {
 		select {
@@ -64,20 +76,25 @@ func (e *Engine) Stop(ctx context.Context) error {
 		forced.Rejected += rejected
 	}
 	s.end(ErrCut)
-	patience := time.NewTimer(patience)
-	defer patience.Stop()
-	select {
-	case <-s.ended:
-	case <-patience.C: // a Dial that does not heed its context
-	}
 	if forced != nil {
 		return forced
 	}
 	return nil
 }
 
-// patience is how long Stop waits for goroutines.
-const patience = 40 * time.Millisecond
+// Wait waits until the connections and goroutines of what was stopped last have ended, or ctx
+// ends, and returns its cause. After a Stop they end soon, unless a Dial does not heed its context.
+func (e *Engine) Wait(ctx context.Context) error {
+	if e.last == nil {
+		return nil
+	}
+	select {
+	case <-e.last.ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // drain waits until every message has its verdict.
 func drain(ctx context.Context, partitions []*sender.Partition) error {

@@ -172,10 +172,6 @@ func (s *session) broker(id int32) *broker {
 	return b
 }
 
-// unusedFor is how long a broker is kept that leads nothing. Its last request is answered by
-// then.
-const unusedFor = time.Minute
-
 // sweepBrokers ends the connections to brokers that have led nothing for a while.
 func (s *session) sweepBrokers() {
 	leads := make(map[int32]bool)
@@ -192,7 +188,7 @@ func (s *session) sweepBrokers() {
 		case leads[id]:
 		case b.unused.IsZero():
 			b.unused = now
-		case now.Sub(b.unused) > unusedFor:
+		case now.Sub(b.unused) > s.e.cfg.IdleTimeout:
 			b.cancel()
 			delete(s.brokers, id)
 		}

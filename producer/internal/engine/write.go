@@ -3,10 +3,12 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/producer/internal/batch"
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
@@ -32,7 +34,7 @@ type part struct {
 // keepCall is how large a call may be that is kept for the next one.
 const keepCall = 4096
 
-// A WriteError is why messages of a Write were not delivered.
+// A WriteError is why messages were not delivered.
 type WriteError struct {
 	Failures []sender.Failure // one for each message; Verdict 0: delivered
 }
@@ -52,10 +54,8 @@ func (e *WriteError) Error() string {
 
 // Unwrap returns the causes.
 func (e *WriteError) Unwrap() (causes []error) {
-	seen := make(map[error]bool)
 	for _, f := range e.Failures {
-		if f.Cause != nil && !seen[f.Cause] {
-			seen[f.Cause] = true
+		if f.Cause != nil {
 			causes = append(causes, f.Cause)
 		}
 	}
@@ -63,32 +63,31 @@ func (e *WriteError) Unwrap() (causes []error) {
 }
 
 // Write delivers messages and returns when each has its verdict, at the latest when
-// DeliveryTimeout has passed since the call. If ctx ends, messages that no request can have
+// DeliveryTimeout has passed since the call began. If ctx ends, messages that no request can have
 // carried are withdrawn. The messages' bytes are the caller's again when it returns.
 //
-// The error is a *WriteError with the verdict of each message. All of them are NotSent if
-// the call is refused as a whole.
-func (e *Engine) Write(ctx context.Context, msgs ...kafka.Message) error {
-	if len(msgs) == 0 {
-		return nil
-	}
-	began := time.Now()
+// The error is a *WriteError with the verdict of each message, or else why the call was refused as
+// a whole: then nothing was admitted.
+func (e *Engine) Write(ctx context.Context, began time.Time, msgs ...kafka.Message) error {
 	s := e.started.Load()
 	if s == nil {
-		return refused(len(msgs), ErrNotStarted)
+		return fsm.ErrNotStarted
 	}
 	if ctx.Err() != nil {
-		return refused(len(msgs), context.Cause(ctx))
+		return context.Cause(ctx)
+	}
+	if len(msgs) == 0 {
+		return nil
 	}
 	c, ok := e.calls.Get().(*call)
 	if !ok {
 		c = &call{timer: time.NewTimer(time.Hour)}
 		c.timer.Stop()
 	}
+	defer e.put(c) // also if a balancer panics
 	c.expect(e, msgs)
 	if err := c.route(ctx, s, msgs, began); err != nil {
-		e.put(c)
-		return refused(len(msgs), err)
+		return err
 	}
 	c.admit(s, msgs)
 
@@ -103,12 +102,10 @@ func (e *Engine) Write(ctx context.Context, msgs ...kafka.Message) error {
 		<-c.Done()
 	}
 	c.timer.Stop()
-	var err error
 	if f := c.Failures(); f != nil {
-		err = &WriteError{append([]sender.Failure(nil), f...)}
+		return &WriteError{append([]sender.Failure(nil), f...)}
 	}
-	e.put(c)
-	return err
+	return nil
 }
 
 // expect begins the call.
@@ -123,55 +120,83 @@ func (c *call) expect(e *Engine, msgs []kafka.Message) {
 	}
 }
 
-// A Delivery is the outcome of a Send, once Done is closed.
+// A Delivery becomes the outcome of a Send.
 type Delivery struct {
-	c     call
-	timer *time.Timer
-	done  chan struct{}
-	err   error
+	// Ended is called once, with Err, when each message has its verdict, at the latest when
+	// DeliveryTimeout has passed since the Send began. It must not block. Set it before the Send.
+	Ended func(error)
+
+	c          call
+	timer      *time.Timer
+	partitions []int32 // of the messages
+	one        struct {
+		partition [1]int32
+		offset    [1]atomic.Int64
+		next      [1]int32
+		part      [1]part
+	}
 }
-
-// Done is closed when each message has its verdict, at the latest when DeliveryTimeout has
-// passed since the Send.
-func (d *Delivery) Done() <-chan struct{} { return d.done }
-
-// Err is a *WriteError if a message was not delivered. It may be called when Done is closed.
-func (d *Delivery) Err() error { return d.err }
 
 // Send is Write for a caller that does not wait: it returns when the messages are in the
 // queues of their partitions. Until then its context bounds it. The bytes are the caller's
-// again when it returns. The error is that of a call that is refused as a whole.
-func (e *Engine) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, error) {
-	began := time.Now()
+// again when it returns. The error is why the call was refused as a whole; or a *WriteError if
+// nothing was admitted: then Ended is not called.
+func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ...kafka.Message) error {
 	s := e.started.Load()
 	if s == nil {
-		return nil, refused(len(msgs), ErrNotStarted)
+		return fsm.ErrNotStarted
 	}
-	d := &Delivery{done: make(chan struct{})}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if len(msgs) == 0 {
-		close(d.done)
-		return d, nil
+		d.Ended(nil)
+		return nil
 	}
 	c := &d.c
+	d.partitions, c.Offsets, c.next = d.one.partition[:], d.one.offset[:], d.one.next[:]
+	c.parts = d.one.part[:0]
+	if n := len(msgs); n > 1 {
+		d.partitions, c.Offsets, c.next = make([]int32, n), make([]atomic.Int64, n), make([]int32, n)
+	}
+	for i := range msgs {
+		d.partitions[i] = -1
+		c.Offsets[i].Store(-1)
+	}
 	c.expect(e, msgs)
 	if err := c.route(ctx, s, msgs, began); err != nil {
-		return nil, refused(len(msgs), err)
+		return err
 	}
-	admitted := make(chan struct{})
-	d.timer = time.AfterFunc(e.cfg.DeliveryTimeout-time.Since(began), func() {
-		<-admitted
-		c.withdraw(ErrDeadline)
-	})
-	c.Finished = func() {
-		d.timer.Stop()
-		if f := c.Failures(); f != nil {
-			d.err = &WriteError{f}
+	for k := range c.parts {
+		q := &c.parts[k]
+		for i := q.first; i >= 0; i = c.next[i] {
+			d.partitions[i] = int32(q.p.Number())
 		}
-		close(d.done)
 	}
-	c.admit(s, msgs)
-	close(admitted)
-	return d, nil
+	c.Finished = d.finish
+	c.Hold()
+	if c.admit(s, msgs) == 0 {
+		return &WriteError{c.Failures()}
+	}
+	d.timer = time.AfterFunc(e.cfg.DeliveryTimeout-time.Since(began), func() { c.withdraw(ErrDeadline) })
+	c.Release()
+	return nil
+}
+
+func (d *Delivery) finish() {
+	d.timer.Stop()
+	d.c.Data = nil
+	var err error
+	if f := d.c.Failures(); f != nil {
+		err = &WriteError{f}
+	}
+	d.Ended(err)
+}
+
+// Position returns the partition that the i-th message went to, -1 before one was chosen, and its
+// offset, -1 until a broker has told it.
+func (d *Delivery) Position(i int) (partition int, offset int64) {
+	return int(d.partitions[i]), d.c.Offsets[i].Load()
 }
 
 func (e *Engine) put(c *call) {
@@ -183,17 +208,8 @@ func (e *Engine) put(c *call) {
 	}
 }
 
-// refused is the error of a call that was refused as a whole.
-func refused(n int, cause error) error {
-	e := &WriteError{make([]sender.Failure, n)}
-	for i := range e.Failures {
-		e.Failures[i] = sender.Failure{Verdict: core.NotSent, Cause: cause}
-	}
-	return e
-}
-
-// admit puts the messages into the queues of their partitions.
-func (c *call) admit(s *session, msgs []kafka.Message) {
+// admit puts the messages into the queues of their partitions. It returns how many.
+func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
 	now := time.Now()
 	large := false
 	for i := range msgs {
@@ -220,6 +236,7 @@ func (c *call) admit(s *session, msgs []kafka.Message) {
 			continue
 		}
 		q.number, q.wake = number, wake
+		admitted += q.n
 	}
 	for k := range c.parts {
 		switch q := &c.parts[k]; {
@@ -229,6 +246,7 @@ func (c *call) admit(s *session, msgs []kafka.Message) {
 			s.reuse(q.p.Topic())
 		}
 	}
+	return admitted
 }
 
 // refuseLarge takes those messages out that no batch can hold.
@@ -240,7 +258,7 @@ func (c *call) refuseLarge(s *session, msgs []kafka.Message) {
 		for i := q.first; i >= 0; {
 			next := c.next[i]
 			if batch.SizeOf(&msgs[i]) > s.e.cfg.BatchBytes {
-				c.Refuse(i, sender.Failure{Verdict: core.Rejected, Cause: ErrTooLarge})
+				c.Refuse(i, sender.Failure{Verdict: core.Rejected, Cause: fmt.Errorf("%w: %w", ErrTooLarge, kafka.MessageTooLargeError{Message: msgs[i]})})
 				refused++
 				room += int64(sizeOf(&msgs[i]))
 			} else {

@@ -50,9 +50,7 @@ func (p *Partition) prepare(s *Sender, first bool) (bytes []byte, alone bool) {
 		p.using = ch
 		if !ch.counted {
 			ch.counted = true
-			p.cfg.Counters.Batches.Add(1)
-			p.cfg.Counters.Messages.Add(int64(req.Len))
-			p.cfg.Counters.Bytes.Add(int64(len(ch.b.Bytes())))
+			p.cfg.Counters.batch(int64(req.Len), int64(len(ch.b.Bytes())), int64(time.Since(ch.since)))
 		}
 		if st := (stamp{true, req.ID, req.Epoch, req.Sequence}); ch.stamp != st {
 			p.mu.Unlock() // its bytes are fixed now
@@ -84,7 +82,7 @@ func (p *Partition) takeLocked() bool {
 		p.cfg.Due()
 	}
 	if err != nil { // the epochs have run out
-		p.pauseLocked(longestPause)
+		p.pauseLocked(LongestPause)
 		return false
 	}
 	if !p.again {
@@ -159,6 +157,7 @@ func (p *Partition) lost(s *Sender, written bool, err error) (refresh, again boo
 	if written {
 		must(p.core.Write())
 	}
+	p.cfg.Counters.Errors.Add(1)
 	p.cause = err
 	p.slow = errors.Is(err, context.DeadlineExceeded)
 	out, err := p.core.Lose()
@@ -175,7 +174,9 @@ func (p *Partition) answered(s *Sender, a answer) (refresh, again bool, to *Send
 		return false, false, p.nextLocked(s)
 	}
 	must(p.core.Write())
-	p.cause = a.error()
+	if p.cause = a.error(); p.cause != nil {
+		p.cfg.Counters.Errors.Add(1)
+	}
 	p.slow = a.code == kafka.RequestTimedOut
 	kind := core.AnswerOf(a.code)
 	var out core.Outcome

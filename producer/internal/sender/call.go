@@ -27,6 +27,9 @@ type Call struct {
 
 	// Data are the WriterData of the messages; nil: there are none.
 	Data []any
+	// Offsets become those of the messages that were delivered, as far as a broker tells them;
+	// nil: nobody wants to know.
+	Offsets []atomic.Int64
 	// Finished is called instead of Done when each message has its verdict. It must not
 	// block, and not call a Partition.
 	Finished func()
@@ -66,6 +69,12 @@ func (c *Call) Failures() []Failure {
 // Refuse notes the verdict of a message that no partition has admitted. It is counted by
 // Refused.
 func (c *Call) Refuse(index int32, f Failure) { c.fail(index, f) }
+
+// Hold keeps the call from ending until Release.
+func (c *Call) Hold() { c.left.Add(1) }
+
+// Release ends a Hold.
+func (c *Call) Release() { c.decided(1) }
 
 // Refused says that n messages were refused.
 func (c *Call) Refused(n int) { c.decided(int64(n)) }

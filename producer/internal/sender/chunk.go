@@ -100,14 +100,17 @@ func (ch *chunk) contiguous(place, n int) int {
 }
 
 // decide notes that n messages from a place on have their verdict, and tells the calls unless
-// a completion does.
-func (ch *chunk) decide(place, n int, failure Failure, tell bool) {
+// a completion does. Offset is that of the batch, or -1.
+func (ch *chunk) decide(place, n int, failure Failure, offset int64, tell bool) {
 	ch.open -= n
 	for i := place; i < place+n; {
 		c, count := ch.slots[i].call, int64(0) // the messages of a call are counted together
 		for ; i < place+n && ch.slots[i].call == c; i++ {
 			if tell && failure.Verdict != 0 {
 				c.fail(ch.slots[i].index, failure)
+			}
+			if c.Offsets != nil && offset >= 0 && failure.Verdict == 0 {
+				c.Offsets[ch.slots[i].index].Store(offset + int64(i))
 			}
 			ch.slots[i].call = nil
 			count++

@@ -65,7 +65,7 @@ func TestChunk(t *testing.T) {
 					}
 				}
 				if n > 0 {
-					ch.decide(ch.find(m), n, Failure{}, true)
+					ch.decide(ch.find(m), n, Failure{}, -1, true)
 					for k := range n {
 						open[m+core.Message(k)] = false
 					}

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/seed3893aba4/surestart/internal/core"
@@ -12,8 +13,11 @@ type Counters struct {
 	Batches   atomic.Int64 // taken from a queue, to be sent
 	Messages  atomic.Int64 // in them
 	Bytes     atomic.Int64 // of these batches, as they were sent first
+	Errors    atomic.Int64 // attempts that failed, of a batch
 	Retries   atomic.Int64 // attempts after the first, of a batch
 	Throttled atomic.Int64 // nanoseconds for which brokers wanted no request
+
+	Admitted atomic.Int64 // messages, taken into a queue
 
 	// Messages, by their verdicts.
 	Delivered, NotSent, Rejected, Maybe atomic.Int64
@@ -24,6 +28,22 @@ type Counters struct {
 	Open            atomic.Int64 // connections now
 	Epochs          atomic.Int64 // that partitions began
 	Sequences       atomic.Int64 // answers by which the log lost acknowledged messages, or a producer id
+
+	BatchMessages Summary
+	BatchBytes    Summary
+	Queued        Summary // nanoseconds from the first message of a batch to its first request
+	RequestTime   Summary // nanoseconds until an answer, or until there was none
+	Waits         Summary // nanoseconds, of each time that a broker wanted no request
+}
+
+// batch counts a batch that is sent for the first time.
+func (c *Counters) batch(messages, bytes, queued int64) {
+	c.Batches.Add(1)
+	c.Messages.Add(messages)
+	c.Bytes.Add(bytes)
+	c.BatchMessages.observe(messages)
+	c.BatchBytes.observe(bytes)
+	c.Queued.observe(queued)
 }
 
 func (c *Counters) count(d core.Decided) {
@@ -38,4 +58,33 @@ func (c *Counters) count(d core.Decided) {
 	case core.Maybe:
 		c.Maybe.Add(n)
 	}
+}
+
+// A Summary is the least, the greatest, the sum and the number of values.
+type Summary struct {
+	mu sync.Mutex
+	Values
+}
+
+// Values are what a Summary holds.
+type Values struct{ Min, Max, Sum, Count int64 }
+
+func (s *Summary) observe(v int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Count == 0 || v < s.Min {
+		s.Min = v
+	}
+	s.Max = max(s.Max, v)
+	s.Sum += v
+	s.Count++
+}
+
+// Take returns what came since the last call.
+func (s *Summary) Take() Values {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.Values
+	s.Values = Values{}
+	return v
 }

@@ -155,6 +155,7 @@ func (p *Partition) Admit(c *Call, msgs []kafka.Message, next []int32, first int
 	if err != nil {
 		return 0, nil, err
 	}
+	p.cfg.Counters.Admitted.Add(int64(n))
 	millis := now.UnixMilli()
 	var tail *chunk
 	if last := len(p.chunks) - 1; last >= 0 && !p.chunks[last].closed {

@@ -24,14 +24,15 @@ func (p *Partition) resume() {
 	wake(s)
 }
 
+// The pauses between the attempts to send a batch double, from the first to the longest.
 const (
-	firstPause   = 10 * time.Millisecond
-	longestPause = time.Second
+	FirstPause   = 10 * time.Millisecond
+	LongestPause = time.Second
 )
 
 // pauseAfter is the pause after the n-th failed attempt: it doubles, give or take a fifth,
 // so that producers that failed together do not return together.
 func pauseAfter(n int) time.Duration {
-	d := min(firstPause<<min(n-1, 10), longestPause)
+	d := min(FirstPause<<min(n-1, 10), LongestPause)
 	return d*4/5 + rand.N(d*2/5)
 }

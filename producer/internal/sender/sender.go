@@ -242,10 +242,11 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 	version, _ := conn.Version(protocol.Produce) // connect has seen to it
 	s.req.encode(conn, version, cfg.Acks, time.Duration(float64(cfg.WriteTimeout)*timeoutShare))
 	defer s.req.reset()
-	s.b.cfg.Counters.Requests.Add(1)
+	cfg.Counters.Requests.Add(1)
 	s.used = time.Now()
 	if cfg.Mode == core.Unanswered {
 		written, err := conn.Send(s.req.frame, cfg.WriteTimeout)
+		cfg.Counters.RequestTime.observe(int64(time.Since(s.used)))
 		for _, it := range s.req.items {
 			s.after(it.p.sent(s, written, err))
 			it.p.complete()
@@ -253,6 +254,7 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 		return err
 	}
 	body, written, err := conn.Exchange(s.req.frame, cfg.WriteTimeout)
+	cfg.Counters.RequestTime.observe(int64(time.Since(s.used)))
 	if err != nil {
 		s.lose(written, err)
 		return err
@@ -273,13 +275,14 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 			}
 		}
 	})
-	s.lose(true, errNoPartition)
+	s.lose(true, ErrNoPartition)
 	if err != nil {
 		return err
 	}
 	if throttle > 0 {
 		throttle = min(throttle, maxThrottle)
-		s.b.cfg.Counters.Throttled.Add(int64(throttle))
+		cfg.Counters.Throttled.Add(int64(throttle))
+		cfg.Counters.Waits.observe(int64(throttle))
 		s.b.muted.Store(time.Now().Add(throttle).UnixNano())
 	}
 	return nil
@@ -289,7 +292,8 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 // window, 11 seconds by default.
 const maxThrottle = time.Minute
 
-var errNoPartition = errors.New("the broker's answer lacks the partition that was asked about")
+// ErrNoPartition is why an answer is none.
+var ErrNoPartition = errors.New("the broker's answer lacks the partition that was asked about")
 
 // lose takes to the partitions that have no answer that there is none.
 func (s *Sender) lose(written bool, err error) {

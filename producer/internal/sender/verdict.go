@@ -102,7 +102,7 @@ func (p *Partition) settleRunLocked(d core.Decided, v verdicts) {
 		if x != nil {
 			x.add(p, ch, at, n, v.offset, v.wait)
 		}
-		ch.decide(at, n, failure, x == nil || !v.wait)
+		ch.decide(at, n, failure, v.offset, x == nil || !v.wait)
 		m += core.Message(n)
 	}
 	if x != nil {
