@@ -36,7 +36,7 @@ func benchEngine(b *testing.B, broker *testbroker.Broker, topic string, c kafka.
 		for _, v := range values {
 			*p = append(*p, kafka.Message{Value: v})
 		}
-		return e.Write(ctx, *p...)
+		return e.Write(ctx, time.Now(), *p...)
 	}
 }
 

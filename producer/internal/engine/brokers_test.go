@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 	"github.com/seed3893aba4/surestart/producer/internal/cluster"
@@ -91,10 +92,10 @@ func TestAnotherCluster(t *testing.T) {
 			if i == 2 {
 				e.clusterID = "another" // as if the last start had found it
 			}
-			if err := e.Start(t.Context()); err != nil {
+			if err := e.Start(t.Context(), ignore); err != nil {
 				t.Fatal(err)
 			}
-			if err := e.Write(t.Context(), message("x")); err != nil {
+			if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
 				t.Error(err)
 			}
 			if err := e.Stop(t.Context()); err != nil {
@@ -121,7 +122,7 @@ func TestAnotherID(t *testing.T) {
 		cfg.Connection.Dial = bad.Dial
 		e := New(cfg)
 		e.limits = core.Limits{MaxSequence: 200, EpochLimit: 5, MaxEpoch: 1000}
-		if err := e.Start(t.Context()); err != nil {
+		if err := e.Start(t.Context(), ignore); err != nil {
 			t.Fatal(err)
 		}
 		l := newLedger()
@@ -176,7 +177,7 @@ func TestIdleTopics(t *testing.T) {
 		for round := range 2 {
 			write := func(name string) {
 				t.Helper()
-				if err := e.Write(t.Context(), kafka.Message{Topic: name, Value: []byte("x")}); err != nil {
+				if err := e.Write(t.Context(), time.Now(), kafka.Message{Topic: name, Value: []byte("x")}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -213,7 +214,7 @@ func TestTopicIsLetGoMeanwhile(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "declared"))
 		m := kafka.Message{Topic: "idle", Value: []byte("x")}
-		if err := e.Write(t.Context(), m); err != nil {
+		if err := e.Write(t.Context(), time.Now(), m); err != nil {
 			t.Fatal(err)
 		}
 		s, topic := e.started.Load(), (*e.topics.Load())["idle"]
@@ -260,11 +261,11 @@ func TestStartFails(t *testing.T) {
 			e := New(cfg)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			began := time.Now()
-			if err := e.Start(ctx); !errors.Is(err, test.want) || time.Since(began) > 5*time.Second {
+			if err := e.Start(ctx, ignore); !errors.Is(err, test.want) || time.Since(began) > 5*time.Second {
 				t.Errorf("%s: %v after %v", test.name, err, time.Since(began))
 			}
 			cancel()
-			if err := e.Write(t.Context(), message("x")); !errors.Is(err, ErrNotStarted) {
+			if err := e.Write(t.Context(), time.Now(), message("x")); !errors.Is(err, fsm.ErrNotStarted) {
 				t.Errorf("%s: Write: %v", test.name, err)
 			}
 			leavesNothing(t, e)

@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/internal/left"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
@@ -38,7 +39,7 @@ func start(t testing.TB, cfg Config) *Engine {
 	e := New(cfg)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := e.Start(ctx); err != nil {
+	if err := e.Start(ctx, ignore); err != nil {
 		t.Fatalf("Start: %v", err)
 	}
 	t.Cleanup(func() {
@@ -60,6 +61,25 @@ func leavesNothing(t testing.TB, e *Engine) {
 	if n := e.room.used.Load(); n != 0 {
 		t.Errorf("%d bytes are in flight, and no message", n)
 	}
+}
+
+// ignore is the part of a Start whose parts do not matter.
+func ignore(string) {}
+
+// A sent is a Send that was admitted.
+type sent struct {
+	Delivery
+	done chan struct{} // closed when each message has its verdict
+	err  error         // then
+}
+
+func send(ctx context.Context, e *Engine, msgs ...kafka.Message) (*sent, error) {
+	d := &sent{done: make(chan struct{})}
+	d.Ended = func(err error) {
+		d.err = err
+		close(d.done)
+	}
+	return d, e.Send(ctx, time.Now(), &d.Delivery, msgs...)
 }
 
 func message(v string) kafka.Message { return kafka.Message{Value: []byte(v)} }
@@ -95,7 +115,7 @@ func deliver(t testing.TB, e *Engine, writers, calls, batch int) {
 				for k := range msgs {
 					msgs[k] = kafka.Message{Key: []byte(strconv.Itoa(w)), Value: fmt.Appendf(nil, "%d", i*batch+k)}
 				}
-				if err := e.Write(context.Background(), msgs...); err != nil {
+				if err := e.Write(context.Background(), time.Now(), msgs...); err != nil {
 					t.Errorf("writer %d: %v", w, err)
 				}
 			}
@@ -136,11 +156,11 @@ func TestModes(t *testing.T) {
 			cfg := config(b, topic)
 			cfg.Mode, cfg.Acks = mode, acks
 			e := New(cfg)
-			if err := e.Start(t.Context()); err != nil {
+			if err := e.Start(t.Context(), ignore); err != nil {
 				t.Fatal(err)
 			}
 			for i := range 10 {
-				if err := e.Write(t.Context(), message(strconv.Itoa(i))); err != nil {
+				if err := e.Write(t.Context(), time.Now(), message(strconv.Itoa(i))); err != nil {
 					t.Errorf("acks %d: %v", acks, err)
 				}
 			}
@@ -169,7 +189,7 @@ func TestCompressions(t *testing.T) {
 			cfg := config(b, topic)
 			cfg.Compression = c
 			e := New(cfg)
-			if err := e.Start(t.Context()); err != nil {
+			if err := e.Start(t.Context(), ignore); err != nil {
 				t.Fatal(err)
 			}
 			deliver(t, e, 4, 10, 50)
@@ -189,14 +209,14 @@ func TestRestarts(t *testing.T) {
 		topic := b.CreateTopic(t, 1)
 		e := New(config(b, topic))
 		for i := range 5 {
-			if err := e.Write(t.Context(), message("no")); !errors.Is(err, ErrNotStarted) {
+			if err := e.Write(t.Context(), time.Now(), message("no")); !errors.Is(err, fsm.ErrNotStarted) {
 				t.Errorf("Write before Start: %v", err)
 			}
-			if err := e.Start(t.Context()); err != nil {
+			if err := e.Start(t.Context(), ignore); err != nil {
 				t.Fatal(err)
 			}
 			for k := range 3 {
-				if err := e.Write(t.Context(), message(fmt.Sprint(3*i+k))); err != nil {
+				if err := e.Write(t.Context(), time.Now(), message(fmt.Sprint(3*i+k))); err != nil {
 					t.Error(err)
 				}
 			}
@@ -228,7 +248,7 @@ func TestLinger(t *testing.T) {
 		var wg sync.WaitGroup
 		write := func() {
 			wg.Go(func() {
-				if err := e.Write(t.Context(), message("x")); err != nil {
+				if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
 					t.Error(err)
 				}
 			})
@@ -276,7 +296,7 @@ func TestAllocations(t *testing.T) {
 	n := math.Inf(1)
 	for range 100 { // with the race detector a pool drops what it is given, at random
 		n = min(n, testing.AllocsPerRun(10, func() {
-			if err := e.Write(context.Background(), m); err != nil {
+			if err := e.Write(context.Background(), time.Now(), m); err != nil {
 				t.Error(err)
 			}
 		}))

@@ -203,7 +203,7 @@ func randomLife(t *testing.T, mode core.Mode, acks int16) {
 			cancel()
 			bad.cuts.Store(0)
 			bad.losses.Store(0)
-			if err := e.Start(t.Context()); err != nil {
+			if err := e.Start(t.Context(), ignore); err != nil {
 				t.Fatalf("Start: %v", err)
 			}
 		}

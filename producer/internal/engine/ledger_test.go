@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -87,10 +89,13 @@ func (l *ledger) write(ctx context.Context, t testing.TB, e *Engine, writer, n i
 	}
 	l.calls[writer] = append(l.calls[writer], [2]int{first, n})
 	l.mu.Unlock()
-	err := e.Write(ctx, msgs...)
+	err := e.Write(ctx, time.Now(), msgs...)
 	var failed *WriteError
-	if err != nil && (!errors.As(err, &failed) || len(failed.Failures) != n) {
-		t.Errorf("a write failed with %#v", err)
+	if err != nil && !errors.As(err, &failed) { // refused as a whole
+		failed = &WriteError{slices.Repeat([]sender.Failure{{Verdict: core.NotSent, Cause: err}}, n)}
+	}
+	if failed != nil && len(failed.Failures) != n {
+		t.Errorf("%d verdicts of %d messages", len(failed.Failures), n)
 		return err
 	}
 	for i := range msgs { // the bytes are the caller's

@@ -28,10 +28,10 @@ func TestPartitioning(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "t"))
 		for i := range 200 {
-			if err := e.Write(t.Context(), message(fmt.Sprint(i))); err != nil {
+			if err := e.Write(t.Context(), time.Now(), message(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
-			if err := e.Write(t.Context(), kafka.Message{Key: fmt.Append(nil, i)}); err != nil {
+			if err := e.Write(t.Context(), time.Now(), kafka.Message{Key: fmt.Append(nil, i)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -48,7 +48,7 @@ func TestPartitioning(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
-				if err := e.Write(t.Context(), message("led")); err != nil {
+				if err := e.Write(t.Context(), time.Now(), message("led")); err != nil {
 					t.Error(err)
 				}
 			})
@@ -80,8 +80,8 @@ func TestBalancer(t *testing.T) {
 		e := start(t, cfg)
 		for _, n := range []int32{-1, 2, 1 << 30, 99} {
 			answer.Store(n)
-			err := e.Write(t.Context(), message("x"), message("y"))
-			if v := verdicts(t, err); !errors.Is(err, ErrBalancer) || v[0] != core.NotSent || v[1] != core.NotSent {
+			err := e.Write(t.Context(), time.Now(), message("x"), message("y"))
+			if refused(t, err); !errors.Is(err, ErrBalancer) {
 				t.Errorf("balancer %d: %v", n, err)
 			}
 			var p *fsm.PanicError
@@ -90,7 +90,7 @@ func TestBalancer(t *testing.T) {
 			}
 		}
 		answer.Store(1)
-		if err := e.Write(t.Context(), message("x")); err != nil {
+		if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
 			t.Error(err)
 		}
 		if n := len(values(t, b, "t")[1]); n != 1 {
@@ -105,17 +105,17 @@ func TestAutoCreatedTopic(t *testing.T) {
 		cfg := config(b)
 		cfg.AutoCreate = true
 		e := start(t, cfg)
-		if err := e.Write(t.Context(), kafka.Message{Topic: "new", Value: []byte("x")}); err != nil {
+		if err := e.Write(t.Context(), time.Now(), kafka.Message{Topic: "new", Value: []byte("x")}); err != nil {
 			t.Error(err)
 		}
-		if err := e.Write(t.Context(), message("x")); !errors.Is(err, ErrNoTopic) {
+		if err := e.Write(t.Context(), time.Now(), message("x")); !errors.Is(err, ErrNoTopic) {
 			t.Errorf("without a topic: %v", err)
 		}
 	}, kfake.AllowAutoTopicCreation())
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b))
-		err := e.Write(t.Context(), kafka.Message{Topic: "missing", Value: []byte("x")})
-		if v := verdicts(t, err); v[0] != core.NotSent || !errors.Is(err, kafka.UnknownTopicOrPartition) {
+		err := e.Write(t.Context(), time.Now(), kafka.Message{Topic: "missing", Value: []byte("x")})
+		if refused(t, err); !errors.Is(err, kafka.UnknownTopicOrPartition) {
 			t.Errorf("a topic that does not exist: %v", err)
 		}
 	})
@@ -135,7 +135,7 @@ func TestTooLarge(t *testing.T) {
 		}
 		msgs[7].Value = incompressible(5_000)
 		msgs[20].Value = incompressible(200_000)
-		err := e.Write(t.Context(), msgs...)
+		err := e.Write(t.Context(), time.Now(), msgs...)
 		for i, v := range verdicts(t, err) {
 			want := core.Verdict(0)
 			if i == 7 || i == 20 {
@@ -148,7 +148,7 @@ func TestTooLarge(t *testing.T) {
 		if !errors.Is(err, kafka.MessageSizeTooLarge) {
 			t.Error(err)
 		}
-		if err := e.Write(t.Context(), kafka.Message{Key: []byte("41")}); err != nil {
+		if err := e.Write(t.Context(), time.Now(), kafka.Message{Key: []byte("41")}); err != nil {
 			t.Error(err)
 		}
 		next := 0
@@ -195,7 +195,7 @@ func TestRecordErrors(t *testing.T) {
 			res.Topics = []kmsg.ProduceResponseTopic{{Topic: "t", Partitions: []kmsg.ProduceResponseTopicPartition{p}}}
 			return res, nil, true
 		})
-		err := e.Write(t.Context(), message("0"), message("1"), message("2"), message("3"), message("4"))
+		err := e.Write(t.Context(), time.Now(), message("0"), message("1"), message("2"), message("3"), message("4"))
 		if v := verdicts(t, err); !slices.Equal(v, []core.Verdict{0, core.Rejected, 0, core.Rejected, 0}) {
 			t.Errorf("the verdicts are %v: %v", v, err)
 		}
@@ -216,7 +216,7 @@ func TestRoomIsBounded(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if err := e.Write(t.Context(), kafka.Message{Value: make([]byte, 20_000)}); err != nil {
+				if err := e.Write(t.Context(), time.Now(), kafka.Message{Value: make([]byte, 20_000)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -228,13 +228,13 @@ func TestRoomIsBounded(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		err := e.Write(ctx, message("no room"))
-		if v := verdicts(t, err); v[0] != core.NotSent || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Second {
+		err := e.Write(ctx, time.Now(), message("no room"))
+		if refused(t, err); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Second {
 			t.Errorf("Write without room: %v after %v", err, time.Since(began))
 		}
 		hung.Set(false)
 		wg.Wait()
-		if err := e.Write(t.Context(), kafka.Message{Value: make([]byte, 500_000)}); err != nil {
+		if err := e.Write(t.Context(), time.Now(), kafka.Message{Value: make([]byte, 500_000)}); err != nil {
 			t.Errorf("a call that is larger than the room: %v", err)
 		}
 	}, kfake.SeedTopics(1, "t"))
@@ -246,15 +246,15 @@ func TestStopEndsWhatWaits(t *testing.T) {
 		cfg := config(b, "t")
 		cfg.MaxInFlight = 1000
 		e := New(cfg)
-		if err := e.Start(t.Context()); err != nil {
+		if err := e.Start(t.Context(), ignore); err != nil {
 			t.Fatal(err)
 		}
 		b.Hang(kmsg.Produce, kmsg.Metadata)
 		errs := make(chan error, 2)
-		go e.Write(t.Context(), kafka.Message{Value: make([]byte, 900)})
+		go e.Write(t.Context(), time.Now(), kafka.Message{Value: make([]byte, 900)})
 		time.Sleep(time.Millisecond)
-		go func() { errs <- e.Write(t.Context(), kafka.Message{Value: make([]byte, 900)}) }()
-		go func() { errs <- e.Write(t.Context(), kafka.Message{Topic: "other"}) }()
+		go func() { errs <- e.Write(t.Context(), time.Now(), kafka.Message{Value: make([]byte, 900)}) }()
+		go func() { errs <- e.Write(t.Context(), time.Now(), kafka.Message{Topic: "other"}) }()
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -277,7 +277,7 @@ func TestStopEndsWhatWaits(t *testing.T) {
 func TestStopBeforeAdmission(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := New(config(b, "t"))
-		if err := e.Start(t.Context()); err != nil {
+		if err := e.Start(t.Context(), ignore); err != nil {
 			t.Fatal(err)
 		}
 		s := e.started.Load()
@@ -307,7 +307,7 @@ func TestFlush(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "t"))
 		hung := b.Hang(kmsg.Produce)
-		before, err := e.Send(t.Context(), message("before"))
+		before, err := send(t.Context(), e, message("before"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -319,7 +319,7 @@ func TestFlush(t *testing.T) {
 		flushed := make(chan error, 1)
 		go func() { flushed <- e.Flush(t.Context()) }()
 		time.Sleep(time.Second)
-		later, err := e.Send(t.Context(), message("later"))
+		later, err := send(t.Context(), e, message("later"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,13 +330,13 @@ func TestFlush(t *testing.T) {
 			t.Error(err)
 		}
 		select {
-		case <-before.Done():
+		case <-before.done:
 		default:
 			t.Error("Flush returns before the verdict")
 		}
-		<-later.Done()
-		if before.Err() != nil || later.Err() != nil {
-			t.Errorf("%v, %v", before.Err(), later.Err())
+		<-later.done
+		if before.err != nil || later.err != nil {
+			t.Errorf("%v, %v", before.err, later.err)
 		}
 		if err := e.Flush(t.Context()); err != nil {
 			t.Errorf("Flush of nothing: %v", err)
@@ -351,12 +351,12 @@ func TestMaxAttempts(t *testing.T) {
 		cfg.MaxAttempts = 3
 		e := start(t, cfg)
 		fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
-		err := e.Write(t.Context(), message("x"))
+		err := e.Write(t.Context(), time.Now(), message("x"))
 		if v := verdicts(t, err); v[0] != core.Rejected || !errors.Is(err, kafka.NotEnoughReplicas) || fault.Hits() != 3 {
 			t.Errorf("%v after %d requests", err, fault.Hits())
 		}
 		fault.Remove()
-		if err := e.Write(t.Context(), message("y")); err != nil {
+		if err := e.Write(t.Context(), time.Now(), message("y")); err != nil {
 			t.Error(err)
 		}
 	}, kfake.SeedTopics(1, "t"))
@@ -418,14 +418,14 @@ func TestBytesAreFree(t *testing.T) {
 		cfg.Linger = time.Second
 		e := start(t, cfg)
 		v := bytes.Repeat([]byte("a"), 1000)
-		d, err := e.Send(t.Context(), kafka.Message{Value: v, Key: v})
+		d, err := send(t.Context(), e, kafka.Message{Value: v, Key: v})
 		if err != nil {
 			t.Fatal(err)
 		}
 		clear(v)
-		<-d.Done()
-		if d.Err() != nil {
-			t.Error(d.Err())
+		<-d.done
+		if d.err != nil {
+			t.Error(d.err)
 		}
 		if r := b.Read(t, "t")[0]; !bytes.Equal(r.Value, bytes.Repeat([]byte("a"), 1000)) || !bytes.Equal(r.Key, r.Value) {
 			t.Error("the log has other bytes")

@@ -49,7 +49,7 @@ func TestRequestsAreShared(t *testing.T) {
 		for i := range 50 {
 			wg.Go(func() {
 				for range 4 {
-					if err := e.Write(t.Context(), kafka.Message{Key: []byte{byte(i)}, Value: make([]byte, 10_000)}); err != nil {
+					if err := e.Write(t.Context(), time.Now(), kafka.Message{Key: []byte{byte(i)}, Value: make([]byte, 10_000)}); err != nil {
 						t.Error(err)
 					}
 				}
@@ -80,21 +80,21 @@ func TestWithdrawnBetweenAttempts(t *testing.T) {
 		refusing := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: notEnoughReplicas, Count: -1})
 		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 		defer cancel()
-		if v := verdicts(t, e.Write(ctx, message("x")))[0]; v != core.Rejected {
+		if v := verdicts(t, e.Write(ctx, time.Now(), message("x")))[0]; v != core.Rejected {
 			t.Errorf("what was refused for now and then withdrawn is %v", v)
 		}
 		if p := (*e.topics.Load())["t"].all()[0]; p.Busy() {
 			t.Error("the partition is busy")
 		}
 		before := refusing.Hits()
-		if v := verdicts(t, e.Write(t.Context(), message("y")))[0]; v != core.Rejected {
+		if v := verdicts(t, e.Write(t.Context(), time.Now(), message("y")))[0]; v != core.Rejected {
 			t.Errorf("what is refused for now is %v", v)
 		}
 		if n := refusing.Hits() - before; n != 8 {
 			t.Errorf("%d attempts, want 8", n)
 		}
 		refusing.Remove()
-		if err := e.Write(t.Context(), message("z")); err != nil {
+		if err := e.Write(t.Context(), time.Now(), message("z")); err != nil {
 			t.Error(err)
 		}
 		if got := values(t, b, "t")[0]; len(got) != 1 || got[0] != "z" {

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
@@ -32,7 +33,7 @@ func TestStartAsksOnce(t *testing.T) {
 		e := New(config(b, "a", "b"))
 		for i := range 3 {
 			clear(asked)
-			if err := e.Start(t.Context()); err != nil {
+			if err := e.Start(t.Context(), ignore); err != nil {
 				t.Fatal(err)
 			}
 			ids := asked[kmsg.InitProducerID.Int16()]
@@ -77,7 +78,7 @@ func TestPartialStart(t *testing.T) {
 		e := New(config(b, "t"))
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		err := e.Start(ctx)
+		err := e.Start(ctx, ignore)
 		var topic *TopicError
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &topic) || !slices.Equal(topic.Partitions, []int{1}) {
 			t.Errorf("Start: %v", err)
@@ -95,7 +96,7 @@ func TestPartialStart(t *testing.T) {
 		if err := e.Ping(t.Context()); !errors.Is(err, ErrPartial) || !errors.As(err, &topic) || topic.Partitions[0] != 1 {
 			t.Errorf("Ping: %v", err)
 		}
-		if err := e.Write(t.Context(), message("x")); err != nil {
+		if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
 			t.Error(err)
 		}
 	}, kfake.SeedTopics(3, "t"))
@@ -106,7 +107,7 @@ func TestPartialStart(t *testing.T) {
 		e := New(cfg)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if err := e.Start(ctx); !errors.Is(err, kafka.LeaderNotAvailable) {
+		if err := e.Start(ctx, ignore); !errors.Is(err, kafka.LeaderNotAvailable) {
 			t.Errorf("Start without any leader: %v", err)
 		}
 		leavesNothing(t, e)
@@ -155,7 +156,7 @@ func TestPing(t *testing.T) {
 	})
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := New(config(b, "t"))
-		if err := e.Ping(t.Context()); !errors.Is(err, ErrNotStarted) {
+		if err := e.Ping(t.Context()); !errors.Is(err, fsm.ErrNotStarted) {
 			t.Errorf("Ping before Start: %v", err)
 		}
 	})
@@ -173,7 +174,7 @@ func TestPingWhileBusy(t *testing.T) {
 			return nil, nil, false
 		})
 		done := make(chan error, 1)
-		go func() { done <- e.Write(t.Context(), message("x")) }()
+		go func() { done <- e.Write(t.Context(), time.Now(), message("x")) }()
 		time.Sleep(time.Second)
 		began := time.Now()
 		if err := e.Ping(t.Context()); err != nil || time.Since(began) != 2*time.Second {
@@ -196,9 +197,8 @@ func TestCheckPermission(t *testing.T) {
 		cfg.CheckPermission = true
 		cfg.Connection.SASL = plain.Mechanism{Username: "reader", Password: "reader-pw"}
 		var parts []string
-		cfg.Part = func(name string) { parts = append(parts, name) }
 		e := New(cfg)
-		err := e.Start(t.Context())
+		err := e.Start(t.Context(), func(name string) { parts = append(parts, name) })
 		var topic *TopicError
 		if !errors.Is(err, kafka.TopicAuthorizationFailed) || !errors.As(err, &topic) || topic.Topic != "theirs" || parts[len(parts)-1] != "permission" {
 			t.Errorf("Start: %v, parts %v", err, parts)
@@ -226,7 +226,7 @@ func TestCounters(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "t"))
 		for range 5 {
-			if err := e.Write(t.Context(), message("a"), message("b")); err != nil {
+			if err := e.Write(t.Context(), time.Now(), message("a"), message("b")); err != nil {
 				t.Error(err)
 			}
 		}
@@ -238,7 +238,7 @@ func TestCounters(t *testing.T) {
 			t.Errorf("oldest %v, in flight %d", e.Oldest(), e.InFlight())
 		}
 		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 2})
-		if err := e.Write(t.Context(), message("c")); err != nil {
+		if err := e.Write(t.Context(), time.Now(), message("c")); err != nil {
 			t.Error(err)
 		}
 		if n.Retries.Load() != 2 || n.Batches.Load() != 6 {
@@ -248,9 +248,9 @@ func TestCounters(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		go e.Write(ctx, message("d"))
+		go e.Write(ctx, time.Now(), message("d"))
 		time.Sleep(time.Millisecond)
-		go e.Write(ctx, message("e"))
+		go e.Write(ctx, time.Now(), message("e"))
 		time.Sleep(100 * time.Millisecond)
 		if e.Oldest() != began || e.InFlight() != 2*65 {
 			t.Errorf("oldest %v, want %v, in flight %d", e.Oldest(), began, e.InFlight())
@@ -279,7 +279,7 @@ func TestLoginExpires(t *testing.T) {
 		cfg.Connection.SASL = plain.Mechanism{Username: "u", Password: "p"}
 		e := start(t, cfg)
 		for range 300 {
-			if err := e.Write(t.Context(), message("x")); err != nil {
+			if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(100 * time.Millisecond)
