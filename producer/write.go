@@ -47,18 +47,19 @@ func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) err
 // when each message has its verdict.
 func (p *Producer) admit(ctx context.Context, began time.Time, msgs []kafka.Message) (lease fsm.Lease[*session], err error) {
 	if p.lifecycle.State() != fsm.Started && !p.cfg.StartOnWrite {
-		if lease, err = p.lifecycle.Acquire(); err != nil {
-			return lease, refused(err)
+		held, err := p.lifecycle.Acquire()
+		if err != nil {
+			return fsm.Lease[*session]{}, refused(err)
 		}
-		lease.Release()
+		held.Release()
 	}
 	for i := range msgs {
 		if err := p.checkTopic(msgs[i].Topic); err != nil {
-			return lease, failed(ErrNotSent, err)
+			return fsm.Lease[*session]{}, failed(ErrNotSent, err)
 		}
 	}
 	if cause := ended(ctx); cause != nil {
-		return lease, failed(ErrNotSent, cause)
+		return fsm.Lease[*session]{}, failed(ErrNotSent, cause)
 	}
 	lease, err = p.lifecycle.Acquire()
 	if err != nil && p.cfg.StartOnWrite && errors.Is(err, fsm.ErrNotStarted) {
@@ -67,9 +68,9 @@ func (p *Producer) admit(ctx context.Context, began time.Time, msgs []kafka.Mess
 		}
 	}
 	if err != nil {
-		return lease, refused(err)
+		err = refused(err)
 	}
-	return lease, nil
+	return
 }
 
 var (
