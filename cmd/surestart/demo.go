@@ -20,9 +20,11 @@ var demoCommand = command{
 A broker is down, then hangs, then works. A crowd of callers starts one producer
 at once, some give up; 8 writers send messages through it; it is stopped in the
 middle and started again; the broker hangs once more, and the producer is stopped
-within two seconds. franz-go, an independent client, reads everything back. A
-producer with a "started" flag, as people write it, goes through the same (its
-source: surestart help naive). The closing table compares the two.
+within two seconds. What may have been delivered then is looked up, not sent twice.
+franz-go, an independent client, reads everything back: what was acknowledged must
+be there, and nothing twice. A producer with a "started" flag, as people write it,
+goes through the same (its source: surestart help naive). The closing table compares
+the two.
 
 The exit status is 0 only if every promise of surestart's was kept. With -break
 one is broken on purpose: then the status is 1, and the guarantee is named.
@@ -36,7 +38,7 @@ goes down, hangs and counts; the cluster itself is left alone.`,
 func prepareDemo(flags *flag.FlagSet) func(*world, []string) error {
 	callers := flags.Int("callers", 1000, "how many call Start at once")
 	messages := flags.Int("messages", 200_000, "how many messages are sent")
-	broken := flags.String("break", "", "break a promise: start-once, lose or leak")
+	broken := flags.String("break", "", "break a promise: start-once, lose, leak or twice")
 	brokers := flags.String("brokers", "", "a real cluster: `host:port,...`; default: embedded")
 	topic := flags.String("topic", "", "an existing topic of that cluster; default: one is created, and removed again")
 	asJSON := flags.Bool("json", false, "print the result as JSON, and nothing else")

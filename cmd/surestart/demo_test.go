@@ -51,6 +51,7 @@ func TestDemoNoticesWhatIsBroken(t *testing.T) {
 		demo.BreakStartOnce: "G1 SingleFlight",
 		demo.BreakLose:      "G9 DrainFirst",
 		demo.BreakLeak:      "G7 NoLeak",
+		demo.BreakTwice:     "D3 Once",
 	} {
 		t.Run(string(b), func(t *testing.T) {
 			r := runProcess(t, "demo", "-callers", "50", "-messages", "2000", "-json", "-break", string(b))

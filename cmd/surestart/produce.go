@@ -49,7 +49,7 @@ func prepareProduce(flags *flag.FlagSet) func(*world, []string) error {
 	topic := flags.String("topic", "", "the topic to send to; it must exist")
 	separator := flags.String("key-separator", "", "what stands between key and value; default: lines have no key")
 	linger := flags.Duration("linger", 0, "how long a message waits for others, if no request is under way whose successor it will share")
-	acks := flags.String("acks", "all", "who must have a message: all, one (the leader) or none")
+	acks := flags.String("acks", "all", "who must have a message: all (a line is there once then, whatever is lost on the way), one (the leader) or none")
 	var sec security
 	sec.declare(flags)
 	return func(w *world, files []string) error {

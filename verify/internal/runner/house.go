@@ -201,7 +201,7 @@ func breaks(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	for promise, guarantee := range map[string]string{"start-once": "G1", "lose": "G9", "leak": "G7"} {
+	for promise, guarantee := range map[string]string{"start-once": "G1", "lose": "G9", "leak": "G7", "twice": "D3"} {
 		noticed := false
 		err := s.stream(ctx, []string{program, "demo", "-break", promise}, func(line string) {
 			s.say("%s", line)
@@ -212,6 +212,6 @@ func breaks(ctx context.Context, s *session) error {
 			return fmt.Errorf("demo -break %s ended with %v; it must end with 1 and with FAIL: %s", promise, err, guarantee)
 		}
 	}
-	s.say("CHECKED breaks promises=3")
+	s.say("CHECKED breaks promises=4")
 	return nil
 }

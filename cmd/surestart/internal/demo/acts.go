@@ -12,7 +12,7 @@ import (
 func (s *storm) refused(ctx context.Context) error {
 	n := s.cfg.Callers
 	s.screen.act(1, fmt.Sprintf("The broker is down. %s callers call Start at once.", Commas(n)))
-	o := crowd{n: n, patience: always(5 * time.Second)}.call(ctx, s.sys, s.cl, nil)
+	o := crowd{n: n, patience: always(5 * time.Second)}.call(ctx, s.sys, s.answered, nil)
 	s.col.ToldEarly += o.early
 	if err := s.sys.Stop(ctx); err != nil {
 		s.screen.note("Stop: %v", err)
@@ -34,7 +34,7 @@ func (s *storm) ignored(ctx context.Context) error {
 	o := crowd{
 		n: n, late: n / 2, lateBy: 100 * time.Millisecond,
 		patience: func(i int) time.Duration { return time.Duration(300+i%100) * time.Millisecond },
-	}.call(ctx, s.sys, s.cl, nil)
+	}.call(ctx, s.sys, s.answered, nil)
 	s.col.ToldEarly += o.early
 	took, err, ended := timed(stopLimit, func() error { return s.sys.Stop(ctx) })
 	switch {
@@ -56,21 +56,21 @@ func (s *storm) woken(ctx context.Context) error {
 	n := s.cfg.Callers
 	impatient := n / 5
 	s.screen.act(3, fmt.Sprintf("It hangs, then works. %s callers call Start; %s of them give up before it works.", Commas(n), Commas(impatient)))
-	before, _ := s.cl.counts()
+	before := s.opened()
 	var failed error
 	o := crowd{n: n, patience: func(i int) time.Duration {
 		if i%5 == 0 && i/5 < impatient {
 			return time.Duration(50+i%100) * time.Millisecond
 		}
 		return hangGuard
-	}}.call(ctx, s.sys, s.cl, func() {
+	}}.call(ctx, s.sys, s.answered, func() {
 		time.Sleep(300 * time.Millisecond)
 		failed = s.cl.set(working)
 	})
 	if failed != nil {
 		return failed
 	}
-	s.col.Opens = s.opens(before)
+	s.col.Opens = s.opened() - before
 	s.col.ToldEarly += o.early
 	s.col.Denied += max(0, n-impatient-o.ok)
 	s.tidy(spec.Started)
@@ -104,9 +104,9 @@ func (s *storm) interrupted(ctx context.Context, send func()) error {
 
 // again starts a stopped system, by as many callers as there are writers.
 func (s *storm) again(ctx context.Context) error {
-	before, _ := s.cl.counts()
-	o := crowd{n: writers, patience: always(hangGuard)}.call(ctx, s.sys, s.cl, nil)
-	s.col.Reopens += s.opens(before)
+	before := s.opened()
+	o := crowd{n: writers, patience: always(hangGuard)}.call(ctx, s.sys, s.answered, nil)
+	s.col.Reopens += s.opened() - before
 	s.col.ToldEarly += o.early
 	s.col.Denied += writers - o.ok
 	if o.ok == 0 {
@@ -160,6 +160,9 @@ func (s *storm) finished(ctx context.Context) error {
 	if err := s.cl.set(working); err != nil {
 		return err
 	}
+	if err := s.lookUp(ctx); err != nil {
+		return err
+	}
 	if err := s.again(ctx); err != nil {
 		return err
 	}
@@ -175,6 +178,25 @@ func (s *storm) finished(ctx context.Context) error {
 		how = fmt.Sprintf("The last stop has not returned after %s, though the broker works.", seconds(took))
 	}
 	s.screen.note("%s %s", how, leftOpen(conns, left))
+	return nil
+}
+
+// lookUp reads the log for the messages that may have been delivered: those that are there are not
+// sent again. Of the naive producer's failures none says which messages these are.
+func (s *storm) lookUp(ctx context.Context) error {
+	if s.load.unsure() == 0 {
+		return nil
+	}
+	there := make(map[int]bool)
+	if err := s.log.read(ctx, s.from, func(value []byte) {
+		if n, ok := sequence(s.load.run, value); ok {
+			there[n] = true
+		}
+	}); err != nil {
+		return err
+	}
+	n, found := s.load.lookUp(there)
+	s.screen.note("Of the %s that may have been delivered %s are on the broker. The other %s are sent again.", Commas(n), Commas(found), Commas(n-found))
 	return nil
 }
 

@@ -27,8 +27,9 @@ func always(d time.Duration) func(int) time.Duration {
 	return func(int) time.Duration { return d }
 }
 
-// call lets the crowd loose on sys. meanwhile runs once every caller has called.
-func (c crowd) call(ctx context.Context, sys system, cl *cluster, meanwhile func()) outcomes {
+// call lets the crowd loose on sys. answered is how many openings have had an answer so far.
+// meanwhile runs once every caller has called.
+func (c crowd) call(ctx context.Context, sys system, answered func() int64, meanwhile func()) outcomes {
 	var (
 		o       outcomes
 		mu      sync.Mutex
@@ -38,7 +39,7 @@ func (c crowd) call(ctx context.Context, sys system, cl *cluster, meanwhile func
 		begin   = make(chan struct{})
 		later   = make(chan struct{})
 	)
-	_, before := cl.counts()
+	before := answered()
 	ready.Add(c.n)
 	entered.Add(c.n)
 	for i := range c.n {
@@ -53,14 +54,14 @@ func (c crowd) call(ctx context.Context, sys system, cl *cluster, meanwhile func
 			defer cancel()
 			entered.Done()
 			err := sys.Start(ctx)
-			_, answered := cl.counts()
+			now := answered()
 
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
 			case err == nil:
 				o.ok++
-				if answered == before {
+				if now == before {
 					o.early++
 				}
 			case ctx.Err() != nil:

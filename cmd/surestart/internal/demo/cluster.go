@@ -198,17 +198,22 @@ func (c *cluster) set(m mode) error {
 	return nil
 }
 
-// counts adds up what the gates have seen since they were made: asked is the
-// number of openings (each asks every leader once, so the busiest broker's count
-// is theirs), answered the number of probes that got an answer.
-func (c *cluster) counts() (asked, answered int64) {
+// counts adds up what the gates have seen since they were made: opened is the number of
+// openings, answered the number of requests of such that got an answer. For metadata an opening
+// asks one broker; for offsets it asks each leader once, so the busiest broker's count is theirs.
+func (c *cluster) counts(key uint16) (opened, answered int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, g := range c.gates {
-		asked = max(asked, g.probesAsked.Load())
-		answered += g.probesAnswered.Load()
+		n := g.tally.asked[key].Load()
+		if key == keyMetadata {
+			opened += n
+		} else {
+			opened = max(opened, n)
+		}
+		answered += g.tally.answered[key].Load()
 	}
-	return asked, answered
+	return opened, answered
 }
 
 // open is the number of connections that are established with the brokers.

@@ -42,7 +42,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%d messages: want 1000 to 100000000", c.Messages)
 	}
 	switch c.Break {
-	case BreakNothing, BreakStartOnce, BreakLose, BreakLeak:
+	case BreakNothing, BreakStartOnce, BreakLose, BreakLeak, BreakTwice:
 		return nil
 	}
 	return fmt.Errorf("cannot break %q: want one of %q", c.Break, Breaks())
@@ -120,7 +120,7 @@ func runOn(ctx context.Context, cfg Config, cl *cluster, run string, screen *Scr
 }
 
 func stormSurestart(ctx context.Context, cfg Config, cl *cluster, run string, screen *Screen) (Column, error) {
-	s := storm{cfg: cfg, cl: cl, screen: screen, col: Column{Name: "surestart"}}
+	s := storm{cfg: cfg, cl: cl, screen: screen, key: keyMetadata, col: Column{Name: "surestart"}}
 	text := "surestart: each change of its state, as it happens"
 	if cfg.Break != BreakNothing {
 		s.col.Name = "broken"
@@ -144,7 +144,7 @@ func stormSurestart(ctx context.Context, cfg Config, cl *cluster, run string, sc
 
 func stormNaive(ctx context.Context, cfg Config, cl *cluster, run string, screen *Screen) (Column, error) {
 	screen.title("A naive flag, through the same storm (its source: surestart help naive)")
-	s := storm{cfg: cfg, cl: cl, sys: newNaive(cl), screen: screen, col: Column{Name: "a naive flag"}}
+	s := storm{cfg: cfg, cl: cl, sys: newNaive(cl), screen: screen, key: keyListOffsets, col: Column{Name: "a naive flag"}}
 	return s.through(ctx, run)
 }
 
@@ -174,7 +174,7 @@ func (s *Screen) verdict(res Result) {
 		s.line("%s  %s: %s", s.paint(red, "✗"), f.Guarantee, f.What)
 	}
 	if res.Pass {
-		s.line("%s: surestart kept every promise; %s messages, none lost, nothing left open (%.1f s)", s.paint(green, "PASS"), Commas(res.Surestart.Acknowledged), res.Seconds)
+		s.line("%s: surestart kept every promise; %s messages, none lost, none twice, nothing left open (%.1f s)", s.paint(green, "PASS"), Commas(res.Surestart.Acknowledged), res.Seconds)
 		return
 	}
 	names := ""

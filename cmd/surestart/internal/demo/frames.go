@@ -3,13 +3,24 @@ package demo
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 )
 
 // The storm has to know what a client asked a broker for, and what it was told,
 // from outside the client: so the gate in front of the broker reads the headers
 // of Kafka's frames as they pass.
 
-const keyListOffsets = 2 // the API key: what both producers ask as they open, and a Writer never asks
+// The requests by which the gates count openings, by their API keys. surestart asks for metadata as
+// it opens, and then only when a leader has moved. A kafka.Writer asks for metadata again and
+// again, so of the naive producer it is ListOffsets, which only its Start asks.
+const (
+	keyListOffsets = 2
+	keyMetadata    = 3
+	keys           = keyMetadata + 1
+)
+
+// A tally counts requests and their answers, by API key.
+type tally struct{ asked, answered [keys]atomic.Int64 }
 
 // frames finds the headers of the frames in a stream that comes in pieces: four
 // bytes of size, then the eight bytes that on is called with (fewer if the frame is shorter).
@@ -48,30 +59,34 @@ func (f *frames) feed(b []byte) {
 	}
 }
 
-// probes counts the ListOffsets requests of one connection, and the answers to them.
+// probes counts the ListOffsets and Metadata requests of one connection, and the answers to them.
 type probes struct {
-	asked, answered   func()
+	tally             *tally
 	requests, replies frames
 
 	mu      sync.Mutex
-	pending map[uint32]bool // by correlation id
+	pending map[uint32]uint16 // the API key, by correlation id
 }
 
-func newProbes(asked, answered func()) *probes {
-	p := &probes{asked: asked, answered: answered, pending: make(map[uint32]bool)}
+func newProbes(t *tally) *probes {
+	p := &probes{tally: t, pending: make(map[uint32]uint16)}
 	p.requests.on = p.request
 	p.replies.on = p.reply
 	return p
 }
 
 func (p *probes) request(head []byte) {
-	if len(head) < 8 || binary.BigEndian.Uint16(head) != keyListOffsets {
+	if len(head) < 8 {
+		return
+	}
+	key := binary.BigEndian.Uint16(head)
+	if key != keyListOffsets && key != keyMetadata {
 		return
 	}
 	p.mu.Lock()
-	p.pending[binary.BigEndian.Uint32(head[4:])] = true
+	p.pending[binary.BigEndian.Uint32(head[4:])] = key
 	p.mu.Unlock()
-	p.asked()
+	p.tally.asked[key].Add(1)
 }
 
 func (p *probes) reply(head []byte) {
@@ -80,10 +95,10 @@ func (p *probes) reply(head []byte) {
 	}
 	id := binary.BigEndian.Uint32(head)
 	p.mu.Lock()
-	was := p.pending[id]
+	key, was := p.pending[id]
 	delete(p.pending, id)
 	p.mu.Unlock()
 	if was {
-		p.answered()
+		p.tally.answered[key].Add(1)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -28,7 +27,7 @@ const (
 type gate struct {
 	address string
 
-	probesAsked, probesAnswered atomic.Int64
+	tally tally
 
 	mu      sync.Mutex
 	mode    mode
@@ -114,7 +113,7 @@ func (g *gate) Accept() (net.Conn, error) {
 			continue
 		}
 		c := &gateConn{Conn: inner, gate: g, gone: make(chan struct{})}
-		c.probes = newProbes(func() { g.probesAsked.Add(1) }, func() { g.probesAnswered.Add(1) })
+		c.probes = newProbes(&g.tally)
 		g.mu.Lock()
 		if g.ln != ln {
 			g.mu.Unlock()

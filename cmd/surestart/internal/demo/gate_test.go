@@ -30,7 +30,10 @@ func TestProbesAreCountedInAnyPieces(t *testing.T) {
 	for id := range uint32(20) {
 		key := uint16(keyListOffsets)
 		if id%4 != 0 {
-			key = 3 // Metadata
+			key = 18 // ApiVersions
+		}
+		if id == 7 {
+			key = keyMetadata
 		}
 		requests = append(requests, frame(key, uint16(1), id, make([]byte, id*3))...)
 		replies = append(replies, frame(id, make([]byte, (20-id)%7))...)
@@ -38,8 +41,8 @@ func TestProbesAreCountedInAnyPieces(t *testing.T) {
 	requests = append(requests, frame(uint16(keyListOffsets))...) // too short to be a request
 	requests = append(requests, frame()...)
 	for size := 1; size < 40; size++ {
-		asked, answered := 0, 0
-		p := newProbes(func() { asked++ }, func() { answered++ })
+		var seen tally
+		p := newProbes(&seen)
 		feed := func(f *frames, b []byte) {
 			for len(b) > 0 {
 				n := min(size, len(b))
@@ -49,8 +52,12 @@ func TestProbesAreCountedInAnyPieces(t *testing.T) {
 		}
 		feed(&p.requests, requests)
 		feed(&p.replies, replies)
+		asked, answered := seen.asked[keyListOffsets].Load(), seen.answered[keyListOffsets].Load()
 		if asked != 5 || answered != 5 || len(p.pending) != 0 {
 			t.Fatalf("in pieces of %d: %d asked, %d answered, %d pending; want 5, 5, 0", size, asked, answered, len(p.pending))
+		}
+		if n := seen.asked[keyMetadata].Load(); n != 1 || seen.answered[keyMetadata].Load() != 1 {
+			t.Fatalf("in pieces of %d: %d requests for metadata; want 1, answered", size, n)
 		}
 	}
 }

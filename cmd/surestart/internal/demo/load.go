@@ -14,8 +14,8 @@ import (
 
 const writers = 8
 
-// load is 8 writers that send the messages 0 to total-1 through a system: what
-// is not acknowledged is sent again, so in the end everything is.
+// load is 8 writers that send the messages 0 to total-1 through a system: what is not acknowledged
+// is sent again, so in the end everything is. What may have been delivered waits for lookUp.
 type load struct {
 	sys     system
 	run     string
@@ -30,6 +30,7 @@ type load struct {
 	next  int
 	limit int           // the messages from here on are kept for later
 	back  [][]int       // not acknowledged, to be sent again
+	maybe []int         // may have been delivered
 	wake  chan struct{} // closed by resume
 	ctx   context.Context
 	drop  context.CancelFunc // ends the writes of this round, which a system may have forgotten
@@ -110,27 +111,64 @@ func (l *load) send(ctx context.Context, ns []int) bool {
 
 	var each kafka.WriteErrors
 	perMessage := errors.As(err, &each) && len(each) == len(ns)
-	var again []int
+	var again, maybe []int
 	for i, n := range ns {
-		if err == nil || perMessage && each[i] == nil {
+		failure := err
+		if perMessage {
+			failure = each[i]
+		}
+		switch {
+		case failure == nil:
 			l.acked[n].Store(true)
-		} else {
+		case errors.Is(failure, producer.ErrMaybeDelivered):
+			maybe = append(maybe, n)
+		default:
 			again = append(again, n)
 		}
 	}
-	l.count.Add(int64(len(ns) - len(again)))
-	l.refused.Add(int64(len(again)))
+	failed := len(again) + len(maybe)
+	l.count.Add(int64(len(ns) - failed))
+	l.refused.Add(int64(failed))
 	select {
 	case l.moved <- struct{}{}:
 	default:
 	}
-	if again == nil {
+	if failed == 0 {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.back = append(l.back, again)
+	l.maybe = append(l.maybe, maybe...)
+	if again != nil {
+		l.back = append(l.back, again)
+	}
 	return true
+}
+
+// unsure is how many messages may have been delivered.
+func (l *load) unsure() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.maybe)
+}
+
+// lookUp counts the messages that are there as acknowledged, of those that may have been delivered,
+// and has the others sent again.
+func (l *load) lookUp(there map[int]bool) (unsure, found int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.maybe {
+		if there[n] {
+			l.acked[n].Store(true)
+			found++
+		} else {
+			l.back = append(l.back, []int{n})
+		}
+	}
+	l.count.Add(int64(found))
+	unsure = len(l.maybe)
+	l.maybe = nil
+	return unsure, found
 }
 
 // hand is one call; every other one is a Send, where the system has it.

@@ -20,6 +20,7 @@ const (
 	g7  = "G7 NoLeak"
 	g9  = "G9 DrainFirst"
 	g12 = "G12 Progress"
+	d3  = "D3 Once"
 )
 
 // verdict is what of the promises col does not keep.
@@ -44,6 +45,7 @@ func verdict(col Column) []Failure {
 	check(col.Goroutines == 0, g7, "%s left after a stop", plural(col.Goroutines, "goroutine"))
 	check(col.Acknowledged == col.Messages, g12, "%s of %s messages were acknowledged", Commas(col.Acknowledged), Commas(col.Messages))
 	check(col.Lost == 0, g9, "%s acknowledged and not on the broker", plural(col.Lost, "message"))
+	check(col.Duplicates == 0, d3, "messages are on the broker twice: %s", Commas(col.Duplicates))
 	return failures
 }
 
@@ -72,7 +74,6 @@ func count(what string, value func(Column) int, kept func(int) bool, guarantee s
 
 func rows(cfg Config) []row {
 	is := func(want int) func(int) bool { return func(n int) bool { return n == want } }
-	any := func(int) bool { return true }
 	return []row{
 		count(fmt.Sprintf("openings the broker counted, %s callers", Commas(cfg.Callers)), func(c Column) int { return int(c.Opens) }, is(1), g1),
 		count("the same, of two more starts by 8 callers", func(c Column) int { return int(c.Reopens) }, is(2), g1),
@@ -83,7 +84,7 @@ func rows(cfg Config) []row {
 		count("messages acknowledged", func(c Column) int { return c.Acknowledged }, is(cfg.Messages), g12),
 		count("  found on the broker", func(c Column) int { return c.Found }, is(cfg.Messages), ""),
 		count("  lost", func(c Column) int { return c.Lost }, is(0), g9),
-		count("  found twice (at-least-once allows it)", func(c Column) int { return c.Duplicates }, any, ""),
+		count("  found twice", func(c Column) int { return c.Duplicates }, is(0), d3),
 	}
 }
 

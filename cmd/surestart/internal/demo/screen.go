@@ -181,5 +181,5 @@ func Commas[T int | int64](n T) string {
 
 // cutOff says what a forced stop did.
 func cutOff(e *producer.StopError) string {
-	return fmt.Sprintf("%s messages cut off, their callers told so", Commas(e.Messages))
+	return fmt.Sprintf("%s messages cut off, %s not sent, %s maybe delivered", Commas(e.Messages), Commas(e.NotSent+e.Rejected), Commas(e.Maybe))
 }

@@ -59,7 +59,10 @@ type storm struct {
 	screen  *Screen
 	journal *journal
 	load    *load
-	base    int // goroutines that were there before
+	log     reader
+	from    offsets // where the log ended before the first message
+	base    int     // goroutines that were there before
+	key     uint16  // of the request by which its openings are counted
 	col     Column
 }
 
@@ -90,14 +93,13 @@ func (s *storm) rage(ctx context.Context, run string) (Column, error) {
 		}
 	}
 
-	var from offsets
-	back := reader{s.cl.direct, s.cl.topic}
+	s.log = reader{s.cl.direct, s.cl.topic}
 	acts := []func(context.Context) error{
 		s.refused,
 		s.ignored,
 		s.woken,
 		func(ctx context.Context) (err error) {
-			if from, err = back.ends(ctx); err != nil {
+			if s.from, err = s.log.ends(ctx); err != nil {
 				return err
 			}
 			return s.interrupted(ctx, send)
@@ -116,13 +118,13 @@ func (s *storm) rage(ctx context.Context, run string) (Column, error) {
 	stopSending()
 	s.load.abandon()
 	sending.Wait()
-	return s.col, s.readBack(ctx, back, run, from)
+	return s.col, s.readBack(ctx)
 }
 
-func (s *storm) readBack(ctx context.Context, back reader, run string, from offsets) error {
+func (s *storm) readBack(ctx context.Context) error {
 	copies := make([]uint8, s.cfg.Messages)
-	err := back.read(ctx, from, func(value []byte) {
-		if n, ok := sequence(run, value); ok && n >= 0 && n < len(copies) && copies[n] < 255 {
+	err := s.log.read(ctx, s.from, func(value []byte) {
+		if n, ok := sequence(s.load.run, value); ok && n >= 0 && n < len(copies) && copies[n] < 255 {
 			copies[n]++
 		}
 	})
@@ -158,10 +160,16 @@ func (s *storm) look(ctx context.Context) (conns, left int) {
 	return conns, left
 }
 
-// opens returns how many openings the broker has counted since before.
-func (s *storm) opens(before int64) int64 {
-	asked, _ := s.cl.counts()
-	return asked - before
+// opened is how many openings the broker has counted.
+func (s *storm) opened() int64 {
+	n, _ := s.cl.counts(s.key)
+	return n
+}
+
+// answered is how many of the requests of openings the broker has answered.
+func (s *storm) answered() int64 {
+	_, n := s.cl.counts(s.key)
+	return n
 }
 
 // timed runs a stop and measures it; false if it has not returned within limit.

@@ -56,10 +56,11 @@ const (
 	BreakStartOnce Break = "start-once" // every caller of Start opens a producer of its own
 	BreakLose      Break = "lose"       // writes that come during a stop are acknowledged, and not sent
 	BreakLeak      Break = "leak"       // a connection is opened, and never closed
+	BreakTwice     Break = "twice"      // the messages of the first write are sent twice
 )
 
 // Breaks lists them.
-func Breaks() []Break { return []Break{BreakStartOnce, BreakLose, BreakLeak} }
+func Breaks() []Break { return []Break{BreakStartOnce, BreakLose, BreakLeak, BreakTwice} }
 
 func newSurestart(c *cluster, b Break, observe func(fsm.Transition)) (system, error) {
 	dial := c.dial
@@ -73,10 +74,24 @@ func newSurestart(c *cluster, b Break, observe func(fsm.Transition)) (system, er
 	if err != nil {
 		return nil, fmt.Errorf("the producer: %w", err)
 	}
-	if b == BreakLose {
+	switch b {
+	case BreakLose:
 		return &losing{system: p, state: p.State}, nil
+	case BreakTwice:
+		return &twice{system: p}, nil
 	}
 	return p, nil
+}
+
+// twice sends the messages of the first write twice.
+type twice struct {
+	system
+	once sync.Once
+}
+
+func (t *twice) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
+	t.once.Do(func() { t.system.WriteMessages(ctx, msgs...) })
+	return t.system.WriteMessages(ctx, msgs...)
 }
 
 // leaking opens one connection that nobody closes.

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -49,6 +50,7 @@ func TestVerdictNamesTheGuarantee(t *testing.T) {
 		"goroutine left":        {func(c *Column) { c.Goroutines = 1 }, g7},
 		"not all acknowledged":  {func(c *Column) { c.Acknowledged = 999 }, g12},
 		"one lost":              {func(c *Column) { c.Lost = 1 }, g9},
+		"one twice":             {func(c *Column) { c.Duplicates = 1 }, d3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			col := kept()
@@ -105,7 +107,7 @@ func TestCrowdCountsWhoWasToldTooEarly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := &cluster{gates: map[string]*gate{g.address: g}}
+	s := storm{cl: &cluster{gates: map[string]*gate{g.address: g}}, key: keyMetadata}
 	refusal := errors.New("no")
 	var calls atomic.Int64
 	sys := fake{start: func(ctx context.Context) error {
@@ -118,22 +120,22 @@ func TestCrowdCountsWhoWasToldTooEarly(t *testing.T) {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}
-		g.probesAnswered.Add(1)
+		g.tally.answered[keyMetadata].Add(1)
 		return nil
 	}}
-	o := crowd{n: 3, patience: always(time.Minute)}.call(t.Context(), sys, cl, nil)
+	o := crowd{n: 3, patience: always(time.Minute)}.call(t.Context(), sys, s.answered, nil)
 	if o.ok != 3 || o.early != 3 {
 		t.Errorf("%d told ok, %d too early; want 3, 3", o.ok, o.early)
 	}
-	o = crowd{n: 2, patience: always(time.Minute)}.call(t.Context(), sys, cl, nil)
+	o = crowd{n: 2, patience: always(time.Minute)}.call(t.Context(), sys, s.answered, nil)
 	if o.failed != 2 || !errors.Is(o.err, refusal) {
 		t.Errorf("%+v; want 2 failures", o)
 	}
-	o = crowd{n: 2, patience: always(time.Millisecond)}.call(t.Context(), sys, cl, nil)
+	o = crowd{n: 2, patience: always(time.Millisecond)}.call(t.Context(), sys, s.answered, nil)
 	if o.gaveUp != 2 {
 		t.Errorf("%+v; want 2 who gave up", o)
 	}
-	o = crowd{n: 1, patience: always(time.Minute)}.call(t.Context(), sys, cl, nil)
+	o = crowd{n: 1, patience: always(time.Minute)}.call(t.Context(), sys, s.answered, nil)
 	if o.ok != 1 || o.early != 0 {
 		t.Errorf("%+v; want one that was told ok in time", o)
 	}
@@ -172,6 +174,47 @@ func TestLoadSendsAgainWhatFailed(t *testing.T) {
 	}
 	if l.refused.Load() == 0 {
 		t.Error("nothing was refused: the test shows nothing")
+	}
+}
+
+// What may have been delivered is not sent again if it is on the broker, and once if it is not.
+func TestLoadLooksUpWhatMayHaveBeenDelivered(t *testing.T) {
+	sent, calls := make(map[int]int), 0
+	sys := fake{write: func(_ context.Context, msgs ...kafka.Message) error {
+		calls++
+		failures := make(kafka.WriteErrors, len(msgs))
+		var err error
+		for i, m := range msgs {
+			n, _ := sequence("r", m.Value)
+			if calls <= 10 && n%2 == 0 {
+				failures[i], err = fmt.Errorf("cut: %w", producer.ErrMaybeDelivered), failures
+				if n%4 != 0 {
+					continue // it did not arrive
+				}
+			}
+			sent[n]++
+		}
+		return err
+	}}
+	l := newLoad(sys, "r", 1000)
+	for calls < 10 {
+		ns, _, ctx := l.take()
+		l.send(ctx, ns)
+	}
+	there := make(map[int]bool)
+	for n := range sent {
+		there[n] = true
+	}
+	unsure := l.unsure()
+	asked, found := l.lookUp(there)
+	if unsure == 0 || asked != unsure || found == 0 || found == asked || l.unsure() != 0 {
+		t.Fatalf("%d may have been delivered, %d looked up, %d there, %d left", unsure, asked, found, l.unsure())
+	}
+	l.write(t.Context())
+	for n := range 1000 {
+		if sent[n] != 1 || !l.acked[n].Load() {
+			t.Fatalf("message %d: on the broker %d times, acknowledged %t", n, sent[n], l.acked[n].Load())
+		}
 	}
 }
 
