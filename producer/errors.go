@@ -102,24 +102,38 @@ func (p *Producer) told(err error) error {
 	each, ok := err.(*engine.WriteError)
 	if !ok { // the call as a whole
 		if errors.Is(err, engine.ErrStopping) || err == fsm.ErrNotStarted {
-			if lease, closed := p.lifecycle.Acquire(); closed == nil {
-				lease.Release()
-			} else {
-				err = closed
-			}
-			return refused(err)
+			return p.stopping()
 		}
 		return failed(ErrNotSent, err)
 	}
 	e := &WriteError{Messages: make(kafka.WriteErrors, len(each.Failures))}
+	stopping := 0
 	for i, f := range each.Failures {
+		if f.Cause == engine.ErrStopping { // it was not admitted
+			stopping++
+			e.Messages[i] = p.stopping()
+			continue
+		}
 		if i > 0 && f.Verdict != 0 && f.Verdict == each.Failures[i-1].Verdict && same(f.Cause, each.Failures[i-1].Cause) {
 			e.Messages[i] = e.Messages[i-1] // messages of one batch share their error
 			continue
 		}
 		e.Messages[i] = failureOf(f)
 	}
+	if stopping == len(e.Messages) {
+		return e.Messages[0]
+	}
 	return e
+}
+
+// stopping is the error of a write that met a stop before it was admitted.
+func (p *Producer) stopping() error {
+	lease, err := p.lifecycle.Acquire()
+	if err == nil { // it is started again
+		lease.Release()
+		err = fsm.ErrNotStarted
+	}
+	return refused(err)
 }
 
 // failureOf is a message's error; nil: it was delivered.

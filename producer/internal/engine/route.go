@@ -28,7 +28,7 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 		c.next = make([]int32, len(msgs))
 	}
 	c.next = c.next[:len(msgs)]
-	room := int64(0)
+	room := c.extra
 	var t *topic
 	sticky := int32(-1) // the partition of those without a key
 	for i := range msgs {

@@ -18,6 +18,7 @@ import (
 type call struct {
 	sender.Call
 	timer *time.Timer
+	extra int64   // what it takes of the room beside its messages
 	next  []int32 // the next message of the call in the same partition; -1: there is none
 	parts []part
 }
@@ -127,6 +128,7 @@ type Delivery struct {
 	Ended func(error)
 
 	c          call
+	room       *room
 	timer      *time.Timer
 	partitions []int32 // of the messages
 	one        struct {
@@ -136,6 +138,13 @@ type Delivery struct {
 		part      [1]part
 	}
 }
+
+// What a Send takes of the room beside its messages: the Delivery and its timer, and what the
+// Delivery has of each message.
+const (
+	sendSize = 600
+	eachSize = 32
+)
 
 // Send is Write for a caller that does not wait: it returns when the messages are in the
 // queues of their partitions. Until then its context bounds it. The bytes are the caller's
@@ -163,20 +172,22 @@ func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ..
 		d.partitions[i] = -1
 		c.Offsets[i].Store(-1)
 	}
+	c.Finished = d.finish
 	c.expect(e, msgs)
+	d.room, c.extra = &e.room, sendSize+int64(len(msgs))*eachSize
 	if err := c.route(ctx, s, msgs, began); err != nil {
 		return err
 	}
-	for k := range c.parts {
-		q := &c.parts[k]
-		for i := q.first; i >= 0; i = c.next[i] {
-			d.partitions[i] = int32(q.p.Number())
-		}
-	}
-	c.Finished = d.finish
 	c.Hold()
 	if c.admit(s, msgs) == 0 {
+		e.room.charge(-c.extra)
 		return &WriteError{c.Failures()}
+	}
+	for k := range c.parts {
+		q := &c.parts[k]
+		for i := q.first; i >= 0 && q.number > 0; i = c.next[i] {
+			d.partitions[i] = int32(q.p.Number())
+		}
 	}
 	d.timer = time.AfterFunc(e.cfg.DeliveryTimeout-time.Since(began), func() { c.withdraw(ErrDeadline) })
 	c.Release()
@@ -185,6 +196,7 @@ func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ..
 
 func (d *Delivery) finish() {
 	d.timer.Stop()
+	d.room.charge(-d.c.extra)
 	d.c.Data = nil
 	var err error
 	if f := d.c.Failures(); f != nil {

@@ -31,7 +31,7 @@ type Call struct {
 	// nil: nobody wants to know.
 	Offsets []atomic.Int64
 	// Finished is called instead of Done when each message has its verdict. It must not
-	// block, and not call a Partition.
+	// block, and not call a Partition. Set it before Expect.
 	Finished func()
 }
 
@@ -44,7 +44,7 @@ func (c *Call) dataOf(index int32) any {
 
 // Expect begins the call with n messages, numbered from 0. There is one at least.
 func (c *Call) Expect(n int) {
-	if c.done == nil {
+	if c.done == nil && c.Finished == nil {
 		c.done = make(chan struct{}, 1)
 	}
 	c.count = n

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"github.com/seed3893aba4/surestart/internal/core"
 )
 
@@ -19,14 +21,20 @@ type waiter struct {
 func (p *Partition) Withdraw(first core.Message, n int, cause error) {
 	p.mu.Lock()
 	cause = p.because(cause)
+	var all []core.Decided // runs, so that messages of a call have one completion
 	for m := first; m < first+core.Message(n); m++ {
 		out, err := p.core.Withdraw(m)
 		if err != nil {
 			continue // it has its verdict
 		}
 		p.cfg.Counters.Withdrawn.Add(1)
-		p.settleLocked(out, verdicts{cause: cause, offset: -1})
+		if last := len(all) - 1; last >= 0 && all[last].Last == m-1 && all[last].Verdict == out.Decided[0].Verdict {
+			all[last].Last = m
+		} else {
+			all = append(all, out.Decided...)
+		}
 	}
+	p.settleLocked(core.Outcome{Decided: all}, verdicts{cause: cause, offset: -1})
 	p.sweepLocked()
 	p.completeLaterLocked()
 	p.mu.Unlock()
@@ -61,12 +69,18 @@ type verdicts struct {
 	wait   bool  // until the completion has returned
 }
 
-// because wraps a cause and the error of the last attempt.
+// because wraps a cause, and the error of the last attempt, or why there was none.
 func (p *Partition) because(cause error) error {
-	if p.cause == nil || p.core.State() == core.Empty {
-		return cause
+	if p.cause != nil && p.core.State() != core.Empty {
+		return fmt.Errorf("%w (%d attempts): %w", cause, p.attempts, p.cause)
 	}
-	return fmt.Errorf("%w (%d attempts): %w", cause, p.attempts, p.cause)
+	if p.sender == nil {
+		return fmt.Errorf("%w: %w", cause, kafka.LeaderNotAvailable)
+	}
+	if err := p.sender.down.Load(); err != nil {
+		return fmt.Errorf("%w: broker %d: %w", cause, p.sender.b.id, *err)
+	}
+	return cause
 }
 
 // settleLocked tells calls the verdicts of their messages.
