@@ -96,22 +96,25 @@ type ask struct {
 	ctx  context.Context // of the caller
 	done chan struct{}
 	res  protocol.Message
+	from string // the address of the broker that answered
 	err  error
 }
 
-// Open returns a Cluster that has a goroutine, and asks nothing yet. Close ends it.
-func Open(cfg Config) *Cluster {
+// Open returns a Cluster that has a goroutine, and asks nothing yet. The end of ctx or Close
+// ends it. The contexts that Dial and the SASL mechanism get have the values of ctx.
+func Open(ctx context.Context, cfg Config) *Cluster {
 	c := &Cluster{
 		cfg: cfg, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		brokers: make(map[int32]string), topics: make(map[string]*topic),
 	}
-	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	go c.run()
 	return c
 }
 
-// Close ends the connection, and all that waits, with ErrClosed. It waits for the goroutine,
-// and so for a Dial that is under way, whose context has ended. It may be called again.
+// Close ends the connection, and all that waits, with ErrClosed, or the cause of its context if
+// that has ended before. It waits for the goroutine, and so for a Dial that is under way, whose
+// context has ended. It may be called again.
 func (c *Cluster) Close() {
 	c.cancel(ErrClosed)
 	<-c.done
@@ -206,7 +209,8 @@ func (c *Cluster) Update(ctx context.Context) error {
 	return c.await(ctx, q.done, &q.err)
 }
 
-// await waits until done is closed, and returns err.
+// await waits until done is closed, and returns err. If the Cluster ends first, err says what
+// was under way then, if anything was.
 func (c *Cluster) await(ctx context.Context, done <-chan struct{}, err *error) error {
 	select {
 	case <-done:
@@ -214,7 +218,12 @@ func (c *Cluster) await(ctx context.Context, done <-chan struct{}, err *error) e
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-c.done:
-		return ErrClosed
+	}
+	select {
+	case <-done:
+		return *err
+	default:
+		return context.Cause(c.ctx)
 	}
 }
 
@@ -222,7 +231,8 @@ func (c *Cluster) await(ctx context.Context, done <-chan struct{}, err *error) e
 // Topic asks for them and waits, for as long as no broker answers.
 //
 // A topic that does not exist is its Err, remembered for a moment; with Config.AutoCreate
-// Topic waits for it. When ctx ends, the error is its cause and the latest obstacle.
+// Topic waits for it. When ctx or the Cluster ends, the error is the cause and the latest
+// obstacle.
 func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 	var last error
 	for {
@@ -233,10 +243,11 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 			q := c.refreshLocked()
 			c.mu.Unlock()
 			err := c.await(ctx, q.done, &q.err)
-			if ctx.Err() != nil || err == ErrClosed {
+			switch {
+			case err == nil:
+			case ctx.Err() != nil || c.ctx.Err() != nil:
 				return nil, because(err, last)
-			}
-			if err != nil {
+			default:
 				last = err
 			}
 			continue
@@ -257,7 +268,7 @@ func (c *Cluster) waitsFor(err error) bool {
 	return err == kafka.LeaderNotAvailable || err == kafka.UnknownTopicOrPartition && c.cfg.AutoCreate
 }
 
-// sleep returns early, with ctx's cause or ErrClosed, when one of them ends.
+// sleep returns early, with the cause, when ctx or the Cluster ends.
 func (c *Cluster) sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -266,8 +277,8 @@ func (c *Cluster) sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-c.done:
-		return ErrClosed
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
 	}
 }
 
@@ -279,18 +290,18 @@ func because(err, last error) error {
 	return fmt.Errorf("%w: %w", err, last)
 }
 
-// Ask sends a message to any broker and returns the answer. It returns why none of the
-// addresses led to one, or ctx's cause. The message must be one that may be sent twice.
-func (c *Cluster) Ask(ctx context.Context, msg protocol.Message) (protocol.Message, error) {
+// Ask sends a message to any broker and returns the answer, and who gave it. It returns why none
+// of the addresses led to one, or ctx's cause. The message must be one that may be sent twice.
+func (c *Cluster) Ask(ctx context.Context, msg protocol.Message) (res protocol.Message, address string, err error) {
 	a := &ask{msg: msg, ctx: ctx, done: make(chan struct{})}
 	c.mu.Lock()
 	c.asks = append(c.asks, a)
 	c.mu.Unlock()
 	c.signal()
 	if err := c.await(ctx, a.done, &a.err); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return a.res, nil
+	return a.res, a.from, nil
 }
 
 // candidates are the addresses to try, the best first, each once.

@@ -31,7 +31,7 @@ func openOn(t *testing.T, b *testbroker.Broker, cfg Config) *Cluster {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
 	}
-	c := Open(cfg)
+	c := Open(context.Background(), cfg)
 	t.Cleanup(func() {
 		c.Close()
 		left.Eventually(t, "nothing left", func() string { return left.Goroutine([]string{"producer/internal/c"}) })

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -44,13 +45,14 @@ func (c *Cluster) race(left []candidate) *race {
 }
 
 // next returns the next connection, or why an address led to none. It returns false if no
-// address is left, or ctx ends.
+// address is left, or ctx ends. When the Cluster ends it returns what becomes of the attempts
+// under way: their errors say how far they had come.
 func (r *race) next(ctx context.Context) (result, bool) {
 	timer := time.NewTimer(headStart)
 	defer timer.Stop()
 	for {
 		if r.under == 0 {
-			if len(r.left) == 0 {
+			if len(r.left) == 0 || r.c.ctx.Err() != nil {
 				return result{}, false
 			}
 			r.begin()
@@ -66,11 +68,15 @@ func (r *race) next(ctx context.Context) (result, bool) {
 		case <-another:
 			r.begin()
 			timer.Reset(headStart)
+			continue
 		case <-ctx.Done():
-			return result{}, false
-		case <-r.ctx.Done():
-			return result{}, false
+			if r.c.ctx.Err() == nil {
+				return result{}, false
+			}
+		case <-r.c.ctx.Done():
 		}
+		r.under--
+		return <-r.results, true
 	}
 }
 
@@ -111,8 +117,8 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 		if len(all) > 1 {
 			timeout = min(timeout, patience)
 		}
-		if res, err := c.try(msg, accept, timeout); err == nil {
-			return res, nil
+		if res, err := c.try(msg, accept, timeout); err == nil || c.ctx.Err() != nil {
+			return res, err
 		}
 	}
 	r := c.race(all)
@@ -133,11 +139,15 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 		}
 		errs = append(errs, err)
 	}
-	if cause := context.Cause(c.ctx); cause != nil {
-		return nil, cause
-	}
+	var err error = errs
 	if len(errs) == 1 {
-		return nil, errs[0]
+		err = errs[0]
 	}
-	return nil, errs
+	if cause := context.Cause(c.ctx); cause != nil && !errors.Is(err, cause) {
+		if len(errs) == 0 {
+			return nil, cause
+		}
+		return nil, because(cause, err)
+	}
+	return nil, err
 }

@@ -65,7 +65,9 @@ func (c *Cluster) turn() bool {
 	}
 	for _, a := range asks {
 		if a.ctx.Err() == nil { // else the caller has left
-			a.res, a.err = c.exchange(a.ctx, a.msg, nil)
+			if a.res, a.err = c.exchange(a.ctx, a.msg, nil); a.err == nil {
+				a.from = c.conn.Address()
+			}
 		}
 		close(a.done)
 	}
@@ -149,6 +151,9 @@ func (c *Cluster) try(msg protocol.Message, accept func(protocol.Message) error,
 	}
 	c.conn = nil
 	conn.Close()
+	if cause := context.Cause(c.ctx); cause != nil {
+		err = cause // that the connection was closed says less
+	}
 	return nil, fmt.Errorf("ask %s: %w", conn.Address(), err)
 }
 

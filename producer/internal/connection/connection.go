@@ -111,6 +111,7 @@ func Open(ctx context.Context, cfg *Config, address string, named bool) (*Conn, 
 	if cfg.LocalOnly && !isLocal(address) {
 		return nil, fmt.Errorf("connect to %s: %w", address, ErrPlaintext)
 	}
+	outer := ctx
 	if cfg.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, cfg.Timeout, errOpenTimeout)
@@ -118,6 +119,9 @@ func Open(ctx context.Context, cfg *Config, address string, named bool) (*Conn, 
 	}
 	nc, err := dial(ctx, cfg, address)
 	if err != nil {
+		if cause := context.Cause(outer); cause != nil {
+			err = cause // the error that it led to says less
+		}
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	c := &Conn{
@@ -130,6 +134,7 @@ func Open(ctx context.Context, cfg *Config, address string, named bool) (*Conn, 
 	stop := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
 	if err := c.prepare(ctx, cfg); err != nil {
 		c.end(err)
+		<-c.done
 		if cause := context.Cause(ctx); cause != nil && !stop() {
 			err = fmt.Errorf("%s: %w", c.step, cause) // the error that it led to says less
 		}
@@ -140,7 +145,7 @@ func Open(ctx context.Context, cfg *Config, address string, named bool) (*Conn, 
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	if !stop() { // ctx has ended, and the connection with it
-		<-c.ended
+		<-c.done
 		return nil, fmt.Errorf("connect to %s: %w", address, c.Err())
 	}
 	return c, nil

@@ -85,16 +85,16 @@ type Engine struct {
 
 	mu        sync.Mutex
 	clusterID string
-	session   *session // nil: not started
-	last      *session // the latest, which may still be ending
+	ended     <-chan struct{} // of the latest session, which may still be ending; nil: there was none
 	started   atomic.Pointer[session]
 	idsWanted atomic.Bool
 }
 
-// A session is from a Start to its Stop.
+// A session is from a Start to its Stop. Nothing of it is kept after that: its context has the
+// values of the Start's.
 type session struct {
 	e        *Engine
-	ctx      context.Context // ends with the session
+	ctx      context.Context // ends with the session, and with its Start's until that has returned
 	cancel   context.CancelCauseFunc
 	stopping context.Context // ends when a stop begins
 	stop     context.CancelCauseFunc
@@ -125,28 +125,38 @@ func New(cfg Config) *Engine {
 }
 
 // Start finds the cluster, proves the declared topics, gets a producer id if there is none
-// for this cluster, and connects to the leaders. It returns the first error, or ctx's cause;
-// then nothing is left. It waits while a partition has no leader. Part is called with the name
-// of each part that begins: metadata, producer id, leaders, permission.
+// for this cluster, and connects to the leaders. It waits while a partition has no leader. It
+// returns the first error, and nothing is left then. If ctx ended it, the error is ctx's cause,
+// with what was under way and the latest obstacle. Part is called with the name of each part
+// that begins: metadata, producer id, leaders, permission.
+//
+// The contexts that Dial, TLS and the SASL mechanism get have the values of ctx.
 func (e *Engine) Start(ctx context.Context, part func(name string)) (err error) {
 	if err := e.Wait(ctx); err != nil { // then no old sender has a partition in hand
 		return err
 	}
 	s := &session{e: e, part: part, brokers: make(map[int32]*broker), ended: make(chan struct{})}
-	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	s.stopping, s.stop = context.WithCancelCause(s.ctx)
-	s.cluster = cluster.Open(cluster.Config{
+	s.cluster = cluster.Open(s.ctx, cluster.Config{
 		Connection: e.cfg.Connection, Brokers: e.cfg.Brokers, AutoCreate: e.cfg.AutoCreate, Timeout: e.cfg.ReadTimeout, Changed: s.changed,
 	})
-	e.last = s
+	e.ended = s.ended
 	defer func() {
 		if err != nil {
 			s.end(err)
 			<-s.ended
 		}
 	}()
-	if err := s.open(ctx); err != nil {
+	// The end of ctx ends the session, and everything that open waits for with it: their errors
+	// say where they were.
+	stop := context.AfterFunc(ctx, func() { s.cancel(context.Cause(ctx)) })
+	defer stop()
+	if err := s.open(); err != nil {
 		return err
+	}
+	if !stop() {
+		return context.Cause(ctx)
 	}
 	if err := e.startPartitions(); err != nil {
 		return err

@@ -25,7 +25,10 @@ func (e *Engine) Ping(ctx context.Context) error {
 		}
 		return err
 	}
-	leaders := s.leaders()
+	leaders := make(map[*broker]bool)
+	for _, l := range s.leads() {
+		leaders[l.broker] = true
+	}
 	answers := make(chan error, len(leaders))
 	for b := range leaders {
 		go func() { answers <- b.Ping(ctx) }()

@@ -8,7 +8,6 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/internal/core"
-	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
 // TopicError is a topic that cannot be used.
@@ -29,49 +28,73 @@ func (e *TopicError) Error() string {
 // Unwrap returns Err.
 func (e *TopicError) Unwrap() error { return e.Err }
 
-// open is Start, part by part.
-func (s *session) open(ctx context.Context) error {
+// open is Start, part by part. What it waits for ends with the session, and not before: so an
+// error says how far it had come.
+func (s *session) open() error {
+	ctx := context.WithoutCancel(s.ctx)
 	s.part("metadata")
 	s.cluster.Use(s.e.cfg.Topics...) // so that one question does
 	if err := s.cluster.Update(ctx); err != nil {
 		return err
 	}
+	counts, err := s.proveTopics(ctx)
+	if err != nil {
+		return err
+	}
 	if err := s.identify(ctx); err != nil {
 		return err
 	}
-	s.e.mu.Lock()
-	s.e.session = s
 	for name, t := range *s.e.topics.Load() { // of an earlier session
 		if !t.idle.Load() {
 			s.cluster.Use(name)
 		}
 	}
-	s.e.mu.Unlock()
 	s.part("leaders")
-	if err := s.findTopics(ctx); err != nil {
-		return err
+	for _, name := range s.e.cfg.Topics {
+		t, err := s.topic(ctx, name)
+		if err != nil {
+			return err
+		}
+		s.cut(t, counts[name])
 	}
 	if err := s.awaitLeaders(ctx); err != nil {
 		return err
 	}
-	if err := s.connect(ctx); err != nil {
+	reached, err := s.connect()
+	if err != nil || !s.e.cfg.CheckPermission {
 		return err
 	}
-	if !s.e.cfg.CheckPermission {
-		return nil
-	}
 	s.part("permission")
-	return s.checkPermission(ctx)
+	return s.checkPermission(ctx, reached)
+}
+
+// proveTopics proves that the declared topics exist, and returns how many partitions each has.
+// The error has all that do not exist.
+func (s *session) proveTopics(ctx context.Context) (counts map[string]int, err error) {
+	counts = make(map[string]int)
+	var errs []error
+	for _, name := range s.e.cfg.Topics {
+		found, err := s.cluster.Topic(ctx, name)
+		if err == nil && len(found.Partitions) == 0 {
+			err = found.Err
+		}
+		if err != nil {
+			errs = append(errs, &TopicError{Topic: name, Err: err})
+			if s.ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		counts[name] = len(found.Partitions)
+	}
+	return counts, errors.Join(errs...)
 }
 
 // identify gets a producer id, unless there is one for this cluster. Partitions of another
-// cluster are forgotten.
+// cluster are forgotten, once there is one.
 func (s *session) identify(ctx context.Context) error {
 	e := s.e
 	other := e.clusterID != s.cluster.ID()
-	if other {
-		e.topics.Store(&map[string]*topic{})
-	}
 	if e.cfg.Mode == core.Idempotent && (other || e.ids.IDs == nil) {
 		s.part("producer id")
 		id, _, err := s.cluster.InitProducerID(ctx)
@@ -80,22 +103,24 @@ func (s *session) identify(ctx context.Context) error {
 		}
 		e.ids.IDs = core.NewIDs(e.limits, id)
 	}
-	e.clusterID = s.cluster.ID()
+	if other {
+		e.topics.Store(&map[string]*topic{})
+		e.clusterID = s.cluster.ID()
+	}
 	return nil
 }
 
-// findTopics proves that the declared topics exist. The error has all that do not.
-func (s *session) findTopics(ctx context.Context) error {
-	var errs []error
-	for _, name := range s.e.cfg.Topics {
-		if _, err := s.topic(ctx, name); err != nil {
-			errs = append(errs, err)
-			if ctx.Err() != nil {
-				break
-			}
-		}
+// cut forgets the partitions of an earlier session that a topic has no more, because it was
+// deleted and created again. What they may have used of a producer id the next session's
+// epochs are above.
+func (s *session) cut(t *topic, n int) {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	if all := t.all(); n < len(all) {
+		ids, fewer := (*t.ids.Load())[:n:n], all[:n:n]
+		t.ids.Store(&ids) // before them: a balancer never chooses one that is not there
+		t.partitions.Store(&fewer)
 	}
-	return errors.Join(errs...)
 }
 
 // awaitLeaders waits until the partitions of the declared topics have leaders.
@@ -110,7 +135,7 @@ func (s *session) awaitLeaders(ctx context.Context) error {
 			return nil
 		}
 		if err := s.cluster.Update(ctx); err != nil {
-			return errors.Join(append([]error{err}, leaderless...)...)
+			return fmt.Errorf("%w: %w", err, errors.Join(leaderless...))
 		}
 	}
 }
@@ -135,39 +160,54 @@ func (s *session) survey() (led int, leaderless []error) {
 	return led, leaderless
 }
 
-// leaders returns the brokers that lead partitions of the declared topics, and one of these
-// for each topic and broker.
-func (s *session) leaders() map[*broker][]*sender.Partition {
-	s.e.mu.Lock()
-	defer s.e.mu.Unlock()
-	found := make(map[*broker][]*sender.Partition)
-	all := *s.e.topics.Load()
-	for _, name := range s.e.cfg.Topics {
-		seen := make(map[int32]bool)
-		for _, p := range all[name].all() {
-			if id, ok := p.Leader(); ok && !seen[id] && s.brokers[id] != nil {
-				seen[id] = true
-				found[s.brokers[id]] = append(found[s.brokers[id]], p)
-			}
-		}
-	}
-	return found
+// A lead is what a broker leads of a declared topic.
+type lead struct {
+	*broker
+	topic      string
+	partitions []int
 }
 
-// connect waits until the leaders are connected to.
-func (s *session) connect(ctx context.Context) error {
-	var errs []error
-	leaders := s.leaders()
-	for b := range leaders {
-		if err := b.Connected(ctx); err != nil {
-			errs = append(errs, err)
+// leads returns what the brokers lead of the declared topics.
+func (s *session) leads() (all []lead) {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	topics := *s.e.topics.Load()
+	for _, name := range s.e.cfg.Topics {
+		at := make(map[int32]int) // of the topic, in all
+		for _, p := range topics[name].all() {
+			id, ok := p.Leader()
+			if !ok || s.brokers[id] == nil {
+				continue
+			}
+			i, seen := at[id]
+			if !seen {
+				i = len(all)
+				at[id] = i
+				all = append(all, lead{s.brokers[id], name, nil})
+			}
+			all[i].partitions = append(all[i].partitions, p.Number())
 		}
 	}
-	if len(errs) > 0 && len(errs) < len(leaders) && s.e.cfg.AllowPartial {
-		s.warn("starting without leaders that cannot be reached", errors.Join(errs...))
-		return nil
+	return all
+}
+
+// connect waits until the leaders are connected, and returns what those lead that are. The
+// error names the partitions of the others.
+func (s *session) connect() (reached []lead, err error) {
+	var errs []error
+	for _, l := range s.leads() {
+		if err := l.Connected(); err != nil {
+			errs = append(errs, &TopicError{l.topic, l.partitions, err})
+		} else {
+			reached = append(reached, l)
+		}
 	}
-	return errors.Join(errs...)
+	err = errors.Join(errs...)
+	if err != nil && len(reached) > 0 && s.e.cfg.AllowPartial && s.ctx.Err() == nil {
+		s.warn("starting without leaders that cannot be reached", err)
+		err = nil
+	}
+	return reached, err
 }
 
 func (s *session) warn(message string, err error) {
@@ -178,18 +218,22 @@ func (s *session) warn(message string, err error) {
 
 // checkPermission asks a leader of each declared topic whether it may be written to. The
 // error names all that may not.
-func (s *session) checkPermission(ctx context.Context) error {
+func (s *session) checkPermission(ctx context.Context, leads []lead) error {
 	var errs []error
-	seen := make(map[string]bool)
-	for b, partitions := range s.leaders() {
-		for _, p := range partitions {
-			if seen[p.Topic()] {
-				continue
-			}
-			seen[p.Topic()] = true
-			if err := b.MayWrite(ctx, p.Topic(), p.Number()); err != nil {
-				errs = append(errs, &TopicError{Topic: p.Topic(), Err: err})
-			}
+	asked := make(map[string]bool)
+	for _, l := range leads {
+		if asked[l.topic] {
+			continue
+		}
+		asked[l.topic] = true
+		err := l.MayWrite(ctx, l.topic, l.partitions[0])
+		if err == nil {
+			continue
+		}
+		errs = append(errs, &TopicError{Topic: l.topic, Err: err})
+		var code kafka.Error
+		if !errors.As(err, &code) { // no answer: the next topic's may take as long to fail
+			break
 		}
 	}
 	return errors.Join(errs...)

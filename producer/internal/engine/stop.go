@@ -85,11 +85,11 @@ func (e *Engine) Stop(ctx context.Context) error {
 // Wait waits until the connections and goroutines of what was stopped last have ended, or ctx
 // ends, and returns its cause. After a Stop they end soon, unless a Dial does not heed its context.
 func (e *Engine) Wait(ctx context.Context) error {
-	if e.last == nil {
+	if e.ended == nil {
 		return nil
 	}
 	select {
-	case <-e.last.ended:
+	case <-e.ended:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -149,9 +149,6 @@ func (s *session) end(cause error) {
 	go func() {
 		s.cluster.Close() // no broker is added after this
 		s.e.mu.Lock()
-		if s.e.session == s {
-			s.e.session = nil
-		}
 		for _, t := range *s.e.topics.Load() {
 			for _, p := range t.all() {
 				p.Lead(nil)

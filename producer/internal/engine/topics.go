@@ -55,7 +55,7 @@ func (s *session) topic(ctx context.Context, name string) (*topic, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.stopping.Err() != nil {
-		return nil, &TopicError{Topic: name, Err: ErrStopping}
+		return nil, &TopicError{Topic: name, Err: context.Cause(s.stopping)}
 	}
 	if !t.ready() { // the answer came before the topic was there
 		s.applyLocked(t, found)

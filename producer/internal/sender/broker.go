@@ -62,8 +62,7 @@ func (b *Broker) Ping(ctx context.Context) error {
 // MayWrite asks the leader of a partition to append nothing, and returns the broker's code if
 // it refuses the topic to this user: that it checks first.
 func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) error {
-	var code kafka.Error
-	err := b.do(ctx, &job{f: func(c *connection.Conn) error {
+	return b.do(ctx, &job{f: func(c *connection.Conn) error {
 		version, err := c.Version(protocol.Produce)
 		if err != nil {
 			return err
@@ -74,13 +73,13 @@ func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) erro
 		if err != nil {
 			return err
 		}
+		var code kafka.Error
 		_, err = decode(version, body, func(_ []byte, _ int32, a answer) { code = a.code })
+		if code == kafka.TopicAuthorizationFailed || code == kafka.ClusterAuthorizationFailed {
+			return code
+		}
 		return err
 	}})
-	if err == nil && (code == kafka.TopicAuthorizationFailed || code == kafka.ClusterAuthorizationFailed) {
-		return code
-	}
-	return err
 }
 
 // A job is something else than sending that is done with a sender's connection.
@@ -108,10 +107,16 @@ func (b *Broker) do(ctx context.Context, j *job) error {
 		}
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return b.unanswered(context.Cause(ctx))
 	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
+		return b.unanswered(context.Cause(s.ctx))
 	}
+}
+
+// unanswered is the error of a job that has ended before the broker has answered.
+func (b *Broker) unanswered(cause error) error {
+	address, _ := b.directory.Address(b.id)
+	return fmt.Errorf("broker %d: ask %s: %w", b.id, address, cause)
 }
 
 // endJobs ends jobs, all or those that an answered produce request does for.
@@ -139,7 +144,12 @@ func (s *Sender) work(conn *connection.Conn) error {
 		j := s.jobs[0]
 		s.jobs = slices.Delete(s.jobs, 0, 1)
 		s.mu.Unlock()
-		j.err = j.f(conn)
+		if err := j.f(conn); err != nil {
+			if cause := context.Cause(s.ctx); cause != nil {
+				err = cause // that the connection was closed says less
+			}
+			j.err = fmt.Errorf("ask %s: %w", conn.Address(), err)
+		}
 		close(j.done)
 		s.used = time.Now()
 		if err := conn.Err(); err != nil {
@@ -151,17 +161,12 @@ func (s *Sender) work(conn *connection.Conn) error {
 // Wait waits until the senders have ended.
 func (b *Broker) Wait() { b.wg.Wait() }
 
-// Connected waits until every sender is connected, or one has failed to connect once. It
-// returns that error, or ctx's cause.
-func (b *Broker) Connected(ctx context.Context) error {
+// Connected waits until every sender has tried to connect, and returns why one has not. If the
+// context of the senders ends meanwhile, the error is its cause, and how far they had come.
+func (b *Broker) Connected() error {
 	for _, s := range b.senders {
-		select {
-		case <-s.first:
-			if s.firstErr != nil {
-				return fmt.Errorf("broker %d: %w", b.id, s.firstErr)
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if <-s.first; s.firstErr != nil {
+			return fmt.Errorf("broker %d: %w", b.id, s.firstErr)
 		}
 	}
 	return nil

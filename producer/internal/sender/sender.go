@@ -85,14 +85,10 @@ func (s *Sender) signal() {
 func (s *Sender) run() {
 	s.timer = time.NewTimer(time.Hour)
 	defer s.timer.Stop()
+	defer func() { s.tried(context.Cause(s.ctx)) }()
 	for failed := 0; s.ctx.Err() == nil; {
 		conn, err := s.connect()
-		select {
-		case <-s.first:
-		default:
-			s.firstErr = err
-			close(s.first)
-		}
+		s.tried(err)
 		if err != nil {
 			s.down.Store(&err)
 			s.endJobs(err, false)
@@ -118,6 +114,16 @@ func (s *Sender) run() {
 	s.drop()
 }
 
+// tried notes what became of the first attempt to connect.
+func (s *Sender) tried(err error) {
+	select {
+	case <-s.first:
+	default:
+		s.firstErr = err
+		close(s.first)
+	}
+}
+
 func (s *Sender) connect() (*connection.Conn, error) {
 	address, ok := s.b.directory.Address(s.b.id)
 	if !ok {
@@ -129,6 +135,7 @@ func (s *Sender) connect() (*connection.Conn, error) {
 	}
 	if _, err := conn.Version(protocol.Produce); err != nil {
 		conn.Close()
+		<-conn.Done()
 		return nil, err
 	}
 	s.b.cfg.Counters.Connects.Add(1)
