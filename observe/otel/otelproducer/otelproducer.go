@@ -23,15 +23,20 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/observe/otel/otelfsm"
+	"github.com/seed3893aba4/surestart/producer"
 )
 
 // Scope is the name of the instrumentation.
 const Scope = "github.com/seed3893aba4/surestart/observe/otel/otelproducer"
 
+// VerdictKey is the attribute of surestart.producer.verdicts: delivered, not_sent, maybe_delivered or rejected.
+const VerdictKey = attribute.Key("surestart.producer.verdict")
+
 // A Source is what is asked at each collection: a *producer.Producer, or what wraps one.
 type Source interface {
 	otelfsm.Source
 	Totals() kafka.WriterStats
+	Counters() producer.Counters
 	InFlightBytes() int64
 }
 
@@ -110,44 +115,74 @@ func (o *Observer) register(meter metric.Meter, name attribute.KeyValue) (metric
 		errs, all = append(errs, err), append(all, c)
 		return c
 	}
+	now := func(name, unit, description string) metric.Int64ObservableUpDownCounter {
+		c, err := meter.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+		errs, all = append(errs, err), append(all, c)
+		return c
+	}
 	// The name and the attributes of the semantic conventions for messaging, where they have one.
-	messages := count("messaging.client.sent.messages", "{message}", "Messages in produce requests; one that is sent again counts again.")
-	sent := count("surestart.producer.sent.io", "By", "Bytes of keys and values in produce requests; what is sent again counts again.")
+	messages := count("messaging.client.sent.messages", "{message}", "Messages that were sent; one that is sent again counts once.")
+	sent := count("surestart.producer.sent.io", "By", "Bytes of the batches that were sent, as they are encoded and compressed; what is sent again counts once.")
 	requests := count("surestart.producer.requests", "{request}", "Produce requests.")
-	failed := count("surestart.producer.request.errors", "{request}", "Produce requests that failed, those that are tried again included.")
-	retries := count("surestart.producer.retries", "{request}", "Produce requests that sent a batch again.")
+	failed := count("surestart.producer.attempt.errors", "{attempt}", "Attempts to send a batch that failed, those that were followed by another included.")
+	retries := count("surestart.producer.retries", "{attempt}", "Attempts to send a batch after its first.")
 	requestTime := seconds("surestart.producer.request.time", "How long the produce requests took, together.")
-	throttleTime := seconds("surestart.producer.throttle.time", "How long the brokers asked to wait, together.")
+	throttleTime := seconds("surestart.producer.throttle.time", "For how long brokers wanted no request, together.")
 	batches := count("surestart.producer.batches", "{batch}", "Batches.")
 	batchMessages := count("surestart.producer.batch.messages", "{message}", "Messages in batches: each counts once.")
 	batchBytes := count("surestart.producer.batch.io", "By", "Bytes in batches: each counts once.")
 	batchWait := seconds("surestart.producer.batch.wait.time", "How long batches waited, from their first message to their first request, together.")
-	inFlight, err := meter.Int64ObservableUpDownCounter("surestart.producer.in_flight", metric.WithUnit("By"),
-		metric.WithDescription("What the messages without a result count for, of MaxInFlightBytes."))
-	errs, all = append(errs, err), append(all, inFlight)
+	inFlight := now("surestart.producer.in_flight", "By", "What the messages without a verdict count for, of MaxInFlightBytes.")
+	admitted := count("surestart.producer.admitted.messages", "{message}", "Messages that calls took into the queues. Each of them gets one verdict.")
+	verdicts := count("surestart.producer.verdicts", "{message}", "Messages, by their verdict.")
+	withdrawn := count("surestart.producer.withdrawn.messages", "{message}", "Messages that got their verdict because their caller left, or their DeliveryTimeout passed.")
+	connections := now("surestart.producer.connections", "{connection}", "Connections to brokers that lead partitions.")
+	connects := count("surestart.producer.connects", "{connection}", "Such connections that were made.")
+	connectFailures := count("surestart.producer.connect.failures", "{connection}", "Attempts to make one that failed.")
+	epochs := count("surestart.producer.epochs", "{epoch}", "Epochs that partitions began, the first included.")
+	losses := count("surestart.producer.cluster.losses", "{answer}", "Answers that say that the log has lost acknowledged messages, or the cluster what it knew of the producer.")
+	waiting := now("surestart.producer.waiting", "{call}", "Calls that wait for room among the MaxInFlightBytes.")
+	oldest, err := meter.Float64ObservableGauge("surestart.producer.oldest.age", metric.WithUnit("s"),
+		metric.WithDescription("Age of the oldest message without a verdict; 0: there is none."))
+	errs, all = append(errs, err), append(all, oldest)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	mine := metric.WithAttributes(name)
+	verdict := func(v string) metric.MeasurementOption { return metric.WithAttributes(name, VerdictKey.String(v)) }
+	delivered, notSent, maybe, rejected := verdict("delivered"), verdict("not_sent"), verdict("maybe_delivered"), verdict("rejected")
 	messaging := metric.WithAttributes(name, attribute.String("messaging.system", "kafka"), attribute.String("messaging.operation.name", "send"))
 	return meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
 		source := o.source.Load()
 		if source == nil {
 			return nil
 		}
-		s := (*source).Totals()
+		s, n := (*source).Totals(), (*source).Counters()
 		to.ObserveInt64(messages, s.Messages, messaging)
 		to.ObserveInt64(sent, s.Bytes, mine)
-		to.ObserveInt64(requests, s.Writes, mine)
+		to.ObserveInt64(requests, n.Requests, mine)
 		to.ObserveInt64(failed, s.Errors, mine)
 		to.ObserveInt64(retries, s.Retries, mine)
 		to.ObserveFloat64(requestTime, s.WriteTime.Sum.Seconds(), mine)
-		to.ObserveFloat64(throttleTime, s.WaitTime.Sum.Seconds(), mine)
+		to.ObserveFloat64(throttleTime, n.Throttled.Seconds(), mine)
 		to.ObserveInt64(batches, s.BatchSize.Count, mine)
 		to.ObserveInt64(batchMessages, s.BatchSize.Sum, mine)
 		to.ObserveInt64(batchBytes, s.BatchBytes.Sum, mine)
 		to.ObserveFloat64(batchWait, s.BatchTime.Sum.Seconds(), mine)
 		to.ObserveInt64(inFlight, (*source).InFlightBytes(), mine)
+		to.ObserveInt64(admitted, n.Admitted, mine)
+		to.ObserveInt64(verdicts, n.Delivered, delivered)
+		to.ObserveInt64(verdicts, n.NotSent, notSent)
+		to.ObserveInt64(verdicts, n.Maybe, maybe)
+		to.ObserveInt64(verdicts, n.Rejected, rejected)
+		to.ObserveInt64(withdrawn, n.Withdrawn, mine)
+		to.ObserveInt64(connections, n.Connections, mine)
+		to.ObserveInt64(connects, n.Connects, mine)
+		to.ObserveInt64(connectFailures, n.ConnectFailures, mine)
+		to.ObserveInt64(epochs, n.Epochs, mine)
+		to.ObserveInt64(losses, n.LostByCluster, mine)
+		to.ObserveInt64(waiting, n.Waiting, mine)
+		to.ObserveFloat64(oldest, n.Oldest.Seconds(), mine)
 		return nil
 	}, all...)
 }

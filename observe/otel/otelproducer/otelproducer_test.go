@@ -39,11 +39,18 @@ func collect(t *testing.T, reader sdkmetric.Reader) (values map[string]float64, 
 			case metricdata.Sum[int64]:
 				for _, p := range data.DataPoints {
 					values[m.Name] += float64(p.Value)
+					if v, ok := p.Attributes.Value(otelproducer.VerdictKey); ok {
+						values[m.Name+" "+v.AsString()] = float64(p.Value)
+					}
 					attributes[m.Name] = p.Attributes.Encoded(attribute.DefaultEncoder())
 				}
 			case metricdata.Sum[float64]:
 				for _, p := range data.DataPoints {
 					values[m.Name] += p.Value
+				}
+			case metricdata.Gauge[float64]:
+				for _, p := range data.DataPoints {
+					values[m.Name] = p.Value
 				}
 			}
 		}
@@ -86,10 +93,24 @@ func TestSent(t *testing.T) {
 		read := float64(len(b.Read(t, topic)))
 		values, attributes := collect(t, reader)
 		for name, want := range map[string]float64{
-			"messaging.client.sent.messages": read, "surestart.producer.batch.messages": read,
-			"surestart.producer.request.errors": 0, "surestart.producer.retries": 0, "surestart.producer.in_flight": 0,
+			"messaging.client.sent.messages":    read,
+			"surestart.producer.attempt.errors": 0, "surestart.producer.retries": 0, "surestart.producer.in_flight": 0,
 			"surestart.producer.requests": values["surestart.producer.batches"], "surestart.producer.sent.io": values["surestart.producer.batch.io"],
-			"surestart.lifecycle.attempts": 2,
+			"surestart.lifecycle.attempts":          2,
+			"surestart.producer.admitted.messages":  read,
+			"surestart.producer.verdicts":           read, // of all four
+			"surestart.producer.verdicts delivered": read,
+			"surestart.producer.verdicts rejected":  0,
+			"surestart.producer.withdrawn.messages": 0,
+			"surestart.producer.connections":        0, // it is stopped
+			"surestart.producer.connects":           4,
+			"surestart.producer.connect.failures":   0,
+			"surestart.producer.epochs":             2, // one a session
+			"surestart.producer.cluster.losses":     0,
+			"surestart.producer.waiting":            0,
+			"surestart.producer.oldest.age":         0,
+			"surestart.producer.throttle.time":      0,
+			"surestart.producer.batch.messages":     read,
 		} {
 			if got, ok := values[name]; !ok || got != want {
 				t.Errorf("%s is %v; want %v", name, got, want)
@@ -114,8 +135,8 @@ func TestSent(t *testing.T) {
 				held++
 			}
 		}
-		if held != 2 { // transport and writer
-			t.Errorf("a start has %d parts held; want 2", held)
+		if held != 1 { // the engine
+			t.Errorf("a start has %d parts held; want 1", held)
 		}
 		t.Logf("CHECKED otel messages-read-back=%d spans=%d", int(read), len(names))
 
@@ -134,7 +155,7 @@ func TestOperatingNamesEveryMetric(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	instruments := regexp.MustCompile(`(?m)(?:count|seconds|counter|duration|asked|UpDownCounter)\((?:&m\.\w+, )?"([\w.]+)", `)
+	instruments := regexp.MustCompile(`(?m)(?:count|seconds|now|counter|duration|asked|UpDownCounter|Gauge)\((?:&m\.\w+, )?"([\w.]+)", `)
 	named := 0
 	for _, file := range []string{"otelproducer.go", "../otelfsm/metrics.go"} {
 		source, err := os.ReadFile(file)
@@ -152,7 +173,7 @@ func TestOperatingNamesEveryMetric(t *testing.T) {
 			}
 		}
 	}
-	if named != 28 {
-		t.Errorf("found %d instruments in the sources; want 28", named)
+	if named != 38 {
+		t.Errorf("found %d instruments in the sources; want 38", named)
 	}
 }

@@ -48,6 +48,6 @@ func ExampleSource() {
 		log.Fatal(err)
 	}
 	var source promproducer.Source = p
-	fmt.Println(source.Status().State, source.Totals().Messages, source.InFlightBytes())
-	// Output: Started 1 0
+	fmt.Println(source.Status().State, source.Totals().Messages, source.Counters().Delivered, source.InFlightBytes())
+	// Output: Started 1 1 0
 }

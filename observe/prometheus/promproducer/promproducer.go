@@ -16,12 +16,14 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/observe/prometheus/promfsm"
+	"github.com/seed3893aba4/surestart/producer"
 )
 
 // A Source is what is asked at each scrape: a *producer.Producer, or what wraps one.
 type Source interface {
 	promfsm.Source
 	Totals() kafka.WriterStats
+	Counters() producer.Counters
 	InFlightBytes() int64
 }
 
@@ -35,25 +37,41 @@ type Collector struct {
 	requests, lingered, throttled    *prometheus.Desc // durations
 	batchMessages, batchBytes        *prometheus.Desc
 	inFlight                         *prometheus.Desc
+
+	admitted, verdicts, withdrawn          *prometheus.Desc
+	connections, connects, connectFailures *prometheus.Desc
+	epochs, losses                         *prometheus.Desc
+	waiting, oldest                        *prometheus.Desc
 }
 
 // NewCollector returns a collector whose metrics have the label lifecycle=name.
 func NewCollector(name string) *Collector {
-	desc := func(metric, help string) *prometheus.Desc {
-		return prometheus.NewDesc("surestart_producer_"+metric, help, nil, prometheus.Labels{promfsm.Label: name})
+	desc := func(metric, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("surestart_producer_"+metric, help, labels, prometheus.Labels{promfsm.Label: name})
 	}
 	return &Collector{
 		lifecycle:     promfsm.NewCollector(name),
-		messages:      desc("sent_messages_total", "Messages in produce requests; one that is sent again counts again."),
-		bytes:         desc("sent_bytes_total", "Bytes of keys and values in produce requests; what is sent again counts again."),
-		errors:        desc("request_errors_total", "Produce requests that failed, those that are tried again included."),
-		retries:       desc("retries_total", "Produce requests that sent a batch again."),
+		messages:      desc("sent_messages_total", "Messages that were sent; one that is sent again counts once."),
+		bytes:         desc("sent_bytes_total", "Bytes of the batches that were sent, as they are encoded and compressed; what is sent again counts once."),
+		errors:        desc("attempt_errors_total", "Attempts to send a batch that failed, those that were followed by another included."),
+		retries:       desc("retries_total", "Attempts to send a batch after its first."),
 		requests:      desc("request_duration_seconds", "How long the produce requests took."),
 		lingered:      desc("batch_wait_duration_seconds", "How long batches waited, from their first message to their first request."),
-		throttled:     desc("throttle_duration_seconds", "How long the brokers asked to wait, one for each answer."),
+		throttled:     desc("throttle_duration_seconds", "For how long brokers wanted no request, one for each answer that said so."),
 		batchMessages: desc("batch_messages", "How many messages a batch had."),
-		batchBytes:    desc("batch_bytes", "How many bytes a batch had."),
-		inFlight:      desc("in_flight_bytes", "What the messages without a result count for, of MaxInFlightBytes."),
+		batchBytes:    desc("batch_bytes", "How many bytes a batch had, as it was sent."),
+		inFlight:      desc("in_flight_bytes", "What the messages without a verdict count for, of MaxInFlightBytes."),
+
+		admitted:        desc("admitted_messages_total", "Messages that calls took into the queues. Each of them gets one verdict."),
+		verdicts:        desc("verdicts_total", "Messages, by their verdict.", "verdict"),
+		withdrawn:       desc("withdrawn_messages_total", "Messages that got their verdict because their caller left, or their DeliveryTimeout passed."),
+		connections:     desc("connections", "Connections to brokers that lead partitions."),
+		connects:        desc("connects_total", "Such connections that were made."),
+		connectFailures: desc("connect_failures_total", "Attempts to make one that failed."),
+		epochs:          desc("epochs_total", "Epochs that partitions began, the first included."),
+		losses:          desc("cluster_losses_total", "Answers that say that the log has lost acknowledged messages, or the cluster what it knew of the producer."),
+		waiting:         desc("waiting_calls", "Calls that wait for room among the MaxInFlightBytes."),
+		oldest:          desc("oldest_message_age_seconds", "Age of the oldest message without a verdict; 0: there is none."),
 	}
 }
 
@@ -76,7 +94,10 @@ func (c *Collector) Watch(p Source) {
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 	c.lifecycle.Describe(to)
-	for _, d := range []*prometheus.Desc{c.messages, c.bytes, c.errors, c.retries, c.requests, c.lingered, c.throttled, c.batchMessages, c.batchBytes, c.inFlight} {
+	for _, d := range []*prometheus.Desc{
+		c.messages, c.bytes, c.errors, c.retries, c.requests, c.lingered, c.throttled, c.batchMessages, c.batchBytes, c.inFlight,
+		c.admitted, c.verdicts, c.withdrawn, c.connections, c.connects, c.connectFailures, c.epochs, c.losses, c.waiting, c.oldest,
+	} {
 		to <- d
 	}
 }
@@ -89,8 +110,11 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	s := (*source).Totals()
-	count := func(d *prometheus.Desc, n int64) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
+	count := func(d *prometheus.Desc, n int64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
 	summary := func(d *prometheus.Desc, n int64, sum float64) {
 		to <- prometheus.MustNewConstSummary(d, uint64(n), sum, nil)
@@ -104,5 +128,20 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	summary(c.throttled, s.WaitTime.Count, s.WaitTime.Sum.Seconds())
 	summary(c.batchMessages, s.BatchSize.Count, float64(s.BatchSize.Sum))
 	summary(c.batchBytes, s.BatchBytes.Count, float64(s.BatchBytes.Sum))
-	to <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64((*source).InFlightBytes()))
+	gauge(c.inFlight, float64((*source).InFlightBytes()))
+
+	n := (*source).Counters()
+	count(c.admitted, n.Admitted)
+	count(c.verdicts, n.Delivered, "delivered")
+	count(c.verdicts, n.NotSent, "not_sent")
+	count(c.verdicts, n.Maybe, "maybe_delivered")
+	count(c.verdicts, n.Rejected, "rejected")
+	count(c.withdrawn, n.Withdrawn)
+	gauge(c.connections, float64(n.Connections))
+	count(c.connects, n.Connects)
+	count(c.connectFailures, n.ConnectFailures)
+	count(c.epochs, n.Epochs)
+	count(c.losses, n.LostByCluster)
+	gauge(c.waiting, float64(n.Waiting))
+	gauge(c.oldest, n.Oldest.Seconds())
 }

@@ -65,6 +65,9 @@ func (w watched) want(name string, want float64, label ...string) {
 	w.t.Helper()
 	m := w.get(name, label...)
 	got := m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount()) + m.GetSummary().GetSampleSum()
+	if strings.HasSuffix(name, "_duration_seconds") && m.Summary != nil {
+		got = float64(m.GetSummary().GetSampleCount())
+	}
 	if got != want {
 		w.t.Errorf("%s %v is %v; want %v", name, label, got, want)
 	}
@@ -103,9 +106,22 @@ func TestSent(t *testing.T) {
 		read := len(b.Read(t, topic))
 		w.want("producer_sent_messages_total", float64(read))
 		w.want("producer_batch_messages", float64(read))
-		w.want("producer_request_errors_total", 0)
+		w.want("producer_attempt_errors_total", 0)
 		w.want("producer_retries_total", 0)
 		w.want("producer_in_flight_bytes", 0)
+		w.want("producer_admitted_messages_total", float64(read))
+		w.want("producer_verdicts_total", float64(read), "delivered")
+		for _, verdict := range []string{"not_sent", "maybe_delivered", "rejected"} {
+			w.want("producer_verdicts_total", 0, verdict)
+		}
+		w.want("producer_withdrawn_messages_total", 0)
+		w.want("producer_connections", 0) // it is stopped
+		w.want("producer_connects_total", 4)
+		w.want("producer_connect_failures_total", 0)
+		w.want("producer_epochs_total", 2) // one a session
+		w.want("producer_cluster_losses_total", 0)
+		w.want("producer_waiting_calls", 0)
+		w.want("producer_oldest_message_age_seconds", 0)
 		requests, batches := w.get("producer_request_duration_seconds").GetSummary(), w.get("producer_batch_bytes").GetSummary()
 		if requests.GetSampleCount() != batches.GetSampleCount() || batches.GetSampleCount() < 6 || requests.GetSampleSum() < 0 {
 			t.Errorf("%v requests in %v s; %v batches; want one each, 6 or more", requests.GetSampleCount(), requests.GetSampleSum(), batches.GetSampleCount())
@@ -153,9 +169,11 @@ func TestRefused(t *testing.T) {
 		if err := w.WriteMessages(ctx, messages(10)...); err != nil {
 			t.Fatal(err)
 		}
-		w.want("producer_request_errors_total", 2)
+		w.want("producer_attempt_errors_total", 2)
 		w.want("producer_retries_total", 2)
-		w.want("producer_sent_messages_total", 30)
+		w.want("producer_sent_messages_total", 10)
+		w.want("producer_request_duration_seconds", 3)
+		w.want("producer_verdicts_total", 10, "delivered")
 		w.want("producer_batch_messages", 10)
 		if n := <-inFlight; n < 50 {
 			t.Errorf("%v bytes were in flight while the broker was asked; want 50 or more", n)
