@@ -16,60 +16,103 @@ import (
 // A ledger holds what the callers of writes were told of each message, and compares
 // it with what the topic holds in the end. The values of the messages are unique.
 type ledger struct {
+	// unordered: what is written is not promised to be there once, and in order. Set it for
+	// AcksOne, AcksNone and IdempotenceOff alone.
+	unordered bool
+
 	mu      sync.Mutex
-	told    map[string]error    // by value; nil: acknowledged
-	acked   map[string][]string // by key, in the order in which a caller that waits was told
-	good    int                 // how many were acknowledged
-	longest time.Duration       // of a write that was acknowledged
+	clock   int              // orders the begin and the return of calls
+	told    map[string]error // by value; nil: acknowledged
+	calls   map[string]*noted
+	seen    map[string]error // by value: what Completion was told
+	again   []string         // what Completion was told of twice
+	good    int              // how many were acknowledged
+	longest time.Duration    // of a write that was acknowledged
+}
+
+// noted is a call that has returned.
+type noted struct {
+	p *Producer
+	// Messages of a call that returned before another one began are admitted before it.
+	began, returned int
+	places          map[string]int // of its messages
+	refused         bool           // as a whole: nothing was admitted
 }
 
 func newLedger() *ledger {
-	return &ledger{told: make(map[string]error), acked: make(map[string][]string)}
+	return &ledger{told: make(map[string]error), calls: make(map[string]*noted)}
+}
+
+func (l *ledger) tick() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clock++
+	return l.clock
+}
+
+// completion is a Config.Completion that verify compares with what the callers were told.
+func (l *ledger) completion() func([]kafka.Message, error) {
+	l.seen = make(map[string]error)
+	return func(msgs []kafka.Message, err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, m := range msgs {
+			v := string(m.Value)
+			if _, twice := l.seen[v]; twice {
+				l.again = append(l.again, v)
+			}
+			l.seen[v] = err
+		}
+	}
 }
 
 // write is WriteMessages, noted. Whatever it returns says of each message what
 // became of it: nil, or exactly one of the three classes.
 func (l *ledger) write(ctx context.Context, t testing.TB, p *Producer, msgs ...kafka.Message) error {
 	t.Helper()
+	at := &noted{p: p, began: l.tick()}
 	began := time.Now()
 	err := p.WriteMessages(ctx, msgs...)
 	took := time.Since(began)
-	each := l.note(t, err, msgs)
+	at.returned = l.tick()
+	each := l.note(t, err, msgs, at)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, m := range msgs {
-		if each[i] != nil {
-			continue
-		}
-		l.longest = max(l.longest, took)
-		if m.Key != nil {
-			l.acked[string(m.Key)] = append(l.acked[string(m.Key)], string(m.Value))
+	for i := range msgs {
+		if each[i] == nil {
+			l.longest = max(l.longest, took)
 		}
 	}
 	return err
 }
 
 // send is Send, noted when its Delivery says what became of it; wg waits for that.
-func (l *ledger) send(ctx context.Context, t testing.TB, p *Producer, wg *sync.WaitGroup, msgs ...kafka.Message) {
+func (l *ledger) send(ctx context.Context, t testing.TB, p *Producer, wg *sync.WaitGroup, msgs ...kafka.Message) error {
 	t.Helper()
+	at := &noted{p: p, began: l.tick()}
 	began := time.Now()
 	d, err := p.Send(ctx, msgs...)
+	at.returned = l.tick()
 	if err != nil {
-		l.note(t, err, msgs)
-		return
+		l.note(t, err, msgs, at)
+		return err
 	}
 	wg.Go(func() {
-		l.note(t, d.Wait(bg), msgs)
+		l.note(t, d.Wait(bg), msgs, at)
 		if took, limit := time.Since(began), p.cfg.DeliveryTimeout; took > limit {
 			t.Errorf("a Delivery took %v, the DeliveryTimeout is %v", took, limit)
 		}
 	})
+	return nil
 }
 
-// note notes what somebody was told of messages.
-func (l *ledger) note(t testing.TB, err error, msgs []kafka.Message) []error {
+// note notes what a caller was told of messages.
+func (l *ledger) note(t testing.TB, err error, msgs []kafka.Message, at *noted) []error {
 	t.Helper()
 	each := errorsOf(t, err, len(msgs))
+	var some *WriteError
+	at.refused = err != nil && !errors.As(err, &some)
+	at.places = make(map[string]int, len(msgs))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, m := range msgs {
@@ -77,7 +120,7 @@ func (l *ledger) note(t testing.TB, err error, msgs []kafka.Message) []error {
 		if _, twice := l.told[v]; twice {
 			t.Errorf("the test wrote %s twice", v)
 		}
-		l.told[v] = each[i]
+		l.told[v], l.calls[v], at.places[v] = each[i], at, i
 		if each[i] != nil {
 			classOf(t, each[i])
 			continue
@@ -149,43 +192,54 @@ func (c counts) String() string {
 		c.acked, c.notSent, c.maybe, c.rejected, c.found, c.duplicates)
 }
 
-// verify reads the topics: what was acknowledged is there, what was not sent or
-// was rejected is not, nothing is there that nobody wrote, and what a caller wrote
-// under one key, waiting each time, is in order.
+// verify reads the topics. What was acknowledged is there, what was not sent or was rejected is
+// not (D2, D5), and nothing is there that nobody wrote. With AcksAll nothing is there twice (D3).
+// In each partition the messages of a producer are in the order in which they were admitted, also
+// those that may have been delivered, and those of a call stand together (D4). What Completion was
+// told is what the callers were told.
+//
+// It is for after the last Stop: what is on its way may come later.
 func (l *ledger) verify(t testing.TB, b *testbroker.Broker, topics ...string) counts {
 	t.Helper()
-	type place struct {
-		topic     string
-		partition int32
-		offset    int64 // of the first
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var c counts
-	places := make(map[string]place)
+	found := make(map[string]bool)
 	for _, topic := range topics {
+		partitions := make(map[int32][]string)
+		keys := make(map[string]int32)
 		for _, r := range b.Read(t, topic) {
 			v := string(r.Value)
 			if _, known := l.told[v]; !known {
 				t.Errorf("%s is there, and nobody wrote it", v)
 			}
-			at, again := places[v]
-			if again {
+			if found[v] {
 				c.duplicates++
+				if !l.unordered {
+					t.Errorf("D3 Once: %s is there again, at %d of partition %d; its caller got: %v", v, r.Offset, r.Partition, l.told[v])
+				}
+			} else {
+				partitions[r.Partition] = append(partitions[r.Partition], v)
 			}
-			if !again || r.Offset < at.offset {
-				places[v] = place{topic, r.Partition, r.Offset}
+			found[v] = true
+			if at, ok := keys[string(r.Key)]; ok && r.Key != nil && at != r.Partition {
+				t.Errorf("the key %s is in partitions %d and %d", r.Key, at, r.Partition)
+			}
+			keys[string(r.Key)] = r.Partition
+		}
+		for n, values := range partitions {
+			if !l.unordered {
+				l.verifyOrder(t, n, values)
 			}
 		}
 	}
-	c.found = len(places)
+	c.found = len(found)
 	for v, err := range l.told {
-		_, there := places[v]
 		switch {
 		case err == nil:
 			c.acked++
-			if !there {
-				t.Errorf("%s was acknowledged and is not there", v)
+			if !found[v] && (l.calls[v] == nil || l.calls[v].p.cfg.Acks != AcksNone) {
+				t.Errorf("D2 Truth: %s was acknowledged and is not there", v)
 			}
 			continue
 		case errors.Is(err, ErrNotSent):
@@ -196,19 +250,72 @@ func (l *ledger) verify(t testing.TB, b *testbroker.Broker, topics ...string) co
 			c.maybe++
 			continue
 		}
-		if there {
-			t.Errorf("%s is there, and failed as %v", v, err)
+		if found[v] {
+			t.Errorf("D2 Truth: %s is there, and failed as %v", v, err)
 		}
 	}
-	for key, values := range l.acked {
-		for i := 1; i < len(values); i++ {
-			a, b := places[values[i-1]], places[values[i]]
-			if a.topic != b.topic || a.partition != b.partition || a.offset >= b.offset {
-				t.Errorf("key %s: %s is at %v, and %s, written after it, at %v", key, values[i-1], a, values[i], b)
-			}
-		}
+	if l.seen != nil {
+		l.verifyCompletions(t)
 	}
 	return c
+}
+
+// verifyOrder compares the order in a partition with that of the calls.
+func (l *ledger) verifyOrder(t testing.TB, partition int32, values []string) {
+	t.Helper()
+	type latest struct {
+		began int
+		value string
+	}
+	last := make(map[*Producer]latest) // of the calls so far, the one that began last
+	over := make(map[*noted]bool)      // calls that another one stands behind
+	var call *noted
+	for i, v := range values {
+		at := l.calls[v]
+		if at == nil {
+			continue // nobody wrote it
+		}
+		if before := last[at.p]; at.returned < before.began {
+			t.Errorf("D4 Order: in partition %d %s stands behind %s, which was written when the call of the first had returned", partition, v, before.value)
+		}
+		if at == call && at.places[v] < at.places[values[i-1]] {
+			t.Errorf("D4 Order: in partition %d %s stands behind %s of the same call", partition, v, values[i-1])
+		}
+		if over[at] {
+			t.Errorf("D4 Order: in partition %d something stands between %s and others of its call", partition, v)
+		}
+		if call != at && call != nil {
+			over[call] = true
+		}
+		if call = at; at.began > last[at.p].began {
+			last[at.p] = latest{at.began, v}
+		}
+	}
+}
+
+// verifyCompletions compares what Completion was told with what the callers were told.
+func (l *ledger) verifyCompletions(t testing.TB) {
+	t.Helper()
+	for _, v := range l.again {
+		t.Errorf("Completion was told of %s twice", v)
+	}
+	for v, err := range l.told {
+		seen, ok := l.seen[v]
+		var large kafka.MessageTooLargeError
+		switch refused := l.calls[v].refused || errors.As(err, &large) || errors.Is(err, ErrNotStarted); {
+		case refused && ok: // it was not admitted
+			t.Errorf("Completion was told of %s, which was not admitted: %v", v, err)
+		case !refused && !ok:
+			t.Errorf("Completion was not told of %s; its caller got: %v", v, err)
+		case ok && fmt.Sprint(seen) != fmt.Sprint(err):
+			t.Errorf("Completion was told of %s: %v; its caller got: %v", v, seen, err)
+		}
+	}
+	for v := range l.seen {
+		if _, ok := l.told[v]; !ok {
+			t.Errorf("Completion was told of %s, and no caller", v)
+		}
+	}
 }
 
 // A load is writers that write one message after the other, each under a key of

@@ -21,8 +21,8 @@ import (
 
 // Random starts, stops, writes, sends and pings, with callers that give up, on a cluster
 // that hangs, answers slowly, cuts connections and refuses them, in virtual time:
-// what was acknowledged is there, what was not sent or rejected is not, every call
-// returns, and nothing is left.
+// each message has one verdict that is true (D1, D2), nothing is there twice or out of order (D3,
+// D4), Completion is told what the callers are told, every call returns, and nothing is left.
 func TestRandomFaults(t *testing.T) {
 	seeds, total := 50, new(tally)
 	if testing.Short() {
@@ -76,8 +76,9 @@ func randomFaults(t *testing.T, seed uint64, total *tally) {
 		}
 		return nil, nil, false
 	})
+	l := newLedger()
 	p := newProducer(t, b, Config{
-		Topic: topic, MaxInFlightBytes: 10_000, BatchSize: 8, Logger: slog.New(slog.DiscardHandler),
+		Topic: topic, MaxInFlightBytes: 10_000, Completion: l.completion(), BatchSize: 8, Logger: slog.New(slog.DiscardHandler),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if !quiet.Load() && rand.IntN(10) == 0 {
 				return nil, errRefused
@@ -90,7 +91,6 @@ func randomFaults(t *testing.T, seed uint64, total *tally) {
 		},
 	})
 	var wg sync.WaitGroup
-	l := newLedger()
 	for w := range 4 {
 		r := rand.New(rand.NewPCG(seed, uint64(w)))
 		wg.Go(func() {

@@ -82,8 +82,9 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Wait waits until the connections and goroutines of what was stopped last have ended, or ctx
-// ends, and returns its cause. After a Stop they end soon, unless a Dial does not heed its context.
+// Wait waits until the connections and goroutines of what was stopped last have ended, and each
+// Completion has returned, or ctx ends, and returns its cause. After a Stop they end soon, unless
+// a Dial does not heed its context, or a Completion takes its time.
 func (e *Engine) Wait(ctx context.Context) error {
 	if e.ended == nil {
 		return nil
@@ -156,6 +157,9 @@ func (s *session) end(cause error) {
 		}
 		s.e.mu.Unlock()
 		s.wg.Wait()
+		if c := s.e.common.Completer; c != nil {
+			<-c.Idle()
+		}
 		close(s.ended)
 	}()
 }

@@ -71,7 +71,7 @@ type verdicts struct {
 
 // because wraps a cause, and the error of the last attempt, or why there was none.
 func (p *Partition) because(cause error) error {
-	if p.cause != nil && p.core.State() != core.Empty {
+	if p.cause != nil && (p.core.State() != core.Empty || p.again) {
 		return fmt.Errorf("%w (%d attempts): %w", cause, p.attempts, p.cause)
 	}
 	if p.sender == nil {
