@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -28,6 +29,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	franzplain "github.com/twmb/franz-go/pkg/sasl/plain"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -245,32 +247,59 @@ func TestStartRefusedCredentials(t *testing.T) {
 	}
 }
 
-// No permission to write; then it is granted.
+// No permission to write; then it is granted. Whoever may write to no topic at all gets no
+// producer id; whoever may write to another one gets one.
 func TestStartNoWritePermissionThenGranted(t *testing.T) {
-	acl := func(op kmsg.ACLOperation) kfake.ACL {
-		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "t", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
+	for _, c := range []struct {
+		name, user string
+		cfg        Config
+		part       string
+		want       error
+	}{
+		{"AnotherTopic", "writer", Config{}, "permission", kafka.TopicAuthorizationFailed},
+		{"NoTopic", "reader", Config{}, "producer id", kafka.ClusterAuthorizationFailed},
+		{"NotIdempotent", "reader", Config{Idempotence: IdempotenceOff}, "permission", kafka.TopicAuthorizationFailed},
+		{"AcksOne", "reader", Config{Acks: AcksOne}, "permission", kafka.TopicAuthorizationFailed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+				b.Options = franzPassword // a superuser's
+				cfg := c.cfg
+				cfg.Topic, cfg.CheckWritePermission, cfg.SASL = "t", true, plain.Mechanism{Username: c.user, Password: "pw"}
+				p := newProducer(t, b, cfg)
+				err := failsThenStarts(t, b, p, c.part, func() { grantWrite(t, b, c.user, "t") }, c.want)
+				if errors.Is(err, ErrNoIdempotence) != (c.part == "producer id") || Temporary(err) || !strings.Contains(err.Error(), b.Addrs[0]) {
+					t.Errorf("%v: want it to be final, and to name the broker", err)
+				}
+			}, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "t", "other"), kfake.Superuser("PLAIN", "user", "right"),
+				kfake.User("PLAIN", "reader", "pw", topicACL("t", kmsg.ACLOperationDescribe)),
+				kfake.User("PLAIN", "writer", "pw", topicACL("t", kmsg.ACLOperationDescribe), topicACL("other", kmsg.ACLOperationWrite)))
+		})
 	}
-	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-		b.Options = franzPassword // a superuser's
-		p := newProducer(t, b, Config{Topic: "t", SASL: plain.Mechanism{Username: "reader", Password: "pw"}, CheckWritePermission: true})
-		failsThenStarts(t, b, p, "permission", func() {
-			grant := kmsg.NewCreateACLsRequestCreation()
-			grant.ResourceType, grant.ResourceName, grant.ResourcePatternType = kmsg.ACLResourceTypeTopic, "t", kmsg.ACLResourcePatternTypeLiteral
-			grant.Principal, grant.Host, grant.Operation, grant.PermissionType = "User:reader", "*", kmsg.ACLOperationWrite, kmsg.ACLPermissionTypeAllow
-			req := kmsg.NewPtrCreateACLsRequest()
-			req.Creations = append(req.Creations, grant)
-			cl := b.Client(t)
-			defer cl.Close()
-			res, err := req.RequestWith(bg, cl)
-			if err == nil {
-				err = kerr.ErrorForCode(res.Results[0].ErrorCode)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}, kafka.TopicAuthorizationFailed)
-	}, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "t"),
-		kfake.Superuser("PLAIN", "user", "right"), kfake.User("PLAIN", "reader", "pw", acl(kmsg.ACLOperationDescribe)))
+}
+
+// topicACL allows an operation on a topic.
+func topicACL(topic string, op kmsg.ACLOperation) kfake.ACL {
+	return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
+}
+
+// grantWrite allows a user to write to a topic.
+func grantWrite(t *testing.T, b *testbroker.Broker, user, topic string) {
+	t.Helper()
+	grant := kmsg.NewCreateACLsRequestCreation()
+	grant.ResourceType, grant.ResourceName, grant.ResourcePatternType = kmsg.ACLResourceTypeTopic, topic, kmsg.ACLResourcePatternTypeLiteral
+	grant.Principal, grant.Host, grant.Operation, grant.PermissionType = "User:"+user, "*", kmsg.ACLOperationWrite, kmsg.ACLPermissionTypeAllow
+	req := kmsg.NewPtrCreateACLsRequest()
+	req.Creations = append(req.Creations, grant)
+	cl := b.Client(t)
+	defer cl.Close()
+	res, err := req.RequestWith(bg, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(res.Results[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Credentials expire under load: the broker closes each connection, asks anew, and
@@ -306,10 +335,10 @@ func TestCredentialsExpireUnderLoad(t *testing.T) {
 	})
 }
 
-// A running producer's credentials are refused. Fixed ones will not get better: a
-// write fails at once. If they are asked for at each connect, as when the broker got
-// the new password first, it tries on, within the DeliveryTimeout. When they are right
-// the next write works, without a new start.
+// A running producer's credentials are refused, fixed ones or those that are asked for at each
+// connect: the broker may have got the new password first. The connects are tried again, and a
+// write waits until its DeliveryTimeout; then it says why. When they are right again the next
+// write works, and one that waits, without a new start.
 func TestCredentialsRefusedWhileRunning(t *testing.T) {
 	asked := new(login)
 	asked.set(rightPassword)
@@ -329,24 +358,32 @@ func TestCredentialsRefusedWhileRunning(t *testing.T) {
 					return b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: kerr.SaslAuthenticationFailed, Count: -1})
 				}
 				refused := refuse()
-				began := time.Now()
-				mustBe(t, l.write(bg, t, p, message("refused")), kafka.SASLAuthenticationFailed, ErrMaybeDelivered) // on the broken connection
-				mustBe(t, l.write(bg, t, p, message("refused too")), kafka.SASLAuthenticationFailed, ErrNotSent)
-				if took := time.Since(began); name == "Fixed" && took > time.Second || name == "AskedFor" && took < 50*time.Second {
-					t.Errorf("the two writes took %v", took)
+				for _, m := range []string{"refused", "refused too"} {
+					began := time.Now()
+					err := l.write(bg, t, p, message(m))
+					mustBe(t, err, kafka.SASLAuthenticationFailed, ErrNotSent, context.DeadlineExceeded)
+					if took := time.Since(began); took != 30*time.Second || Temporary(err) {
+						t.Errorf("after %v: %v; want the DeliveryTimeout, 30 s, and that it is final", took, err)
+					}
+					began = time.Now()
+					mustBe(t, p.Ping(bg), kafka.SASLAuthenticationFailed)
+					if took := time.Since(began); took > 2*time.Second {
+						t.Errorf("the Ping took %v", took)
+					}
 				}
 				refused.Remove()
 				if err := l.write(bg, t, p, message("after")); err != nil {
 					t.Error(err)
 				}
-				if name == "AskedFor" {
-					refused = refuse()
-					write := async(func() error { return l.write(bg, t, p, message("in time")) })
-					time.Sleep(20 * time.Second)
-					refused.Remove()
-					if err := get(t, write); err != nil {
-						t.Error(err)
-					}
+				refused = refuse()
+				write := async(func() error { return l.write(bg, t, p, message("in time")) })
+				time.Sleep(20 * time.Second)
+				refused.Remove()
+				if err := get(t, write); err != nil {
+					t.Error(err)
+				}
+				if s := p.Status(); s.State != fsm.Started || s.Attempt != 1 {
+					t.Errorf("%v; want the first attempt to be Started still", s)
 				}
 				l.verify(t, b, "t")
 			})

@@ -21,12 +21,64 @@ type request struct {
 	part string
 }
 
-// requestsOfAStart are all of them, in order: two connections, the second to the
-// leader.
+// requestsOfAStart are all of the first start of a producer, in order: three connections, two of
+// them to the leader.
 var requestsOfAStart = []request{
 	{kmsg.ApiVersions, "metadata"}, {kmsg.Metadata, "metadata"},
-	{kmsg.ApiVersions, "leaders"}, {kmsg.ListOffsets, "leaders"},
+	{kmsg.InitProducerID, "producer id"},
+	{kmsg.ApiVersions, "leaders"}, {kmsg.ApiVersions, "leaders"},
 	{kmsg.Produce, "permission"},
+}
+
+// inPart calls f at each request of a part of the starts that follow. If f returns true the broker
+// does with it what f says.
+func inPart(b *testbroker.Broker, part string, f func() (kmsg.Response, error, bool)) {
+	parts := partsOfAStart()
+	b.Fake.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Fake.KeepControl()
+		if parts(r) != part {
+			return nil, nil, false
+		}
+		return f()
+	})
+}
+
+// partsOfAStart returns what tells the part that a request of a start belongs to.
+func partsOfAStart() func(kmsg.Request) string {
+	asked := false // for metadata
+	return func(r kmsg.Request) string {
+		switch kmsg.Key(r.Key()) {
+		case kmsg.Metadata:
+			asked = true
+			return "metadata"
+		case kmsg.InitProducerID:
+			return "producer id"
+		case kmsg.Produce:
+			return "permission"
+		}
+		if asked {
+			return "leaders"
+		}
+		return "metadata"
+	}
+}
+
+// hangIn is testbroker.Broker.Hang for the requests of a part of a start.
+func hangIn(b *testbroker.Broker, part string) *hungPart {
+	h := new(hungPart)
+	h.on.Store(true)
+	inPart(b, part, func() (kmsg.Response, error, bool) {
+		if h.on.Load() {
+			h.hits.Add(1)
+		}
+		return nil, nil, h.on.Load()
+	})
+	return h
+}
+
+type hungPart struct {
+	on   atomic.Bool
+	hits atomic.Int32
 }
 
 func TestRequestsOfAStart(t *testing.T) {
@@ -37,21 +89,24 @@ func testRequestsOfAStart(t *testing.T) {
 	b := testbroker.Virtual(t)
 	p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), CheckWritePermission: true})
 	var seen []request
+	var parts func(kmsg.Request) string
 	b.Fake.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Fake.KeepControl()
-		part := map[kmsg.Key]string{kmsg.Metadata: "metadata", kmsg.ListOffsets: "leaders", kmsg.Produce: "permission"}[kmsg.Key(r.Key())]
-		if part == "" {
-			part = []string{"metadata", "leaders"}[min(len(seen), 1)]
-		}
-		seen = append(seen, request{kmsg.Key(r.Key()), part})
+		seen = append(seen, request{kmsg.Key(r.Key()), parts(r)})
 		return nil, nil, false
 	})
-	start(t, p)
-	if err := p.Stop(bg); err != nil {
-		t.Error(err)
-	}
-	if !slices.Equal(seen, requestsOfAStart) {
-		t.Errorf("a start makes the requests %v, want %v: the tests of each need a look", seen, requestsOfAStart)
+	want := requestsOfAStart
+	for range 3 {
+		parts, seen = partsOfAStart(), nil
+		start(t, p)
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(seen, want) {
+			t.Errorf("a start makes the requests %v, want %v: the tests of each need a look", seen, want)
+		}
+		// From then on it has a producer id, and keeps it.
+		want = slices.DeleteFunc(slices.Clone(want), func(r request) bool { return r.key == kmsg.InitProducerID })
 	}
 }
 
@@ -101,7 +156,7 @@ func TestStartEndsAtEveryRequest(t *testing.T) {
 				return
 			}
 			write := async(func() error { return p.WriteMessages(bg, message("x")) })
-			until(t, "retries", func() bool { return p.Totals().Retries > 1 })
+			until(t, "connects that fail", func() bool { return p.Counters().ConnectFailures > 1 })
 			b.Net.Revive(0)
 			if err := get(t, write); err != nil {
 				t.Error(err)
@@ -113,6 +168,10 @@ func TestStartEndsAtEveryRequest(t *testing.T) {
 		}},
 		{"ConnectionsCut", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, at request) {
 			atRequest(b, n, func() bool { b.Net.Cut(); return true })
+			if at.key == kmsg.InitProducerID { // asked again, on another connection
+				startsAndWrites(t, b, p)
+				return
+			}
 			failsThenStarts(t, b, p, at.part, func() {})
 		}},
 		{"CallerLeaves", func(t *testing.T, b *testbroker.Broker, p *Producer, n int, at request) {

@@ -38,9 +38,9 @@ func TestG1SingleFlight(t *testing.T) {
 			t.Errorf("%d attempts, want 1", n)
 		}
 		if b.Fake != nil {
-			// One for the metadata, one for the leader.
-			if n := b.Accepted() - before; n != 2 {
-				t.Errorf("the broker saw %d connections, want 2", n)
+			// One for the metadata, two to the leader.
+			if n := b.Accepted() - before; n != 3 {
+				t.Errorf("the broker saw %d connections, want 3", n)
 			}
 		}
 	})
@@ -76,7 +76,7 @@ func TestG3StartedIsOpen(t *testing.T) {
 		p := newProducer(t, b, Config{Topic: topic})
 		start(t, p)
 		if held := p.Status().Held; !slices.Equal(held, []string{"engine"}) {
-			t.Errorf("held %q, want transport and writer", held)
+			t.Errorf("held %q, want the engine", held)
 		}
 		_, dials := connections(p)
 		for i := range 10 {
@@ -99,23 +99,19 @@ func TestG3StartedIsOpen(t *testing.T) {
 // An attempt that fails at any part gives back all that it had acquired, and the
 // next one works.
 func TestG4Rollback(t *testing.T) {
-	for _, at := range []struct {
-		part string
-		key  kmsg.Key
-	}{{"metadata", kmsg.Metadata}, {"leaders", kmsg.ListOffsets}, {"permission", kmsg.Produce}} {
-		t.Run(at.part, func(t *testing.T) {
+	for _, part := range []string{"metadata", "producer id", "leaders", "permission"} {
+		t.Run(part, func(t *testing.T) {
 			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 				p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), CheckWritePermission: true})
 				var broken atomic.Bool
 				broken.Store(true)
-				b.Fake.ControlKey(at.key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
-					b.Fake.KeepControl()
+				inPart(b, part, func() (kmsg.Response, error, bool) {
 					return nil, errors.New("cut"), broken.Load() // closes the connection
 				})
 				err := p.Start(bg)
 				var failed *fsm.StartError
-				if !errors.As(err, &failed) || failed.Part != at.part || failed.Rollback != nil {
-					t.Fatalf("Start: %v, want a StartError of part %s", err, at.part)
+				if !errors.As(err, &failed) || failed.Part != part || failed.Rollback != nil {
+					t.Fatalf("Start: %v, want a StartError of part %s", err, part)
 				}
 				nothingLeft(t, b, p)
 				broken.Store(false)
@@ -152,10 +148,10 @@ func TestG5NoStaleFailure(t *testing.T) {
 func TestG6NoForeignCancellation(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
-		hung := b.Hang(kmsg.ListOffsets)
+		hung := hangIn(b, "leaders")
 		ctx, cancel := context.WithCancelCause(bg)
 		first := async(func() error { return p.Start(ctx) })
-		until(t, "the attempt to be asking a leader", func() bool { return hung.Hits() > 0 })
+		until(t, "the attempt to be asking a leader", func() bool { return hung.hits.Load() > 0 })
 		others := []<-chan error{async(func() error { return p.Start(bg) }), async(func() error { return p.Start(bg) })}
 		until(t, "all to wait", func() bool { return p.Status().Waiters == 3 })
 
@@ -166,7 +162,7 @@ func TestG6NoForeignCancellation(t *testing.T) {
 			t.Errorf("after one had left: %+v, want Starting, attempt 1", st)
 		}
 		// The last ones leave by a Stop; the attempt is theirs no more.
-		hung.Set(false)
+		hung.on.Store(false)
 		if err := p.Stop(bg); err != nil {
 			t.Error(err)
 		}
@@ -211,15 +207,15 @@ func TestG8StopWins(t *testing.T) {
 			"Close":    {(*Producer).Close, ErrClosed},
 		} {
 			p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
-			hung := b.Hang(kmsg.ListOffsets)
+			hung := hangIn(b, "leaders")
 			starting := async(func() error { return p.Start(bg) })
-			until(t, "the attempt to be asking a leader", func() bool { return hung.Hits() > 0 })
+			until(t, "the attempt to be asking a leader", func() bool { return hung.hits.Load() > 0 })
 			if err := stop.call(p); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			mustBe(t, get(t, starting), stop.want)
 			nothingLeft(t, b, p)
-			hung.Set(false)
+			hung.on.Store(false)
 		}
 	})
 }

@@ -117,7 +117,7 @@ func TestG11CloseIsFinal(t *testing.T) {
 func TestG12Progress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
-		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), MaxInFlightBytes: 50})
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), MaxInFlightBytes: 150})
 		hung := b.Hang()
 		returns := func(what string, call func(context.Context) error) {
 			t.Helper()
@@ -136,11 +136,18 @@ func TestG12Progress(t *testing.T) {
 		returns("Ping", p.Ping)
 		write := func(ctx context.Context) error { return p.WriteMessages(ctx, message("x")) }
 		returns("WriteMessages", write)
+		// One that stays, so that others wait for it.
+		patient := async(func() error { return write(bg) })
+		until(t, "the write to be in flight", func() bool { return p.Status().InFlight == 1 })
 		returns("WriteMessages, for another batch", write)
 		returns("WriteMessages, for room", func(ctx context.Context) error {
 			return p.WriteMessages(ctx, message(strings.Repeat("x", 100)))
 		})
+		returns("Flush", p.Flush)
 		returns("Stop", p.Stop)
+		if err := get(t, patient); classOf(t, err) != ErrNotSent { // it was behind the first
+			t.Errorf("the write that was cut off: %v", err)
+		}
 		nothingLeft(t, b, p)
 	})
 }
@@ -208,7 +215,7 @@ func TestG15NoSelfDeadlock(t *testing.T) {
 			return dial(ctx, network, address)
 		}})
 		start(t, p)
-		for range 4 { // a connection for the metadata, one for the leader
+		for range 6 { // a connection for the metadata, two to the leader
 			mustBe(t, get(t, results), fsm.ErrReentrant)
 		}
 	})

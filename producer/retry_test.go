@@ -129,8 +129,9 @@ func TestRetryOneOfThreeDown(t *testing.T) {
 		if !slices.Equal(seen.parts(), []string{"leaders"}) {
 			t.Errorf("tries failed at %v; want once, at the leaders", seen.parts())
 		}
-		if now, ever := connections(p); now != 4 || ever != 4 {
-			t.Errorf("%d connections, %d ever; want 3 leaders and one for the metadata", now, ever)
+		// Two to each broker; the try that failed had reached two of the three.
+		if now, ever := connections(p); now != 6 || ever != 10 {
+			t.Errorf("%d connections to leaders, %d ever; want 6 and 10", now, ever)
 		}
 		if err := p.WriteMessages(bg, messages("m", 30)...); err != nil {
 			t.Error(err)
@@ -157,9 +158,10 @@ func TestRetryUnknownTopic(t *testing.T) {
 // What is final is not tried again: a wrong password might lock the account.
 func TestRetryNotOfWhatIsFinal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := testbroker.Virtual(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "mine", "theirs"),
-			kfake.Superuser("PLAIN", "admin", "right"), kfake.User("PLAIN", "user", "right", kfake.ACL{
-				Resource: kmsg.ACLResourceTypeTopic, Name: "mine", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationDescribe, Allow: true}))
+		b := testbroker.Virtual(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "mine", "theirs", "read"),
+			kfake.Superuser("PLAIN", "admin", "right"),
+			kfake.User("PLAIN", "user", "right", topicACL("mine", kmsg.ACLOperationWrite), topicACL("mine", kmsg.ACLOperationDescribe), topicACL("read", kmsg.ACLOperationDescribe)),
+			kfake.User("PLAIN", "reader", "right", topicACL("read", kmsg.ACLOperationDescribe)))
 		for _, c := range []struct {
 			cfg  Config
 			want error // nil: a panic
@@ -167,7 +169,8 @@ func TestRetryNotOfWhatIsFinal(t *testing.T) {
 			{Config{Topic: "mine", SASL: plain.Mechanism{Username: "user", Password: "wrong"}}, kafka.SASLAuthenticationFailed},
 			{Config{Topic: "mine", SASL: PlainFrom(newVault("wrong").ask)}, kafka.SASLAuthenticationFailed},
 			{Config{Topic: "mine", Topics: []string{"theirs"}, SASL: plain.Mechanism{Username: "user", Password: "right"}}, kafka.TopicAuthorizationFailed},
-			{Config{Topic: "mine", CheckWritePermission: true, SASL: plain.Mechanism{Username: "user", Password: "right"}}, kafka.TopicAuthorizationFailed},
+			{Config{Topic: "read", CheckWritePermission: true, SASL: plain.Mechanism{Username: "user", Password: "right"}}, kafka.TopicAuthorizationFailed},
+			{Config{Topic: "read", SASL: plain.Mechanism{Username: "reader", Password: "right"}}, ErrNoIdempotence},
 			{Config{Topic: "mine", SASL: PlainFrom(func(context.Context) (string, string, error) { panic("boom") })}, nil},
 		} {
 			p, seen := persistent(t, b, time.Second, c.cfg)
@@ -280,7 +283,7 @@ func TestRetryWithinTheStartTimeout(t *testing.T) {
 			time.AfterFunc(10*time.Second, func() { b.Net.Revive(0) })
 			took, err := started(p)
 			mustBe(t, err, kafka.LeaderNotAvailable)
-			if took != 30*time.Second || len(seen.steps) != 1 || !strings.Contains(err.Error(), "waited for the StartTimeout") {
+			if took != 30*time.Second || len(seen.steps) != 1 || !strings.Contains(err.Error(), errStartTimeout.Error()) {
 				t.Errorf("it took %v and %d tries that were made again: %v", took, len(seen.steps), err)
 			}
 		})

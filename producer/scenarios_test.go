@@ -44,10 +44,10 @@ func TestR1TwoStartsTwoSenders(t *testing.T) {
 // while the first is still bootstrapping, which then fails.
 func TestR2SecondStartSucceedsWhileFirstFails(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), ConnectionsPerBroker: 1})
 		fail := make(chan struct{})
 		asked := make(chan struct{}, 10)
-		b.Fake.ControlKey(kmsg.ListOffsets.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		inPart(b, "leaders", func() (kmsg.Response, error, bool) {
 			asked <- struct{}{}
 			b.Fake.SleepControl(func() { <-fail })
 			return nil, errors.New("cut"), true
@@ -80,13 +80,13 @@ func TestR5CancelledStartLeavesStartedSet(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)
 		p := newProducer(t, b, Config{Topic: topic})
-		hung := b.Hang(kmsg.ListOffsets)
+		hung := hangIn(b, "leaders")
 		ctx, cancel := context.WithCancel(bg)
 		starting := async(func() error { return p.Start(ctx) })
-		until(t, "the attempt to hang", func() bool { return hung.Hits() > 0 })
+		until(t, "the attempt to hang", func() bool { return hung.hits.Load() > 0 })
 		cancel()
 		mustBe(t, get(t, starting), context.Canceled)
-		hung.Set(false)
+		hung.on.Store(false)
 		start(t, p)
 		if err := p.WriteMessages(bg, message("x")); err != nil {
 			t.Fatal(err)
@@ -121,13 +121,13 @@ func TestR8FailedStartsLeakClients(t *testing.T) {
 func TestR9RollbackOnExpiredContext(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 3)})
-		hung := b.Hang(kmsg.ListOffsets)
+		hung := hangIn(b, "leaders")
 		ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
 		defer cancel()
 		mustBe(t, p.Start(ctx), context.DeadlineExceeded)
 		until(t, "the rollback", func() bool { return p.State() == fsm.Idle })
 		nothingLeft(t, b, p)
-		hung.Set(false)
+		hung.on.Store(false)
 		start(t, p)
 	})
 }
@@ -136,10 +136,10 @@ func TestR9RollbackOnExpiredContext(t *testing.T) {
 // start completes and stays up for good.
 func TestR14StopDuringStart(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), ConnectionsPerBroker: 1})
 		answer := make(chan struct{})
 		asked := make(chan struct{}, 10)
-		b.Fake.ControlKey(kmsg.ListOffsets.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		inPart(b, "leaders", func() (kmsg.Response, error, bool) {
 			asked <- struct{}{}
 			b.Fake.SleepControl(func() { <-answer })
 			return nil, nil, false

@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed3893aba4/surestart/fsm"
@@ -38,7 +40,7 @@ func TestStartNamesEveryBadTopic(t *testing.T) {
 	})
 }
 
-// Every broker that leads a partition is connected when Start returns, once.
+// Every broker that leads a partition is connected when Start returns; nothing is dialled after.
 func TestStartConnectsEveryLeader(t *testing.T) {
 	testbroker.EachCluster(t, 3, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 12)
@@ -47,16 +49,28 @@ func TestStartConnectsEveryLeader(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p := newProducer(t, b, Config{Topic: topic})
-		start(t, p)
-		if now, ever := connections(p); now != 4 || ever != 4 {
-			t.Errorf("%d connections, %d ever; want 3 leaders and one for the metadata", now, ever)
+		for _, each := range []int{0, 1, 5} {
+			p := newProducer(t, b, Config{Topic: topic, ConnectionsPerBroker: each})
+			before := b.Accepted()
+			start(t, p)
+			want := 3 * each
+			if each == 0 {
+				want = 3 * 2
+			}
+			if now, ever := connections(p); now != want || ever != want || b.Accepted()-before != want+1 {
+				t.Errorf("%d connections to leaders, %d ever, %d in all; want %d, and one for the metadata", now, ever, b.Accepted()-before, want)
+			}
+			for i := range 12 {
+				if err := p.WriteMessages(bg, messages(fmt.Sprintf("%d-%d", each, i), 10)...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := b.Accepted() - before; n != want+1 {
+				t.Errorf("the writes dialled %d times", n-want-1)
+			}
 		}
-		if err := p.WriteMessages(bg, messages("m", 120)...); err != nil {
-			t.Fatal(err)
-		}
-		if found := values(t, b, topic); len(found) != 120 {
-			t.Errorf("%d messages found, want 120", len(found))
+		if found := values(t, b, topic); len(found) != 360 {
+			t.Errorf("%d messages found, want 360", len(found))
 		}
 	})
 }
@@ -198,39 +212,85 @@ func TestStartWithABrokerDown(t *testing.T) {
 	})
 }
 
-// A start that finds only silence ends, whatever it is that is not answered.
+// A start that finds only silence ends, whatever it is that is not answered. The error says of
+// whom it was asked, and what: also when it is the StartTimeout that ends it.
 func TestStartTimeout(t *testing.T) {
 	for name, at := range map[string]struct {
-		keys []kmsg.Key
-		part string
+		part  string
+		step  string // of the error's text, before what ended it
+		after time.Duration
 	}{
-		"all":         {nil, "metadata"},
-		"Metadata":    {[]kmsg.Key{kmsg.Metadata}, "metadata"},
-		"ListOffsets": {[]kmsg.Key{kmsg.ListOffsets}, "leaders"},
+		"connecting":    {"metadata", "connect to %s: API versions: ", 5 * time.Second},
+		"metadata":      {"metadata", "ask %s: ", 10 * time.Second},
+		"producer id":   {"producer id", "ask %s: ", 15 * time.Second}, // it is asked for twice
+		"leaders":       {"leaders", "topic \"t\", partitions [0 1]: broker 0: connect to %s: API versions: ", 5 * time.Second},
+		"permission":    {"permission", "topic \"t\": broker 0: ask %s: ", 10 * time.Second},
+		"authenticated": {"metadata", "connect to %s: SASL login: ", 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := testbroker.Virtual(t)
-				topic := b.CreateTopic(t, 1)
-				b.Hang(at.keys...)
-				p := newProducer(t, b, Config{Topic: topic, StartTimeout: 15 * time.Second})
-				began := time.Now()
-				err := p.Start(bg)
-				var timeout net.Error
-				if !errors.As(err, &timeout) || !timeout.Timeout() {
-					t.Errorf("%v is no timeout", err)
-				}
-				var failed *fsm.StartError
-				if !errors.As(err, &failed) || failed.Part != at.part {
-					t.Errorf("%v, want part %s", err, at.part)
-				}
-				if took := time.Since(began); took > 15*time.Second {
-					t.Errorf("Start took %v", took)
-				}
-				nothingLeft(t, b, p)
-			})
+			for _, timeout := range []time.Duration{15 * time.Second, 2 * time.Second} {
+				synctest.Test(t, func(t *testing.T) {
+					b := testbroker.Virtual(t, kfake.SeedTopics(2, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "user", "right"))
+					b.Options = franzPassword
+					p := newProducer(t, b, Config{Topic: "t", StartTimeout: timeout, SASL: rightPassword, CheckWritePermission: true})
+					var on func(bool)
+					switch name {
+					case "connecting":
+						on = b.Hang().Set
+					case "metadata":
+						on = b.Hang(kmsg.Metadata).Set
+					case "authenticated":
+						on = b.Hang(kmsg.SASLAuthenticate).Set
+					default:
+						on = hangIn(b, at.part).on.Store
+					}
+					began := time.Now()
+					want := at.after
+					err := failsThenStarts(t, b, p, at.part, func() {
+						want = min(want, timeout)
+						if took := time.Since(began); took > want || took < want*9/10 {
+							t.Errorf("Start took %v, want %v", took, want)
+						}
+						on(false)
+					}, context.DeadlineExceeded)
+					timedOut(t, err)
+					text := fmt.Sprintf(at.step, b.Addrs[0])
+					if at.after >= timeout {
+						text += errStartTimeout.Error()
+					}
+					if !strings.Contains(err.Error(), at.part+": "+text) || !Temporary(err) {
+						t.Errorf("%v: want %q, and Temporary", err, at.part+": "+text)
+					}
+				})
+			}
 		})
 	}
+}
+
+// What a start has met of several addresses when the StartTimeout ends it is in the error.
+func TestStartTimeoutTellsOfEachAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		p := newProducer(t, b, Config{Topic: "t", StartTimeout: 4 * time.Second, Brokers: []string{"refuses:1", "swallows:1", "swallows:2"},
+			Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+				if address == "refuses:1" {
+					return nil, errRefused
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}})
+		err := p.Start(bg)
+		mustBe(t, err, errRefused, context.DeadlineExceeded)
+		for _, text := range []string{"connect to refuses:1: ", "connect to swallows:1: " + errStartTimeout.Error(), "connect to swallows:2: " + errStartTimeout.Error()} {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("%v: want %q", err, text)
+			}
+		}
+		if !Temporary(err) {
+			t.Errorf("%v is final", err)
+		}
+		nothingLeft(t, b, p)
+	})
 }
 
 // StartOnWrite starts on the first write, and only what was never stopped.

@@ -141,26 +141,23 @@ func TestStopThatLeavesWithoutForcing(t *testing.T) {
 
 // A stop during each part of a start cancels it and leaves nothing.
 func TestStopDuringEachPart(t *testing.T) {
-	for _, at := range []struct {
-		part string
-		key  kmsg.Key
-	}{{"metadata", kmsg.ApiVersions}, {"metadata", kmsg.Metadata}, {"leaders", kmsg.ListOffsets}, {"permission", kmsg.Produce}} {
-		t.Run(fmt.Sprintf("%s-%d", at.part, at.key), func(t *testing.T) {
+	for _, part := range []string{"metadata", "producer id", "leaders", "permission"} {
+		t.Run(part, func(t *testing.T) {
 			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 				p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), CheckWritePermission: true})
-				hung := b.Hang(at.key)
+				hung := hangIn(b, part)
 				starting := async(func() error { return p.Start(bg) })
-				until(t, "the attempt to hang", func() bool { return hung.Hits() > 0 })
+				until(t, "the attempt to hang", func() bool { return hung.hits.Load() > 0 })
 				if err := p.Stop(bg); err != nil {
 					t.Errorf("Stop: %v", err)
 				}
 				mustBe(t, get(t, starting), ErrStopped)
 				nothingLeft(t, b, p)
 				var failed *fsm.StartError
-				if !errors.As(p.Status().Cause, &failed) || failed.Part != at.part {
-					t.Errorf("cause %v, want part %s", p.Status().Cause, at.part)
+				if !errors.As(p.Status().Cause, &failed) || failed.Part != part {
+					t.Errorf("cause %v, want part %s", p.Status().Cause, part)
 				}
-				hung.Set(false)
+				hung.on.Store(false)
 				start(t, p)
 			})
 		})

@@ -92,6 +92,9 @@ func (s *Sender) run() {
 		if err != nil {
 			s.down.Store(&err)
 			s.endJobs(err, false)
+			if s.ctx.Err() != nil {
+				break
+			}
 			failed++
 			s.b.cfg.Counters.ConnectFailures.Add(1)
 			s.b.directory.Refresh()
