@@ -3,8 +3,10 @@ package producer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,42 +22,47 @@ import (
 )
 
 // Wherever a write is, a stop whose context ends cuts it off: it returns within
-// 50 ms of that, says how many messages it cost, and each write is told what became
-// of it. The next start works at once, and what was not sent never appears.
+// 50 ms of that, says how many messages it cost and as what they failed, and each write is told
+// the same. What lingers is sent at once, and what is not admitted yet is refused at once (D7).
+// A caller that has left has its verdict, and costs the stop nothing. The next start works at
+// once, and what was not sent never appears.
 func TestForcedStopWherever(t *testing.T) {
+	frozen := func(b *testbroker.Broker, _ *cutOff) { b.Net.Freeze() }
 	for _, at := range []struct {
 		name  string
 		cfg   Config
 		fault func(b *testbroker.Broker, w *cutOff)
-		class error // of the write of 3 messages
-		out   bool  // it is not in a batch yet: a caller that leaves takes it back
-		lost  int   // of the messages, and of those before them
-		cold  bool  // no connection is there to be found broken
 		mend  func(b *testbroker.Broker)
+		class error // of the write of 3 messages; nil: it is delivered
+		left  error // the same, if its caller has left
+		first int   // messages of a write before it, which may have been delivered
+		free  bool  // the write is not cut off: it is delivered, or was not admitted
 	}{
-		{name: "Lingering", cfg: Config{Linger: 20 * time.Second}, class: ErrNotSent, lost: 3},
-		{name: "AtAFrozenBroker", fault: func(b *testbroker.Broker, _ *cutOff) { b.Net.Freeze() },
-			class: ErrMaybeDelivered, lost: 3, mend: func(b *testbroker.Broker) { b.Net.Thaw() }},
+		{name: "Lingering", cfg: Config{Linger: 20 * time.Second}, left: ErrNotSent, free: true},
+		{name: "AtAFrozenBroker", fault: frozen, mend: thaw, class: ErrMaybeDelivered, left: ErrMaybeDelivered},
+		{name: "LingeringAtAFrozenBroker", cfg: Config{Linger: 20 * time.Second}, fault: frozen, mend: thaw,
+			class: ErrMaybeDelivered, left: ErrNotSent},
 		{name: "AtABrokerThatNeverAnswers", fault: func(b *testbroker.Broker, w *cutOff) { w.hang = b.Hang(kmsg.Produce) },
-			class: ErrMaybeDelivered, lost: 3},
-		{name: "Queued", fault: func(b *testbroker.Broker, w *cutOff) { b.Net.Freeze(); w.writeFirst(1) },
-			class: ErrNotSent, lost: 4, mend: func(b *testbroker.Broker) { b.Net.Thaw() }},
-		{name: "BetweenAttempts", cold: true, fault: func(b *testbroker.Broker, _ *cutOff) { b.Net.Kill(0) },
-			class: ErrNotSent, lost: 3, mend: func(b *testbroker.Broker) { b.Net.Revive(0) }},
+			class: ErrMaybeDelivered, left: ErrMaybeDelivered},
+		{name: "Queued", fault: frozen, mend: thaw, first: 1, class: ErrNotSent, left: ErrNotSent},
+		{name: "WithoutConnection", fault: func(b *testbroker.Broker, _ *cutOff) { b.Net.Kill(0) },
+			mend: func(b *testbroker.Broker) { b.Net.Revive(0) }, class: ErrNotSent, left: ErrNotSent},
+		{name: "BetweenAttempts", fault: func(b *testbroker.Broker, w *cutOff) {
+			w.fault = b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: -1})
+		}, class: ErrMaybeDelivered, left: ErrMaybeDelivered},
 		{name: "BetweenRefusedAttempts", fault: func(b *testbroker.Broker, w *cutOff) {
 			w.fault = b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
-		}, class: ErrRejected, lost: 3},
-		{name: "Dialling", cold: true, fault: func(b *testbroker.Broker, w *cutOff) { w.dead.Store(true) }, class: ErrNotSent, lost: 3},
-		{name: "Authenticating", cold: true, fault: func(b *testbroker.Broker, w *cutOff) { w.hang = b.Hang(kmsg.SASLAuthenticate) },
-			class: ErrNotSent, lost: 3},
+		}, class: ErrRejected, left: ErrRejected},
+		{name: "Dialling", fault: func(b *testbroker.Broker, w *cutOff) { w.dead.Store(true); b.Net.Cut() },
+			class: ErrNotSent, left: ErrNotSent},
+		{name: "Authenticating", fault: func(b *testbroker.Broker, w *cutOff) { w.hang = b.Hang(kmsg.SASLAuthenticate); b.Net.Cut() },
+			class: ErrNotSent, left: ErrNotSent},
 		{name: "ProvingATopic", cfg: Config{AnyTopic: true}, fault: func(b *testbroker.Broker, w *cutOff) {
 			w.topic = b.CreateTopic(w.t, 1)
 			w.topics, w.hang = append(w.topics, w.topic), b.Hang(kmsg.Metadata)
-		}, class: ErrNotSent, out: true, lost: 3},
-		{name: "WaitingForRoom", cfg: Config{MaxInFlightBytes: 2000}, fault: func(b *testbroker.Broker, w *cutOff) {
-			b.Net.Freeze()
-			w.writeFirst(10)
-		}, class: ErrNotSent, out: true, lost: 10, mend: func(b *testbroker.Broker) { b.Net.Thaw() }},
+		}, class: ErrNotStarted, left: ErrNotSent, free: true},
+		{name: "WaitingForRoom", cfg: Config{MaxInFlightBytes: 500}, fault: frozen, mend: thaw, first: 10,
+			class: ErrNotStarted, left: ErrNotSent, free: true},
 	} {
 		for _, leaves := range []bool{false, true} {
 			name := at.name
@@ -68,10 +75,7 @@ func TestForcedStopWherever(t *testing.T) {
 					b.Options = franzPassword
 					w := &cutOff{t: t, l: newLedger(), topics: []string{"t"}}
 					cfg := at.cfg
-					cfg.Topic, cfg.SASL, cfg.Logger = "t", rightPassword, slog.New(slog.DiscardHandler)
-					if at.cold {
-						cfg.IdleTimeout = time.Second
-					}
+					cfg.Topic, cfg.SASL, cfg.Logger, cfg.Completion = "t", rightPassword, slog.New(slog.DiscardHandler), w.l.completion()
 					cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 						if w.dead.Load() {
 							<-ctx.Done()
@@ -85,6 +89,11 @@ func TestForcedStopWherever(t *testing.T) {
 					if at.fault != nil {
 						at.fault(b, w)
 					}
+					var first <-chan error
+					if at.first > 0 {
+						first = async(func() error { return w.l.write(bg, t, w.p, messages("first", at.first)...) })
+						time.Sleep(time.Second)
+					}
 					ctx, leave := context.WithCancel(bg)
 					defer leave()
 					msgs := messages("cut", 3)
@@ -93,33 +102,45 @@ func TestForcedStopWherever(t *testing.T) {
 					}
 					write := async(func() error { return w.l.write(ctx, t, w.p, msgs...) })
 					time.Sleep(3 * time.Second)
-					want, lost := at.class, at.lost
+					want, lost := at.class, StopError{}
+					lost.Maybe = at.first
 					if leaves {
 						leave()
 						synctest.Wait()
-						switch {
-						case !at.out:
-							want = ErrMaybeDelivered // it did not wait for the answer
-						case w.first == nil:
-							lost = 0
-						}
+						want = at.left
+					} else if !at.free {
+						*map[error]*int{ErrNotSent: &lost.NotSent, ErrMaybeDelivered: &lost.Maybe, ErrRejected: &lost.Rejected}[at.class] += 3
 					}
+					lost.Messages = lost.NotSent + lost.Maybe + lost.Rejected
 					impatient, cancel := context.WithTimeout(bg, time.Second)
 					defer cancel()
 					began := time.Now()
-					err := w.p.Stop(impatient)
+					stopping := async(func() error { return w.p.Stop(impatient) })
+					if at.free || leaves {
+						synctest.Wait()
+						if n := len(write); n != 1 {
+							t.Error("the write has not returned at once")
+						}
+					}
+					err := get(t, stopping)
 					if took := time.Since(began); took > time.Second+50*time.Millisecond {
 						t.Errorf("Stop took %v, want 50 ms after its context, 1 s, at most", took)
 					}
 					var stopErr *StopError
-					if errors.As(err, &stopErr); lost > 0 && (stopErr == nil || stopErr.Messages != lost) {
-						t.Errorf("Stop: %v, want a StopError of %d messages", err, lost)
+					if errors.As(err, &stopErr); (stopErr == nil) != (lost.Messages == 0) {
+						t.Errorf("Stop: %v, want %d messages cut off", err, lost.Messages)
+					} else if stopErr != nil {
+						if lost.Err = stopErr.Err; *stopErr != lost {
+							t.Errorf("Stop: %v, want %v", err, &lost)
+						}
 					}
 					for _, e := range errorsOf(t, get(t, write), 3) {
-						mustBe(t, e, want)
+						if want != nil || e != nil {
+							mustBe(t, e, want)
+						}
 					}
-					if w.first != nil {
-						mustBe(t, get(t, w.first), ErrMaybeDelivered)
+					if first != nil {
+						mustBe(t, get(t, first), ErrMaybeDelivered)
 					}
 					nothingLeft(t, b, w.p)
 					w.dead.Store(false)
@@ -135,7 +156,6 @@ func TestForcedStopWherever(t *testing.T) {
 					if err := w.p.Start(bg); err != nil {
 						t.Fatal(err)
 					}
-					w.topic = ""
 					if err := w.l.write(bg, t, w.p, message("after")); err != nil {
 						t.Error(err)
 					}
@@ -156,29 +176,30 @@ type cutOff struct {
 	hang  *testbroker.Hang
 	fault *kfake.FaultHandle
 	dead  atomic.Bool // the network swallows dials
-	first <-chan error
 
 	topics []string // that were written to
 }
 
-func (w *cutOff) writeFirst(n int) {
-	w.first = async(func() error { return w.l.write(bg, w.t, w.p, messages("first", n)...) })
-	time.Sleep(time.Second)
-}
+func thaw(b *testbroker.Broker) { b.Net.Thaw() }
 
 // The forced stop counts exactly: under load on a cluster that freezes, the messages
-// that it says it cut off are those whose writes failed.
+// that it says it cut off are those whose writes failed, each as what it says.
 func TestForcedStopCountsExactly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.VirtualCluster(t, 3)
 		topic := b.CreateTopic(t, 12)
 		p := newProducer(t, b, Config{Topic: topic, BatchSize: 4, Logger: slog.New(slog.DiscardHandler)})
-		l, cut := newLedger(), 0
+		l, cut := newLedger(), [3]int{}
 		for round := range 20 {
 			start(t, p)
 			under := l.load(t, p, 32, time.Millisecond)
+			var sends sync.WaitGroup
+			sent := messages(fmt.Sprint("sent-", round), 20)
 			time.Sleep(50 * time.Millisecond)
 			b.Net.Freeze()
+			for i := range sent {
+				l.send(bg, t, p, &sends, sent[i])
+			}
 			time.Sleep(time.Duration(round) * 100 * time.Millisecond)
 			ctx, cancel := context.WithTimeout(bg, 100*time.Millisecond)
 			began := time.Now()
@@ -188,31 +209,40 @@ func TestForcedStopCountsExactly(t *testing.T) {
 				t.Errorf("Stop took %v, want 150 ms at most", took)
 			}
 			under.end()
+			sends.Wait()
 			nothingLeft(t, b, p)
-			failed := 0
+			failed := [3]int{}
 			l.mu.Lock()
 			for _, err := range l.told {
-				if err != nil && !errors.Is(err, ErrNotStarted) {
-					failed++
+				for i, class := range []error{ErrNotSent, ErrMaybeDelivered, ErrRejected} {
+					if errors.Is(err, class) && !errors.Is(err, ErrNotStarted) {
+						failed[i]++
+					}
 				}
 			}
 			l.mu.Unlock()
-			var stopErr *StopError
-			switch {
-			case round == 0 && failed == cut && err == nil: // stopped as it froze, with nothing on its way
-			case !errors.As(err, &stopErr) || stopErr.Messages != failed-cut || failed == cut:
-				t.Errorf("round %d: Stop: %v, want a StopError of %d messages", round, err, failed-cut)
+			var s *StopError
+			if !errors.As(err, &s) {
+				t.Fatalf("round %d: Stop: %v", round, err)
+			}
+			got, want := [3]int{s.NotSent, s.Maybe, s.Rejected}, [3]int{failed[0] - cut[0], failed[1] - cut[1], failed[2] - cut[2]}
+			if got != want || s.Messages != got[0]+got[1]+got[2] || s.Messages == 0 {
+				t.Errorf("round %d: Stop: %v, want %v", round, err, want)
 			}
 			cut = failed
 			b.Net.Thaw()
 		}
+		if cut[0] == 0 || cut[1] == 0 {
+			t.Errorf("%v: the test shows less than it says", cut)
+		}
 		start(t, p)
-		t.Logf("CHECKED producer-forced-stops stops=20 cutoff=%d %v", cut, l.verify(t, b, topic))
+		t.Logf("CHECKED producer-forced-stops stops=20 cutoff=%d %v", cut[0]+cut[1]+cut[2], l.verify(t, b, topic))
 	})
 }
 
-// A stop that is patient drains through a fault: everything that was accepted is
-// delivered when the cause is gone, and the stop returns nil.
+// A stop that is patient drains through a fault: everything that was admitted, by callers that
+// wait and by Send, is delivered when the cause is gone, and the stop returns nil. A caller that
+// has left has its verdict before.
 func TestStopDrainsThroughAFault(t *testing.T) {
 	for name, fault := range map[string]func(b *testbroker.Broker) (mend func()){
 		"Frozen": func(b *testbroker.Broker) func() { b.Net.Freeze(); return b.Net.Thaw },
@@ -230,9 +260,14 @@ func TestStopDrainsThroughAFault(t *testing.T) {
 				mend := fault(b)
 				l := newLedger()
 				waits := async(func() error { return l.write(bg, t, p, messages("waits", 10)...) })
+				time.Sleep(time.Second)
+				var sends sync.WaitGroup
+				for _, m := range messages("sent", 10) {
+					l.send(bg, t, p, &sends, m)
+				}
 				ctx, leave := context.WithCancel(bg)
 				left := async(func() error { return l.write(ctx, t, p, messages("leaves", 10)...) })
-				time.Sleep(time.Second)
+				synctest.Wait()
 				leave()
 				mustBe(t, get(t, left), context.Canceled)
 				stopping := async(func() error { return p.Stop(bg) })
@@ -245,9 +280,10 @@ func TestStopDrainsThroughAFault(t *testing.T) {
 				if err := get(t, waits); err != nil {
 					t.Error(err)
 				}
+				sends.Wait()
 				nothingLeft(t, b, p)
-				if c := l.verify(t, b, topic); c.found != 20 {
-					t.Errorf("%v; want all 20 there, those whose caller had left too", c)
+				if c := l.verify(t, b, topic); c.acked != 20 {
+					t.Errorf("%v; want the 20 that were waited for or sent", c)
 				}
 			})
 		})

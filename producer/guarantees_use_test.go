@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,8 @@ import (
 
 // The guarantees of the use and the end of a producer.
 
-// A stop waits for the writes in flight, also for those whose callers have left.
+// A stop waits for the verdicts of what was admitted, also if its caller has left by definition:
+// of a Send. A caller that leaves a write withdraws it: it does not come later (D5).
 func TestG9DrainFirst(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)
@@ -28,12 +30,13 @@ func TestG9DrainFirst(t *testing.T) {
 		start(t, p)
 		resume := pauseProduce(b)
 		first := async(func() error { return p.WriteMessages(bg, message("waits")) })
-		until(t, "the write to be in flight", func() bool { return p.Status().InFlight == 1 })
+		until(t, "the write to be under way", func() bool { return p.Counters().Requests == 1 })
+		sent := send(t, p, message("sent"))
 		ctx, cancel := context.WithCancel(bg)
 		second := async(func() error { return p.WriteMessages(ctx, message("leaves")) })
-		until(t, "both writes to be in flight", inFlight(p, 2))
+		until(t, "all to be in flight", inFlight(p, 3))
 		cancel()
-		if err := get(t, second); classOf(t, err) != ErrMaybeDelivered || !errors.Is(err, context.Canceled) {
+		if err := get(t, second); classOf(t, err) != ErrNotSent || !errors.Is(err, context.Canceled) {
 			t.Errorf("the write that left: %v", err)
 		}
 		stopping := async(func() error { return p.Stop(bg) })
@@ -44,6 +47,8 @@ func TestG9DrainFirst(t *testing.T) {
 			t.Fatalf("Stop did not wait for the writes in flight: %v", err)
 		case err := <-first:
 			t.Fatalf("the write in flight ended: %v", err)
+		case <-sent.Done():
+			t.Fatalf("the Send in flight ended: %v", sent.Err())
 		default:
 		}
 		resume()
@@ -53,8 +58,16 @@ func TestG9DrainFirst(t *testing.T) {
 		if err := get(t, first); err != nil {
 			t.Error(err)
 		}
-		if found := values(t, b, topic); found["waits"] != 1 || found["leaves"] != 1 || len(found) != 2 {
-			t.Errorf("found %v, want waits and leaves once each", found)
+		select { // the stop has waited for it
+		case <-sent.Done():
+		default:
+			t.Error("Stop has returned, and a Send has no verdict")
+		}
+		if err := sent.Err(); err != nil {
+			t.Error(err)
+		}
+		if found := values(t, b, topic); found["waits"] != 1 || found["sent"] != 1 || len(found) != 2 {
+			t.Errorf("found %v, want waits and sent once each", found)
 		}
 	})
 }
@@ -152,30 +165,46 @@ func TestG12Progress(t *testing.T) {
 	})
 }
 
-// What an old session still does has no effect on the one after it.
+// What an old session still does has no effect on the one after it: a request that outlives a
+// forced stop, and that the broker comes to only later, is not appended behind what the next
+// start has written (D4); nor is the message that was cut off there twice.
 func TestG13OwnGeneration(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)
 		p := newProducer(t, b, Config{Topic: topic})
 		start(t, p)
-		old := p.current.Load()
-		hung := b.Hang(kmsg.Produce)
-		write := async(func() error { return p.WriteMessages(bg, message("old")) })
-		until(t, "the write to hang", func() bool { return hung.Hits() > 0 })
-		ended, cancel := context.WithCancel(bg)
-		cancel()
-		mustBe(t, p.Stop(ended), context.Canceled)
-		hung.Set(false)
-		start(t, p)
+		l := newLedger()
+		if err := l.write(bg, t, p, message("before")); err != nil {
+			t.Fatal(err)
+		}
+		// The broker holds the first request, and handles it after all, when its client is long gone.
+		held, handled := make(chan struct{}), make(chan struct{})
+		var requests atomic.Int32
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			if requests.Add(1) == 1 {
+				b.Fake.SleepControl(func() { <-held })
+				close(handled)
+			}
+			return nil, nil, false
+		})
+		write := async(func() error { return l.write(bg, t, p, message("old")) })
+		until(t, "the request to be at the broker", func() bool { return requests.Load() == 1 })
+		mustBe(t, p.Stop(endedContext()), context.Canceled)
 		if err := get(t, write); classOf(t, err) != ErrMaybeDelivered {
 			t.Error(err)
 		}
-		old.close(ended) // again, late
-		if err := p.WriteMessages(bg, message("new")); err != nil {
+		start(t, p)
+		if err := l.write(bg, t, p, message("new")); err != nil {
 			t.Error(err)
 		}
-		if found := values(t, b, topic); found["new"] != 1 || found["old"] != 0 {
-			t.Errorf("found %v, want new once", found)
+		close(held)
+		<-handled
+		if err := l.write(bg, t, p, message("newer")); err != nil {
+			t.Error(err)
+		}
+		if c := l.verify(t, b, topic); c.found != 3 {
+			t.Errorf("%v; want all but the old one", c)
 		}
 	})
 }
