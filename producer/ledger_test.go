@@ -168,6 +168,14 @@ func (l *ledger) acknowledged() int {
 	return l.good
 }
 
+// has reports whether somebody was told what became of a message.
+func (l *ledger) has(value string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.told[value]
+	return ok
+}
+
 // failure returns what one of the messages that failed failed as, nil if none did.
 func (l *ledger) failure() error {
 	l.mu.Lock()

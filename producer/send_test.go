@@ -191,8 +191,8 @@ func TestStopCutsOffSends(t *testing.T) {
 		err := p.Stop(ctx)
 		took := time.Since(began)
 		var stopErr *StopError
-		if !errors.As(err, &stopErr) || stopErr.Messages != 53 {
-			t.Errorf("Stop: %v, want a StopError of 53 messages, none abandoned", err)
+		if !errors.As(err, &stopErr) || stopErr.Messages != 53 || stopErr.Maybe != 3 || stopErr.NotSent != 50 {
+			t.Errorf("Stop: %v, want a StopError of 53 messages", err)
 		}
 		if b.Name == "virtual" && took > 150*time.Millisecond {
 			t.Errorf("Stop took %v, want at most 50 ms after its context", took)
@@ -269,55 +269,53 @@ func TestSendsOfAKeyStayInOrder(t *testing.T) {
 	})
 }
 
-// Every Delivery ends within the DeliveryTimeout, to the instant, however many are
-// queued; what is still in kafka-go counts as in flight until it has its result.
+// Every Delivery ends by the DeliveryTimeout, to the instant, however many are queued (D6). What
+// no request has carried is withdrawn, and does not come when the broker answers again (D5).
 func TestSendDeliveryTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
-		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), BatchSize: 2})
+		topic := b.CreateTopic(t, 2)
+		p := newProducer(t, b, Config{Topic: topic, BatchSize: 2, WriteTimeout: time.Hour})
 		start(t, p)
 		hung := b.Hang(kmsg.Produce)
-		type sent struct {
-			d  *Delivery
-			at time.Time
-		}
-		var all []sent
+		l := newLedger()
+		var wg sync.WaitGroup
 		for i := range 100 {
-			all = append(all, sent{send(t, p, message(fmt.Sprint(i))), time.Now()})
+			at := time.Now()
+			l.send(bg, t, p, &wg, message(fmt.Sprint(i)))
+			wg.Go(func() { // a Delivery that takes longer than the timeout is an error of send
+				time.Sleep(30*time.Second - time.Millisecond)
+				if l.has(fmt.Sprint(i)) {
+					t.Errorf("Delivery %d ended after less than %v", i, time.Since(at))
+				}
+			})
 			time.Sleep(100 * time.Millisecond)
 		}
-		overdue := 0
-		for i, s := range all {
-			err := outcome(t, s.d)
-			if took := time.Since(s.at); took > 30*time.Second {
-				t.Errorf("Delivery %d took %v, want at most the DeliveryTimeout, 30 s", i, took)
-			} else if took == 30*time.Second {
-				overdue++
-			}
-			if classOf(t, err) != ErrMaybeDelivered {
-				t.Errorf("Delivery %d: %v", i, err)
+		stays := async(func() error { time.Sleep(25 * time.Second); return l.write(bg, t, p, message("stays")) })
+		wg.Wait()
+		for v, err := range l.told {
+			if class := classOf(t, err); class != ErrNotSent && class != ErrMaybeDelivered {
+				t.Errorf("%s: %v", v, err)
 			}
 			mustBe(t, err, context.DeadlineExceeded)
 		}
-		if overdue == 0 {
-			t.Error("none was overdue: the test shows nothing")
-		}
-		if used := p.InFlightBytes(); used == 0 {
-			t.Error("nothing counts as in flight, though batches are queued")
-		}
-		before := all[len(all)-1].d.Err()
-		ctx, cancel := context.WithTimeout(bg, time.Millisecond)
-		defer cancel()
-		var stopErr *StopError
-		if err := p.Stop(ctx); !errors.As(err, &stopErr) || stopErr.Messages == 0 {
-			t.Errorf("Stop: %v, want some messages cut off, all of them abandoned", err)
-		}
-		if after := all[len(all)-1].d.Err(); after != before {
-			t.Errorf("Err has changed from %v to %v", before, after)
+		if used := p.InFlightBytes(); used == 0 || used > 1000 {
+			t.Errorf("%d bytes count as in flight; want those of the one that waits, and what a broker has", used)
 		}
 		hung.Set(false)
-		t.Logf("CHECKED producer-send overdue=%d cut-off=%d", overdue, stopErr.Messages)
+		b.Net.Cut() // what was under way is lost
+		if err := get(t, stays); err != nil {
+			t.Error(err)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
 		nothingLeft(t, b, p)
+		c := l.verify(t, b, topic)
+		if c.maybe == 0 || c.notSent < 90 || c.acked != 1 {
+			t.Errorf("%v: the test shows less than it says", c)
+		}
+		t.Logf("CHECKED producer-send overdue=100 withdrawn=%d", c.notSent)
 	})
 }
 

@@ -35,7 +35,7 @@ func TestStopForcedOnHangingBroker(t *testing.T) {
 		left := async(func() error { return p.WriteMessages(ctx, messages("left", 4)...) })
 		until(t, "all to be in flight", inFlight(p, 9))
 		leave()
-		if err := get(t, left); classOf(t, err) != ErrMaybeDelivered {
+		if err := get(t, left); classOf(t, err) != ErrNotSent { // withdrawn (D5)
 			t.Errorf("the write that left: %v", err)
 		}
 
@@ -45,12 +45,12 @@ func TestStopForcedOnHangingBroker(t *testing.T) {
 		err := p.Stop(impatient)
 		took := time.Since(began)
 		var stopErr *StopError
-		if !errors.As(err, &stopErr) || stopErr.Messages != 9 {
-			t.Errorf("Stop: %v, want a StopError of 9 messages, 4 of them abandoned", err)
+		if !errors.As(err, &stopErr) || stopErr.Messages != 5 || stopErr.Maybe != 3 || stopErr.NotSent != 2 {
+			t.Errorf("Stop: %v, want a StopError of 5 messages, 2 of them not sent", err)
 		}
 		var inner *fsm.StopError
-		if !errors.As(err, &inner) || inner.CutOff != 3 {
-			t.Errorf("Stop: %v, want to find an fsm.StopError of 3 uses", err)
+		if !errors.As(err, &inner) || inner.CutOff != 2 {
+			t.Errorf("Stop: %v, want to find an fsm.StopError of 2 uses", err)
 		}
 		mustBe(t, err, context.DeadlineExceeded)
 		if b.Name == "virtual" && took > 250*time.Millisecond { // virtual time: exact

@@ -1,10 +1,14 @@
 package producer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,95 +111,204 @@ func TestAutoTopicCreation(t *testing.T) {
 	}, kfake.AllowAutoTopicCreation())
 }
 
-// A caller that leaves does not recall its messages: they are delivered later.
+// A caller that leaves gets its verdicts at once. What is under way may be delivered; what no
+// request has carried is withdrawn, and does not come, although its partition goes on (D5).
 func TestCallerLeaves(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)
-		completions := make(chan int, 10)
-		p := newProducer(t, b, Config{Topic: topic, Completion: func(m []kafka.Message, err error) { completions <- len(m) }})
+		type completion struct {
+			n   int
+			err error
+		}
+		completions := make(chan completion, 10)
+		p := newProducer(t, b, Config{Topic: topic, Completion: func(m []kafka.Message, err error) { completions <- completion{len(m), err} }})
 		start(t, p)
 		resume := pauseProduce(b)
 		reason := errors.New("no more time")
 		ctx, cancel := context.WithCancelCause(bg)
-		write := async(func() error { return p.WriteMessages(ctx, messages("m", 2)...) })
-		until(t, "the write to be in flight", func() bool { return p.Status().InFlight == 1 })
+		l := newLedger()
+		under := async(func() error { return l.write(ctx, t, p, messages("under-way", 2)...) })
+		until(t, "the write to be under way", func() bool { return p.Counters().Requests == 1 })
+		stays := async(func() error { return l.write(bg, t, p, messages("stays", 2)...) })
+		until(t, "the next one to be queued", inFlight(p, 4))
+		queued := async(func() error { return l.write(ctx, t, p, messages("queued", 3)...) })
+		until(t, "one more to be queued, in the same batch", inFlight(p, 7))
 		cancel(reason)
-		err := get(t, write)
-		mustBe(t, err, reason)
-		if classOf(t, err) != ErrMaybeDelivered {
-			t.Error(err)
+		for class, write := range map[error]<-chan error{ErrMaybeDelivered: under, ErrNotSent: queued} {
+			err := get(t, write)
+			mustBe(t, err, reason)
+			for _, e := range errorsOf(t, err, len(err.(*WriteError).Messages)) {
+				if classOf(t, e) != class {
+					t.Errorf("%v, want %v", e, class)
+				}
+			}
 		}
-		if used := p.InFlightBytes(); used == 0 || p.Status().InFlight != 1 {
-			t.Errorf("%d bytes in flight, %d uses; want the abandoned ones to count", used, p.Status().InFlight)
+		for range 2 { // both calls at once, although the broker has not answered
+			switch c := get(t, completions); {
+			case c.n == 2 && classOf(t, c.err) == ErrMaybeDelivered:
+			case c.n == 3 && classOf(t, c.err) == ErrNotSent:
+			default:
+				t.Errorf("a completion of %d messages: %v", c.n, c.err)
+			}
+		}
+		if n := p.Status().InFlight; n != 1 || !inFlight(p, 2)() {
+			t.Errorf("%d calls in flight, %d messages; want the one that stays", n, undecided(p.Counters()))
 		}
 		resume()
-		if n := get(t, completions); n != 2 {
-			t.Errorf("a completion of %d messages, want 2", n)
-		}
-		until(t, "the abandoned ones to end", func() bool { return p.Status().InFlight == 0 && p.InFlightBytes() == 0 })
-		if found := values(t, b, topic); found["m-0"] != 1 || found["m-1"] != 1 {
-			t.Errorf("found %v, want both once", found)
+		if err := get(t, stays); err != nil {
+			t.Error(err)
 		}
 		mustBe(t, p.WriteMessages(ctx, message("x")), reason, ErrNotSent)
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		if c := l.verify(t, b, topic); c.found != 4 {
+			t.Errorf("%v; want what was under way, and what stays", c)
+		}
 	})
 }
 
-// The bytes of a message whose caller has left are still in use: what is written
-// into them may be what is delivered (kafka-go's issue 1427).
-func TestBytesAreInUseUntilTheBatchEnds(t *testing.T) {
+// The bytes of a message are the caller's when the call returns: a later change is not what is
+// delivered (kafka-go's issue 1427), neither of a write whose caller left, nor of a Send, nor when
+// they are sent again.
+func TestBytesAreFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
 		topic := b.CreateTopic(t, 1)
 		p := newProducer(t, b, Config{Topic: topic})
 		start(t, p)
-		resume := pauseProduce(b)
-		first := async(func() error { return p.WriteMessages(bg, message("first")) })
-		time.Sleep(time.Second) // it is on its way, and the next one is queued behind it
-		value := []byte("mine")
+		m := func(v string) kafka.Message {
+			return kafka.Message{Key: []byte("key"), Value: []byte(v), Headers: []kafka.Header{{Key: "header", Value: []byte("header")}}}
+		}
+		spoil := func(m kafka.Message) {
+			for _, b := range [][]byte{m.Key, m.Value, m.Headers[0].Value} {
+				copy(b, "oops, oops, oops")
+			}
+			m.Headers[0] = kafka.Header{}
+		}
+		refused := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: -1})
+		left, sent, behind := m("left"), m("sent"), m("behind")
 		ctx, cancel := context.WithTimeout(bg, time.Second)
 		defer cancel()
-		err := p.WriteMessages(ctx, kafka.Message{Value: value})
-		if classOf(t, err) != ErrMaybeDelivered {
-			t.Fatal(err)
+		err := p.WriteMessages(ctx, left)
+		spoil(left)
+		if classOf(t, err) != ErrMaybeDelivered || refused.Hits() < 2 {
+			t.Fatal(refused.Hits(), err)
 		}
-		copy(value, "oops")
-		resume()
-		if err := get(t, first); err != nil {
+		d := send(t, p, sent)
+		spoil(sent)
+		time.Sleep(time.Second) // it was tried
+		e := send(t, p, behind)
+		spoil(behind)
+		refused.Remove()
+		appended := b.AppendThenAnswer(topic, kerr.RequestTimedOut, 1)
+		if err := errors.Join(outcome(t, d), outcome(t, e)); err != nil {
 			t.Error(err)
 		}
-		if err := p.Stop(bg); err != nil {
-			t.Error(err)
+		if n := appended.Hits(); n == 0 || p.Totals().Retries < 3 {
+			t.Errorf("%d answers were lost, %d retries: the test shows nothing", n, p.Totals().Retries)
 		}
-		if found := values(t, b, topic); found["oops"] != 1 || found["mine"] != 0 {
-			t.Errorf("found %v: the documentation says otherwise", found)
+		for _, r := range b.Read(t, topic) {
+			switch v := string(r.Value); {
+			case v != "left" && v != "sent" && v != "behind",
+				string(r.Key) != "key", len(r.Headers) != 1, r.Headers[0].Key != "header", string(r.Headers[0].Value) != "header":
+				t.Errorf("delivered: %s %s %v", r.Key, v, r.Headers)
+			}
+		}
+		if found := values(t, b, topic); found["sent"] != 1 || found["behind"] != 1 {
+			t.Errorf("found %v", found)
 		}
 	})
 }
 
-// Completion is told each batch's result before the write returns, with the
-// message as the user made it and where it went.
+// Completion is told of each message once, with the verdict that its caller gets, before the write
+// returns: the message as the user made it, and where it went.
 func TestCompletion(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)
 		var mu sync.Mutex
 		var seen []kafka.Message
 		var errs []error
-		p := newProducer(t, b, Config{Topic: topic, Completion: func(m []kafka.Message, err error) {
+		p := newProducer(t, b, Config{Topic: topic, BatchBytes: 1000, Completion: func(m []kafka.Message, err error) {
 			mu.Lock()
 			defer mu.Unlock()
-			seen, errs = append(seen, m...), append(errs, err)
+			for _, m := range m { // it is ours only now
+				m.Key, m.Value = bytes.Clone(m.Key), bytes.Clone(m.Value)
+				seen, errs = append(seen, m), append(errs, err)
+			}
 		}})
 		start(t, p)
-		if err := p.WriteMessages(bg, kafka.Message{Value: []byte("x"), WriterData: 42}); err != nil {
+		if err := p.WriteMessages(bg, kafka.Message{Value: []byte("x"), Key: []byte("k"), WriterData: 42}); err != nil {
 			t.Fatal(err)
 		}
-		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord})
+		fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1})
 		err := p.WriteMessages(bg, kafka.Message{Value: []byte("y"), WriterData: 43})
-		if len(seen) != 2 || seen[0].WriterData != 42 || seen[1].WriterData != 43 || seen[0].Topic != topic || seen[1].Topic != topic {
+		fault.Remove()
+		if len(seen) != 2 || seen[0].WriterData != 42 || seen[1].WriterData != 43 || seen[0].Topic != topic || seen[1].Topic != topic ||
+			string(seen[0].Key) != "k" || string(seen[0].Value) != "x" || string(seen[1].Value) != "y" || seen[0].Offset != 0 || seen[1].Offset != -1 {
 			t.Errorf("seen %+v", seen)
 		}
-		if errs[0] != nil || !errors.Is(err, errs[1]) || classOf(t, errs[1]) != ErrRejected {
-			t.Errorf("errors %v", errs)
+		each := errorsOf(t, err, 1)
+		if errs[0] != nil || errs[1].Error() != each[0].Error() || classOf(t, errs[1]) != ErrRejected {
+			t.Errorf("errors %v, the caller got %v", errs, each[0])
+		}
+		mustBe(t, errs[1], kafka.InvalidRecord)
+
+		// One that is not admitted, because it is too large, is none of them; nor is a call that is
+		// refused as a whole.
+		p.WriteMessages(bg, message(strings.Repeat("x", 2000)), message("z"))
+		p.WriteMessages(bg, kafka.Message{Topic: "elsewhere", Value: []byte("no")})
+		p.WriteMessages(endedContext(), message("no"))
+		if len(seen) != 3 || string(seen[2].Value) != "z" || errs[2] != nil {
+			t.Errorf("seen %+v", seen)
+		}
+	})
+}
+
+// A Completion that panics is logged, and nothing else suffers: the caller gets its verdict, the
+// next messages are delivered, those that are withdrawn too, and a stop ends.
+func TestCompletionPanics(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1)
+		var called atomic.Int32
+		log := new(logs)
+		p := newProducer(t, b, Config{Topic: topic, Logger: slog.New(log), Completion: func([]kafka.Message, error) {
+			called.Add(1)
+			panic("boom")
+		}})
+		start(t, p)
+		for i := range 3 {
+			if err := p.WriteMessages(bg, message(fmt.Sprint(i))); err != nil {
+				t.Error(err)
+			}
+		}
+		resume := pauseProduce(b)
+		d := send(t, p, message("sent"))
+		until(t, "it to be under way", func() bool { return p.Counters().Requests == 4 })
+		ctx, cancel := context.WithCancel(bg)
+		leaves := async(func() error { return p.WriteMessages(ctx, message("leaves")) })
+		until(t, "the next one to be queued", inFlight(p, 2))
+		cancel()
+		if err := get(t, leaves); classOf(t, err) != ErrNotSent {
+			t.Error(err)
+		}
+		resume()
+		if err := outcome(t, d); err != nil {
+			t.Error(err)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t, b, p)
+		if n := called.Load(); n != 5 {
+			t.Errorf("called %d times, want 5", n)
+		}
+		until(t, "five warnings", func() bool { return log.count("Config.Completion panicked") == 5 })
+		if text := log.text(); !strings.Contains(text, "boom") || !strings.Contains(text, topic) {
+			t.Errorf("logged: %s", text)
+		}
+		if found := values(t, b, topic); len(found) != 4 || found["leaves"] != 0 {
+			t.Errorf("found %v", found)
 		}
 	})
 }

@@ -95,7 +95,7 @@ func (p *Partition) settleLocked(out core.Outcome, v verdicts) {
 func (p *Partition) settleRunLocked(d core.Decided, v verdicts) {
 	failure := Failure{}
 	if d.Verdict != core.Delivered {
-		failure = Failure{d.Verdict, v.cause}
+		failure, v.offset = Failure{d.Verdict, v.cause}, -1
 	}
 	p.cfg.Counters.count(d)
 	var x *completion
