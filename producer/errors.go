@@ -240,8 +240,8 @@ func mayPass(err error) bool {
 		switch core.AnswerOf(e) {
 		case core.Retry, core.Unsure, core.Sequence:
 			return true
-		case core.Final:
-			return e.Temporary()
+		case core.Final: // none of a produce request's; kafka-go takes 51 for final
+			return e.Temporary() || e == kafka.ConcurrentTransactions
 		}
 		return false
 	case cluster.AddressErrors:

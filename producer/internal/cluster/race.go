@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,8 +118,13 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 		if len(all) > 1 {
 			timeout = min(timeout, patience)
 		}
+		asked := c.conn.Address()
 		if res, err := c.try(msg, accept, timeout); err == nil || c.ctx.Err() != nil {
 			return res, err
+		}
+		if i := slices.IndexFunc(all, func(a candidate) bool { return a.address == asked }); i >= 0 {
+			again := all[i]
+			all = append(slices.Delete(all, i, i+1), again) // the others first
 		}
 	}
 	r := c.race(all)

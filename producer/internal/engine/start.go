@@ -44,10 +44,8 @@ func (s *session) open() error {
 	if err := s.identify(ctx); err != nil {
 		return err
 	}
-	for name, t := range *s.e.topics.Load() { // of an earlier session
-		if !t.idle.Load() {
-			s.cluster.Use(name)
-		}
+	for _, t := range *s.e.topics.Load() { // of an earlier session
+		t.idle.Store(!t.declared) // the next write asks for it
 	}
 	s.part("leaders")
 	for _, name := range s.e.cfg.Topics {
