@@ -29,8 +29,8 @@ import (
 // Scope is the name of the instrumentation.
 const Scope = "github.com/seed3893aba4/surestart/observe/otel/otelproducer"
 
-// VerdictKey is the attribute of surestart.producer.verdicts: delivered, not_sent, maybe_delivered or rejected.
-const VerdictKey = attribute.Key("surestart.producer.verdict")
+// verdictKey is the attribute of surestart.producer.verdicts: delivered, not_sent, maybe_delivered or rejected.
+const verdictKey = attribute.Key("surestart.producer.verdict")
 
 // A Source is what is asked at each collection: a *producer.Producer, or what wraps one.
 type Source interface {
@@ -149,7 +149,7 @@ func (o *Observer) register(meter metric.Meter, name attribute.KeyValue) (metric
 		return nil, err
 	}
 	mine := metric.WithAttributes(name)
-	verdict := func(v string) metric.MeasurementOption { return metric.WithAttributes(name, VerdictKey.String(v)) }
+	verdict := func(v string) metric.MeasurementOption { return metric.WithAttributes(name, verdictKey.String(v)) }
 	delivered, notSent, maybe, rejected := verdict("delivered"), verdict("not_sent"), verdict("maybe_delivered"), verdict("rejected")
 	messaging := metric.WithAttributes(name, attribute.String("messaging.system", "kafka"), attribute.String("messaging.operation.name", "send"))
 	return meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {

@@ -39,7 +39,7 @@ func collect(t *testing.T, reader sdkmetric.Reader) (values map[string]float64, 
 			case metricdata.Sum[int64]:
 				for _, p := range data.DataPoints {
 					values[m.Name] += float64(p.Value)
-					if v, ok := p.Attributes.Value(otelproducer.VerdictKey); ok {
+					if v, ok := p.Attributes.Value("surestart.producer.verdict"); ok {
 						values[m.Name+" "+v.AsString()] = float64(p.Value)
 					}
 					attributes[m.Name] = p.Attributes.Encoded(attribute.DefaultEncoder())
