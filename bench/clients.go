@@ -29,7 +29,7 @@ type sender interface {
 
 const (
 	theProducer = "surestart"
-	theWriter   = "the Writer that it wraps"
+	theWriter   = "kafka-go, tuned"
 	bareWriter  = "kafka-go, its defaults"
 )
 
@@ -80,15 +80,14 @@ func openProducer(ctx context.Context, addr, topic string, t tuning) (sender, er
 	return &writerSender{write: p.WriteMessages, end: p.Close}, nil
 }
 
-// dealt deals messages out in turn, as the Producer does those without a key.
+// dealt deals messages out in turn.
 type dealt struct{ next atomic.Uint32 }
 
 func (d *dealt) Balance(_ kafka.Message, partitions ...int) int {
 	return partitions[int((d.next.Add(1)-1)%uint32(len(partitions)))]
 }
 
-// openWriter makes the Writer that the Producer wraps, with the settings that it has
-// by default.
+// openWriter makes a Writer that waits for all replicas, with the settings that suit it best.
 func openWriter(_ context.Context, addr, topic string) (sender, error) {
 	transport := &kafka.Transport{IdleTimeout: 9 * time.Minute, MetadataTopics: []string{topic}}
 	w := &kafka.Writer{

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A duel is the Producer and the Writer that it wraps in one process, in turns, so
+// A duel is the Producer and kafka-go's Writer in one process, in turns, so
 // that a difference of a hundredth can be seen.
 type duel struct {
 	Addr, Topic string

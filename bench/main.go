@@ -43,7 +43,7 @@ var parts = []part{
 	{"memory", "lifecycle", "Memory", always((*bench).memory)},
 	{"many", "lifecycle", "A hundred thousand", always((*bench).many)},
 	{"clients", "producer", "Clients", (*bench).clients},
-	{"wrapping", "producer", "Over the Writer that it wraps", (*bench).wrapping},
+	{"writer", "producer", "Over kafka-go's Writer", (*bench).overWriter},
 	{"firsts", "producer", "The first write", (*bench).firsts},
 	{"tuning", "producer", "The defaults", (*bench).tuning},
 	{"checks", "checks", "The checks", (*bench).checks},

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The producer next to other clients, to the Writer that it wraps, and to itself
-// with other settings.
+// The producer next to other clients, kafka-go's Writer among them, and to itself with other
+// settings.
 
 // kafka is the broker of this run, started by the first part that needs it.
 func (b *bench) kafka() (*cluster, error) {
@@ -96,8 +96,8 @@ func (b *bench) clientsOn(s *section, c *cluster) error {
 	return nil
 }
 
-// wrapping is what the Producer costs over the Writer that it wraps.
-func (b *bench) wrapping(s *section) error {
+// overWriter is the Producer next to kafka-go's Writer.
+func (b *bench) overWriter(s *section) error {
 	k, err := b.kafka()
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (b *bench) wrapping(s *section) error {
 		return err
 	}
 	defer hole.stop()
-	s.say("The Producer with its defaults and the Writer that it wraps with what suits that (%v, %d messages a batch), in one process, in turns; %d callers with %d messages a call. The "+
+	s.say("The Producer with its defaults, idempotent, and kafka-go's Writer with all acknowledgements and what suits it (%v, %d messages a batch), in one process, in turns; %d callers with %d messages a call. The "+
 		"black hole is kfake that acknowledges and throws away, so that the client is what limits. × is Producer over Writer, the median of the "+
 		"rounds' ratios (range without the outer tenths); CPU is the process's, which holds client but not broker.", writerLinger, writerBatch, floodCallers, floodBatch)
 	t := &table{head: []string{"", "Writer, 1,000/s", "Producer, 1,000/s", "×", "CPU ×", "lone write, Writer, ms", "Producer, ms", "×", "allocations ×"}}
