@@ -237,7 +237,7 @@ func TestStatus(t *testing.T) {
 			synctest.Wait()
 			got := l.Status()
 			if got.State != want.State || got.Attempt != want.Attempt || got.Since != want.Since || got.Waiters != want.Waiters ||
-				got.InFlight != want.InFlight || !slices.Equal(got.Held, want.Held) || got.Releasing != want.Releasing || got.Cause != want.Cause {
+				got.InFlight != want.InFlight || !slices.Equal(got.Held, want.Held) || got.Acquiring != want.Acquiring || got.Releasing != want.Releasing || got.Cause != want.Cause {
 				t.Errorf("after %v: Status = %+v\nwant %+v", time.Since(t0), got, want)
 			}
 		}
@@ -245,9 +245,9 @@ func TestStatus(t *testing.T) {
 		time.Sleep(time.Second)
 		t1 := time.Now()
 		start := begin(t, func() error { return l.Start(background()) })
-		want(fsm.Status{State: spec.Starting, Attempt: 1, Since: t1, Waiters: 1})
+		want(fsm.Status{State: spec.Starting, Attempt: 1, Since: t1, Waiters: 1, Acquiring: "a"})
 		time.Sleep(1500 * time.Millisecond)
-		want(fsm.Status{State: spec.Starting, Attempt: 1, Since: t1, Waiters: 1, Held: []string{"a"}})
+		want(fsm.Status{State: spec.Starting, Attempt: 1, Since: t1, Waiters: 1, Acquiring: "b", Held: []string{"a"}})
 		wantNil(t, "Start", start.result())
 		t2 := time.Now()
 		lease, err := l.Acquire()
@@ -265,7 +265,7 @@ func TestStatus(t *testing.T) {
 		want(fsm.Status{State: spec.Stopping, Attempt: 1, Since: t3, Waiters: 2, Held: []string{"a"}, Releasing: "a"})
 		wantNil(t, "Stop", stop.result())
 		t4 := time.Now()
-		want(fsm.Status{State: spec.Starting, Attempt: 2, Since: t4, Waiters: 1})
+		want(fsm.Status{State: spec.Starting, Attempt: 2, Since: t4, Waiters: 1, Acquiring: "a"})
 		wantNil(t, "the queued Start", queued.result())
 		wantNil(t, "Shutdown", l.Shutdown(background()))
 		want(fsm.Status{State: spec.Closed, Attempt: 2, Since: time.Now()})

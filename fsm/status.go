@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/internal/oneline"
+	"github.com/seed3893aba4/surestart/spec"
 )
 
 // Status is what a Lifecycle was doing at one instant.
@@ -18,6 +19,7 @@ type Status struct {
 	Since     time.Time `json:"since"`               // of the last transition, or of New
 	Waiters   int       `json:"waiters"`             // callers in Start, Stop and Shutdown that wait
 	InFlight  int       `json:"inFlight"`            // admitted uses that have not ended, of the latest attempt
+	Acquiring string    `json:"acquiring,omitempty"` // what open, which runs, is acquiring (Scope.Part); empty: it has not said
 	Held      []string  `json:"held,omitempty"`      // the parts held, in the order of acquiring
 	Releasing string    `json:"releasing,omitempty"` // the part whose release is running; it is held until that returns
 	// Cause is why the last attempt failed (a *StartError), the resource died
@@ -51,6 +53,9 @@ func (l *Lifecycle[R]) Status() Status {
 	}
 	s.Waiters += a.waiters + a.stoppers
 	s.InFlight = a.inUseLocked()
+	if a.op == spec.OpOpen {
+		s.Acquiring = a.acquiring
+	}
 	for _, p := range a.parts {
 		s.Held = append(s.Held, p.name)
 	}
@@ -76,6 +81,9 @@ func (s Status) String() string {
 	fmt.Fprintf(&b, "%v since %s, attempt %d", s.State, s.Since.Format(time.RFC3339), s.Attempt)
 	for i, part := range s.Held {
 		b.WriteString([]string{"; held: ", ", "}[min(i, 1)] + printableName(part))
+	}
+	if s.Acquiring != "" {
+		fmt.Fprintf(&b, "; acquiring: %s", printableName(s.Acquiring))
 	}
 	if s.Releasing != "" {
 		fmt.Fprintf(&b, "; releasing: %s", printableName(s.Releasing))

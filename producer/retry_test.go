@@ -57,7 +57,7 @@ func pausing(t *testing.T, b *testbroker.Broker, p *Producer) {
 	t.Helper()
 	synctest.Wait()
 	s := p.Status()
-	if s.State != fsm.Starting || len(s.Held) > 0 || s.Cause == nil {
+	if s.State != fsm.Starting || len(s.Held) > 0 || s.Acquiring != "" || s.Cause == nil {
 		t.Fatalf("it does not pause between two tries, with nothing held: %v", s)
 	}
 	if now, _ := connections(p); now != 0 || b.Open() != 0 || b.Sockets(t) != 0 {

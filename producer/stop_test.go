@@ -148,6 +148,9 @@ func TestStopDuringEachPart(t *testing.T) {
 				hung := hangIn(b, part)
 				starting := async(func() error { return p.Start(bg) })
 				until(t, "the attempt to hang", func() bool { return hung.hits.Load() > 0 })
+				if got := p.Status().Acquiring; got != part {
+					t.Errorf("it hangs at %q, want %q", got, part)
+				}
 				if err := p.Stop(bg); err != nil {
 					t.Errorf("Stop: %v", err)
 				}

@@ -160,7 +160,7 @@ td { overflow-wrap: anywhere }
 <h1>Lifecycles</h1>
 <table>
 <tr><th>name<th>state<th>for<th>attempt<th>held<th>in flight<th>waiting<th>undelivered<th>cause
-{{range .}}<tr><td>{{.Name}}<td class="{{.State}}">{{.State}}{{with .Releasing}}, releasing {{.}}{{end}}{{with .Again}}, starts again at {{.}}{{end}}<td title="{{.Since}}">{{.For}}<td>{{.Attempt}}
+{{range .}}<tr><td>{{.Name}}<td class="{{.State}}">{{.State}}{{with .Acquiring}}, acquiring {{.}}{{end}}{{with .Releasing}}, releasing {{.}}{{end}}{{with .Again}}, starts again at {{.}}{{end}}<td title="{{.Since}}">{{.For}}<td>{{.Attempt}}
 <td>{{range $i, $part := .Held}}{{if $i}}, {{end}}{{$part}}{{end}}<td>{{.InFlight}}<td>{{.Waiters}}<td>{{.Undelivered}}<td>{{.Why}}
 {{else}}<tr><td colspan="9">none
 {{end}}</table>

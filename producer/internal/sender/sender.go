@@ -88,8 +88,8 @@ func (s *Sender) run() {
 	defer func() { s.tried(context.Cause(s.ctx)) }()
 	for failed := 0; s.ctx.Err() == nil; {
 		conn, err := s.connect()
-		s.tried(err)
 		if err != nil {
+			s.tried(err)
 			s.down.Store(&err)
 			s.endJobs(err, false)
 			if s.ctx.Err() != nil {
@@ -105,6 +105,7 @@ func (s *Sender) run() {
 		s.down.Store(nil)
 		stop := context.AfterFunc(s.ctx, conn.Close)
 		s.b.cfg.Counters.Open.Add(1)
+		s.tried(nil)
 		s.serve(conn)
 		s.b.cfg.Counters.Open.Add(-1)
 		stop()
