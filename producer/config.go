@@ -52,9 +52,12 @@ type Config struct {
 	// context ends.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Acks is who must have a message before it counts as delivered.
+	// Acks is which replicas must acknowledge a message before it counts as delivered.
+	// Default AcksAll.
 	Acks Acks
-	// Idempotence is whether brokers sort out duplicates and keep the order (D3, D4).
+	// Idempotence is whether each message is in the log once, and in order (D3, D4). Default:
+	// with AcksAll it is. It takes a producer id, which the cluster may refuse: see
+	// ErrNoIdempotence.
 	Idempotence Idempotence
 
 	// Linger is how long a message waits for others to share a request, if none is under
@@ -141,7 +144,7 @@ type Config struct {
 	Lifecycle []fsm.Option
 }
 
-// Acks is who must have a message before it counts as delivered.
+// Acks is which replicas must acknowledge a message before it counts as delivered.
 type Acks int8
 
 const (
@@ -149,7 +152,7 @@ const (
 	AcksAll Acks = iota
 	// AcksOne: the leader of the partition.
 	AcksOne
-	// AcksNone: nobody. A message counts as delivered when it was handed to the
+	// AcksNone: none. A message counts as delivered when it was handed to the
 	// network; what is refused or lost after that is not noticed.
 	AcksNone
 )

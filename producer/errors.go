@@ -42,7 +42,9 @@ var (
 var ErrPartial = engine.ErrPartial
 
 // ErrNoIdempotence is why a Start fails on a cluster that gives this user no producer id, or has
-// none to give: see Config.Idempotence. It is final, and wraps what the broker said, a kafka.Error.
+// none to give. It is final, and wraps what the broker said, a kafka.Error. Before Kafka 3.0 the user
+// needs the permission IdempotentWrite on the cluster, from 3.0 on Write on a topic is enough.
+// IdempotenceOff, and Acks other than AcksAll, need no producer id.
 var ErrNoIdempotence = cluster.ErrNoIdempotence
 
 // A TopicError is a topic that cannot be used as it was asked for: an undeclared

@@ -48,7 +48,7 @@ func Example() {
 	// <nil> Idle
 }
 
-// To send without waiting for each result, and to learn it all the same.
+// To send without waiting for each verdict, and to learn it all the same.
 func ExampleProducer_Send() {
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	defer cluster.Close()
@@ -160,7 +160,7 @@ func ExampleProducer_Status() {
 		log.Fatal(err)
 	}
 	fmt.Println(p.Stats().Messages, p.Stats().Messages, p.Totals().Messages) // Stats: since the last call
-	fmt.Println(p.InFlightBytes(), "bytes in flight")                        // what has no result yet
+	fmt.Println(p.InFlightBytes(), "bytes in flight")                        // what has no verdict yet
 
 	fmt.Println(p.Shutdown(ctx)) // for good; Close is Shutdown with a bound of its own
 	<-p.Done()
@@ -271,11 +271,65 @@ func ExampleStopError() {
 	cancel()
 	var cut *producer.StopError
 	if err := p.Shutdown(now); errors.As(err, &cut) {
-		fmt.Println("messages cut off:", cut.Messages)
+		fmt.Println("messages cut off:", cut.Messages, "not sent:", cut.NotSent, "maybe delivered:", cut.Maybe)
 	}
 	<-d.Done()
 	fmt.Println(errors.Is(d.Err(), producer.ErrMaybeDelivered))
 	// Output:
-	// messages cut off: 1
+	// messages cut off: 1 not sent: 0 maybe delivered: 1
 	// true
+}
+
+// What a producer does beyond sending: what lingers can be sent at once, and its counts tell what
+// became of the messages.
+func ExampleProducer_Flush() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	defer cluster.Close()
+	p, err := producer.New(producer.Config{Brokers: cluster.ListenAddrs(), Topic: "orders", Linger: 10 * time.Second, StartOnWrite: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	ctx := context.Background()
+	for _, text := range []string{"placed", "paid"} {
+		if _, err := p.Send(ctx, kafka.Message{Value: []byte(text)}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(p.Flush(ctx)) // each of them has its verdict
+	var c producer.Counters = p.Counters()
+	fmt.Println(c.Admitted, "admitted,", c.Delivered, "delivered,", c.Maybe, "in doubt")
+	// Output:
+	// <nil>
+	// 2 admitted, 2 delivered, 0 in doubt
+}
+
+// A cluster that gives this user no producer id: before Kafka 3.0 that needs the permission
+// IdempotentWrite. The program may go on without idempotence, or ask for the permission.
+func ExampleIdempotence() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	defer cluster.Close()
+	cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		res := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+		res.ErrorCode = 31 // CLUSTER_AUTHORIZATION_FAILED
+		return res, nil, true
+	})
+	config := producer.Config{Brokers: cluster.ListenAddrs(), Topic: "orders", Idempotence: producer.IdempotenceAuto} // the default
+	p, err := producer.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	err = p.Start(ctx)
+	fmt.Println(errors.Is(err, producer.ErrNoIdempotence), errors.Is(err, kafka.ClusterAuthorizationFailed), producer.Temporary(err))
+
+	config.Idempotence = producer.IdempotenceOff // messages may be there twice, and out of order
+	if p, err = producer.New(config); err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	fmt.Println(p.Start(ctx))
+	// Output:
+	// true true false
+	// <nil>
 }
