@@ -13,6 +13,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/record"
 )
 
 // Config is what a Producer is made of. Brokers and one of Topic, Topics and
@@ -142,7 +143,11 @@ type Config struct {
 	// Lifecycle are options for the lifecycle: observers, for example. They come
 	// after those that the other fields make; StopTimeout alone is what bounds Close.
 	Lifecycle []fsm.Option
+
+	record record.Hook
 }
+
+func init() { record.Into = func(config any, h record.Hook) { config.(*Config).record = h } }
 
 // Acks is which replicas must acknowledge a message before it counts as delivered.
 type Acks int8

@@ -98,6 +98,7 @@ var fields = map[string]struct {
 	"Completion":             {free: "nil is the default"},
 	"Logger":                 {free: "nil is the default"},
 	"Lifecycle":              {bad: []func(*Config){func(c *Config) { c.Lifecycle = []fsm.Option{nil} }}},
+	"record":                 {free: "a test's: see package record"},
 }
 
 func nobody(context.Context) (user, password string, err error) { return "", "", nil }

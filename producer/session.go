@@ -43,6 +43,7 @@ func (p *Producer) engineConfig() engine.Config {
 		AllowPartial:         c.AllowPartial,
 		CheckPermission:      c.CheckWritePermission,
 		Warn:                 p.warnings.topic,
+		Record:               c.record,
 		ConnectionsPerBroker: c.ConnectionsPerBroker,
 		IdleTimeout:          c.IdleTimeout,
 		ReadTimeout:          c.ReadTimeout,

@@ -441,7 +441,7 @@ Cut ==
 Start ==
     /\ run = "stopped" /\ starts < MaxStarts
     /\ run' = "started" /\ starts' = starts + 1
-    /\ floor' = [i \in IDs |-> Reached(i)]
+    /\ floor' = [i \in IDs |-> IF i <= id THEN Reached(i) ELSE None]
     /\ epoch' = [p \in Partitions |-> None]
     /\ sequence' = [p \in Partitions |-> None]
     /\ UNCHANGED <<admitted, core, wire, fates, id, pid, highest, late, leader, frees>>

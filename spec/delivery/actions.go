@@ -60,7 +60,7 @@ func (b *Bound) giveUp(s *State, p int, m uint8) bool {
 
 // Batches and attempts.
 
-func (b *Bound) takeFirst(s *State, p, n int, seq int8) {
+func (b *Bound) takeFirst(s *State, p, n int, seq Number) {
 	pt := &s.Partitions[p]
 	pt.Batch = Batch{Seq: seq}
 	pt.Batch.Messages, pt.Queue = pt.Queue.cut(n)

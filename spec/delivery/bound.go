@@ -5,17 +5,6 @@ import (
 	"strings"
 )
 
-// The capacity of a State. It is fixed, so that a State is comparable, a map key,
-// and copied without allocating.
-const (
-	maxPartitions = 2
-	maxMessages   = 4 // all partitions together
-	maxIDs        = 2
-	maxLog        = 4   // batches in a log
-	maxLate       = 8   // requests that have outlived their connection
-	maxNumber     = 100 // of an epoch, a sequence number, or anything that is counted
-)
-
 // Acks says which replicas acknowledge a batch: Acks in tla/Partition.tla.
 type Acks uint8
 

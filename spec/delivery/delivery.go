@@ -7,7 +7,7 @@
 // constant Take, the function take and the label of the edge.
 //
 // Files:
-//   - bound.go: the constants; state.go, sequence.go: the value of every variable
+//   - bound.go: the constants; capacity.go: how large a State may be; state.go, sequence.go: the value of every variable
 //   - step.go: the actions with their parameters, Enabled and Next
 //   - guards.go, pieces.go, actions.go, answers.go, producer.go: Partition.tla, one
 //     function for each guard and action, under its name, in its order

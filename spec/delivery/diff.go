@@ -22,7 +22,7 @@ func Diff(want, got State) []spec.Difference {
 			compare("p"+strconv.Itoa(p+1), &want.Partitions[p], &got.Partitions[p])
 		}
 	}
-	ids := func(name string, w, g *[maxIDs]int8) {
+	ids := func(name string, w, g *[maxIDs]Number) {
 		for i := range w {
 			add(name, strconv.Itoa(i+1), w[i], g[i])
 		}

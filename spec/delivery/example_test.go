@@ -50,6 +50,23 @@ func ExampleState() {
 	// ok true true 1 <<1>>@1.0.0
 }
 
+// A State has room for a small model. With the build tag traces it has room for what a producer
+// did, message by message: then it is only to be stepped, not explored.
+func ExampleBound_Check() {
+	large := one
+	large.MaxMessages, large.MaxIDs = delivery.Capacity, delivery.CapacityIDs
+	fmt.Println(large.Check())
+	large.MaxMessages++
+	fmt.Println(large.Check() != nil)
+	s, _ := large.After(written)
+	var epoch delivery.Number = s.Partitions[0].Epoch
+	fmt.Println(epoch == s.Highest[0])
+	// Output:
+	// <nil>
+	// true
+	// true
+}
+
 // A partition's log is of batches.
 func ExampleLog() {
 	s, _ := one.After(append(written, delivery.Step{Action: delivery.LeaderAppends}))

@@ -37,21 +37,21 @@ func (b *Bound) unsent(s *State, p int, m uint8) Verdict { // D2: the verdict of
 	return VerdictNotSent
 }
 
-func (b *Bound) reached(s *State, i uint8) int8 { // D2: the epoch that all partitions count as used at a start
+func (b *Bound) reached(s *State, i uint8) Number { // D2: the epoch that all partitions count as used at a start
 	if !b.says(gReached, true) {
 		return s.Floor[i-1] + 1
 	}
 	return s.Highest[i-1]
 }
 
-func (b *Bound) freed(s *State, i uint8) int8 { // D2: the epoch that a partition without a core counts as used
+func (b *Bound) freed(s *State, i uint8) Number { // D2: the epoch that a partition without a core counts as used
 	if !b.says(gFreed, true) {
 		return s.Highest[i-1] - 1
 	}
 	return s.Highest[i-1]
 }
 
-func (b *Bound) nextInDoubt(s *State, p int) int8 { // D2: the next sequence number after a batch that ended in doubt
+func (b *Bound) nextInDoubt(s *State, p int) Number { // D2: the next sequence number after a batch that ended in doubt
 	if !b.says(gNextInDoubt, true) {
 		return s.Partitions[p].Batch.Seq
 	}

@@ -59,16 +59,16 @@ func note(s *State, p int, set Set, what Tried) {
 }
 
 // after is After(s, n): the next sequence number, if a batch that begins at seq has n messages.
-func (b *Bound) after(seq int8, n int) int8 {
+func (b *Bound) after(seq Number, n int) Number {
 	if !b.Idempotent {
 		return 0
 	}
-	return seq + int8(n)
+	return seq + Number(n)
 }
 
 // nextEpoch is NextEpoch(p): the highest of its id, if that is above every epoch
 // that the partition has used, else the next.
-func (s *State) nextEpoch(p int) int8 {
+func (s *State) nextEpoch(p int) Number {
 	pt := &s.Partitions[p]
 	used := pt.Epoch
 	if used == None {

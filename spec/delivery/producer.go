@@ -60,8 +60,8 @@ func (b *Bound) start(s *State) bool {
 	if s.Run != RunStopped || int(s.Starts) >= b.MaxStarts {
 		return false
 	}
-	for i := range b.MaxIDs {
-		s.Floor[i] = b.reached(s, uint8(i)+1)
+	for i := range s.ID {
+		s.Floor[i] = b.reached(s, i+1)
 	}
 	for p := range b.Partitions {
 		s.Partitions[p].Epoch, s.Partitions[p].Sequence = None, None

@@ -62,9 +62,6 @@ func (s Messages) then(t Messages) Messages {
 	return s
 }
 
-// Set is a set of messages of one partition.
-type Set uint8
-
 // SetOf returns the set of these messages.
 func SetOf(ms ...uint8) (set Set) {
 	for _, m := range ms {
@@ -85,12 +82,12 @@ func (set Set) Has(m uint8) bool { return m != 0 && set&only(m) != 0 }
 func (set Set) String() string {
 	var ms []uint8
 	for rest := set; rest != 0; rest &= rest - 1 {
-		ms = append(ms, uint8(bits.TrailingZeros8(uint8(rest)))+1)
+		ms = append(ms, uint8(bits.TrailingZeros64(uint64(rest)))+1)
 	}
 	return "{" + list(ms) + "}"
 }
 
-func list[T uint8 | int8](ns []T) string {
+func list[T uint8 | Number](ns []T) string {
 	var b strings.Builder
 	for i, n := range ns {
 		flag(&b, i > 0, ", ")
@@ -131,7 +128,7 @@ func (set *Requests) Add(r Request) bool {
 	if n == len(set) {
 		return false
 	}
-	for ; n > 0 && set[n-1].key() > r.key(); n-- {
+	for ; n > 0 && r.before(&set[n-1]); n-- {
 		set[n] = set[n-1]
 	}
 	set[n] = r

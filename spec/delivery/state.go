@@ -88,8 +88,8 @@ const None = -1
 // Batch is the batch under way. The zero value is NoBatch of the TLA+: there is none.
 type Batch struct {
 	Messages Messages
-	Seq      int8 // the sequence number of its first message
-	Maybe    bool // an earlier request with it may have been appended
+	Seq      Number // the sequence number of its first message
+	Maybe    bool   // an earlier request with it may have been appended
 }
 
 // String reads "<<1, 2>>@0", or "<<1>>@0?" in doubt.
@@ -104,7 +104,7 @@ func (v Batch) String() string {
 // Stored is a batch in a log.
 type Stored struct {
 	Pid        uint8
-	Epoch, Seq int8
+	Epoch, Seq Number
 	Messages   Messages
 }
 
@@ -115,7 +115,7 @@ func (v Stored) String() string { return fmt.Sprintf("%v@%d.%d.%d", v.Messages, 
 type Request struct {
 	Part       uint8 // the partition, counted from 0
 	Pid        uint8
-	Epoch, Seq int8
+	Epoch, Seq Number
 	Messages   Messages
 }
 
@@ -125,16 +125,24 @@ func (r Request) String() string { return fmt.Sprintf("p%d:%v", r.Part+1, r.stor
 // stored is the batch of the request, as a log has it.
 func (r *Request) stored() Stored { return Stored{r.Pid, r.Epoch, r.Seq, r.Messages} }
 
-// key orders requests.
-func (r *Request) key() uint64 {
-	k := uint64(0)
-	for _, v := range [...]uint8{r.Part, r.Pid, uint8(r.Epoch), uint8(r.Seq)} {
-		k = k<<8 | uint64(v)
+// before orders requests.
+func (r *Request) before(q *Request) bool {
+	switch {
+	case r.Part != q.Part:
+		return r.Part < q.Part
+	case r.Pid != q.Pid:
+		return r.Pid < q.Pid
+	case r.Epoch != q.Epoch:
+		return r.Epoch < q.Epoch
+	case r.Seq != q.Seq:
+		return r.Seq < q.Seq
 	}
-	for _, m := range r.Messages {
-		k = k<<8 | uint64(m)
+	for i, m := range r.Messages {
+		if m != q.Messages[i] {
+			return m < q.Messages[i]
+		}
 	}
-	return k
+	return false
 }
 
 // Log is a partition's log. It ends before the first batch that is zero.
@@ -167,8 +175,8 @@ type Partition struct {
 	Verdict  [maxMessages]Verdict // of message m at m-1
 	Tried    [maxMessages]Tried   // the same
 	Pid      uint8                // the producer id that it uses
-	Epoch    int8                 // None: it has no core
-	Sequence int8                 // the next sequence number; None: another epoch is needed
+	Epoch    Number               // None: it has no core
+	Sequence Number               // the next sequence number; None: another epoch is needed
 	Log      Log                  // its log at the leader
 	Safe     uint8                // how many batches of it every replica in sync has
 	Lost     Set                  // with AcksOne: messages lost with their leader
@@ -196,8 +204,8 @@ func (pt *Partition) decided() Set {
 type State struct {
 	Run        Run
 	ID         uint8                    // the newest producer id
-	Highest    [maxIDs]int8             // the highest epoch of id i is at i-1
-	Floor      [maxIDs]int8             // the same: the highest that a partition without a core may have used
+	Highest    [maxIDs]Number           // the highest epoch of id i is at i-1
+	Floor      [maxIDs]Number           // the same: the highest that a partition without a core may have used
 	Late       Requests                 // requests written whole, whose connection was lost before an answer
 	Starts     uint8                    // starts so far
 	Frees      uint8                    // cores freed so far

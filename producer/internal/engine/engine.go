@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/internal/record"
 	"github.com/seed3893aba4/surestart/producer/internal/cluster"
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
@@ -52,6 +53,8 @@ type Config struct {
 
 	// Warn, if not nil, is called with troubles that no caller learns of. It must not block.
 	Warn func(message, topic string, partition int, err error)
+	// Record is a test's.
+	Record record.Hook
 
 	ConnectionsPerBroker int
 	IdleTimeout          time.Duration // for which connections to a broker are kept that leads nothing
@@ -120,6 +123,10 @@ func New(cfg Config) *Engine {
 	if cfg.Mode == core.Idempotent {
 		e.common.IDs = &e.ids
 	}
+	e.common.Record = cfg.Record.Event
+	if cfg.Record.Limits != (core.Limits{}) {
+		e.limits = cfg.Record.Limits
+	}
 	e.topics.Store(&map[string]*topic{})
 	return e
 }
@@ -169,7 +176,7 @@ func (e *Engine) Start(ctx context.Context, part func(name string)) (err error) 
 func (e *Engine) startPartitions() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return sender.Start(&e.ids, e.partitions())
+	return sender.Start(&e.common, &e.ids, e.partitions())
 }
 
 // anotherID asks for another producer id.
@@ -187,7 +194,10 @@ func (e *Engine) anotherID() {
 		e.ids.Lock()
 		defer e.ids.Unlock()
 		if e.ids.Due() {
-			_ = e.ids.NewID(id)
+			_ = e.ids.NewID(id) // it is due
+			if e.cfg.Record.Event != nil {
+				e.cfg.Record.Event(record.Event{Kind: core.EventNewID, ID: id})
+			}
 		}
 	})
 }

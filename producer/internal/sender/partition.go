@@ -10,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/internal/record"
 )
 
 // Config configures partitions and senders. It must not change.
@@ -36,6 +37,8 @@ type Config struct {
 	Completer *Completer
 	// IDs are the producer ids, nil without idempotence; mu guards them.
 	IDs *IDs
+	// Record, if not nil, is called with the events of the cores: see record.Hook.
+	Record func(record.Event)
 }
 
 // IDs are the core's, with the lock that partitions have in common. The zero IDs are none.
@@ -54,7 +57,7 @@ type Partition struct {
 	number int32
 
 	mu     sync.Mutex
-	core   *core.Partition
+	core   recorded
 	chunks []*chunk // in order; the first is the batch, if the core has one
 	sender *Sender  // of its leader; nil: it has none
 	inHand bool     // of a sender, or of timer
@@ -83,7 +86,7 @@ type Partition struct {
 // NewPartition returns a partition without a leader. Its core lasts as long as it does.
 func NewPartition(cfg *Config, topic string, number int32) *Partition {
 	p := &Partition{cfg: cfg, topic: topic, number: number}
-	p.locked(func() { p.core = core.New(cfg.Mode, p.ids()) })
+	p.locked(func() { p.core = recorded{core.New(cfg.Mode, p.ids()), p} })
 	return p
 }
 
@@ -105,20 +108,24 @@ func (p *Partition) locked(f func()) {
 
 // Start says that the producer is started again after a stop. It needs all partitions of the
 // IDs; those that are new since are started already.
-func Start(ids *IDs, partitions []*Partition) error {
+func Start(cfg *Config, ids *IDs, partitions []*Partition) error {
 	var stopped []*core.Partition
 	for _, p := range partitions {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.core.State() == core.Stopped {
-			stopped = append(stopped, p.core)
+			stopped = append(stopped, p.core.Partition)
 			p.attempts, p.slow, p.again, p.cause = 0, false, false, nil
 			p.busy.Store(false)
 		}
 	}
 	ids.Lock()
 	defer ids.Unlock()
-	return ids.IDs.Start(stopped...)
+	err := ids.IDs.Start(stopped...)
+	if err == nil && cfg.Record != nil {
+		cfg.Record(record.Event{Kind: core.EventStart})
+	}
+	return err
 }
 
 // Led reports whether the partition has a leader.
@@ -155,6 +162,7 @@ func (p *Partition) Admit(c *Call, msgs []kafka.Message, next []int32, first int
 	if err != nil {
 		return 0, nil, err
 	}
+	p.core.admitted(number, msgs, next, first)
 	p.cfg.Counters.Admitted.Add(int64(n))
 	millis := now.UnixMilli()
 	var tail *chunk

@@ -16,6 +16,7 @@ var Delivery = &Machine{
 	Packages: []Package{
 		{"internal/core", []Layer{core, TestsOf("internal/core"), lives}, []Layer{ofCore, core, lives}},
 		{"spec/delivery", []Layer{core}, nil},
+		{"producer/internal/sender", []Layer{traces}, nil},
 	},
 	Specification: Specification{
 		Dir: "tla", Manifest: "delivery.json", Module: "DeliveryMC", Guards: "Partition", Weak: "DeliveryWeak", Reach: "DeliveryReach",
@@ -30,12 +31,13 @@ var Delivery = &Machine{
 		Invariants: []string{"TypeOK", "Truth", "Once", "Order", "EpochsSettle"},
 		Fairness:   map[string]string{"Deadline": "Spec", "DrainsAtOnce": "ServiceSpec", "DrainsByDeadline": "Spec"},
 	},
-	AgainstModel:    []string{"core"},
+	AgainstModel:    []string{"core", "traces"},
 	AgainstContract: []string{"lives"},
 }
 
 var (
-	core   = Layer{"core", "verify/internal/partition", []string{"-test.run=^TestCore", "-test.failfast"}}
-	ofCore = Layer{"tests", "internal/core", []string{"-test.short", "-test.skip=^TestRandomLives$"}}
-	lives  = Layer{"lives", "internal/core", []string{"-test.run=^TestRandomLives$", "-rapid.shrinktime=0s"}}
+	core   = Layer{Name: "core", Dir: "verify/internal/partition", Args: []string{"-test.run=^TestCore", "-test.failfast"}}
+	ofCore = Layer{Name: "tests", Dir: "internal/core", Args: []string{"-test.short", "-test.skip=^TestRandomLives$"}}
+	traces = Layer{Name: "traces", Dir: "verify/internal/engine", Args: []string{"-test.run=^TestTracesOnKfake", "-test.failfast", "-traces.lives=250"}, Tags: "traces"}
+	lives  = Layer{Name: "lives", Dir: "internal/core", Args: []string{"-test.run=^TestRandomLives$", "-rapid.shrinktime=0s"}}
 )

@@ -49,15 +49,15 @@ var Lifecycle = &Machine{
 const walks = "verify/internal/lifecycle"
 
 var (
-	graph      = Layer{"graph", walks, []string{"-test.run=^TestGraph", "-test.failfast", "-graph.tries=2"}}
-	schedules  = Layer{"schedules", walks, []string{"-test.run=^TestSchedule", "-test.short"}}
-	tests      = Layer{"tests", "fsm", []string{"-test.short"}}
-	threads    = Layer{"threads", walks, []string{"-test.run=^TestThreads", "-test.short"}}
-	histories  = Layer{"histories", walks, []string{"-test.run=^TestHistories", "-test.short"}}
-	threeTries = Layer{"three tries", walks, []string{"-test.run=^TestGraph", "-test.failfast"}} // the graph's walk as it is in quick: what the others do not notice
-	ofSpec     = Layer{"spec", "spec", []string{"-test.short"}}
-	ofModel    = Layer{"model", "verify/internal/spec", []string{"-test.short"}}
-	ofProducer = Layer{"producer", "producer", []string{"-test.run=^Test[GR][0-9]", "-test.short"}}
+	graph      = Layer{Name: "graph", Dir: walks, Args: []string{"-test.run=^TestGraph", "-test.failfast", "-graph.tries=2"}}
+	schedules  = Layer{Name: "schedules", Dir: walks, Args: []string{"-test.run=^TestSchedule", "-test.short"}}
+	tests      = Layer{Name: "tests", Dir: "fsm", Args: []string{"-test.short"}}
+	threads    = Layer{Name: "threads", Dir: walks, Args: []string{"-test.run=^TestThreads", "-test.short"}}
+	histories  = Layer{Name: "histories", Dir: walks, Args: []string{"-test.run=^TestHistories", "-test.short"}}
+	threeTries = Layer{Name: "three tries", Dir: walks, Args: []string{"-test.run=^TestGraph", "-test.failfast"}} // the graph's walk as it is in quick: what the others do not notice
+	ofSpec     = Layer{Name: "spec", Dir: "spec", Args: []string{"-test.short"}}
+	ofModel    = Layer{Name: "model", Dir: "verify/internal/spec", Args: []string{"-test.short"}}
+	ofProducer = Layer{Name: "producer", Dir: "producer", Args: []string{"-test.run=^Test[GR][0-9]", "-test.short"}}
 
 	walked  = []Layer{graph, schedules, tests, threads, histories, threeTries}
 	mutated = []Layer{graph, tests, schedules, threads, histories, threeTries}

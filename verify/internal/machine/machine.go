@@ -87,6 +87,7 @@ type Layer struct {
 	Name string
 	Dir  string   // of the package, from the top of the checkout
 	Args []string // to its test binary
+	Tags string   // with which it is built; "": none
 }
 
 // anyGuarantee stands in a layer for the ID of the guarantee that is broken.
@@ -95,7 +96,7 @@ const anyGuarantee = "GUARANTEE"
 // TestsOf is the layer of a package's tests that are named after the guarantee that is broken. They are run by
 // themselves: in a run of all tests, one that panics keeps those after it from speaking.
 func TestsOf(dir string) Layer {
-	return Layer{"tests of " + anyGuarantee, dir, []string{"-test.run=^Test" + anyGuarantee + "[A-Z]"}}
+	return Layer{Name: "tests of " + anyGuarantee, Dir: dir, Args: []string{"-test.run=^Test" + anyGuarantee + "[A-Z]"}}
 }
 
 // FaultLayers are the layers that can notice a fault in the package that breaks a guarantee.

@@ -38,6 +38,7 @@ var layers = []layer{
 	{"graph", "every state, edge and refusal of the model's graph, in the shipped code", always, graph},
 	{"core", "every state, edge and refusal of delivery's model, in the core of a partition", always, core},
 	{"lives", "random lives of a producer's cores beyond the graph's bound, judged by what is in the logs", always, lives},
+	{"traces", "traces of the shipped producer, on kfake and Apache Kafka, are behaviours of delivery's model", always, traces},
 	{"schedules", "random schedules beyond the graph's bound, step by step against the model", always, schedules},
 	{"day", "24 hours of a producer whose cluster breaks 10,000 times, in virtual time: nothing lost, nothing left", withCI, day},
 	{"suite", "conformance.Test passes right lifecycles, and tells what is wrong with wrong ones", always, suite},
@@ -78,7 +79,7 @@ func tests(ctx context.Context, s *session) error {
 		first := product[i]
 		product = slices.Insert(slices.Delete(product, i, i+1), 0, first)
 	}
-	own := []string{"internal/lifecycle", "internal/scheduler", "internal/partition"} // layers of their own
+	own := []string{"internal/lifecycle", "internal/scheduler", "internal/partition", "internal/engine"} // layers of their own
 	if s.Bound != Quick {
 		own = append(own, mutationPackage)
 		own = append(own, modelPackages...)
@@ -148,6 +149,22 @@ func graph(ctx context.Context, s *session) error {
 func core(ctx context.Context, s *session) error {
 	s.bound = s.Bound
 	return s.testIn(ctx, "verify", "-v", "-count=1", "./internal/partition")
+}
+
+// traces are of lives of the producer: most take a few milliseconds, those on Apache Kafka a second, in which they wait.
+func traces(ctx context.Context, s *session) error {
+	args := []string{"-tags=traces", "-v", "-count=1", "-parallel=8"}
+	if s.Bound == Quick {
+		return s.testIn(ctx, "verify", append(args, "-short", "./internal/engine", "-traces.lives=100")...)
+	}
+	if err := s.needKafka(ctx); err != nil {
+		return err
+	}
+	n, onKafka := "1200", "64"
+	if s.Bound == Deep {
+		n, onKafka = "100000", "2000"
+	}
+	return s.testIn(ctx, "verify", append(args, "./internal/engine", "-traces.lives="+n, "-traces.kafka="+onKafka)...)
 }
 
 func lives(ctx context.Context, s *session) error {

@@ -235,7 +235,7 @@ func TestWhatCannotBeRunIsSaid(t *testing.T) {
 		want string
 	}{
 		"bound":    {Options{Root: root, Bound: "far"}, "quick, ci or deep"},
-		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "graph, core, lives, schedules, day, suite, threads, histories, tests"},
+		"layer":    {Options{Root: root, Bound: Quick, Layers: []string{"grpah"}}, "graph, core, lives, traces, schedules, day, suite, threads, histories, tests"},
 		"checkout": {Options{Root: t.TempDir(), Bound: Quick}, "clone it"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,12 +64,12 @@ func Try(ctx context.Context, root string, m *machine.Machine, v Variant, layers
 		return nil, err
 	}
 	var catches []Catch
-	built := make(map[string]string) // package -> test binary, or "" if it does not build
+	built := make(map[string]string) // package and tags -> test binary, or "" if it does not build
 	for _, l := range layers {
-		bin, known := built[l.Dir]
+		bin, known := built[l.Dir+" "+l.Tags]
 		if !known {
-			bin = filepath.Join(dir, strings.ReplaceAll(l.Dir, "/", "-")+".test")
-			out, err := build(ctx, root, overlay, l.Dir, bin)
+			bin = filepath.Join(dir, strings.ReplaceAll(l.Dir, "/", "-")+l.Tags+".test")
+			out, err := build(ctx, root, overlay, l.Dir, l.Tags, bin)
 			if ctx.Err() != nil {
 				return catches, context.Cause(ctx)
 			}
@@ -77,7 +77,7 @@ func Try(ctx context.Context, root string, m *machine.Machine, v Variant, layers
 				catches = append(catches, Catch{Layer: l.Name, Result: NoBuild, First: firstLine(out)})
 				return catches, nil
 			}
-			built[l.Dir] = bin
+			built[l.Dir+" "+l.Tags] = bin
 		}
 		c := run(ctx, m, filepath.Join(root, l.Dir), bin, dir, l)
 		if ctx.Err() != nil {
@@ -102,7 +102,7 @@ func Build(ctx context.Context, root string, v Variant, pkg, bin string) error {
 	if err != nil {
 		return err
 	}
-	if out, err := build(ctx, root, overlay, pkg, bin); err != nil {
+	if out, err := build(ctx, root, overlay, pkg, "", bin); err != nil {
 		return fmt.Errorf("variant %s: package %s: %w: %s", v.Name, pkg, err, out)
 	}
 	return nil
@@ -125,12 +125,12 @@ func writeOverlay(root, dir string, v Variant) (string, error) {
 	return overlay, os.WriteFile(overlay, text, 0o666)
 }
 
-func build(ctx context.Context, root, overlay, pkg, bin string) (string, error) {
+func build(ctx context.Context, root, overlay, pkg, tags, bin string) (string, error) {
 	module := root
 	if of, ok := strings.CutPrefix(pkg, "verify/"); ok {
 		module, pkg = filepath.Join(root, "verify"), of
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", bin, "./"+pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-tags", tags, "-o", bin, "./"+pkg)
 	cmd.Dir = module
 	out, err := cmd.CombinedOutput()
 	return string(out), err
