@@ -5,6 +5,7 @@ package producer
 import (
 	"context"
 	"crypto/sha512"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -91,18 +93,25 @@ func allow(t *testing.T, b *testbroker.Broker, topic, user string, operation kms
 	})
 }
 
-// Who may see a topic and not write to it is told so, by a start that asks for it,
-// else by the write.
+// A user who may write to no topic gets no producer id. One who may write to another topic learns
+// that this one is refused by a start that asks for it, else by the write.
 func noWritePermission(t *testing.T, b *testbroker.OwnBroker) {
-	topic := b.CreateTopic(t, 2)
+	topic, another := b.CreateTopic(t, 2), b.CreateTopic(t, 1)
 	allow(t, b.Broker, topic, "alice", kmsg.ACLOperationAll)
 	allow(t, b.Broker, topic, "bob", kmsg.ACLOperationDescribe)
 	bob := plain.Mechanism{Username: "bob", Password: "bob-secret"}
 
 	p := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob})
+	err := p.Start(bg)
+	var failed *fsm.StartError
+	if !errors.As(err, &failed) || failed.Part != "producer id" || Temporary(err) {
+		t.Errorf("Start: %v, want a StartError of part producer id, and that it is final", err)
+	}
+	mustBe(t, err, ErrNoIdempotence, kafka.ClusterAuthorizationFailed)
+	allow(t, b.Broker, another, "bob", kmsg.ACLOperationWrite)
 	start(t, p)
 	l := newLedger()
-	err := l.write(bg, t, p, message("forbidden"))
+	err = l.write(bg, t, p, message("forbidden"))
 	mustBe(t, err, ErrRejected, kafka.TopicAuthorizationFailed)
 	if err := p.Close(); err != nil {
 		t.Error(err)

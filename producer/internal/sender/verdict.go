@@ -69,10 +69,10 @@ type verdicts struct {
 	wait   bool  // until the completion has returned
 }
 
-// because wraps a cause, and the error of the last attempt, or why there was none.
+// because wraps a cause, the error of the last attempt, and why there is no other one now.
 func (p *Partition) because(cause error) error {
 	if p.cause != nil && (p.core.State() != core.Empty || p.again) {
-		return fmt.Errorf("%w (%d attempts): %w", cause, p.attempts, p.cause)
+		cause = fmt.Errorf("%w (%d attempts): %w", cause, p.attempts, p.cause)
 	}
 	if p.sender == nil {
 		return fmt.Errorf("%w: %w", cause, kafka.LeaderNotAvailable)
