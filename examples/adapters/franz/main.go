@@ -1,5 +1,5 @@
-// Command franz is a franz-go client as a resource, for what kafka-go cannot do:
-// idempotent and transactional produce.
+// Command franz is a franz-go client as a resource, for what package producer cannot do:
+// transactional produce.
 //
 // Started means that a broker has answered and that the producer id is there, on
 // which idempotence rests (G3); with a transactional id, that an older instance of

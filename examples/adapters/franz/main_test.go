@@ -103,7 +103,7 @@ func TestStartIsLeft(t *testing.T) {
 }
 
 // Answers to Produce get lost, and the client sends again. With idempotence each
-// record is there once; without it, and so in kafka-go, some are there twice.
+// record is there once; without it some are there twice.
 func TestIdempotent(t *testing.T) {
 	each(t, func(t *testing.T, b *testbroker.Broker) {
 		for _, c := range []struct {
