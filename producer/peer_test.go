@@ -278,6 +278,31 @@ func TestAdvertisedAddressIsNotKafka(t *testing.T) {
 	}
 }
 
+// A broker that is found by metadata and cannot be reached there, as one that gives out an address
+// of its own network does: the error says where the address is from. Not if the user named it.
+func TestAdvertisedAddressCannotBeReached(t *testing.T) {
+	b := testbroker.Fake(t, kfake.SeedTopics(2, "t"))
+	const bootstrap = "bootstrap.test:9092"
+	var reachable atomic.Bool
+	cfg := Config{Topic: "t", Brokers: []string{bootstrap}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == b.Addrs[0] && !reachable.Load() {
+			return nil, errRefused
+		}
+		return new(net.Dialer).DialContext(ctx, network, b.Addrs[0])
+	}}
+	for _, named := range []bool{false, true} {
+		if named {
+			cfg.Brokers = append(cfg.Brokers, b.Addrs[0])
+		}
+		reachable.Store(false)
+		p := newProducer(t, b, cfg)
+		err := failsThenStarts(t, b, p, "leaders", func() { reachable.Store(true) }, errRefused)
+		if strings.Contains(err.Error(), "advertised.listeners") == named || !strings.Contains(err.Error(), b.Addrs[0]) || !Temporary(err) {
+			t.Errorf("%v; the address is the user's: %t", err, named)
+		}
+	}
+}
+
 // What takes the place of a broker while the producer runs does not fail a write: a broker
 // that comes back in time gets it.
 func TestWrongPortWhileRunning(t *testing.T) {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
 // TopicError is a topic that cannot be used.
@@ -161,6 +163,7 @@ func (s *session) survey() (led int, leaderless []error) {
 // A lead is what a broker leads of a declared topic.
 type lead struct {
 	*broker
+	id         int32
 	topic      string
 	partitions []int
 }
@@ -181,7 +184,7 @@ func (s *session) leads() (all []lead) {
 			if !seen {
 				i = len(all)
 				at[id] = i
-				all = append(all, lead{s.brokers[id], name, nil})
+				all = append(all, lead{s.brokers[id], id, name, nil})
 			}
 			all[i].partitions = append(all[i].partitions, p.Number())
 		}
@@ -194,11 +197,12 @@ func (s *session) leads() (all []lead) {
 func (s *session) connect() (reached []lead, err error) {
 	var errs []error
 	for _, l := range s.leads() {
-		if err := l.Connected(); err != nil {
-			errs = append(errs, &TopicError{l.topic, l.partitions, err})
-		} else {
+		err := l.Connected()
+		if err == nil {
 			reached = append(reached, l)
+			continue
 		}
+		errs = append(errs, &TopicError{l.topic, l.partitions, s.advertised(l.id, err)})
 	}
 	err = errors.Join(errs...)
 	if err != nil && len(reached) > 0 && s.e.cfg.AllowPartial && s.ctx.Err() == nil {
@@ -206,6 +210,18 @@ func (s *session) connect() (reached []lead, err error) {
 		err = nil
 	}
 	return reached, err
+}
+
+// advertised adds to the error of a connect where the address is from, unless the user named it,
+// or something answers there.
+func (s *session) advertised(broker int32, err error) error {
+	address, known := s.cluster.Address(broker)
+	var code kafka.Error
+	var other *connection.NotKafkaError
+	if !known || slices.Contains(s.e.cfg.Brokers, address) || errors.As(err, &code) || errors.As(err, &other) {
+		return err
+	}
+	return fmt.Errorf("%w: the cluster gave out this address: see its advertised.listeners", err)
 }
 
 func (s *session) warn(message string, err error) {
