@@ -28,12 +28,14 @@ type Rejected struct {
 	Guarantee string // "D3 Once"
 }
 
-// Error says what does not fit, names the guarantee, and lists the events up to there.
+// Error says what does not fit, names the guarantee, and lists the last events up to there.
 func (r *Rejected) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "a trace of the engine (%s) is no behaviour of the model: %s is broken\n  %s\n  the model may be in %s\n", r.Trace.Name, r.Guarantee, r.What, r.State)
 	for i, e := range r.Trace.Events[:min(r.At+1, len(r.Trace.Events))] {
-		fmt.Fprintf(&b, "  %4d %s\n", i, show(e))
+		if i > r.At-80 {
+			fmt.Fprintf(&b, "  %4d %s\n", i, show(e))
+		}
 	}
 	return b.String()
 }

@@ -187,7 +187,12 @@ func (k *checker) blame(at int) string {
 		}
 	}
 	if at == len(k.Events) {
-		return oneVerdict
+		for v := range k.number {
+			if k.Told[v] == 0 {
+				return oneVerdict
+			}
+		}
+		return truth
 	}
 	switch e := k.Events[at]; e.Kind {
 	case core.EventAdmit:

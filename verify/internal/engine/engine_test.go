@@ -31,19 +31,25 @@ func needsRoom(t *testing.T) {
 	}
 }
 
-// each calls f with every seed, as many at a time as there are workers.
-func each(t *testing.T, n, workers int, f func(t *testing.T, seed uint64)) {
-	var next atomic.Int64
+// enough is how many failures do.
+const enough = 8
+
+// each calls f with every seed, as many at a time as there are workers, until enough have failed.
+func each(t *testing.T, n, workers int, f func(t *testing.T, seed uint64) bool) {
+	var next, failed atomic.Int64
 	t.Run("seeds", func(t *testing.T) {
 		for w := range workers {
 			t.Run(fmt.Sprint(w), func(t *testing.T) {
 				t.Parallel()
 				for {
 					i := next.Add(1) - 1
-					if i >= int64(n) || t.Failed() {
+					if i >= int64(n) || failed.Load() > enough {
 						return
 					}
-					f(t, *from+uint64(i))
+					if !f(t, *from+uint64(i)) {
+						t.Fail()
+						failed.Add(1)
+					}
 				}
 			})
 		}
@@ -63,16 +69,17 @@ func TestTracesOnKfake(t *testing.T) {
 	needsRoom(t)
 	var mu sync.Mutex
 	var sum Tally
-	each(t, *lives, runtime.GOMAXPROCS(0), func(t *testing.T, seed uint64) {
+	each(t, *lives, runtime.GOMAXPROCS(0), func(t *testing.T, seed uint64) bool {
 		tr := lifeInBubble(t, seed)
 		a, err := tr.Check()
 		if err != nil {
 			t.Error(err)
-			return
+			return false
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		sum.Add(tr, a)
+		return true
 	})
 	if missing := sum.Missing(); missing != nil && *lives >= 300 {
 		t.Errorf("no trace shows %v: the check says nothing about it", missing)
@@ -92,18 +99,19 @@ func TestTracesOnKafka(t *testing.T) {
 	b := testbroker.Real(t)
 	var mu sync.Mutex
 	var sum Tally
-	each(t, *onKafka, 8, func(t *testing.T, seed uint64) { // they wait for most of their time
+	each(t, *onKafka, 8, func(t *testing.T, seed uint64) bool { // they wait for most of their time
 
 		tr := lifeOnKafka(t, b, seed)
 
 		a, err := tr.Check()
 		if err != nil {
 			t.Error(err)
-			return
+			return false
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		sum.Add(tr, a)
+		return true
 	})
 	if !t.Failed() {
 		fmt.Printf("CHECKED traces on=kafka %v\n", &sum)
@@ -116,11 +124,11 @@ func TestTracesControls(t *testing.T) {
 	var mu sync.Mutex
 	made, rejected := make(map[string]int), 0
 	n := max(*lives/4, 10)
-	each(t, n, runtime.GOMAXPROCS(0), func(t *testing.T, seed uint64) {
+	each(t, n, runtime.GOMAXPROCS(0), func(t *testing.T, seed uint64) bool {
 		tr := lifeInBubble(t, seed)
 		if _, err := tr.Check(); err != nil {
 			t.Error(err)
-			return
+			return false
 		}
 		for _, c := range tr.Corruptions(rand.New(rand.NewPCG(seed, 3))) {
 			_, err := c.Check()
@@ -132,6 +140,7 @@ func TestTracesControls(t *testing.T) {
 			rejected++
 			mu.Unlock()
 		}
+		return true
 	})
 	var kinds []string
 	for _, kind := range slices.Sorted(maps.Keys(made)) {
