@@ -10,12 +10,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
@@ -25,7 +27,8 @@ import (
 const crashEnv = "SURESTART_CRASH"
 
 // A process that is killed at random while it produces: whatever it was told is
-// acknowledged, and managed to tell us, is there, and a new run works at once.
+// acknowledged, and managed to tell us, is there, nothing is there twice, each writer's messages are
+// in order, and a new run works at once.
 func TestProcessKilled(t *testing.T) {
 	if job := os.Getenv(crashEnv); job != "" {
 		produceUntilKilled(t, strings.Fields(job))
@@ -60,13 +63,30 @@ func TestProcessKilled(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	found := values(t, b, topic)
+	found := make(map[string]int)
+	latest := make(map[string][2]int) // by partition, round and writer: the call, and the message in it
+	b.ReadEach(t, topic, func(r *kgo.Record) {
+		found[string(r.Value)]++
+		var round, w int
+		var at [2]int
+		if n, _ := fmt.Sscanf(string(r.Value), "%d-%d-%d-%d", &round, &w, &at[0], &at[1]); n < 4 {
+			return // of a new run
+		}
+		writer := fmt.Sprint(r.Partition, round, w)
+		if last, ok := latest[writer]; ok && slices.Compare(last[:], at[:]) >= 0 {
+			t.Errorf("D4 Order: in partition %d %s stands behind %v of its writer", r.Partition, r.Value, last)
+		}
+		latest[writer] = at
+	})
 	unknown, duplicates := 0, 0 // sent, and killed before it could be told
 	for v, n := range found {
 		duplicates += n - 1
 		if !acknowledged[v] {
 			unknown++
 		}
+	}
+	if duplicates > 0 {
+		t.Errorf("D3 Once: %d messages are there again", duplicates)
 	}
 	for v := range acknowledged {
 		if found[v] == 0 {

@@ -137,8 +137,9 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 }
 
 // Flush sends at once what lingers, and waits until every message that was admitted before the
-// call has its verdict, or ctx ends; it returns the cause of ctx then. It stops nothing, and does
-// not keep a Stop from cutting off messages.
+// call has its verdict, or ctx ends; it returns the cause of ctx then. When it returns nil,
+// Config.Completion has seen these messages, and their Deliveries are done. It stops nothing, and
+// does not keep a Stop from cutting off messages. Config.Completion must not call it.
 func (p *Producer) Flush(ctx context.Context) error {
 	if cause := ended(ctx); cause != nil {
 		return cause

@@ -57,7 +57,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	err := drain(ctx, partitions)
 	if err == nil && e.common.Completer != nil {
 		select {
-		case <-e.common.Completer.Idle():
+		case <-e.common.Completer.Returned():
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -115,8 +115,8 @@ func drain(ctx context.Context, partitions []*sender.Partition) error {
 	return nil
 }
 
-// Flush sends what lingers, and waits for the verdicts of what was admitted before the call,
-// or until ctx ends, and returns its cause.
+// Flush sends what lingers, and waits until the calls have the verdicts of what was admitted
+// before, which is when Completion has returned, or until ctx ends, and returns its cause.
 func (e *Engine) Flush(ctx context.Context) error {
 	type flush struct {
 		done  <-chan struct{}
@@ -139,7 +139,15 @@ func (e *Engine) Flush(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	return nil
+	if e.common.Completer == nil {
+		return nil
+	}
+	select {
+	case <-e.common.Completer.Returned():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // end ends the session's connections and goroutines. It does not wait.
@@ -158,7 +166,7 @@ func (s *session) end(cause error) {
 		s.e.mu.Unlock()
 		s.wg.Wait()
 		if c := s.e.common.Completer; c != nil {
-			<-c.Idle()
+			<-c.Returned()
 		}
 		close(s.ended)
 	}()

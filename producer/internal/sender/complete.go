@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/segmentio/kafka-go"
@@ -19,8 +20,15 @@ type Completer struct {
 	mu      sync.Mutex
 	queue   []*completion
 	running bool // a goroutine works on the queue
-	pending int  // completions that have not returned
-	idle    chan struct{}
+	// rounds have completions that have not returned. Those that begin join the last one, unless
+	// it is waited for.
+	rounds []*round
+}
+
+// A round is completions that began between two calls of Returned.
+type round struct {
+	pending  int
+	returned chan struct{} // closed when these and all before have returned; nil: nobody waits
 }
 
 // NewCompleter returns a Completer for f, whose messages are valid until it returns. Charge
@@ -36,6 +44,7 @@ type completion struct {
 	bytes   []byte
 	headers []kafka.Header
 	failure Failure
+	round   *round
 }
 
 var completions = sync.Pool{New: func() any { return new(completion) }}
@@ -90,7 +99,13 @@ func (c *Completer) begin(x *completion) {
 	c.charge(int64(cap(x.bytes)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pending++
+	last := len(c.rounds) - 1
+	if last < 0 || c.rounds[last].returned != nil {
+		c.rounds = append(c.rounds, new(round))
+		last++
+	}
+	x.round = c.rounds[last]
+	x.round.pending++
 }
 
 // run calls the function, and then tells the calls.
@@ -106,13 +121,17 @@ func (c *Completer) run(x *completion) {
 	clear(x.msgs)
 	clear(x.slots)
 	clear(x.headers)
+	r := x.round
 	*x = completion{msgs: x.msgs[:0], slots: x.slots[:0], headers: x.headers[:0], bytes: x.bytes[:0]}
 	completions.Put(x)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending--; c.pending == 0 && c.idle != nil {
-		close(c.idle)
-		c.idle = nil
+	r.pending--
+	for len(c.rounds) > 0 && c.rounds[0].pending == 0 {
+		if c.rounds[0].returned != nil {
+			close(c.rounds[0].returned)
+		}
+		c.rounds = slices.Delete(c.rounds, 0, 1)
 	}
 }
 
@@ -143,15 +162,17 @@ func (c *Completer) work() {
 	}
 }
 
-// Idle returns a channel that is closed when no call of the function is due or under way.
-func (c *Completer) Idle() <-chan struct{} {
+// Returned returns a channel that is closed when every call of the function that is due or under
+// way now has returned, and the calls that wait for it have their verdicts.
+func (c *Completer) Returned() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending == 0 {
+	if len(c.rounds) == 0 {
 		return closed
 	}
-	if c.idle == nil {
-		c.idle = make(chan struct{})
+	last := c.rounds[len(c.rounds)-1]
+	if last.returned == nil {
+		last.returned = make(chan struct{})
 	}
-	return c.idle
+	return last.returned
 }
