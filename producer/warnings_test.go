@@ -2,9 +2,18 @@ package producer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
 // logs is a slog.Handler that keeps what is logged.
@@ -44,4 +53,76 @@ func (l *logs) count(what string) (n int) {
 		}
 	}
 	return n
+}
+
+// A slog handler that is slow, hangs or panics holds up nothing: no write, no Flush, no stop, no
+// start. What it cannot keep up with is bounded, and it learns how many warnings it has missed.
+func TestLogHandlerHoldsUpNothing(t *testing.T) {
+	const n = 300 // warnings
+	for name, handler := range map[string]struct {
+		slow func(hang chan struct{})
+		want func(warned, missed int) bool
+	}{
+		"slow":   {func(chan struct{}) { time.Sleep(time.Second) }, func(warned, missed int) bool { return warned+missed == n && warned >= most }},
+		"hangs":  {func(hang chan struct{}) { <-hang }, func(warned, missed int) bool { return warned+missed == n && warned >= most && warned <= most+2 }},
+		"panics": {func(chan struct{}) { panic("boom") }, func(warned, missed int) bool { return warned == 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t)
+				hang := make(chan struct{})
+				log := &logs{slow: func() { handler.slow(hang) }}
+				p := newProducer(t, b, Config{
+					Topic: b.CreateTopic(t, 1), Logger: slog.New(log),
+					Completion: func([]kafka.Message, error) { panic("a warning") },
+				})
+				began := time.Now()
+				start(t, p)
+				for i := range n {
+					if err := p.WriteMessages(bg, message(fmt.Sprint(i))); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := p.Flush(bg); err != nil {
+					t.Error(err)
+				}
+				if err := p.Stop(bg); err != nil {
+					t.Error(err)
+				}
+				holdsNothing(t, p)
+				start(t, p)
+				b.Hang(kmsg.Produce)
+				d := send(t, p, message("last"))
+				synctest.Wait()
+				if err := p.Stop(endedContext()); err == nil {
+					t.Error("a forced Stop returned nil")
+				}
+				mustBe(t, outcome(t, d), ErrMaybeDelivered)
+				if took := time.Since(began); took > 0 {
+					t.Errorf("all that took %v", took)
+				}
+				p.warnings.mu.Lock()
+				if len(p.warnings.queue) > most {
+					t.Errorf("%d warnings wait, want %d at most", len(p.warnings.queue), most)
+				}
+				p.warnings.mu.Unlock()
+
+				close(hang)
+				time.Sleep(time.Hour) // the slow one catches up
+				warned := log.count("Config.Completion panicked")
+				missed := 0
+				for line := range strings.Lines(log.text()) {
+					var k int
+					if _, after, ok := strings.Cut(line, "dropped="); ok {
+						fmt.Sscan(after, &k)
+						missed += k
+					}
+				}
+				if !handler.want(warned, missed-1) { // the last message's, too
+					t.Errorf("%d of %d warnings logged, %d said to be dropped", warned, n, missed)
+				}
+				nothingLeft(t, b, p)
+			})
+		})
+	}
 }
