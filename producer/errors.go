@@ -99,6 +99,16 @@ func failed(class, cause error) error { return &failure{class, cause} }
 func (e *failure) Error() string   { return e.class.Error() + ": " + e.cause.Error() }
 func (e *failure) Unwrap() []error { return []error{e.class, e.cause} }
 
+// notStarted returns why the engine is not started: ErrNotStarted, or ErrClosed.
+func (p *Producer) notStarted() error {
+	lease, err := p.lifecycle.Acquire()
+	if err == nil { // it has been started again
+		lease.Release()
+		return fsm.ErrNotStarted
+	}
+	return err
+}
+
 // told makes of the engine's error what a caller gets.
 func (p *Producer) told(err error) error {
 	each, ok := err.(*engine.WriteError)
@@ -129,14 +139,7 @@ func (p *Producer) told(err error) error {
 }
 
 // stopping is the error of a write that met a stop before it was admitted.
-func (p *Producer) stopping() error {
-	lease, err := p.lifecycle.Acquire()
-	if err == nil { // it is started again
-		lease.Release()
-		err = fsm.ErrNotStarted
-	}
-	return refused(err)
-}
+func (p *Producer) stopping() error { return refused(p.notStarted()) }
 
 // failureOf is a message's error; nil: it was delivered.
 func failureOf(f sender.Failure) error {

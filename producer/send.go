@@ -38,10 +38,16 @@ func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, 
 	}
 	d := &Delivery{p: p, lease: lease.Move()}
 	d.sent.Ended = d.end
+	admitted := false
+	defer func() { // also if a balancer ends the goroutine
+		if !admitted {
+			d.lease.Release()
+		}
+	}()
 	if err := p.engine.Send(ctx, began, &d.sent, msgs...); err != nil {
-		d.lease.Release()
 		return nil, p.told(err)
 	}
+	admitted = true
 	return d, nil
 }
 

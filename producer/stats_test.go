@@ -1,10 +1,7 @@
 package producer
 
 import (
-	"encoding/hex"
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
@@ -44,52 +41,7 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// A key goes where the Java client puts it: 1,000 keys and what its own partitioner
-// (kafka-clients 4.1.0) said of them, which testdata/Partitions.java prints. Messages
-// without a key are spread evenly.
-func TestDefaultBalancer(t *testing.T) {
-	text, err := os.ReadFile("testdata/partitions.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	counts := []int{3, 7, 50, 1000}
-	balancer, lengths, keys := kafka.Murmur2Balancer{}, make(map[int]bool), 0
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		key, err := hex.DecodeString(f[0][1:])
-		if err != nil || len(f) != 2+len(counts) {
-			t.Fatal(line, err)
-		}
-		for i, n := range counts {
-			all := make([]int, n)
-			for p := range all {
-				all[p] = p
-			}
-			if got := balancer.Balance(kafka.Message{Key: key}, all...); fmt.Sprint(got) != f[2+i] {
-				t.Errorf("key %x goes to %d of %d, with the Java client to %s", key, got, n, f[2+i])
-			}
-		}
-		lengths[len(key)] = true
-		keys++
-	}
-	if keys != 1000 || !lengths[0] || len(lengths) < 30 {
-		t.Errorf("%d keys of %d lengths", keys, len(lengths))
-	}
-	t.Logf("CHECKED producer-keys java-vectors=%d partition-counts=%d", keys, len(counts))
-
-	const partitions = 7
-	count := make([]int, partitions)
-	for range 7000 {
-		count[balancer.Balance(kafka.Message{}, 0, 1, 2, 3, 4, 5, 6)]++
-	}
-	for p, n := range count {
-		if n != 1000 {
-			t.Errorf("partition %d got %d of 7000 messages without a key", p, n)
-		}
-	}
-}
-
-// The same on a broker: all of a key in one partition, in order.
+// All of a key in one partition, in order.
 func TestKeyStaysInOrder(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 5)

@@ -35,9 +35,8 @@ func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) err
 	if err != nil {
 		return err
 	}
-	err = p.engine.Write(ctx, began, msgs...)
-	lease.Release()
-	if err != nil {
+	defer lease.Release() // also if a balancer ends the goroutine
+	if err := p.engine.Write(ctx, began, msgs...); err != nil {
 		return p.told(err)
 	}
 	return nil

@@ -83,7 +83,7 @@ func (p peer) handshakeFailed(err error) error {
 		}
 		return e
 	case hungUp(err): // Kafka without TLS takes the handshake for a request that is too large
-		return fmt.Errorf("TLS handshake with %s: %w: a broker without TLS ends it like this (see Config.TLS)", p.address, err)
+		return fmt.Errorf("TLS handshake with %s: %w: a broker without TLS ends it like this (see Config.TLS)", p.address, unexpected(err))
 	}
 	return fmt.Errorf("TLS handshake with %s: %w", p.address, err)
 }

@@ -73,6 +73,15 @@ type sent struct {
 	err  error         // then
 }
 
+func (d *sent) ended() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func send(ctx context.Context, e *Engine, msgs ...kafka.Message) (*sent, error) {
 	d := &sent{done: make(chan struct{})}
 	d.Ended = func(err error) {

@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
@@ -60,43 +59,6 @@ func TestPartitioning(t *testing.T) {
 			}
 		}
 	}, kfake.SeedTopics(4, "t"))
-}
-
-type balancer func(kafka.Message, ...int) int
-
-func (f balancer) Balance(m kafka.Message, partitions ...int) int { return f(m, partitions...) }
-
-// A balancer that panics, or returns nonsense, fails the call and harms nothing (R52).
-func TestBalancer(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
-		cfg := config(b, "t")
-		var answer atomic.Int32
-		cfg.Balancer = balancer(func(_ kafka.Message, partitions ...int) int {
-			if answer.Load() == 99 {
-				panic("balancer")
-			}
-			return int(answer.Load())
-		})
-		e := start(t, cfg)
-		for _, n := range []int32{-1, 2, 1 << 30, 99} {
-			answer.Store(n)
-			err := e.Write(t.Context(), time.Now(), message("x"), message("y"))
-			if refused(t, err); !errors.Is(err, ErrBalancer) {
-				t.Errorf("balancer %d: %v", n, err)
-			}
-			var p *fsm.PanicError
-			if n == 99 && !errors.As(err, &p) {
-				t.Errorf("the panic is lost: %v", err)
-			}
-		}
-		answer.Store(1)
-		if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
-			t.Error(err)
-		}
-		if n := len(values(t, b, "t")[1]); n != 1 {
-			t.Errorf("%d messages", n)
-		}
-	}, kfake.SeedTopics(2, "t"))
 }
 
 // The first write to a topic that is created by it succeeds (R41).
@@ -329,9 +291,7 @@ func TestFlush(t *testing.T) {
 		if err := <-flushed; err != nil {
 			t.Error(err)
 		}
-		select {
-		case <-before.done:
-		default:
+		if !before.ended() {
 			t.Error("Flush returns before the verdict")
 		}
 		<-later.done

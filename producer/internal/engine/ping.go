@@ -6,47 +6,69 @@ import (
 	"fmt"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
 // ErrPartial says that only some partitions cannot be written to.
 var ErrPartial = errors.New("some partitions have no leader")
 
-// Ping reports whether messages could be sent now: each broker that leads a partition of the
-// declared topics has answered after the call, and each partition has a leader. If only some
-// partitions have none the error is ErrPartial, and names them. ctx bounds it.
+// Ping reports whether messages could be sent now: a broker has answered for the metadata after
+// the call, and so has each broker that leads a partition of the declared topics; each topic is
+// there, and each partition has a leader. If only some partitions of topics have none the error
+// is ErrPartial, and names them. Pings that come while a request is under way share the next one.
+// ctx bounds it; when a stop begins it returns fsm.ErrNotStarted.
 func (e *Engine) Ping(ctx context.Context) error {
 	s := e.started.Load()
 	if s == nil {
 		return fsm.ErrNotStarted
 	}
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	defer context.AfterFunc(s.stopping, func() { leave(fsm.ErrNotStarted) })()
+	err := s.ping(ctx)
+	if s.stopping.Err() != nil {
+		return fsm.ErrNotStarted
+	}
+	return err
+}
+
+func (s *session) ping(ctx context.Context) error {
 	if err := s.cluster.Update(ctx); err != nil {
-		if s.stopping.Err() != nil {
-			return fsm.ErrNotStarted
-		}
 		return err
 	}
-	leaders := make(map[*broker]bool)
+	var jobs []*sender.Job
+	asked := make(map[*broker]bool)
 	for _, l := range s.leads() {
-		leaders[l.broker] = true
+		if !asked[l.broker] {
+			asked[l.broker] = true
+			jobs = append(jobs, l.Ping())
+		}
 	}
-	answers := make(chan error, len(leaders))
-	for b := range leaders {
-		go func() { answers <- b.Ping(ctx) }()
-	}
-	var errs []error
-	for range leaders {
-		if err := <-answers; err != nil {
+	errs := s.topicErrors()
+	for _, j := range jobs {
+		if err := j.Wait(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	led, leaderless := s.survey()
+	_, leaderless, none := s.survey()
 	switch {
-	case s.stopping.Err() != nil:
-		return fsm.ErrNotStarted
 	case len(errs) == 0 && len(leaderless) == 0:
 		return nil
-	case len(errs) == 0 && led > 0:
+	case len(errs) == 0 && !none:
 		return fmt.Errorf("%w: %w", ErrPartial, errors.Join(leaderless...))
 	}
 	return errors.Join(append(errs, leaderless...)...)
+}
+
+// topicErrors are what the latest metadata say against declared topics as a whole.
+func (s *session) topicErrors() (errs []error) {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	all := *s.e.topics.Load()
+	for _, name := range s.e.cfg.Topics {
+		if err := all[name].err; err != nil {
+			errs = append(errs, &TopicError{Topic: name, Err: err})
+		}
+	}
+	return errs
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
@@ -21,13 +22,14 @@ func sizeOf(m *kafka.Message) int32 {
 	return int32(min(n, 1<<31-1))
 }
 
-// route chooses the partitions, and takes room for the messages. Messages that are too large
-// get their verdict.
+// route chooses the partitions, and takes room for the messages. It refuses those messages alone
+// whose balancer fails.
 func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, began time.Time) error {
 	if cap(c.next) < len(msgs) {
 		c.next = make([]int32, len(msgs))
 	}
 	c.next = c.next[:len(msgs)]
+	c.unbalanced = 0
 	room := c.extra
 	var t *topic
 	sticky := int32(-1) // the partition of those without a key
@@ -52,13 +54,14 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 				t.used.Store(now)
 			}
 		}
-		room += int64(sizeOf(m))
 		var at int32
 		switch {
 		case s.e.cfg.Balancer != nil || m.Key != nil:
 			n, err := s.e.balance(t, m)
 			if err != nil {
-				return err
+				c.Refuse(int32(i), sender.Failure{Verdict: core.NotSent, Cause: err})
+				c.unbalanced++
+				continue
 			}
 			at = int32(n)
 		default:
@@ -67,7 +70,12 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 			}
 			at = sticky
 		}
+		room += int64(sizeOf(m))
 		c.link(t.all()[at], int32(i))
+	}
+	if c.unbalanced == len(msgs) {
+		c.extra = 0
+		return nil
 	}
 	if s.e.room.try(room) {
 		return nil
@@ -129,33 +137,38 @@ func (e *Engine) balance(t *topic, m *kafka.Message) (n int, err error) {
 	return n, nil
 }
 
-// sticky returns where messages without a key go: to the same partition until its batch is
-// under way, and then to another that has a leader, and nothing under way if there is one.
+// sticky returns where messages without a key go: to one partition until it takes a batch, and
+// then to the next that has a leader, and nothing under way if there is such a one.
 func (t *topic) sticky() int32 {
 	all := t.all()
 	n := int32(len(all))
-	at := t.current.Load() % n
-	if p := all[at]; p.Led() && !p.Busy() {
+	now := t.current.Load()
+	at := int32(uint32(now)) % n
+	current := all[at]
+	stay := current.Led() && current.Batches() == uint32(now>>32)
+	if stay && !current.Busy() {
 		return at
 	}
-	led := int32(-1)
-	for i := int32(1); i <= n && (i <= probes || led < 0); i++ {
-		next := (at + i) % n
-		if p := all[next]; p.Led() {
+	next := int32(-1)
+	for i := int32(1); i <= n && (i <= probes || next < 0); i++ {
+		k := (at + i) % n
+		if p := all[k]; p.Led() {
 			if !p.Busy() {
-				t.current.Store(next)
-				return next
+				next, stay = k, false
+				break
 			}
-			if led < 0 {
-				led = next
+			if next < 0 {
+				next = k
 			}
 		}
 	}
-	if all[at].Led() || led < 0 {
+	if stay || next < 0 {
 		return at
 	}
-	t.current.Store(led)
-	return led
+	if !t.current.CompareAndSwap(now, uint64(all[next].Batches())<<32|uint64(next)) { // together with another call
+		return int32(uint32(t.current.Load())) % n
+	}
+	return next
 }
 
 // probes is how many partitions are looked at for one that has nothing under way.

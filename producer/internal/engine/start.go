@@ -126,7 +126,7 @@ func (s *session) cut(t *topic, n int) {
 // awaitLeaders waits until the partitions of the declared topics have leaders.
 func (s *session) awaitLeaders(ctx context.Context) error {
 	for {
-		led, leaderless := s.survey()
+		led, leaderless, _ := s.survey()
 		if len(leaderless) == 0 {
 			return nil
 		}
@@ -140,13 +140,14 @@ func (s *session) awaitLeaders(ctx context.Context) error {
 	}
 }
 
-// survey returns how many partitions of the declared topics have a leader, and those that
-// have none.
-func (s *session) survey() (led int, leaderless []error) {
+// survey returns how many partitions of the declared topics have a leader, those that have
+// none, and whether a topic has no leader at all.
+func (s *session) survey() (led int, leaderless []error, none bool) {
 	all := *s.e.topics.Load()
 	for _, name := range s.e.cfg.Topics {
 		var without []int
-		for _, p := range all[name].all() {
+		partitions := all[name].all()
+		for _, p := range partitions {
 			if p.Led() {
 				led++
 			} else {
@@ -155,9 +156,10 @@ func (s *session) survey() (led int, leaderless []error) {
 		}
 		if without != nil {
 			leaderless = append(leaderless, &TopicError{name, without, kafka.LeaderNotAvailable})
+			none = none || len(without) == len(partitions)
 		}
 	}
-	return led, leaderless
+	return led, leaderless, none
 }
 
 // A lead is what a broker leads of a declared topic.

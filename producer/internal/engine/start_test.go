@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
@@ -114,78 +113,6 @@ func TestPartialStart(t *testing.T) {
 	}, kfake.SeedTopics(2, "t"))
 }
 
-// Ping notices a broker that hangs or is gone, and a stopped producer.
-func TestPing(t *testing.T) {
-	testbroker.EachCluster(t, 2, func(t *testing.T, b *testbroker.Broker) {
-		topic := b.CreateTopic(t, 4)
-		e := start(t, config(b, topic))
-		if err := e.Ping(t.Context()); err != nil {
-			t.Errorf("Ping: %v", err)
-		}
-		opened := b.Accepted()
-		for range 5 {
-			if err := e.Ping(t.Context()); err != nil {
-				t.Errorf("Ping: %v", err)
-			}
-		}
-		if b.Accepted() != opened {
-			t.Error("Ping opens connections")
-		}
-		hung := b.Hang(kmsg.ApiVersions)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := e.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) || hung.Hits() == 0 {
-			t.Errorf("Ping of a broker that hangs: %v", err)
-		}
-		hung.Set(false)
-		b.Net.Kill(1)
-		ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		if err := e.Ping(ctx); err == nil {
-			t.Error("Ping of a broker that is gone succeeds")
-		}
-		b.Net.Revive(1)
-		ctx, cancel = context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		for e.Ping(ctx) != nil && ctx.Err() == nil {
-			time.Sleep(50 * time.Millisecond)
-		}
-		if ctx.Err() != nil {
-			t.Error("Ping never succeeds again")
-		}
-	})
-	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
-		e := New(config(b, "t"))
-		if err := e.Ping(t.Context()); !errors.Is(err, fsm.ErrNotStarted) {
-			t.Errorf("Ping before Start: %v", err)
-		}
-	})
-}
-
-// A broker that answers produce requests need not be asked.
-func TestPingWhileBusy(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
-		cfg := config(b, "t")
-		cfg.ConnectionsPerBroker = 1
-		e := start(t, cfg)
-		b.Hang(kmsg.ApiVersions)
-		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
-			b.Fake.SleepControl(func() { time.Sleep(3 * time.Second) })
-			return nil, nil, false
-		})
-		done := make(chan error, 1)
-		go func() { done <- e.Write(t.Context(), time.Now(), message("x")) }()
-		time.Sleep(time.Second)
-		began := time.Now()
-		if err := e.Ping(t.Context()); err != nil || time.Since(began) != 2*time.Second {
-			t.Errorf("Ping: %v after %v", err, time.Since(began))
-		}
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}, kfake.SeedTopics(1, "t"))
-}
-
 // A user who may not write is found out at the start, without a write.
 func TestCheckPermission(t *testing.T) {
 	acl := func(topic string, op kmsg.ACLOperation) kfake.ACL {
@@ -219,47 +146,6 @@ func TestCheckPermission(t *testing.T) {
 	if n := len(b.Read(t, cfg.Topics[0])); n != 0 {
 		t.Errorf("checking wrote %d records", n)
 	}
-}
-
-// What is counted is what happened.
-func TestCounters(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
-		e := start(t, config(b, "t"))
-		for range 5 {
-			if err := e.Write(t.Context(), time.Now(), message("a"), message("b")); err != nil {
-				t.Error(err)
-			}
-		}
-		n := e.Counters()
-		if n.Messages.Load() != 10 || n.Delivered.Load() != 10 || n.Batches.Load() != 5 || n.Requests.Load() != 5 || n.Retries.Load() != 0 || n.Epochs.Load() != 1 || n.Connects.Load() != 2 || n.Open.Load() != 2 {
-			t.Errorf("%+v", n)
-		}
-		if !e.Oldest().IsZero() || e.InFlight() != 0 {
-			t.Errorf("oldest %v, in flight %d", e.Oldest(), e.InFlight())
-		}
-		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 2})
-		if err := e.Write(t.Context(), time.Now(), message("c")); err != nil {
-			t.Error(err)
-		}
-		if n.Retries.Load() != 2 || n.Batches.Load() != 6 {
-			t.Errorf("%+v", n)
-		}
-		b.Hang(kmsg.Produce)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began := time.Now()
-		go e.Write(ctx, time.Now(), message("d"))
-		time.Sleep(time.Millisecond)
-		go e.Write(ctx, time.Now(), message("e"))
-		time.Sleep(100 * time.Millisecond)
-		if e.Oldest() != began || e.InFlight() != 2*65 {
-			t.Errorf("oldest %v, want %v, in flight %d", e.Oldest(), began, e.InFlight())
-		}
-		time.Sleep(time.Second)
-		if n.Maybe.Load() != 1 || n.NotSent.Load() != 1 || n.Withdrawn.Load() != 2 || n.Rejected.Load() != 0 {
-			t.Errorf("%+v", n)
-		}
-	}, kfake.SeedTopics(1, "t"))
 }
 
 // A login that expires is renewed before the broker ends the connection: no request is cut.

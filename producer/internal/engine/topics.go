@@ -22,11 +22,14 @@ type topic struct {
 	name       string
 	partitions atomic.Pointer[[]*sender.Partition]
 	ids        atomic.Pointer[[]int] // of the partitions, for a balancer
-	current    atomic.Int32          // where messages without a key go
-	offset     int                   // spreads partitions over the senders
-	declared   bool
-	used       atomic.Int64 // when it was last written to, in Unix seconds
-	idle       atomic.Bool  // its leaders are not asked for
+	// current is where messages without a key go: the partition in the lower half, how many
+	// batches it had taken by then in the upper one.
+	current  atomic.Uint64
+	offset   int // spreads partitions over the senders
+	declared bool
+	used     atomic.Int64 // when it was last written to, in Unix seconds
+	idle     atomic.Bool  // its leaders are not asked for
+	err      error        // of the topic as a whole, in the latest answer; under the Engine's mu
 }
 
 // topic returns a topic, which it asks for if it was not used before.
@@ -137,6 +140,7 @@ func (s *session) changed(topics []*cluster.Topic) {
 // applyLocked makes the partitions of a topic that are new, unless a stop has begun, and
 // gives each the sender of its leader.
 func (s *session) applyLocked(t *topic, found *cluster.Topic) {
+	t.err = found.Err
 	all := t.all()
 	if len(found.Partitions) > len(all) && s.stopping.Err() == nil {
 		all = slices.Clone(all)

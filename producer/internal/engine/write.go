@@ -17,10 +17,11 @@ import (
 // A call is one Write. Its memory is used again.
 type call struct {
 	sender.Call
-	timer *time.Timer
-	extra int64   // what it takes of the room beside its messages
-	next  []int32 // the next message of the call in the same partition; -1: there is none
-	parts []part
+	timer      *time.Timer
+	extra      int64   // what it takes of the room beside its messages
+	next       []int32 // the next message of the call in the same partition; -1: there is none
+	parts      []part
+	unbalanced int // messages whose balancer failed: they are in no part
 }
 
 // A part is the messages of a call that go to one partition.
@@ -222,6 +223,9 @@ func (e *Engine) put(c *call) {
 
 // admit puts the messages into the queues of their partitions. It returns how many.
 func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
+	if c.unbalanced > 0 {
+		c.Refused(c.unbalanced)
+	}
 	now := time.Now()
 	large := false
 	for i := range msgs {

@@ -90,6 +90,7 @@ func (p *Partition) takeLocked() bool {
 	}
 	p.again = false
 	p.busy.Store(true)
+	p.batches.Add(1)
 	if req.Epoch != p.epoch && req.Epoch >= 0 {
 		p.epoch = req.Epoch
 		p.cfg.Counters.Epochs.Add(1)
@@ -197,6 +198,11 @@ func (p *Partition) answered(s *Sender, a answer) (refresh, again bool, to *Send
 			copy(p.chunks[2:], p.chunks[1:])
 			p.chunks[1] = ch.split(n)
 		}
+	}
+	if (kind == core.Large || kind == core.Invalid) && p.core.State() == core.Waiting { // it is smaller: another batch
+		p.attempts = 0
+		p.inHand, p.using = false, nil
+		return false, true, p.offerLocked(time.Now())
 	}
 	return kind == core.Unsure, kind != core.Ok && p.core.State() != core.Empty, p.nextLocked(s)
 }

@@ -49,20 +49,29 @@ func NewBroker(ctx context.Context, cfg *Config, c *connection.Config, d Directo
 // Sender returns the sender for a partition, by a number that partitions are spread by.
 func (b *Broker) Sender(n int) *Sender { return b.senders[n%len(b.senders)] }
 
-// Ping returns nil when the broker has answered anything after the call. It asks, over a
-// connection that writes use, unless a produce request is answered first. Else it returns why
-// there is no connection, or ctx's cause.
-func (b *Broker) Ping(ctx context.Context) error {
-	return b.do(ctx, &job{answered: true, f: func(c *connection.Conn) error {
-		_, err := c.RoundTrip(new(apiversions.Request), b.cfg.WriteTimeout)
-		return err
-	}})
+// Ping asks the broker for an answer, over a connection that writes use. Pings that come before
+// the request is sent share it, and the answer to a produce request does as well. Wait for
+// what Ping returns; many Pings of a broker need no goroutine.
+func (b *Broker) Ping() *Job {
+	s := b.senders[0]
+	s.mu.Lock()
+	if s.ping == nil {
+		s.ping = s.newJob(func(c *connection.Conn) error {
+			_, err := c.RoundTrip(new(apiversions.Request), b.cfg.WriteTimeout)
+			return err
+		})
+	}
+	j := s.ping
+	s.mu.Unlock()
+	s.jobAdded()
+	return j
 }
 
 // MayWrite asks the leader of a partition to append nothing, and returns the broker's code if
 // it refuses the topic to this user: that it checks first.
 func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) error {
-	return b.do(ctx, &job{f: func(c *connection.Conn) error {
+	s := b.senders[0]
+	j := s.newJob(func(c *connection.Conn) error {
 		version, err := c.Version(protocol.Produce)
 		if err != nil {
 			return err
@@ -79,83 +88,112 @@ func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) erro
 			return code
 		}
 		return err
-	}})
-}
-
-// A job is something else than sending that is done with a sender's connection.
-type job struct {
-	f        func(*connection.Conn) error
-	answered bool // an answer to a produce request does as well
-	done     chan struct{}
-	err      error
-}
-
-func (b *Broker) do(ctx context.Context, j *job) error {
-	j.done = make(chan struct{})
-	s := b.senders[0]
+	})
 	s.mu.Lock()
 	s.jobs = append(s.jobs, j)
 	s.mu.Unlock()
-	if err := s.down.Load(); err != nil {
-		s.endJobs(*err, false)
-	}
-	s.signal()
+	s.jobAdded()
+	return j.Wait(ctx)
+}
+
+// A Job is something else than sending that is done with a sender's connection.
+type Job struct {
+	s    *Sender
+	f    func(*connection.Conn) error
+	done chan struct{} // closed when it has its outcome, err
+	err  error
+}
+
+func (s *Sender) newJob(f func(*connection.Conn) error) *Job {
+	return &Job{s: s, f: f, done: make(chan struct{})}
+}
+
+// Wait waits until the job is done. It returns why there is no connection, or what its
+// request met; or ctx's cause.
+func (j *Job) Wait(ctx context.Context) error {
 	select {
 	case <-j.done:
 		if j.err != nil {
-			return fmt.Errorf("broker %d: %w", b.id, j.err)
+			return fmt.Errorf("broker %d: %w", j.s.b.id, j.err)
 		}
 		return nil
 	case <-ctx.Done():
-		return b.unanswered(context.Cause(ctx))
-	case <-s.ctx.Done():
-		return b.unanswered(context.Cause(s.ctx))
+		return j.s.unanswered(context.Cause(ctx))
+	case <-j.s.ctx.Done():
+		return j.s.unanswered(context.Cause(j.s.ctx))
 	}
 }
 
 // unanswered is the error of a job that has ended before the broker has answered.
-func (b *Broker) unanswered(cause error) error {
-	address, _ := b.directory.Address(b.id)
-	return fmt.Errorf("broker %d: ask %s: %w", b.id, address, cause)
+func (s *Sender) unanswered(cause error) error {
+	address, _ := s.b.directory.Address(s.b.id)
+	return fmt.Errorf("broker %d: ask %s: %w", s.b.id, address, cause)
 }
 
-// endJobs ends jobs, all or those that an answered produce request does for.
-func (s *Sender) endJobs(err error, answered bool) {
+func (j *Job) end(err error) {
+	j.err = err
+	close(j.done)
+}
+
+// jobAdded sees to a job that was just added.
+func (s *Sender) jobAdded() {
+	if err := s.down.Load(); err != nil {
+		s.endJobs(*err)
+	}
+	s.signal()
+}
+
+// takeJob takes one out; nil: there is none.
+func (s *Sender) takeJob() (j *Job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.jobs = slices.DeleteFunc(s.jobs, func(j *job) bool {
-		if answered && !j.answered {
-			return false
-		}
-		j.err = err
-		close(j.done)
-		return true
-	})
+	if len(s.jobs) > 0 {
+		j = s.jobs[0]
+		s.jobs = slices.Delete(s.jobs, 0, 1)
+		return j
+	}
+	return s.takePingLocked()
+}
+
+func (s *Sender) takePingLocked() (j *Job) {
+	j, s.ping = s.ping, nil
+	return j
+}
+
+// endJobs ends them all, for want of a connection.
+func (s *Sender) endJobs(err error) {
+	for j := s.takeJob(); j != nil; j = s.takeJob() {
+		j.end(err)
+	}
+}
+
+// answered ends the Pings: the broker has answered.
+func (s *Sender) answered() {
+	s.mu.Lock()
+	j := s.takePingLocked()
+	s.mu.Unlock()
+	if j != nil {
+		j.end(nil)
+	}
 }
 
 // work does the jobs. An error is the end of the connection.
 func (s *Sender) work(conn *connection.Conn) error {
-	for {
-		s.mu.Lock()
-		if len(s.jobs) == 0 {
-			s.mu.Unlock()
-			return nil
-		}
-		j := s.jobs[0]
-		s.jobs = slices.Delete(s.jobs, 0, 1)
-		s.mu.Unlock()
-		if err := j.f(conn); err != nil {
+	for j := s.takeJob(); j != nil; j = s.takeJob() {
+		err := j.f(conn)
+		if err != nil {
 			if cause := context.Cause(s.ctx); cause != nil {
 				err = cause // that the connection was closed says less
 			}
-			j.err = fmt.Errorf("ask %s: %w", conn.Address(), err)
+			err = fmt.Errorf("ask %s: %w", conn.Address(), err)
 		}
-		close(j.done)
+		j.end(err)
 		s.used = time.Now()
 		if err := conn.Err(); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // Wait waits until the senders have ended.

@@ -76,6 +76,8 @@ type Partition struct {
 
 	led  atomic.Bool // it has a leader
 	busy atomic.Bool // it has a batch
+	// batches is how many were taken from the queue.
+	batches atomic.Uint32
 
 	attempts int   // that failed, with the batch
 	slow     bool  // the last one had no answer in time
@@ -134,6 +136,9 @@ func (p *Partition) Led() bool { return p.led.Load() }
 // Busy reports whether the partition has a batch under way, so that what is admitted now
 // waits for the next.
 func (p *Partition) Busy() bool { return p.busy.Load() }
+
+// Batches returns a number that changes with each batch that is taken from the queue.
+func (p *Partition) Batches() uint32 { return p.batches.Load() }
 
 // Leader returns the broker that leads the partition; false: none does.
 func (p *Partition) Leader() (broker int32, ok bool) {

@@ -36,7 +36,8 @@ type Sender struct {
 
 	mu    sync.Mutex // taken after a partition's
 	ready []*Partition
-	jobs  []*job
+	jobs  []*Job
+	ping  *Job // of all Pings since its predecessor was taken; nil: there is none
 
 	// Of run.
 	req   request
@@ -91,7 +92,7 @@ func (s *Sender) run() {
 		if err != nil {
 			s.tried(err)
 			s.down.Store(&err)
-			s.endJobs(err, false)
+			s.endJobs(err)
 			if s.ctx.Err() != nil {
 				break
 			}
@@ -195,7 +196,6 @@ func (s *Sender) serve(conn *connection.Conn) {
 			if s.exchange(conn) != nil {
 				return
 			}
-			s.endJobs(nil, true)
 			runtime.Gosched() // callers that got a verdict may have the next message ready
 			continue
 		}
@@ -290,6 +290,7 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 	if err != nil {
 		return err
 	}
+	s.answered()
 	if throttle > 0 {
 		throttle = min(throttle, maxThrottle)
 		cfg.Counters.Throttled.Add(int64(throttle))

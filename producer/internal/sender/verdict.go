@@ -71,7 +71,11 @@ type verdicts struct {
 
 // because wraps a cause, the error of the last attempt, and why there is no other one now.
 func (p *Partition) because(cause error) error {
-	if p.cause != nil && (p.core.State() != core.Empty || p.again) {
+	switch {
+	case p.cause == nil || p.core.State() == core.Empty && !p.again:
+	case p.attempts == 0: // the batch that was refused was taken apart
+		cause = fmt.Errorf("%w: %w", cause, p.cause)
+	default:
 		cause = fmt.Errorf("%w (%d attempts): %w", cause, p.attempts, p.cause)
 	}
 	if p.sender == nil {

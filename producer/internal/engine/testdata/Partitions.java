@@ -7,7 +7,7 @@ import org.apache.kafka.common.utils.Utils;
  * Prints where the Java client puts 1,000 keys: the key in hex, its murmur2, and its
  * partition of 3, 7, 50 and 1000. From the root of the repository, with a JDK:
  *
- *   java -cp "$(./check tools kafka)/*" producer/testdata/Partitions.java >producer/testdata/partitions.txt
+ *   java -cp "$(./check tools kafka)/*" producer/internal/engine/testdata/Partitions.java >producer/internal/engine/testdata/partitions.txt
  */
 class Partitions {
     public static void main(String[] args) {

@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// Drain sends at once what lingers, refuses what waits to be admitted and what comes later,
+// and does not wait for verdicts (D7).
+func TestDrain(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.Linger = time.Hour
+		cfg.DeliveryTimeout = 2 * time.Hour
+		cfg.MaxInFlight = 1000
+		e := New(cfg)
+		e.Drain() // of what is not started
+		if err := e.Start(t.Context(), ignore); err != nil {
+			t.Fatal(err)
+		}
+		lingers, err := send(t.Context(), e, kafka.Message{Value: make([]byte, 900)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hung := b.Hang(kmsg.Metadata)
+		waiting := make(chan error, 3)
+		go func() { waiting <- e.Write(t.Context(), time.Now(), message("no room")) }()
+		go func() { _, err := send(t.Context(), e, message("no room")); waiting <- err }()
+		go func() { waiting <- e.Write(t.Context(), time.Now(), kafka.Message{Topic: "other"}) }()
+		time.Sleep(time.Minute)
+		if len(waiting) > 0 || e.Waiting() != 2 {
+			t.Fatalf("%d calls wait for room, %d have returned", e.Waiting(), len(waiting))
+		}
+		began := time.Now()
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.SleepControl(func() { time.Sleep(time.Second) })
+			return nil, nil, false
+		})
+		e.Drain()
+		if time.Since(began) > 0 {
+			t.Errorf("Drain took %v", time.Since(began))
+		}
+		e.Drain() // again
+		for range cap(waiting) {
+			err := <-waiting
+			if refused(t, err); !errors.Is(err, ErrStopping) {
+				t.Errorf("a call that waited: %v", err)
+			}
+		}
+		if time.Since(began) > 0 {
+			t.Errorf("the calls that waited were refused after %v", time.Since(began))
+		}
+		if <-lingers.done; lingers.err != nil || time.Since(began) > 1100*time.Millisecond {
+			t.Errorf("what lingered: %v after %v", lingers.err, time.Since(began))
+		}
+		for _, m := range []kafka.Message{message("later"), {Topic: "other"}} {
+			if err := e.Write(t.Context(), time.Now(), m); !errors.Is(err, ErrStopping) {
+				t.Errorf("Write after Drain: %v", err)
+			}
+			d, err := send(t.Context(), e, m)
+			if !errors.Is(err, ErrStopping) || d.ended() {
+				t.Errorf("Send after Drain: %v", err)
+			}
+		}
+		hung.Set(false)
+		if err := e.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		leavesNothing(t, e)
+		if err := e.Start(t.Context(), ignore); err != nil {
+			t.Fatal(err)
+		}
+		d, err := send(t.Context(), e, message("again"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Stop(t.Context()); err != nil { // without a Drain before
+			t.Error(err)
+		}
+		if !d.ended() || d.err != nil {
+			t.Errorf("after Stop the Send has ended: %t, %v", d.ended(), d.err)
+		}
+		if n := len(values(t, b, "t")[0]); n != 2 {
+			t.Errorf("%d messages", n)
+		}
+		leavesNothing(t, e)
+	}, kfake.SeedTopics(1, "t", "other"))
+}
+
+// Stop returns while a Dial that heeds no context holds up the end of a connection; Wait, and
+// the next Start, wait for it, for as long as their contexts last.
+func TestWait(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		var stuck atomic.Bool
+		release := make(chan struct{})
+		cfg.Connection.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if stuck.Load() {
+				<-release
+			}
+			return b.Dial(ctx, network, address)
+		}
+		e := New(cfg)
+		if err := e.Wait(t.Context()); err != nil {
+			t.Errorf("Wait before any Start: %v", err)
+		}
+		if err := e.Start(t.Context(), ignore); err != nil {
+			t.Fatal(err)
+		}
+		stuck.Store(true)
+		b.Net.Cut()
+		time.Sleep(time.Second)
+		d, err := send(t.Context(), e, message("cut"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cause := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(cause) })
+		began := time.Now()
+		var forced *Forced
+		if err := e.Stop(ctx); !errors.As(err, &forced) || forced.NotSent != 1 || !errors.Is(err, cause) || time.Since(began) != time.Second {
+			t.Errorf("Stop: %v after %v", err, time.Since(began))
+		}
+		if <-d.done; verdicts(t, d.err)[0] != core.NotSent {
+			t.Error(d.err)
+		}
+		for name, wait := range map[string]func(context.Context) error{
+			"Wait": e.Wait, "Start": func(ctx context.Context) error { return e.Start(ctx, ignore) },
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			began := time.Now()
+			if err := wait(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Hour {
+				t.Errorf("%s, with a Dial that hangs: %v after %v", name, err, time.Since(began))
+			}
+			cancel()
+		}
+		stuck.Store(false)
+		time.AfterFunc(time.Second, func() { close(release) })
+		if err := e.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		leavesNothing(t, e)
+		if err := e.Start(t.Context(), ignore); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
+			t.Error(err)
+		}
+		if err := e.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := e.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := e.Counters().Open.Load(); n != 0 {
+			t.Errorf("%d connections are open after Wait", n)
+		}
+	}, kfake.SeedTopics(1, "t"))
+}
