@@ -245,7 +245,9 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 			err := c.await(ctx, q.done, &q.err)
 			switch {
 			case err == nil:
-			case ctx.Err() != nil || c.ctx.Err() != nil:
+			case ctx.Err() != nil: // whatever await has returned
+				return nil, because(context.Cause(ctx), last)
+			case c.ctx.Err() != nil:
 				return nil, because(err, last)
 			default:
 				last = err

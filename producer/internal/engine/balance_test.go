@@ -84,15 +84,16 @@ func TestKeylessAreSpread(t *testing.T) {
 	}
 	bubble(t, 2, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "t"))
-		for p, n := range spread(t, e, 70) {
-			if n != 10 {
-				t.Errorf("partition %d got %d of 70 calls, one after the other", p, n)
+		// A partition may still be busy for a moment after its verdict: it is left out then.
+		for p, n := range spread(t, e, 700) {
+			if n < 80 || n > 120 {
+				t.Errorf("partition %d got %d of 700 calls, one after the other", p, n)
 			}
 		}
 		(*e.topics.Load())["t"].all()[leaderless].Lead(nil)
-		for p, n := range spread(t, e, 60) {
-			if n != 10 && p != leaderless || n != 0 && p == leaderless {
-				t.Errorf("partition %d got %d of 60 calls; partition %d has no leader", p, n, leaderless)
+		for p, n := range spread(t, e, 600) {
+			if p != leaderless && (n < 80 || n > 120) || p == leaderless && n > 0 {
+				t.Errorf("partition %d got %d of 600 calls; partition %d has no leader", p, n, leaderless)
 			}
 		}
 	}, kfake.SeedTopics(partitions, "t"))
