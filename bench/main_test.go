@@ -27,7 +27,7 @@ func TestSeries(t *testing.T) {
 
 func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 0.35271: "0.353", 1: "1", 1.5: "1.50", 12.345: "12.3", 456.7: "457",
-		9999: "9,999", 12345.6: "12,346", 100_000: "100,000", 1_234_567: "1,234,567", math.NaN(): "–"} {
+		9999: "9,999", 12345.6: "12,346", 100_000: "100,000", 1_234_567: "1,234,567", -301.4: "-301", -1234: "-1,234", math.NaN(): "–"} {
 		if got := number(v); got != want {
 			t.Errorf("number(%v) = %q, want %q", v, got, want)
 		}

@@ -59,7 +59,7 @@ func number(v float64) string {
 	if digits > 0 {
 		return text
 	}
-	for i := len(text) - 3; i > 0; i -= 3 {
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
