@@ -205,7 +205,7 @@ func TestReadBackByKafkaGo(t *testing.T) {
 }
 
 // What is stamped twice alike is the same bytes: a retry is recognised as such.
-func TestRetrySendsTheSameBytes(t *testing.T) {
+func TestD3RetrySendsTheSameBytes(t *testing.T) {
 	b := New()
 	b.Append(&kafka.Message{Value: []byte("v")}, now, 1<<20)
 	seal(t, b, kafka.Zstd)

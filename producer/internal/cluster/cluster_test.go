@@ -113,7 +113,7 @@ func TestQuestionsArePaced(t *testing.T) {
 }
 
 // A bad address leads to the next, whatever is bad about it (R45).
-func TestBadAddresses(t *testing.T) {
+func TestD9BadAddresses(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		for range 10 { // they are tried in any order
 			c := openOn(t, b, Config{
@@ -190,7 +190,7 @@ func TestNoGoodAddress(t *testing.T) {
 
 // The addresses that the user named are gone, and the brokers are elsewhere by now: one
 // that was ever learnt is enough (R39).
-func TestFindsTheClusterAgain(t *testing.T) {
+func TestD9FindsTheClusterAgain(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
 		name := b.CreateTopic(t, 1)
 		c := openOn(t, b, Config{Brokers: b.Addrs[:1]})

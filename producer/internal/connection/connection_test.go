@@ -317,7 +317,7 @@ func (s *stunted) Write(b []byte) (int, error) {
 
 // Written is false exactly if a byte of the request is missing: also with TLS, which
 // does not count.
-func TestWrittenWhole(t *testing.T) {
+func TestD2WrittenWhole(t *testing.T) {
 	server, roots := certificate(t)
 	for _, test := range []struct {
 		name   string

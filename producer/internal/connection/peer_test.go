@@ -78,7 +78,7 @@ func frame(id int32, body ...byte) []byte {
 }
 
 // What answers at a port that is not Kafka's is named, whatever it is.
-func TestNotKafka(t *testing.T) {
+func TestD9NotKafka(t *testing.T) {
 	says := func(s string) script {
 		return func(c net.Conn) {
 			c.SetDeadline(time.Now().Add(time.Minute))
@@ -192,7 +192,7 @@ func TestNoAnswer(t *testing.T) {
 }
 
 // Each of these ends the connection, and the exchange with an error.
-func TestBadAnswers(t *testing.T) {
+func TestD9BadAnswers(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		bad  func(c net.Conn, id int32)
@@ -258,7 +258,7 @@ func TestAnswerToNothing(t *testing.T) {
 }
 
 // What is announced costs no memory, only what arrives does.
-func TestMemoryOfAnnouncedAnswer(t *testing.T) {
+func TestD8MemoryOfAnnouncedAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(c net.Conn, _ protocol.ApiKey, id int32) bool {
 			head := binary.BigEndian.AppendUint32(nil, MaxAnswer)

@@ -20,7 +20,7 @@ import (
 
 // Two connections to each broker that leads, and one for metadata, opened before the first
 // write: writing dials nothing, however many partitions and callers there are (D8, R47).
-func TestConnections(t *testing.T) {
+func TestD8Connections(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
 		bad := &badNetwork{dial: b.Dial}
 		cfg := config(b, "t")

@@ -47,7 +47,7 @@ func refused(t *testing.T, err error) {
 }
 
 // A caller that leaves withdraws what no request has carried: it does not come later (D5).
-func TestWithdrawn(t *testing.T) {
+func TestD5Withdrawn(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "t"))
 		hung := b.Hang(kmsg.Produce)
@@ -85,7 +85,7 @@ func TestWithdrawn(t *testing.T) {
 }
 
 // Every message has its verdict by DeliveryTimeout, whatever its call meets (D6).
-func TestDeadline(t *testing.T) {
+func TestD6Deadline(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		verdict core.Verdict
@@ -164,7 +164,7 @@ func TestDeadline(t *testing.T) {
 
 // A forced stop returns in time, with exact counts; what was maybe delivered is told apart
 // from what was not sent (D7).
-func TestForcedStop(t *testing.T) {
+func TestD7ForcedStop(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := New(config(b, "t"))
 		if err := e.Start(t.Context(), ignore); err != nil {
@@ -222,7 +222,7 @@ func TestForcedStop(t *testing.T) {
 
 // Completion sees every admitted message once, with the verdict that its caller gets, before
 // the write returns; for a caller that leaves it is called all the same.
-func TestCompletion(t *testing.T) {
+func TestD1Completion(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		var mu sync.Mutex
 		seen := make(map[string]core.Verdict)
@@ -285,7 +285,7 @@ func TestCompletion(t *testing.T) {
 }
 
 // Stop waits for a Completion that is under way.
-func TestStopWaitsForCompletion(t *testing.T) {
+func TestD7StopWaitsForCompletion(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		cfg := config(b, "t")
 		cfg.Completion = func([]kafka.Message, sender.Failure) { time.Sleep(3 * time.Second) }

@@ -248,7 +248,7 @@ func TestRestarts(t *testing.T) {
 }
 
 // What lingers shares a request, and is sent at once by Flush and by Stop (R44).
-func TestLinger(t *testing.T) {
+func TestD7Linger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.SeedTopics(1, "t"))
 		cfg := config(b, "t")

@@ -19,11 +19,11 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-var many = flag.Int("messages", 8_000, "how many messages TestCutsAndLostAnswers writes to each broker")
+var many = flag.Int("messages", 8_000, "how many messages TestD3CutsAndLostAnswers writes to each broker")
 
 // Answers are lost and requests cut: nothing is lost, nothing is there twice, all is in
 // order, and no write fails (D2, D3, D4).
-func TestCutsAndLostAnswers(t *testing.T) {
+func TestD3CutsAndLostAnswers(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 4)
 		bad := &badNetwork{dial: b.Dial}
@@ -54,9 +54,43 @@ func TestCutsAndLostAnswers(t *testing.T) {
 	})
 }
 
+// Calls are larger than batches, batches are split, leaders move and answers are lost: the messages
+// of a call stand together, and behind those of the calls before it (D4).
+func TestD4CallsStandTogether(t *testing.T) {
+	for range 5 {
+		bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
+			bad := &badNetwork{dial: b.Dial}
+			cfg := config(b, "t")
+			cfg.Connection.Dial = bad.Dial
+			cfg.BatchSize = 8
+			e := start(t, cfg)
+			bad.losses.Store(100)
+			b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: kerr.MessageTooLarge, Count: 5})
+			l := newLedger()
+			var wg sync.WaitGroup
+			for w := range 6 {
+				wg.Go(func() {
+					for range 30 {
+						l.write(t.Context(), t, e, w, 1+rand.IntN(30))
+					}
+				})
+			}
+			for range 10 {
+				time.Sleep(20 * time.Millisecond)
+				if err := b.Fake.MoveTopicPartition("t", rand.Int32N(4), rand.Int32N(3)); err != nil {
+					t.Error(err)
+				}
+			}
+			wg.Wait()
+			bad.losses.Store(0)
+			l.judge(t, b, "t")
+		}, kfake.SeedTopics(4, "t"))
+	}
+}
+
 // A broker answers with every error that it has, before or after it appended: the verdicts
 // are true, and after the faults the order is as before.
-func TestErrorAnswers(t *testing.T) {
+func TestD2ErrorAnswers(t *testing.T) {
 	for _, err := range []*kerr.Error{
 		kerr.UnknownServerError, kerr.CorruptMessage, kerr.UnknownTopicOrPartition, kerr.NotLeaderForPartition, kerr.RequestTimedOut,
 		kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.TopicAuthorizationFailed,

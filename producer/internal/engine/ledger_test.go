@@ -50,7 +50,7 @@ func (l *ledger) complete(msgs []kafka.Message, f sender.Failure) {
 			v = core.Delivered
 		}
 		if old, twice := l.seen[[2]int{w, n}]; twice {
-			l.again = append(l.again, fmt.Sprintf("writer %d, message %d: %v, and then %v", w, n, old, v))
+			l.again = append(l.again, fmt.Sprintf("D1 OneVerdict: writer %d, message %d: %v, and then %v", w, n, old, v))
 		}
 		l.seen[[2]int{w, n}] = v
 	}
@@ -66,7 +66,7 @@ func (l *ledger) judgeCompletions(t testing.TB) {
 	for w, verdicts := range l.verdicts {
 		for m, v := range verdicts {
 			if seen, ok := l.seen[[2]int{w, m}]; ok && seen != v || !ok && v != core.NotSent {
-				t.Errorf("writer %d, message %d: the caller got %v, Completion %v", w, m, v, seen)
+				t.Errorf("D1 OneVerdict: writer %d, message %d: the caller got %v, Completion %v", w, m, v, seen)
 			}
 		}
 	}
@@ -146,9 +146,9 @@ func (l *ledger) judgeAs(t testing.TB, b *testbroker.Broker, topic string, mode 
 		if _, twice := found[w][m]; mode != core.Idempotent {
 			// D3 and D4 are not promised
 		} else if twice {
-			t.Errorf("writer %d: message %d (%v) is in the log twice", w, m, l.verdicts[w][m])
+			t.Errorf("D3 Once: writer %d: message %d (%v) is in the log twice", w, m, l.verdicts[w][m])
 		} else if m < last[w] {
-			t.Errorf("writer %d: message %d (%v) stands behind %d", w, m, l.verdicts[w][m], last[w])
+			t.Errorf("D4 Order: writer %d: message %d (%v) stands behind %d", w, m, l.verdicts[w][m], last[w])
 		}
 		found[w][m] = place{r.Partition, r.Offset}
 		last[w] = max(last[w], m)
@@ -157,8 +157,11 @@ func (l *ledger) judgeAs(t testing.TB, b *testbroker.Broker, topic string, mode 
 		for m, v := range verdicts {
 			_, is := found[w][m]
 			lost := v == core.Delivered && !is && mode != core.Unanswered // which is handed to the network only
-			if v == 0 || lost || (v == core.NotSent || v == core.Rejected) && is {
-				t.Errorf("writer %d: message %d is %v, and in the log: %t", w, m, v, is)
+			if v == 0 {
+				t.Errorf("D1 OneVerdict: writer %d: message %d has no verdict", w, m)
+			}
+			if lost || (v == core.NotSent || v == core.Rejected) && is {
+				t.Errorf("D2 Truth: writer %d: message %d is %v, and in the log: %t", w, m, v, is)
 			}
 		}
 		for _, c := range l.calls[w] {
@@ -169,7 +172,7 @@ func (l *ledger) judgeAs(t testing.TB, b *testbroker.Broker, topic string, mode 
 				a, inA := found[w][m-1]
 				b, inB := found[w][m]
 				if inA && inB && (a.partition != b.partition || a.offset+1 != b.offset) {
-					t.Errorf("writer %d: messages %d and %d of a call are at %v and %v", w, m-1, m, a, b)
+					t.Errorf("D4 Order: writer %d: messages %d and %d of a call are at %v and %v", w, m-1, m, a, b)
 				}
 			}
 		}

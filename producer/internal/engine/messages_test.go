@@ -169,7 +169,7 @@ func TestRecordErrors(t *testing.T) {
 
 // The bytes in flight are bounded: who finds no room waits under its context, and no message
 // is in a queue then.
-func TestRoomIsBounded(t *testing.T) {
+func TestD8RoomIsBounded(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		cfg := config(b, "t")
 		cfg.MaxInFlight = 100_000

@@ -18,7 +18,7 @@ import (
 
 // The ready batches of a broker share a request, up to its size, and each partition gets its
 // turn.
-func TestRequestsAreShared(t *testing.T) {
+func TestD8RequestsAreShared(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		cfg := config(b, "t")
 		cfg.ConnectionsPerBroker = 1
@@ -72,7 +72,7 @@ func (c slowConn) Write(b []byte) (int, error) {
 
 // A batch that was withdrawn between two attempts leaves nothing to the next one: it has its
 // own attempts, and the partition is not taken for busy.
-func TestWithdrawnBetweenAttempts(t *testing.T) {
+func TestD5WithdrawnBetweenAttempts(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		cfg := config(b, "t")
 		cfg.MaxAttempts = 8
