@@ -84,9 +84,10 @@ type Config struct {
 	// Compression of the batches. Default none.
 	Compression kafka.Compression
 	// Balancer chooses the partitions. Default: a message with a key goes where the
-	// Java client puts it (murmur2). Others go to the same partition until its batch is under way, and
-	// then to another that has a leader. A balancer that panics, or chooses a partition that is
-	// not there, fails the call as a whole: ErrNotSent, and final.
+	// Java client puts it (murmur2). Others go to one partition until its batch is under way, and
+	// then to the next that has a leader. A message for which the Balancer panics, or chooses a
+	// partition that is not there, fails alone and at once: ErrNotSent, and final. The Balancer is
+	// called concurrently.
 	Balancer kafka.Balancer
 
 	// DialTimeout bounds a connect: TCP, TLS, API versions and SASL. Default 5 s.

@@ -319,7 +319,10 @@ func TestWrongPortWhileRunning(t *testing.T) {
 	away.Store(true)
 	b.Net.Cut()
 	write := async(func() error { return p.WriteMessages(bg, message("m")) })
-	until(t, "retries", func() bool { return p.Totals().Retries > 2 })
+	until(t, "attempts to connect", func() bool { return p.Counters().ConnectFailures > 4 })
+	if n := p.Counters().Requests; n != 0 {
+		t.Errorf("%d produce requests to a stranger", n)
+	}
 	away.Store(false)
 	if err := get(t, write); err != nil {
 		t.Errorf("a write that met a stranger for a moment: %v", err)

@@ -3,7 +3,9 @@ package producer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,7 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -67,24 +68,26 @@ func TestPingAnyTopicIsHonest(t *testing.T) {
 	})
 }
 
-// What a leader answers is found through the wrappers.
+// What the cluster says against a topic as a whole is found through the wrappers, and ends
+// with it.
 func TestPingError(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 2)
 		p := newProducer(t, b, Config{Topic: topic})
 		start(t, p)
-		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.NotLeaderForPartition})
+		fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Err: kerr.TopicAuthorizationFailed, Count: -1})
 		err := p.Ping(bg)
 		var topicErr *TopicError
-		if !errors.As(err, &topicErr) || topicErr.Topic != topic {
+		if !errors.As(err, &topicErr) || topicErr.Topic != topic || errors.Is(err, ErrPartial) {
 			t.Errorf("%v does not name the topic", err)
 		}
-		mustBe(t, err, kafka.NotLeaderForPartition)
+		mustBe(t, err, kafka.TopicAuthorizationFailed)
+		fault.Remove()
+		until(t, "a Ping that goes well", func() bool { return p.Ping(bg) == nil })
 	})
 }
 
-// A leader has moved: a Ping that finds it gone makes the producer ask who leads, and
-// the next one is good, not the one after the seconds that kafka-go's cache lasts.
+// A leader that has moved is found by the next Ping, and one that is gone is named.
 func TestPingFindsALeaderThatMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.VirtualCluster(t, 3)
@@ -95,13 +98,20 @@ func TestPingFindsALeaderThatMoved(t *testing.T) {
 			if err := b.Fake.MoveTopicPartition(topic, 0, (b.Fake.LeaderFor(topic, 0)+1)%3); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.Ping(bg); err != nil { // else the producer has just looked by itself
-				mustBe(t, err, kafka.NotLeaderForPartition)
-			}
-			time.Sleep((100 * time.Millisecond))
 			if err := p.Ping(bg); err != nil {
-				t.Errorf("%v after the leader had moved: %v", (100 * time.Millisecond), err)
+				t.Errorf("Ping after the leader had moved: %v", err)
 			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		leader := b.Fake.LeaderFor(topic, 0)
+		b.Net.Kill(int(leader))
+		if err := p.Ping(bg); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("broker %d", leader)) {
+			t.Errorf("Ping of leader %d, which is gone: %v", leader, err)
+		}
+		b.Net.Revive(int(leader))
+		time.Sleep(5 * time.Second)
+		if err := p.Ping(bg); err != nil {
+			t.Errorf("Ping of a leader that is back: %v", err)
 		}
 	})
 }
@@ -116,7 +126,7 @@ func TestPingPartial(t *testing.T) {
 		var on atomic.Bool
 		leaderless(b, topic, &on)
 		ping := func() error {
-			time.Sleep(20 * time.Second) // what the Transport knows is renewed
+			time.Sleep(10 * time.Second) // that a topic is gone is remembered for a moment
 			return p.Ping(bg)
 		}
 		if err := ping(); err != nil {
@@ -130,10 +140,11 @@ func TestPingPartial(t *testing.T) {
 			t.Errorf("%v does not name the partition", err)
 		}
 		// With a leader that does not answer it is more than that.
-		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.NotLeaderForPartition})
+		hung := b.Hang(kmsg.ApiVersions)
 		if err := p.Ping(bg); err == nil || errors.Is(err, ErrPartial) {
-			t.Errorf("a leader that does not lead: %v", err)
+			t.Errorf("a leader that does not answer: %v", err)
 		}
+		hung.Set(false)
 		on.Store(false)
 		if err := ping(); err != nil {
 			t.Error(err)
@@ -147,7 +158,7 @@ func TestPingPartial(t *testing.T) {
 	})
 }
 
-// A Ping is one request to each broker that leads, and dials nothing.
+// A Ping is one request for metadata and one to each broker that leads, and dials nothing.
 func TestPingIsCheap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const brokers, pings = 3, 10
@@ -155,10 +166,12 @@ func TestPingIsCheap(t *testing.T) {
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 30)})
 		start(t, p)
 		synctest.Wait()
-		before, requests := b.Accepted(), 0
+		before, requests, metadata := b.Accepted(), 0, 0
 		b.Fake.Control(func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 			b.Fake.KeepControl()
-			if kreq.Key() != int16(kmsg.Metadata) { // the Transport's own, now and then
+			if kreq.Key() == int16(kmsg.Metadata) {
+				metadata++
+			} else {
 				requests++
 			}
 			return nil, nil, false
@@ -169,61 +182,75 @@ func TestPingIsCheap(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		if requests != pings*brokers || b.Accepted() != before {
-			t.Errorf("%d requests and %d dials for %d Pings; want %d and none", requests, b.Accepted()-before, pings, pings*brokers)
+		if requests != pings*brokers || metadata != pings || b.Accepted() != before {
+			t.Errorf("%d requests, %d of them for metadata, and %d dials for %d Pings; want %d, %d and none",
+				requests+metadata, metadata, b.Accepted()-before, pings, pings*(brokers+1), pings)
 		}
 		t.Logf("CHECKED producer-ping pings=%d requests=%d dials=%d partitions=30", pings, requests, b.Accepted()-before)
 	})
 }
 
-// Concurrent Pings share a round; one that leaves takes nobody with it.
+// Pings that come while a broker is asked share the next request; one that leaves takes it
+// from nobody.
 func TestPingIsShared(t *testing.T) {
-	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
 		start(t, p)
-		answer, asked := make(chan struct{}), make(chan struct{}, 100)
-		b.Fake.ControlKey(kmsg.ListOffsets.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		var asked atomic.Int64
+		b.Fake.ControlKey(kmsg.ApiVersions.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
 			b.Fake.KeepControl()
-			asked <- struct{}{}
-			b.Fake.SleepControl(func() { <-answer })
+			if asked.Add(1) == 1 {
+				b.Fake.SleepControl(func() { time.Sleep(5 * time.Second) })
+			}
 			return nil, nil, false
 		})
-		ctx, cancel := context.WithCancel(bg)
+		ctx, cancel := context.WithTimeout(bg, 2*time.Second)
+		defer cancel()
 		leaver := async(func() error { return p.Ping(ctx) })
-		get(t, asked)
+		time.Sleep(time.Second)
 		others := make([]<-chan error, 20)
 		for i := range others {
 			others[i] = async(func() error { return p.Ping(bg) })
 		}
-		cancel()
-		mustBe(t, get(t, leaver), context.Canceled)
-		close(answer)
+		began := time.Now()
+		mustBe(t, <-leaver, context.DeadlineExceeded)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it left after %v", took)
+		}
 		for _, o := range others {
-			if err := get(t, o); err != nil {
+			if err := <-o; err != nil {
 				t.Error(err)
 			}
 		}
-		if n := len(asked); n != 0 {
-			t.Errorf("%d more requests, want one for all", n)
+		if n := asked.Load(); n != 2 {
+			t.Errorf("%d requests; want one, and one for all that came meanwhile", n)
 		}
 	})
 }
 
-// A Stop does not wait for a Ping, and leaves none behind.
+// A Stop does not wait for a Ping, wherever that waits, and leaves none behind.
 func TestStopEndsPing(t *testing.T) {
-	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
-		start(t, p)
-		hung := b.Hang(kmsg.ListOffsets)
-		ping := async(func() error { return p.Ping(bg) })
-		until(t, "the ping to hang", func() bool { return hung.Hits() > 0 })
-		if err := p.Stop(bg); err != nil {
-			t.Error(err)
-		}
-		mustBe(t, get(t, ping), ErrNotStarted)
-		if p.State() != fsm.Idle {
-			t.Errorf("state %v", p.State())
-		}
-		nothingLeft(t, b, p)
-	})
+	for _, key := range []kmsg.Key{kmsg.ApiVersions, kmsg.Metadata} {
+		t.Run(key.Name(), func(t *testing.T) {
+			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+				p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
+				for _, end := range []struct {
+					stop func(context.Context) error
+					want error
+				}{{p.Stop, ErrNotStarted}, {p.Shutdown, ErrClosed}} {
+					start(t, p)
+					hung := b.Hang(key)
+					ping := async(func() error { return p.Ping(bg) })
+					until(t, "the ping to hang", func() bool { return hung.Hits() > 0 })
+					if err := end.stop(bg); err != nil {
+						t.Error(err)
+					}
+					mustBe(t, get(t, ping), end.want)
+					nothingLeft(t, b, p)
+					hung.Set(false)
+				}
+			})
+		})
+	}
 }

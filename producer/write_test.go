@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -81,9 +83,13 @@ func TestAnyTopic(t *testing.T) {
 		}
 		mustBe(t, err, kafka.UnknownTopicOrPartition)
 		b.CreateTopicNamed(t, topic, 2)
-		if err := p.WriteMessages(bg, m); err != nil {
-			t.Error(err)
-		}
+		until(t, "the topic to be found", func() bool { // that it does not exist is remembered for a moment
+			err := p.WriteMessages(bg, m)
+			if err != nil {
+				mustBe(t, err, ErrNotSent, kafka.UnknownTopicOrPartition)
+			}
+			return err == nil
+		})
 		if found := values(t, b, topic); found["x"] != 1 {
 			t.Errorf("found %v, want x once", found)
 		}
@@ -360,29 +366,76 @@ func TestAcks(t *testing.T) {
 	})
 }
 
-// A balancer that panics takes nothing with it but the call.
+// A message for which the balancer panics, or chooses a partition that is not there, fails at
+// once and for good; the others of its call are delivered, and nothing is left of it (R52).
 func TestBalancerPanics(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), Balancer: kafka.BalancerFunc(func(m kafka.Message, partitions ...int) int {
-			if string(m.Value) == "boom" {
-				panic("boom")
-			}
-			return partitions[0]
-		})})
-		start(t, p)
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the panic was swallowed")
+		topic := b.CreateTopic(t, 1)
+		var completed atomic.Int64
+		p := newProducer(t, b, Config{
+			Topic: topic,
+			Balancer: kafka.BalancerFunc(func(m kafka.Message, partitions ...int) int {
+				switch string(m.Value) {
+				case "panic":
+					panic("boom")
+				case "exit":
+					runtime.Goexit()
+				case "nonsense":
+					return 1
 				}
+				return partitions[0]
+			}),
+			Completion: func(msgs []kafka.Message, err error) { completed.Add(int64(len(msgs))) },
+		})
+		start(t, p)
+		for _, bad := range []string{"panic", "nonsense"} {
+			judge := func(err error) {
+				t.Helper()
+				for i, err := range errorsOf(t, err, 3) {
+					if i != 1 && err != nil {
+						t.Errorf("message %d, for which the balancer is fine: %v", i, err)
+					} else if i == 1 && (classOf(t, err) != ErrNotSent || Temporary(err)) {
+						t.Errorf("%s: %v; want ErrNotSent, and final", bad, err)
+					}
+				}
+				var panicked *fsm.PanicError
+				if errors.As(err, &panicked) != (bad == "panic") {
+					t.Errorf("%s: %v", bad, err)
+				}
+			}
+			msgs := []kafka.Message{message("fine"), message(bad), message("fine")}
+			judge(p.WriteMessages(bg, msgs...))
+			d, err := p.Send(bg, msgs...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			judge(d.Wait(bg))
+			if partition, offset := d.Position(1); partition != -1 || offset != -1 {
+				t.Errorf("%s is at %d/%d", bad, partition, offset)
+			}
+			if d, err := p.Send(bg, message(bad)); d != nil || classOf(t, err) != ErrNotSent {
+				t.Errorf("a Send of %s alone: %v", bad, err)
+			}
+		}
+		for _, call := range []func(){ // what ends the caller's goroutine takes nothing with it
+			func() { p.WriteMessages(bg, message("exit")) },
+			func() { p.Send(bg, message("exit")) },
+		} {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				call()
 			}()
-			p.WriteMessages(bg, message("fine"), message("boom"))
-		}()
-		if err := p.WriteMessages(bg, message("fine")); err != nil {
-			t.Error(err)
+			<-done
+		}
+		if s := p.Status(); s.InFlight != 0 || p.InFlightBytes() != 0 {
+			t.Errorf("%d calls and %d bytes are in flight", s.InFlight, p.InFlightBytes())
 		}
 		if err := p.Stop(bg); err != nil {
 			t.Error(err)
+		}
+		if found := values(t, b, topic); len(found) != 1 || found["fine"] != 8 || completed.Load() != 8 {
+			t.Errorf("the log has %v; Completion has seen %d", found, completed.Load())
 		}
 	})
 }
