@@ -34,7 +34,7 @@ type Collector struct {
 	source    atomic.Pointer[Source]
 
 	messages, bytes, errors, retries *prometheus.Desc
-	requests, lingered, throttled    *prometheus.Desc // durations
+	requests, lingered, throttled    *prometheus.Desc // times
 	batchMessages, batchBytes        *prometheus.Desc
 	inFlight                         *prometheus.Desc
 
@@ -57,7 +57,7 @@ func NewCollector(name string) *Collector {
 		retries:       desc("retries_total", "Attempts to send a batch after its first."),
 		requests:      desc("request_duration_seconds", "How long the produce requests took."),
 		lingered:      desc("batch_wait_duration_seconds", "How long batches waited, from their first message to their first request."),
-		throttled:     desc("throttle_duration_seconds", "For how long brokers wanted no request, one for each answer that said so."),
+		throttled:     desc("throttled_seconds_total", "For how long brokers wanted no request."),
 		batchMessages: desc("batch_messages", "How many messages a batch had."),
 		batchBytes:    desc("batch_bytes", "How many bytes a batch had, as it was sent."),
 		inFlight:      desc("in_flight_bytes", "What the messages without a verdict count for, of MaxInFlightBytes."),
@@ -125,12 +125,12 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	count(c.retries, s.Retries)
 	summary(c.requests, s.WriteTime.Count, s.WriteTime.Sum.Seconds())
 	summary(c.lingered, s.BatchTime.Count, s.BatchTime.Sum.Seconds())
-	summary(c.throttled, s.WaitTime.Count, s.WaitTime.Sum.Seconds())
 	summary(c.batchMessages, s.BatchSize.Count, float64(s.BatchSize.Sum))
 	summary(c.batchBytes, s.BatchBytes.Count, float64(s.BatchBytes.Sum))
 	gauge(c.inFlight, float64((*source).InFlightBytes()))
 
 	n := (*source).Counters()
+	to <- prometheus.MustNewConstMetric(c.throttled, prometheus.CounterValue, n.Throttled.Seconds())
 	count(c.admitted, n.Admitted)
 	count(c.verdicts, n.Delivered, "delivered")
 	count(c.verdicts, n.NotSent, "not_sent")

@@ -115,6 +115,7 @@ func TestSent(t *testing.T) {
 			w.want("producer_verdicts_total", 0, verdict)
 		}
 		w.want("producer_withdrawn_messages_total", 0)
+		w.want("producer_throttled_seconds_total", 0)
 		w.want("producer_connections", 0) // it is stopped
 		w.want("producer_connects_total", 4)
 		w.want("producer_connect_failures_total", 0)
@@ -144,12 +145,13 @@ func TestRefused(t *testing.T) {
 		if err := w.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
-		inFlight := make(chan float64, 1)
+		now := make(chan [3]float64, 1) // of a message in flight
 		asked := 0
 		b.Fake.ControlKey(int16(kmsg.Produce), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 			b.Fake.KeepControl()
 			if asked++; asked > 2 {
-				inFlight <- w.get("producer_in_flight_bytes").GetGauge().GetValue()
+				gauge := func(name string) float64 { return w.get(name).GetGauge().GetValue() }
+				now <- [3]float64{gauge("producer_in_flight_bytes"), gauge("producer_oldest_message_age_seconds"), gauge("producer_connections")}
 				return nil, nil, false
 			}
 			req := kreq.(*kmsg.ProduceRequest)
@@ -164,6 +166,7 @@ func TestRefused(t *testing.T) {
 				}
 				res.Topics = append(res.Topics, rt)
 			}
+			res.ThrottleMillis = 50
 			return res, nil, true
 		})
 		if err := w.WriteMessages(ctx, messages(10)...); err != nil {
@@ -175,9 +178,10 @@ func TestRefused(t *testing.T) {
 		w.want("producer_request_duration_seconds", 3)
 		w.want("producer_verdicts_total", 10, "delivered")
 		w.want("producer_batch_messages", 10)
-		if n := <-inFlight; n < 50 {
-			t.Errorf("%v bytes were in flight while the broker was asked; want 50 or more", n)
+		if n := <-now; n[0] < 50 || n[1] < 0.1 || n[2] != 2 {
+			t.Errorf("while the broker was asked: %v bytes in flight, the oldest message %v s old, %v connections; want 50 or more, 0.1 or more, 2", n[0], n[1], n[2])
 		}
+		w.want("producer_throttled_seconds_total", 0.1)
 		w.want("producer_in_flight_bytes", 0)
 	}, kfake.SleepOutOfOrder())
 }
