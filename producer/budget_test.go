@@ -50,9 +50,7 @@ func TestBackpressure(t *testing.T) {
 		if err := p.WriteMessages(bg, message(strings.Repeat("y", 5000))); err != nil {
 			t.Error(err)
 		}
-		if used := p.InFlightBytes(); used != 0 {
-			t.Errorf("%d bytes still count as in flight", used)
-		}
+		until(t, "no bytes to count as in flight", func() bool { return p.InFlightBytes() == 0 })
 	})
 }
 
@@ -141,44 +139,46 @@ func TestSendBackpressure(t *testing.T) {
 // A caller that sends without end to a broker that hangs holds a bounded amount of
 // memory, also with messages that hold next to nothing.
 func TestSendBoundsMemory(t *testing.T) {
-	b := testbroker.Fake(t)
-	const limit = 8 << 20
-	for _, size := range []int{0, 10, 1000} {
-		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), MaxInFlightBytes: limit})
-		start(t, p)
-		hung := b.Hang(kmsg.Produce)
-		before := heapAtRest(t)
-		ctx, cancel := context.WithCancel(bg)
-		var all []*Delivery
-		done := async(func() error {
-			for {
-				d, err := p.Send(ctx, kafka.Message{Value: make([]byte, size)})
-				if err != nil {
-					return err
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		const limit = 8 << 20
+		for _, size := range []int{0, 10, 1000} {
+			p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), MaxInFlightBytes: limit})
+			start(t, p)
+			hung := b.Hang(kmsg.Produce)
+			before := heapAtRest(t)
+			ctx, cancel := context.WithCancel(bg)
+			var all []*Delivery
+			done := async(func() error {
+				for {
+					d, err := p.Send(ctx, kafka.Message{Value: make([]byte, size)})
+					if err != nil {
+						return err
+					}
+					all = append(all, d)
 				}
-				all = append(all, d)
+			})
+			until(t, "the sender to wait for room", func() bool { return p.Counters().Waiting == 1 })
+			grown := max(heap()-before, 0)
+			cancel()
+			mustBe(t, get(t, done), context.Canceled)
+			t.Logf("CHECKED producer-send bytes-each=%d in-flight=%d heap-of-%d=%d", size, len(all), limit, grown)
+			if grown < limit/4 {
+				t.Errorf("messages of %d bytes: the heap has grown by %d: that shows nothing", size, grown)
 			}
-		})
-		until(t, "the sender to wait for room", func() bool { return p.Counters().Waiting == 1 })
-		grown := max(heap()-before, 0)
-		cancel()
-		mustBe(t, get(t, done), context.Canceled)
-		t.Logf("CHECKED producer-send bytes-each=%d in-flight=%d heap-of-%d=%d", size, len(all), limit, grown)
-		if grown < limit/4 {
-			t.Errorf("messages of %d bytes: the heap has grown by %d: that shows nothing", size, grown)
+			if grown > limit*3/2 {
+				t.Errorf("messages of %d bytes: the heap has grown by %d, want about %d at most", size, grown, limit)
+			}
+			hung.Set(false)
+			ended, end := context.WithCancel(bg)
+			end()
+			var stopErr *StopError
+			if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != len(all) {
+				t.Errorf("Stop: %v, want %d messages cut off", err, len(all))
+			}
+			runtime.KeepAlive(all)
 		}
-		if grown > limit*3/2 {
-			t.Errorf("messages of %d bytes: the heap has grown by %d, want about %d at most", size, grown, limit)
-		}
-		hung.Set(false)
-		ended, end := context.WithCancel(bg)
-		end()
-		var stopErr *StopError
-		if err := p.Stop(ended); !errors.As(err, &stopErr) || stopErr.Messages != len(all) {
-			t.Errorf("Stop: %v, want %d messages cut off", err, len(all))
-		}
-		runtime.KeepAlive(all)
-	}
+	})
 }
 
 // heapAtRest is the heap once what earlier tests and producers have left is gone: it
