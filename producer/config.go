@@ -134,8 +134,8 @@ type Config struct {
 
 	// Completion is told the verdict of every message that was admitted, once: nil, or an error
 	// that is one of ErrNotSent, ErrMaybeDelivered and ErrRejected. The messages of a call have
-	// Topic, Partition, Offset (-1: not known), Time and the caller's WriterData; the slice and all
-	// bytes in it are valid until Completion returns. It is called before the write concerned returns,
+	// Topic, Partition, Offset (-1: not known), Key, Value, Headers, Time and the caller's WriterData;
+	// the slice and all bytes in it are copies, valid until Completion returns. It is called before the write concerned returns,
 	// unless that write was withdrawn, and holds up what goes to the same broker, so it
 	// should be quick; it must not wait for Stop, Shutdown or Close. A panic in it is logged.
 	Completion func([]kafka.Message, error)

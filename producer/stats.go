@@ -22,7 +22,9 @@ type stats struct {
 // A batch counts with its messages and bytes, as they are sent, when it is sent first; Writes
 // are the attempts to send one, Errors those that failed, Retries those after the first.
 // BatchTime and BatchQueueTime are how long the first message of a batch has waited, WriteTime
-// is a request's, WaitTime is how long brokers wanted no request.
+// is a request's, WaitTime is how long brokers wanted no request. Async, Dials, DialTime,
+// Rebalances, RebalanceInterval, QueueLength and QueueCapacity are always zero; the rest is
+// what was configured. It may be called at any time; callers share what "since" means.
 func (p *Producer) Stats() kafka.WriterStats {
 	p.stats.mu.Lock()
 	defer p.stats.mu.Unlock()
@@ -32,7 +34,8 @@ func (p *Producer) Stats() kafka.WriterStats {
 	return p.describe(s)
 }
 
-// Totals returns what happened since New, over all starts.
+// Totals returns what happened since New, over all starts, in the same fields. It may be called at
+// any time, and does not reset what Stats counts.
 func (p *Producer) Totals() kafka.WriterStats {
 	p.stats.mu.Lock()
 	defer p.stats.mu.Unlock()
