@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -204,6 +205,42 @@ func TestD9FindsTheClusterAgain(t *testing.T) {
 				t.Errorf("with nodes 0 and %d dead: %v", dead, err)
 			}
 			b.Net.Revive(dead)
+		}
+	})
+}
+
+// The latest answer has only a broker that is gone by now: one that was learnt before is enough.
+func TestD9AsksWhoWasEverLearnt(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
+		name := b.CreateTopic(t, 1)
+		c := openOn(t, b, Config{Brokers: b.Addrs[:1]})
+		if _, err := c.Topic(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		var alone atomic.Bool
+		alone.Store(true)
+		b.Fake.ControlKey(kmsg.Metadata.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			res := req.ResponseKind().(*kmsg.MetadataResponse)
+			id := c.ID()
+			res.ClusterID = &id
+			host, port, _ := net.SplitHostPort(b.Addrs[0])
+			number, _ := strconv.Atoi(port)
+			res.Brokers = append(res.Brokers, kmsg.MetadataResponseBroker{NodeID: 0, Host: host, Port: int32(number)})
+			return res, nil, alone.Load()
+		})
+		if err := c.Update(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, known := c.Address(1); known {
+			t.Fatal("the cluster knows more than one broker: the test shows nothing")
+		}
+		alone.Store(false)
+		b.Net.Kill(0)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := c.Update(ctx); err != nil {
+			t.Errorf("D9 Survives: %v", err)
 		}
 	})
 }

@@ -284,6 +284,72 @@ func TestD1Completion(t *testing.T) {
 	}, kfake.SeedTopics(1, "t"))
 }
 
+// What is cut off between two attempts is completed, and its caller gets its verdict, although no
+// sender has it in hand.
+func TestD1CutIsCompleted(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		completed := make(chan sender.Failure, 10)
+		cfg := config(b, "t")
+		cfg.Completion = func(_ []kafka.Message, f sender.Failure) { completed <- f }
+		e := New(cfg)
+		if err := e.Start(t.Context(), ignore); err != nil {
+			t.Fatal(err)
+		}
+		b.Net.Kill(0)
+		defer b.Net.Revive(0)
+		told := make(chan error, 1)
+		go func() { told <- e.Write(t.Context(), time.Now(), message("x")) }()
+		time.Sleep(3 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		e.Stop(ctx)
+		select {
+		case err := <-told:
+			if v := verdicts(t, err); v[0] != core.NotSent || len(completed) != 1 {
+				t.Errorf("D1 OneVerdict: the verdict is %v, and %d were completed", v[0], len(completed))
+			}
+		case <-time.After(time.Second):
+			t.Error("D1 OneVerdict: the call has no verdict a second after the stop")
+		}
+		leavesNothing(t, e)
+	}, kfake.SeedTopics(1, "t"))
+}
+
+// The time of a call begins with the call, also if it had to wait for room first.
+func TestD6DeadlineAfterWaitingForRoom(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.DeliveryTimeout, cfg.MaxInFlight = 10*time.Second, 100
+		e := start(t, cfg)
+		b.Net.Freeze()
+		defer b.Net.Thaw()
+		go e.Write(t.Context(), time.Now(), message("has all the room"))
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		e.Write(t.Context(), began, message("waits"))
+		if took := time.Since(began); took < 10*time.Second || took > 10*time.Second+50*time.Millisecond {
+			t.Errorf("D6 Deadline: Write took %v", took)
+		}
+	}, kfake.SeedTopics(1, "t"))
+}
+
+// Drain sends at once what lingers, before anything is stopped.
+func TestD7DrainEndsTheLinger(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.Linger = 10 * time.Second
+		e := start(t, cfg)
+		told := make(chan error, 1)
+		go func() { told <- e.Write(t.Context(), time.Now(), message("x")) }()
+		synctest.Wait()
+		began := time.Now()
+		e.Drain()
+		if err := <-told; err != nil || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("D7 Drains: %v after %v", err, time.Since(began))
+		}
+	}, kfake.SeedTopics(1, "t"))
+}
+
 // Stop waits for a Completion that is under way.
 func TestD7StopWaitsForCompletion(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
