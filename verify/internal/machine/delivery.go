@@ -12,10 +12,16 @@ var Delivery = &Machine{
 		{"D5", "Withdrawn", "What no request can have appended is withdrawn, and does not come later"},
 		{"D6", "Deadline", "Every message has its verdict once its deadline has passed, whatever brokers and the network do"},
 		{"D7", "Drains", "A Stop sends what is queued, and waits for the verdicts and for nothing else"},
+		{"D8", "Bounded", "Bytes in flight, connections, requests and answers are bounded, whatever a broker answers"},
+		{"D9", "Survives", "As long as one broker that was ever learnt can be reached, the producer goes on; what is not Kafka is an error that says so"},
 	},
 	Packages: []Package{
 		{"internal/core", []Layer{core, TestsOf("internal/core"), lives}, []Layer{ofCore, core, lives}},
 		{"spec/delivery", []Layer{core}, nil},
+		{"producer/internal/batch", []Layer{TestsOf("producer/internal/batch"), ofEngine}, nil},
+		{"producer/internal/cluster", []Layer{TestsOf("producer/internal/cluster"), ofEngine}, nil},
+		{"producer/internal/connection", []Layer{TestsOf("producer/internal/connection"), ofEngine}, nil},
+		{"producer/internal", []Layer{ofEngine}, nil},
 		{"producer/internal/sender", []Layer{traces}, nil},
 	},
 	Specification: Specification{
@@ -36,8 +42,9 @@ var Delivery = &Machine{
 }
 
 var (
-	core   = Layer{Name: "core", Dir: "verify/internal/partition", Args: []string{"-test.run=^TestCore", "-test.failfast"}}
-	ofCore = Layer{Name: "tests", Dir: "internal/core", Args: []string{"-test.short", "-test.skip=^TestRandomLives$"}}
-	traces = Layer{Name: "traces", Dir: "verify/internal/engine", Args: []string{"-test.run=^TestTracesOnKfake", "-test.failfast", "-traces.lives=250"}, Tags: "traces"}
-	lives  = Layer{Name: "lives", Dir: "internal/core", Args: []string{"-test.run=^TestRandomLives$", "-rapid.shrinktime=0s"}}
+	core     = Layer{Name: "core", Dir: "verify/internal/partition", Args: []string{"-test.run=^TestCore", "-test.failfast"}}
+	ofCore   = Layer{Name: "tests", Dir: "internal/core", Args: []string{"-test.short", "-test.skip=^TestRandomLives$"}}
+	traces   = Layer{Name: "traces", Dir: "verify/internal/engine", Args: []string{"-test.run=^TestTracesOnKfake", "-test.failfast", "-traces.lives=250"}, Tags: "traces"}
+	ofEngine = TestsOf("producer/internal/engine")
+	lives    = Layer{Name: "lives", Dir: "internal/core", Args: []string{"-test.run=^TestRandomLives$", "-rapid.shrinktime=0s"}}
 )
