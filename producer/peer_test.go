@@ -318,6 +318,7 @@ func TestWrongPortWhileRunning(t *testing.T) {
 	start(t, p)
 	away.Store(true)
 	b.Net.Cut()
+	until(t, "the cut to be noticed", func() bool { return p.Counters().Connections == 0 })
 	write := async(func() error { return p.WriteMessages(bg, message("m")) })
 	until(t, "attempts to connect", func() bool { return p.Counters().ConnectFailures > 4 })
 	if n := p.Counters().Requests; n != 0 {

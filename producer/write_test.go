@@ -428,9 +428,12 @@ func TestBalancerPanics(t *testing.T) {
 			}()
 			<-done
 		}
-		if s := p.Status(); s.InFlight != 0 || p.InFlightBytes() != 0 {
-			t.Errorf("%d calls and %d bytes are in flight", s.InFlight, p.InFlightBytes())
-		}
+		eventually(t, "nothing in flight", func() string {
+			if calls, n := p.Status().InFlight, p.InFlightBytes(); calls != 0 || n != 0 {
+				return fmt.Sprintf("%d calls and %d bytes", calls, n)
+			}
+			return ""
+		})
 		if err := p.Stop(bg); err != nil {
 			t.Error(err)
 		}

@@ -129,6 +129,40 @@ func TestTooLarge(t *testing.T) {
 	})
 }
 
+// Halves of a batch that was too large are other batches: they are sent at once, have all of
+// the MaxAttempts, and are no trouble to warn of.
+func TestHalvesAreSentAtOnce(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 1, "max.message.bytes=700")
+		cfg := config(b, topic)
+		cfg.MaxAttempts = 2
+		cfg.Warn = func(message, _ string, _ int, err error) { t.Errorf("warned: %s: %v", message, err) }
+		e := start(t, cfg)
+		msgs := make([]kafka.Message, 64)
+		for i := range msgs {
+			msgs[i] = message(fmt.Sprint(i))
+			msgs[i].Key = incompressible(500)
+		}
+		began := time.Now()
+		if err := e.Write(t.Context(), time.Now(), msgs...); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("64 messages that fit alone took %v", took)
+		}
+		for i, v := range values(t, b, topic)[0] {
+			if v != fmt.Sprint(i) {
+				t.Errorf("message %s is at %d", v, i)
+			}
+		}
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 1})
+		began = time.Now()
+		if err := e.Write(t.Context(), time.Now(), msgs[:2]...); err != nil || time.Since(began) == 0 {
+			t.Errorf("a batch that is refused for now, and then as too large: %v after %v", err, time.Since(began))
+		}
+	})
+}
+
 func incompressible(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
