@@ -26,6 +26,7 @@ var models = []model{
 	{tlc.Model{Name: "delivery-ids", Config: "tla/DeliveryIDs.cfg", Module: "DeliveryMC"}, nil},
 	{tlc.Model{Name: "delivery-requeue", Config: "verify/internal/delivery/tla/Requeue.cfg", Module: "DeliveryMC"}, nil},
 	{tlc.Model{Name: "delivery-one", Config: "tla/DeliveryOne.cfg", Module: "DeliveryMC"}, nil},
+	{tlc.Model{Name: "delivery-ids-start", Config: "tla/DeliveryIDsStart.cfg", Module: "DeliveryMC"}, nil},
 	{tlc.Model{Name: "delivery-start", Config: "tla/DeliveryStart.cfg", Module: "DeliveryMC"}, nil},
 	{tlc.Model{Name: "delivery-behind", Config: "tla/DeliveryBehind.cfg", Module: "DeliveryMC"}, behind},
 	{tlc.Model{Name: "delivery-partitions", Config: "tla/DeliveryPartitions.cfg", Module: "DeliveryMC"}, nil},
