@@ -21,8 +21,8 @@ var Delivery = &Machine{
 		{"producer/internal/batch", []Layer{TestsOf("producer/internal/batch"), ofEngine}, nil},
 		{"producer/internal/cluster", []Layer{TestsOf("producer/internal/cluster"), ofEngine}, nil},
 		{"producer/internal/connection", []Layer{TestsOf("producer/internal/connection"), ofEngine}, nil},
+		{"producer/internal/sender", []Layer{ofEngine, traces}, nil},
 		{"producer/internal", []Layer{ofEngine}, nil},
-		{"producer/internal/sender", []Layer{traces}, nil},
 	},
 	Specification: Specification{
 		Dir: "tla", Manifest: "delivery.json", Module: "DeliveryMC", Guards: "Partition", Weak: "DeliveryWeak", Reach: "DeliveryReach",
