@@ -13,7 +13,6 @@ import (
 	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo/naive"
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/producer"
-	"github.com/seed3893aba4/surestart/spec"
 )
 
 // A system is what the storm is let loose on.
@@ -54,7 +53,7 @@ type Break string
 const (
 	BreakNothing   Break = ""
 	BreakStartOnce Break = "start-once" // every caller of Start opens a producer of its own
-	BreakLose      Break = "lose"       // writes that come during a stop are acknowledged, and not sent
+	BreakLose      Break = "lose"       // a few writes are acknowledged, and not sent
 	BreakLeak      Break = "leak"       // a connection is opened, and never closed
 	BreakTwice     Break = "twice"      // the messages of the first write are sent twice
 )
@@ -76,7 +75,7 @@ func newSurestart(c *cluster, b Break, observe func(fsm.Transition)) (system, er
 	}
 	switch b {
 	case BreakLose:
-		return &losing{system: p, state: p.State}, nil
+		return &losing{system: p}, nil
 	case BreakTwice:
 		return &twice{system: p}, nil
 	}
@@ -113,19 +112,15 @@ func leaking(dial dialFunc) dialFunc {
 // leaked keeps the collector from closing what was leaked.
 var leaked sync.Map
 
-// losing acknowledges the first few writes that come while it is not started
-// instead of refusing them.
+// losing acknowledges the 21st to 28th write, and sends none of them.
 type losing struct {
 	system
-	state func() fsm.State
-	lost  atomic.Int64
+	writes atomic.Int64
 }
 
 func (l *losing) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
-	if s := l.state(); s == spec.Stopping || s == spec.Idle {
-		if l.lost.Add(1) <= writers {
-			return nil
-		}
+	if n := l.writes.Add(1); n > 20 && n <= 20+writers {
+		return nil
 	}
 	return l.system.WriteMessages(ctx, msgs...)
 }
