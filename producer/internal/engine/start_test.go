@@ -175,3 +175,28 @@ func TestLoginExpires(t *testing.T) {
 		}
 	}, kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
 }
+
+// A Start whose context ends when all is done, but before it returns, has failed.
+func TestStartEndsAtTheLastMoment(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, b *testbroker.Broker) {
+		for i := range int32(2) {
+			if err := b.Fake.MoveTopicPartition("t", i, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.Net.Kill(1)
+		reason := errors.New("no more time")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cfg := config(b, "t")
+		cfg.AllowPartial = true
+		cfg.Warn = func(string, string, int, error) { cancel(reason) } // the last that it does
+		e := New(cfg)
+		if err := e.Start(ctx, func(string) {}); !errors.Is(err, reason) {
+			t.Errorf("Start: %v, want %v", err, reason)
+		}
+		if e.started.Load() != nil {
+			t.Error("it is started")
+		}
+		leavesNothing(t, e)
+	}, kfake.SeedTopics(2, "t"))
+}
