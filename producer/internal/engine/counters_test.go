@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -90,6 +91,7 @@ func TestSummaries(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		synctest.Wait() // the wait begins a moment after the verdict
 		sec := int64(time.Second)
 		n := e.Counters()
 		queued, asked, waits := n.Queued.Take(), n.RequestTime.Take(), n.Waits.Take()
