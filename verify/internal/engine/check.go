@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -49,9 +50,9 @@ type placed struct {
 
 // part is what is known of a partition beside the model's state.
 type part struct {
-	written   bool // the sender has said that the request was written whole
-	next      core.Answer
-	unwritten bool // the sender will say that it was not
+	written   bool        // the sender has said that the request was written whole
+	next      core.Answer // the next that the producer gets, see lookAhead; noAnswer: none
+	unwritten bool        // the sender will say that the request was not written whole
 
 	stopped bool           // it has had its Stop
 	ended   bool           // it has had its StopEnds, or Cut
@@ -70,13 +71,15 @@ type checker struct {
 	parts  []part
 	ids    []int64 // of the model's producer ids, the first at 0
 	number map[string]sent
-	wanted [][]placed
-	states []model.State
-	took   []uint64 // of each state: the actions that led there, a bit each
-	spare  []model.State
-	before []uint64
+	wanted [][]placed // the logs
 
-	begun    bool
+	states []model.State // in which the model may be, none twice
+	took   []uint64      // of each state: the actions that led there, a bit each
+
+	spareStates []model.State // memory for the next ones
+	spareTook   []uint64
+
+	begun    bool // there was an event
 	inferred int
 	most     int
 	why      string // what the last state that was dropped does not allow
@@ -251,7 +254,7 @@ func (k *checker) infer(at int) {
 
 // each lets every state take steps, and keeps those that can, and that are then as the event says.
 func (k *checker) each(e record.Event, steps func(*model.State) []model.Step) {
-	next, took := k.spare[:0], k.before[:0]
+	next, took := k.spareStates[:0], k.spareTook[:0]
 	for i := range k.states {
 		before := &k.states[i]
 		s, ok, by := *before, true, k.took[i]
@@ -270,12 +273,22 @@ func (k *checker) each(e record.Event, steps func(*model.State) []model.Step) {
 			continue
 		}
 		k.forget(&s)
-		if !slices.Contains(next, s) {
+		if j := slices.Index(next, s); j >= 0 {
+			took[j] = richer(took[j], by)
+		} else {
 			next, took = append(next, s), append(took, by)
 		}
 	}
-	k.states, k.spare = next, k.states
-	k.took, k.before = took, k.took
+	k.states, k.spareStates = next, k.states
+	k.took, k.spareTook = took, k.took
+}
+
+// richer is the set with more actions: of two ways to a state the one that shows more is told.
+func richer(a, b uint64) uint64 {
+	if bits.OnesCount64(b) > bits.OnesCount64(a) {
+		return b
+	}
+	return a
 }
 
 // advance is each with the same steps for all states.

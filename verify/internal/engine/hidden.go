@@ -26,8 +26,12 @@ func (k *checker) close() {
 				return
 			}
 			k.forget(&next)
-			if slices.Contains(k.states, next) {
+			if j := slices.Index(k.states, next); j >= 0 {
+				k.took[j] = richer(k.took[j], took|1<<a)
 				return
+			}
+			if len(k.states) == tooMany {
+				panic("more states than are kept")
 			}
 			k.states, k.took = append(k.states, next), append(k.took, took|1<<a)
 			k.inferred++
@@ -35,6 +39,9 @@ func (k *checker) close() {
 	}
 	k.most = max(k.most, len(k.states))
 }
+
+// tooMany states take a gigabyte. There are some hundred at most.
+const tooMany = 100_000
 
 // hidden calls each with where the hidden steps lead from s.
 func (k *checker) hidden(s *model.State, each func(model.Action, model.State)) {

@@ -113,7 +113,7 @@ func (r *run) callers(pause time.Duration) *sync.WaitGroup {
 		wg.Go(func() {
 			for r.room() {
 				ctx, cancel := context.Background(), context.CancelFunc(func() {})
-				if r.upTo(4) == 0 {
+				if r.upTo(2) == 0 {
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(1+r.upTo(300))*time.Millisecond)
 				}
 				r.write(ctx, w, 1+r.upTo(4), 1+r.upTo(60))

@@ -11,8 +11,8 @@
 // A State holds the messages of a whole trace only with the build tag traces: see
 // spec/delivery/capacity.go.
 //
-// Files: trace.go what is recorded, check.go and hidden.go how it is decided, corrupt.go what must
-// be refused, run.go and scenarios.go what is run.
+// Files: trace.go what is recorded; check.go, hidden.go and compare.go how it is decided; corrupt.go
+// what must be refused; run.go, network.go and scenarios.go what is run; tally.go what it has shown.
 package engine
 
 import (
@@ -101,7 +101,7 @@ func (t *Trace) bound() model.Bound {
 	}
 }
 
-// String is the event on one line.
+// show returns the event on one line.
 func show(e record.Event) string {
 	s := fmt.Sprint(e.Kind)
 	if e.Topic != "" {
