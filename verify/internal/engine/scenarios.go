@@ -20,6 +20,9 @@ import (
 // partitions is how many a run has.
 const partitions = 2
 
+// topic is a name that nothing else in an answer looks like: AppendThenAnswer searches for it.
+const topic = "traced-topic"
+
 // few are limits that a trace comes to.
 var few = core.Limits{MaxSequence: 20, EpochLimit: 3, MaxEpoch: 900}
 
@@ -50,8 +53,8 @@ func life(t testing.TB, seed uint64) *Trace {
 	if seed%4 == 2 {
 		settings = []string{"max.message.bytes=300"}
 	}
-	b.CreateTopicNamed(t, "t", partitions, settings...)
-	r := begin(t, b, "t", seed, limits, func(c *producer.Config) {
+	b.CreateTopicNamed(t, topic, partitions, settings...)
+	r := begin(t, b, topic, seed, limits, func(c *producer.Config) {
 		if seed%3 == 0 {
 			c.Linger = 20 * time.Millisecond
 		}
@@ -66,7 +69,7 @@ func life(t testing.TB, seed uint64) *Trace {
 		time.Sleep(time.Duration(r.upTo(100)) * time.Millisecond)
 		switch r.upTo(12) {
 		case 0:
-			if err := b.Fake.MoveTopicPartition("t", int32(r.upTo(partitions)), int32(r.upTo(3))); err != nil {
+			if err := b.Fake.MoveTopicPartition(topic, int32(r.upTo(partitions)), int32(r.upTo(3))); err != nil {
 				t.Error(err)
 			}
 		case 1:
@@ -78,9 +81,9 @@ func life(t testing.TB, seed uint64) *Trace {
 			r.net.cuts.Store(0)
 			r.net.losses.Store(0)
 		case 5, 6:
-			pending = append(pending, b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: answers[r.upTo(len(answers))], Count: 1 + r.upTo(3)}))
+			pending = append(pending, b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: answers[r.upTo(len(answers))], Count: 1 + r.upTo(3)}))
 		case 7:
-			pending = append(pending, b.AppendThenAnswer("t", afterwards[r.upTo(len(afterwards))], 1))
+			pending = append(pending, b.AppendThenAnswer(topic, afterwards[r.upTo(len(afterwards))], 1))
 		case 8:
 			node := r.upTo(3)
 			b.Net.Kill(node)
@@ -100,6 +103,7 @@ func life(t testing.TB, seed uint64) *Trace {
 		}
 	}
 	callers.Wait()
+	b.Net.Altered(nil)
 	for _, fault := range pending {
 		fault.Remove()
 	}
