@@ -47,7 +47,7 @@ func TestKeysGoWhereJavaPutsThem(t *testing.T) {
 			t.Fatal(line, err)
 		}
 		for i, n := range counts {
-			got, err := e.balance(topics[i], &kafka.Message{Key: key})
+			got, err := e.balance(topics[i], n, &kafka.Message{Key: key})
 			if err != nil || fmt.Sprint(got) != f[2+i] {
 				t.Errorf("key %x goes to %d of %d (%v), with the Java client to %s", key, got, n, err, f[2+i])
 			}

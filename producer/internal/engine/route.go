@@ -32,6 +32,7 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 	c.unbalanced = 0
 	room := c.extra
 	var t *topic
+	var all []*sender.Partition // of t, as they were when the call looked: a start may find fewer
 	sticky := int32(-1) // the partition of those without a key
 	for i := range msgs {
 		m := &msgs[i]
@@ -49,7 +50,7 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 					return err
 				}
 			}
-			sticky = -1
+			all, sticky = t.all(), -1
 			if now := began.Unix(); t.used.Load() != now {
 				t.used.Store(now)
 			}
@@ -57,7 +58,7 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 		var at int32
 		switch {
 		case s.e.cfg.Balancer != nil || m.Key != nil:
-			n, err := s.e.balance(t, m)
+			n, err := s.e.balance(t, len(all), m)
 			if err != nil {
 				c.Refuse(int32(i), sender.Failure{Verdict: core.NotSent, Cause: err})
 				c.unbalanced++
@@ -66,12 +67,12 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 			at = int32(n)
 		default:
 			if sticky < 0 {
-				sticky = t.sticky()
+				sticky = t.sticky(all)
 			}
 			at = sticky
 		}
 		room += int64(sizeOf(m))
-		c.link(t.all()[at], int32(i))
+		c.link(all[at], int32(i))
 	}
 	if c.unbalanced == len(msgs) {
 		c.extra = 0
@@ -120,9 +121,10 @@ func (s *session) firstUse(ctx context.Context, name string, began time.Time) (*
 var murmur2 kafka.Murmur2Balancer
 
 // balance asks the balancer, which may panic, and return nonsense.
-func (e *Engine) balance(t *topic, m *kafka.Message) (n int, err error) {
+func (e *Engine) balance(t *topic, partitions int, m *kafka.Message) (n int, err error) {
 	ids := *t.ids.Load()
-	ids = ids[:len(ids):len(ids)]
+	partitions = min(partitions, len(ids))
+	ids = ids[:partitions:partitions]
 	if e.cfg.Balancer == nil {
 		return murmur2.Balance(*m, ids...), nil
 	}
@@ -131,7 +133,7 @@ func (e *Engine) balance(t *topic, m *kafka.Message) (n int, err error) {
 			err = fmt.Errorf("%w: %w", ErrBalancer, &fsm.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
-	if n = e.cfg.Balancer.Balance(*m, ids...); n < 0 || n >= len(t.all()) {
+	if n = e.cfg.Balancer.Balance(*m, ids...); n < 0 || n >= partitions {
 		return 0, fmt.Errorf("%w: topic %q has no partition %d", ErrBalancer, t.name, n)
 	}
 	return n, nil
@@ -139,8 +141,7 @@ func (e *Engine) balance(t *topic, m *kafka.Message) (n int, err error) {
 
 // sticky returns where messages without a key go: to one partition until it takes a batch, and
 // then to the next that has a leader, and nothing under way if there is such a one.
-func (t *topic) sticky() int32 {
-	all := t.all()
+func (t *topic) sticky(all []*sender.Partition) int32 {
 	n := int32(len(all))
 	now := t.current.Load()
 	at := int32(uint32(now)) % n

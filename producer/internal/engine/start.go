@@ -118,8 +118,8 @@ func (s *session) cut(t *topic, n int) {
 	defer s.e.mu.Unlock()
 	if all := t.all(); n < len(all) {
 		ids, fewer := (*t.ids.Load())[:n:n], all[:n:n]
-		t.ids.Store(&ids) // before them: a balancer never chooses one that is not there
 		t.partitions.Store(&fewer)
+		t.ids.Store(&ids)
 	}
 }
 

@@ -151,8 +151,8 @@ func (s *session) applyLocked(t *topic, found *cluster.Topic) {
 		for i := range ids {
 			ids[i] = i
 		}
+		t.ids.Store(&ids) // first: who sees a partition has its number
 		t.partitions.Store(&all)
-		t.ids.Store(&ids) // behind it: a balancer never chooses one that is not there
 	}
 	for i, p := range all {
 		if i >= len(found.Partitions) || found.Partitions[i].Leader == cluster.NoLeader {
