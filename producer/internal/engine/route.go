@@ -33,7 +33,7 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 	room := c.extra
 	var t *topic
 	var all []*sender.Partition // of t, as they were when the call looked: a start may find fewer
-	sticky := int32(-1) // the partition of those without a key
+	sticky := int32(-1)         // the partition of those without a key
 	for i := range msgs {
 		m := &msgs[i]
 		name := m.Topic
