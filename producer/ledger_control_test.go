@@ -77,10 +77,9 @@ func TestLedgerSees(t *testing.T) {
 					werr := &WriteError{Messages: make(kafka.WriteErrors, 2)}
 					msgs := []kafka.Message{message(call + "0"), message(call + "1")}
 					for i, m := range msgs {
-						v := string(m.Value)
-						werr.Messages[i] = c.errs[v]
-						told := c.errs[v]
-						if other, ok := c.seen[v]; ok {
+						told := c.errs[string(m.Value)]
+						werr.Messages[i] = told
+						if other, ok := c.seen[string(m.Value)]; ok {
 							told = other
 						}
 						if told != errUnseen {
@@ -111,7 +110,7 @@ func TestLedgerSees(t *testing.T) {
 	}
 }
 
-var errUnseen = errors.New("Completion does not see it")
+var errUnseen = errors.New("not seen by Completion")
 
 // Concurrent calls may stand in any order; something between the messages of one is seen.
 func TestLedgerSeesACallThatIsTorn(t *testing.T) {

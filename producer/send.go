@@ -2,6 +2,8 @@ package producer
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -66,6 +68,21 @@ type Delivery struct {
 
 // closed is the channel of those that ended before anybody asked.
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Format prints whether it is done, and with which error, for every verb: what is inside
+// changes meanwhile, and is not to be printed.
+func (d *Delivery) Format(f fmt.State, _ rune) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case !d.ended:
+		io.WriteString(f, "delivery under way")
+	case d.err != nil:
+		io.WriteString(f, "delivery: "+d.err.Error())
+	default:
+		io.WriteString(f, "delivered")
+	}
+}
 
 // Done returns a channel that is closed when every message has its verdict, which
 // is after Config.Completion has seen it, unless the DeliveryTimeout has passed.

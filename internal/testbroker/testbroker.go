@@ -6,6 +6,7 @@ package testbroker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -288,19 +289,33 @@ func (b *Broker) ends(ctx context.Context, t testing.TB, cl *kgo.Client, topic s
 		rt.Partitions = append(rt.Partitions, rp)
 	}
 	req.Topics = append(req.Topics, rt)
+	for {
+		ends, err := endsOf(cl.RequestSharded(ctx, req))
+		if err == nil {
+			return ends
+		}
+		// A leader that was chosen just now does not know the end yet.
+		if !errors.Is(err, kerr.OffsetNotAvailable) && !errors.Is(err, kerr.NotLeaderForPartition) || ctx.Err() != nil {
+			t.Fatalf("testbroker: end offsets of %s: %v", topic, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func endsOf(shards []kgo.ResponseShard) (map[int32]int64, error) {
 	ends := make(map[int32]int64)
-	for _, shard := range cl.RequestSharded(ctx, req) {
+	for _, shard := range shards {
 		if shard.Err != nil {
-			t.Fatalf("testbroker: end offsets of %s: %v", topic, shard.Err)
+			return nil, shard.Err
 		}
 		for _, rt := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
 			for _, rp := range rt.Partitions {
 				if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
-					t.Fatalf("testbroker: end offset of %s/%d: %v", topic, rp.Partition, err)
+					return nil, fmt.Errorf("partition %d: %w", rp.Partition, err)
 				}
 				ends[rp.Partition] = rp.Offset
 			}
 		}
 	}
-	return ends
+	return ends, nil
 }
