@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,7 +137,18 @@ func (h *reportsLate) Go(f func()) func()                { return f }
 func (h *reportsLate) Point(action spec.Action, _ control.Attempt) {
 	if action == spec.OpenOk && h.times > 0 {
 		h.times--
-		h.r.scopes[len(h.r.scopes)-1].Fail(errDead)
+		var reported atomic.Bool
+		go func() {
+			h.r.scopes[len(h.r.scopes)-1].Fail(errDead)
+			reported.Store(true)
+		}()
+		for range 1 << 22 {
+			if reported.Load() {
+				return
+			}
+			runtime.Gosched()
+		}
+		panic("G13 OwnGeneration is broken: a failure cannot be reported when open has returned")
 	}
 }
 func (h *reportsLate) Wait(spec.Action, control.Attempt, <-chan struct{}, <-chan struct{}) {}

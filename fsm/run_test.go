@@ -220,15 +220,19 @@ func TestZeroLifecycle(t *testing.T) {
 		"Status":   func() { l.Status() },
 		"Done":     func() { l.Done() },
 	} {
-		func() {
-			defer func() {
-				if v := recover(); v != "fsm: a zero Lifecycle: make one with New" {
-					t.Errorf("%s of a zero Lifecycle panicked with %v", name, v)
-				}
-			}()
+		panicked := make(chan any, 1)
+		go func() {
+			defer func() { panicked <- recover() }()
 			call()
-			t.Errorf("%s of a zero Lifecycle returned", name)
 		}()
+		select {
+		case v := <-panicked: // nil: it returned
+			if v != "fsm: a zero Lifecycle: make one with New" {
+				t.Errorf("%s of a zero Lifecycle panicked with %v", name, v)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s of a zero Lifecycle hangs", name)
+		}
 	}
 }
 
