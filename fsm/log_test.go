@@ -147,24 +147,27 @@ func TestG12NoLoggerHoldsUpAnAttempt(t *testing.T) {
 		}
 		quiet(t)
 	})
-	for name, handler := range map[string]func(hang chan struct{}) slog.Handler{
-		"that hangs": func(hang chan struct{}) slog.Handler { return logger{slog.DiscardHandler, func(string) { <-hang }} },
-		"that hangs when it is asked": func(hang chan struct{}) slog.Handler {
+	for _, c := range []struct {
+		name    string
+		handler func(hang chan struct{}) slog.Handler
+	}{
+		{"that hangs", func(hang chan struct{}) slog.Handler { return logger{slog.DiscardHandler, func(string) { <-hang }} }},
+		{"that hangs when it is asked", func(hang chan struct{}) slog.Handler {
 			return enabler{slog.DiscardHandler, func() { <-hang }}
-		},
-		"that panics": func(chan struct{}) slog.Handler {
+		}},
+		{"that panics", func(chan struct{}) slog.Handler {
 			return enabler{logger{slog.DiscardHandler, func(string) { panic("the logger's") }}, func() {}}
-		},
-		"that panics when it is asked": func(chan struct{}) slog.Handler {
+		}},
+		{"that panics when it is asked", func(chan struct{}) slog.Handler {
 			return enabler{slog.DiscardHandler, func() { panic("the logger's") }}
-		},
-		"that exits": func(chan struct{}) slog.Handler {
+		}},
+		{"that exits", func(chan struct{}) slog.Handler { // the last: a lifecycle that it kills takes the process with it
 			return enabler{logger{slog.DiscardHandler, func(string) { runtime.Goexit() }}, func() {}}
-		},
+		}},
 	} {
-		bubble(t, name, func(t *testing.T) {
+		bubble(t, c.name, func(t *testing.T) {
 			hang := make(chan struct{})
-			mishaps(t, fsm.WithLogger(slog.New(handler(hang))))
+			mishaps(t, fsm.WithLogger(slog.New(c.handler(hang))))
 			close(hang)
 			quiet(t)
 		})

@@ -162,14 +162,16 @@ func run(ctx context.Context, m *machine.Machine, dir, bin, scratch string, l ma
 var (
 	failed   = regexp.MustCompile(`(?m)^\s*--- FAIL: `)
 	testName = regexp.MustCompile(`--- FAIL: Test(` + machine.IDPattern + `)[A-Z]`)
-	broken   = regexp.MustCompile(`\b(` + machine.IDPattern + `) [A-Za-z]+ is broken`)
-	telling  = regexp.MustCompile(`(?m)^\s*(--- FAIL: |panic: |fatal error: |\S+_test\.go:\d+: |.* is broken).*$`)
+	// inTrace is the test that was running, or has begun the goroutine, when the process ended by a panic.
+	inTrace = regexp.MustCompile(`(?m)^(?:created by )?\S+\.Test(` + machine.IDPattern + `)[A-Z]\w*[.(]`)
+	broken  = regexp.MustCompile(`\b(` + machine.IDPattern + `) [A-Za-z]+ is broken`)
+	telling = regexp.MustCompile(`(?m)^\s*(--- FAIL: |panic: |fatal error: |\S+_test\.go:\d+: |.* is broken).*$`)
 )
 
 // named returns the guarantees of m that the output of a failed test run names.
 func named(m *machine.Machine, out string) []string {
 	var ids []string
-	for _, pattern := range []*regexp.Regexp{broken, testName} {
+	for _, pattern := range []*regexp.Regexp{broken, testName, inTrace} {
 		for _, found := range pattern.FindAllStringSubmatch(out, -1) {
 			if _, ok := m.GuaranteeOf(found[1]); ok && !slices.Contains(ids, found[1]) {
 				ids = append(ids, found[1])
