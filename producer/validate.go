@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
 // validate refuses whatever could not work, all of it in one error: each part
@@ -130,7 +132,7 @@ func (c *Config) validateSecurity(refuse func(string, any, string)) {
 	}
 	if c.plaintextPassword() {
 		for _, b := range c.Brokers {
-			if !isLocal(b) {
+			if !connection.IsLocal(b) {
 				refuse("SASL", c.SASL.Name()+" without TLS, to "+b,
 					"TLS, or AllowPlaintextPassword if the password may be read on the way")
 				break
@@ -188,14 +190,4 @@ func legalTopic(t string) bool {
 		}
 	}
 	return true
-}
-
-// isLocal tells whether a connection to address stays on this machine.
-func isLocal(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -108,7 +108,7 @@ var spoken = map[protocol.ApiKey]span{
 // an *fsm.PanicError.
 func Open(ctx context.Context, cfg *Config, address string, named bool) (*Conn, error) {
 	p := peer{address: address, named: named, tls: cfg.TLS != nil}
-	if cfg.LocalOnly && !isLocal(address) {
+	if cfg.LocalOnly && !IsLocal(address) {
 		return nil, fmt.Errorf("connect to %s: %w", address, ErrPlaintext)
 	}
 	outer := ctx
@@ -265,7 +265,8 @@ func (c *Conn) end(why error) {
 	}
 }
 
-func isLocal(address string) bool {
+// IsLocal reports whether a connection to address, host:port, stays on this machine.
+func IsLocal(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false
