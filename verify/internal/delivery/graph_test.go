@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/seed3893aba4/surestart/internal/checkout"
@@ -17,20 +16,11 @@ import (
 )
 
 // dumps keeps what TLC says of each model for all tests of the package.
-var dumps = map[string]func() (*Graph, error){}
+var dumps = map[string]func(tlc.TestingT) *Graph{}
 
 func init() {
 	for _, model := range append(Models(), Deep) {
-		dumps[model] = sync.OnceValues(func() (*Graph, error) {
-			t, err := tlc.Find()
-			if err != nil {
-				return nil, err
-			}
-			dir, err := os.MkdirTemp("", "surestart-dump")
-			if err != nil {
-				return nil, err
-			}
-			defer os.RemoveAll(dir)
+		dumps[model] = tlc.Once(func(t tlc.TLC, dir string) (*Graph, error) {
 			g, _, err := Dump(context.Background(), t, model, dir)
 			return g, err
 		})
@@ -40,12 +30,7 @@ func init() {
 // dumped returns TLC's graph of a model, or skips where TLC cannot run.
 func dumped(t *testing.T, model string) *Graph {
 	t.Helper()
-	tlc.ForTest(t)
-	g, err := dumps[model]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
+	return dumps[model](t)
 }
 
 // bounds are the models to compare in this run: with -short, unless SURESTART_BOUND=ci, two of a second each; with

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/seed3893aba4/surestart/spec"
@@ -16,43 +15,27 @@ import (
 
 // dumps keeps what TLC says of each model for all tests of the package: at the CI
 // bound TLC needs half a minute, and the file has some 270 MB.
-var dumps = map[string]func() (*Graph, error){}
+var dumps = map[string]func(tlc.TestingT) *Graph{}
 
 // quickText is the quick model's dump itself, once dumps["quick"] has been called.
 var quickText []byte
 
 func init() {
 	for _, model := range Models() {
-		dumps[model] = sync.OnceValues(func() (*Graph, error) { return dump(model) })
+		dumps[model] = tlc.Once(func(t tlc.TLC, dir string) (*Graph, error) {
+			g, path, err := Dump(context.Background(), t, model, dir)
+			if err == nil && model == "quick" {
+				quickText, err = os.ReadFile(path)
+			}
+			return g, err
+		})
 	}
-}
-
-func dump(model string) (*Graph, error) {
-	t, err := tlc.Find()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "surestart-dump")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	g, path, err := Dump(context.Background(), t, model, dir)
-	if err == nil && model == "quick" {
-		quickText, err = os.ReadFile(path)
-	}
-	return g, err
 }
 
 // dumped returns TLC's graph of a model, or skips where TLC cannot run.
 func dumped(t *testing.T, model string) *Graph {
 	t.Helper()
-	tlc.ForTest(t)
-	g, err := dumps[model]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
+	return dumps[model](t)
 }
 
 // bounds are the models to compare in this run: all, or the quick one alone with

@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"sync"
 
 	"github.com/seed3893aba4/surestart/internal/checkout"
 	"github.com/seed3893aba4/surestart/verify/internal/tools"
@@ -59,12 +60,8 @@ func found(find func() (string, error)) (TLC, error) {
 }
 
 // ForTest is Find for a test: it skips the test where something is missing, and with
-// SURESTART_NO_SKIP=1 fails it. t is a testing.TB.
-func ForTest(t interface {
-	Helper()
-	Skip(...any)
-	Fatal(...any)
-}) TLC {
+// SURESTART_NO_SKIP=1 fails it.
+func ForTest(t TestingT) TLC {
 	t.Helper()
 	found, err := Find()
 	if errors.Is(err, ErrMissing) && os.Getenv("SURESTART_NO_SKIP") != "1" {
@@ -74,6 +71,39 @@ func ForTest(t interface {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// TestingT is what this package calls of a testing.TB.
+type TestingT interface {
+	Helper()
+	Skip(...any)
+	Fatal(...any)
+}
+
+// Once returns a function that returns what dump makes in an empty directory: the same for all tests, which are skipped
+// as by ForTest.
+func Once[G any](dump func(t TLC, dir string) (G, error)) func(TestingT) G {
+	made := sync.OnceValues(func() (g G, err error) {
+		t, err := Find()
+		if err != nil {
+			return g, err
+		}
+		dir, err := os.MkdirTemp("", "surestart-dump")
+		if err != nil {
+			return g, err
+		}
+		defer os.RemoveAll(dir)
+		return dump(t, dir)
+	})
+	return func(t TestingT) G {
+		t.Helper()
+		ForTest(t)
+		g, err := made()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
 }
 
 // Install is Find, but fetches and installs what is missing.
