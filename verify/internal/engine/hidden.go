@@ -86,7 +86,7 @@ var leads = map[core.Answer][]model.Step{
 // noAnswer is the next answer where there is none.
 const noAnswer core.Answer = 255
 
-// lookAhead sets what the next event tells of the request under way of each partition.
+// lookAhead sets what the next event of its start tells of the request under way of each partition.
 func (k *checker) lookAhead(at int) {
 	for i := range k.parts {
 		k.parts[i].next, k.parts[i].unwritten = noAnswer, false
@@ -97,6 +97,11 @@ func (k *checker) lookAhead(at int) {
 		written[i] = k.parts[i].written
 	}
 	seen := make([]bool, len(k.parts))
+	for i, q := range k.parts {
+		if seen[i] = q.ended; q.ended { // what comes is of the next start
+			found++
+		}
+	}
 	for _, e := range k.Events[at:] {
 		if found == len(k.parts) {
 			return

@@ -146,6 +146,7 @@ func lifeOnKafka(t testing.TB, b *testbroker.Broker, seed uint64) *Trace {
 	topic := b.CreateTopic(t, partitions, settings...)
 	r := begin(t, b, topic, seed, limits, func(c *producer.Config) {
 		c.WriteTimeout, c.DeliveryTimeout = 300*time.Millisecond, time.Second
+		c.DialTimeout = 30 * time.Second // a start is to succeed, however busy the machine is
 	})
 	if seed%4 == 3 {
 		r.old = 5
