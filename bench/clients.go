@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,14 @@ import (
 // shows it, with its own defaults unless its name says otherwise.
 type client struct {
 	name string
-	open func(ctx context.Context, addr, topic string) (sender, error)
+	open func(ctx context.Context, to target) (sender, error)
+}
+
+// A target is where a client sends, and over what.
+type target struct {
+	Addr, Topic string
+	Codec       string        // none, gzip, snappy, lz4 or zstd; "": what the client does by default
+	Delay       time.Duration // added to a round trip: see slow
 }
 
 // A sender sends the values and returns when all of them are acknowledged.
@@ -28,30 +36,38 @@ type sender interface {
 }
 
 const (
-	theProducer = "surestart"
-	theWriter   = "kafka-go, tuned"
-	bareWriter  = "kafka-go, its defaults"
+	theProducer  = "surestart"
+	bySend       = "surestart, Send"
+	theWriter    = "kafka-go, tuned"
+	bareWriter   = "kafka-go, its defaults"
+	theFranz     = "franz-go"
+	franzAtOnce  = "franz-go, linger 0"
+	theSarama    = "sarama, SyncProducer"
+	noCompressed = "none"
 )
 
 // clients are those that this program was built with: confluent.go may add one.
 var clients = []client{
-	{theProducer, func(ctx context.Context, addr, topic string) (sender, error) {
-		return openProducer(ctx, addr, topic, tuning{})
+	{theProducer, func(ctx context.Context, to target) (sender, error) { return openProducer(ctx, to, tuning{}) }},
+	{bySend, func(ctx context.Context, to target) (sender, error) {
+		s, err := openProducer(ctx, to, tuning{})
+		if err != nil {
+			return nil, err
+		}
+		return &sendSender{s}, nil
 	}},
 	{theWriter, openWriter},
-	{bareWriter, func(_ context.Context, addr, topic string) (sender, error) {
+	{bareWriter, func(_ context.Context, to target) (sender, error) {
 		transport := new(kafka.Transport) // not the shared default, so that it can be closed
-		w := &kafka.Writer{Addr: kafka.TCP(addr), Topic: topic, Transport: transport}
+		w := &kafka.Writer{Addr: kafka.TCP(to.Addr), Topic: to.Topic, Transport: transport}
 		return &writerSender{write: w.WriteMessages, end: func() error {
 			defer transport.CloseIdleConnections()
 			return w.Close()
 		}}, nil
 	}},
-	{"franz-go", func(_ context.Context, addr, topic string) (sender, error) { return openFranz(addr, topic) }},
-	{"franz-go, linger 0", func(_ context.Context, addr, topic string) (sender, error) {
-		return openFranz(addr, topic, kgo.ProducerLinger(0))
-	}},
-	{"sarama, SyncProducer", openSarama},
+	{theFranz, func(_ context.Context, to target) (sender, error) { return openFranz(to) }},
+	{franzAtOnce, func(_ context.Context, to target) (sender, error) { return openFranz(to, kgo.ProducerLinger(0)) }},
+	{theSarama, openSarama},
 }
 
 func clientNamed(name string) (client, error) {
@@ -69,15 +85,39 @@ type tuning struct {
 	Batch  int
 }
 
-func openProducer(ctx context.Context, addr, topic string, t tuning) (sender, error) {
-	p, err := producer.New(producer.Config{Brokers: []string{addr}, Topic: topic, Linger: t.Linger, BatchSize: t.Batch})
+// codecs are what the clients call the compressions.
+var codecs = map[string]struct {
+	ours  kafka.Compression
+	franz kgo.CompressionCodec
+}{
+	noCompressed: {0, kgo.NoCompression()},
+	"gzip":       {kafka.Gzip, kgo.GzipCompression()},
+	"snappy":     {kafka.Snappy, kgo.SnappyCompression()},
+	"lz4":        {kafka.Lz4, kgo.Lz4Compression()},
+	"zstd":       {kafka.Zstd, kgo.ZstdCompression()},
+}
+
+// dial connects to the target.
+func (to target) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err == nil && to.Delay > 0 {
+		c = slowly(c, to.Delay)
+	}
+	return c, err
+}
+
+func openProducer(ctx context.Context, to target, t tuning) (*writerSender, error) {
+	p, err := producer.New(producer.Config{
+		Brokers: []string{to.Addr}, Topic: to.Topic, Linger: t.Linger, BatchSize: t.Batch,
+		Compression: codecs[to.Codec].ours, Dial: to.dial,
+	})
 	if err != nil {
 		return nil, err
 	}
 	if err := p.Start(ctx); err != nil {
 		return nil, err
 	}
-	return &writerSender{write: p.WriteMessages, end: p.Close}, nil
+	return &writerSender{write: p.WriteMessages, end: p.Close, producer: p}, nil
 }
 
 // dealt deals messages out in turn.
@@ -88,11 +128,11 @@ func (d *dealt) Balance(_ kafka.Message, partitions ...int) int {
 }
 
 // openWriter makes a Writer that waits for all replicas, with the settings that suit it best.
-func openWriter(_ context.Context, addr, topic string) (sender, error) {
-	transport := &kafka.Transport{IdleTimeout: 9 * time.Minute, MetadataTopics: []string{topic}}
+func openWriter(_ context.Context, to target) (sender, error) {
+	transport := &kafka.Transport{IdleTimeout: 9 * time.Minute, MetadataTopics: []string{to.Topic}, Dial: to.dial}
 	w := &kafka.Writer{
-		Addr: kafka.TCP(addr), Topic: topic, Transport: transport, Balancer: new(dealt), RequiredAcks: kafka.RequireAll,
-		BatchTimeout: writerLinger, BatchSize: writerBatch, BatchBytes: 1 << 20,
+		Addr: kafka.TCP(to.Addr), Topic: to.Topic, Transport: transport, Balancer: new(dealt), RequiredAcks: kafka.RequireAll,
+		BatchTimeout: writerLinger, BatchSize: writerBatch, BatchBytes: 1 << 20, Compression: codecs[to.Codec].ours,
 	}
 	return &writerSender{write: w.WriteMessages, end: func() error {
 		defer transport.CloseIdleConnections()
@@ -102,12 +142,14 @@ func openWriter(_ context.Context, addr, topic string) (sender, error) {
 
 // writerSender is anything with kafka-go's WriteMessages.
 type writerSender struct {
-	write func(context.Context, ...kafka.Message) error
-	end   func() error
-	msgs  sync.Pool // *[]kafka.Message
+	write    func(context.Context, ...kafka.Message) error
+	end      func() error
+	producer *producer.Producer // nil: it is a Writer's
+	msgs     sync.Pool          // *[]kafka.Message
 }
 
-func (w *writerSender) send(ctx context.Context, values [][]byte) error {
+// messages calls f with the values as messages, which are f's until it returns.
+func (w *writerSender) messages(values [][]byte, f func([]kafka.Message) error) error {
 	p, _ := w.msgs.Get().(*[]kafka.Message)
 	if p == nil {
 		p = new([]kafka.Message)
@@ -117,17 +159,47 @@ func (w *writerSender) send(ctx context.Context, values [][]byte) error {
 		msgs = append(msgs, kafka.Message{Value: v})
 	}
 	*p = msgs
-	err := w.write(ctx, msgs...)
+	err := f(msgs)
 	w.msgs.Put(p)
 	return err
 }
 
+func (w *writerSender) send(ctx context.Context, values [][]byte) error {
+	return w.messages(values, func(msgs []kafka.Message) error { return w.write(ctx, msgs...) })
+}
+
 func (w *writerSender) close() error { return w.end() }
+
+// sendSender is a Producer whose Send is called for each message, and then waited for.
+type sendSender struct{ *writerSender }
+
+func (s *sendSender) send(ctx context.Context, values [][]byte) error {
+	return s.messages(values, func(msgs []kafka.Message) error {
+		all := make([]*producer.Delivery, len(msgs))
+		for i, m := range msgs {
+			d, err := s.producer.Send(ctx, m)
+			if err != nil {
+				return err
+			}
+			all[i] = d
+		}
+		for _, d := range all {
+			if err := d.Wait(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
 type franzSender struct{ *kgo.Client }
 
-func openFranz(addr, topic string, opts ...kgo.Opt) (sender, error) {
-	c, err := kgo.NewClient(append(opts, kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(topic))...)
+func openFranz(to target, opts ...kgo.Opt) (sender, error) {
+	opts = append(opts, kgo.SeedBrokers(to.Addr), kgo.DefaultProduceTopic(to.Topic), kgo.Dialer(to.dial))
+	if to.Codec != "" {
+		opts = append(opts, kgo.ProducerBatchCompression(codecs[to.Codec].franz))
+	}
+	c, err := kgo.NewClient(opts...)
 	return franzSender{c}, err
 }
 
@@ -147,13 +219,13 @@ type saramaSender struct {
 	topic string
 }
 
-func openSarama(_ context.Context, addr, topic string) (sender, error) {
+func openSarama(_ context.Context, to target) (sender, error) {
 	cfg := sarama.NewConfig()
 	cfg.Producer.Return.Successes = true // SyncProducer wants it
 	cfg.Producer.RequiredAcks = sarama.WaitForAll
 	cfg.Producer.Partitioner = sarama.NewRoundRobinPartitioner
-	p, err := sarama.NewSyncProducer([]string{addr}, cfg)
-	return saramaSender{p, topic}, err
+	p, err := sarama.NewSyncProducer([]string{to.Addr}, cfg)
+	return saramaSender{p, to.Topic}, err
 }
 
 func (s saramaSender) send(_ context.Context, values [][]byte) error {

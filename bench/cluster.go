@@ -13,6 +13,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
@@ -25,6 +27,10 @@ type cluster struct {
 	topics     atomic.Int64
 }
 
+// blackHole names the broker that acknowledges what it throws away.
+const blackHole = "black hole"
+
+// partitions is how many a topic has where nothing else is said.
 const partitions = 4
 
 func newCluster(name, addr string, stop func()) *cluster {
@@ -70,7 +76,7 @@ func apache(ctx context.Context) (*cluster, error) {
 func embedded(ctx context.Context, blackhole bool) (*cluster, error) {
 	kind := "kfake"
 	if blackhole {
-		kind = "black hole"
+		kind = blackHole
 	}
 	cmd := exec.CommandContext(ctx, os.Args[0], "-child", "broker:"+kind)
 	cmd.Stderr = os.Stderr
@@ -96,7 +102,7 @@ func embedded(ctx context.Context, blackhole bool) (*cluster, error) {
 // serve is the child that is an embedded broker: until its input ends.
 func serve(kind string) error {
 	opts := []kfake.Opt{kfake.NumBrokers(1)}
-	if kind == "black hole" {
+	if kind == blackHole {
 		opts = append(opts, kfake.BlackholeProduce())
 	}
 	c, err := kfake.NewCluster(opts...)
@@ -119,9 +125,12 @@ func serve(kind string) error {
 }
 
 // topic makes a new topic and waits until its leaders are known.
-func (c *cluster) topic(ctx context.Context) (string, error) {
+func (c *cluster) topic(ctx context.Context) (string, error) { return c.topicOf(ctx, partitions) }
+
+// topicOf is topic with so many partitions.
+func (c *cluster) topicOf(ctx context.Context, n int) (string, error) {
 	name := fmt.Sprintf("bench-%d-%d", os.Getpid(), c.topics.Add(1))
-	res, err := c.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: 1}}})
+	res, err := c.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: n, ReplicationFactor: 1}}})
 	if err == nil {
 		err = res.Errors[name]
 	}
@@ -129,7 +138,7 @@ func (c *cluster) topic(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("make the topic %s: %w", name, err)
 	}
 	for {
-		if _, err = c.ends(ctx, name); err == nil {
+		if _, err = c.endsOf(ctx, name, n); err == nil {
 			return name, nil
 		}
 		select {
@@ -148,6 +157,10 @@ func (c *cluster) remove(ctx context.Context, topic string) error {
 
 // ends is how many messages the topic holds.
 func (c *cluster) ends(ctx context.Context, topic string) (int64, error) {
+	return c.endsOf(ctx, topic, partitions)
+}
+
+func (c *cluster) endsOf(ctx context.Context, topic string, partitions int) (int64, error) {
 	var ask []kafka.OffsetRequest
 	for p := range partitions {
 		ask = append(ask, kafka.LastOffsetOf(p))
@@ -162,6 +175,29 @@ func (c *cluster) ends(ctx context.Context, topic string) (int64, error) {
 			return 0, p.Error
 		}
 		n += p.LastOffset
+	}
+	return n, nil
+}
+
+// size is how many bytes the logs of the topic take.
+func (c *cluster) size(ctx context.Context, topic string) (n int64, err error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.addr))
+	if err != nil {
+		return 0, err
+	}
+	defer cl.Close()
+	res, err := kmsg.NewPtrDescribeLogDirsRequest().RequestWith(ctx, cl)
+	if err != nil {
+		return 0, err
+	}
+	for _, dir := range res.Dirs {
+		for _, t := range dir.Topics {
+			for _, p := range t.Partitions {
+				if t.Topic == topic {
+					n += p.Size
+				}
+			}
+		}
 	}
 	return n, nil
 }

@@ -11,12 +11,12 @@ import (
 
 // Confluent's client is librdkafka, in C: go run -tags librdkafka . has it.
 func init() {
-	clients = append(clients, client{"confluent-kafka-go", func(_ context.Context, addr, topic string) (sender, error) {
-		p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": addr, "go.delivery.reports": true})
+	clients = append(clients, client{"confluent-kafka-go", func(_ context.Context, to target) (sender, error) {
+		p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": to.Addr, "go.delivery.reports": true})
 		if err != nil {
 			return nil, err
 		}
-		return &rdSender{p, topic}, nil
+		return &rdSender{p, to.Topic}, nil
 	}})
 }
 

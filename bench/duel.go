@@ -2,62 +2,76 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"time"
 )
 
-// A duel is the Producer and kafka-go's Writer in one process, in turns, so
-// that a difference of a hundredth can be seen.
+// A duel is several clients in one process, in turns, so that a difference of a hundredth can be
+// seen.
 type duel struct {
-	Addr, Topic string
-	Rounds      int
-	Callers     int
-	Batch, Size int
-	For         time.Duration // a flood
-	Lone        int           // lone writes a round
+	Names   []string // of the clients
+	Codecs  []string // of each client, see target; none: what each does by default
+	Addr    string
+	Topic   string
+	Delay   time.Duration // added to a round trip
+	Rounds  int
+	Callers int
+	Batch   int
+	Size    int
+	Text    bool          // payloads can be compressed
+	For     time.Duration // a flood
+	Lone    int           // lone writes a round
 }
 
-// A score is a value a round, of the Producer and of the Writer.
+// A score is what a client made, a value a round.
 type score struct {
-	PerSecond, CPU, Lone, Allocs [2]series
-	Sent                         int64
+	PerSecond   series // of a flood
+	CPU         series // µs a message, the same
+	Lone        series // ms of lone writes, the median
+	Late        series // ms of each lone write of all rounds
+	Allocs      series // of a lone write
+	Connections int    // that it had after its first flood
 }
 
-func (d duel) do(ctx context.Context) (r score, err error) {
-	var senders [2]sender
-	for i, name := range []string{theProducer, theWriter} {
+// A result is that of a duel.
+type result struct {
+	Scores []score
+	Sent   int64 // acknowledged, of all
+}
+
+func (d duel) do(ctx context.Context) (r result, err error) {
+	senders := make([]sender, len(d.Names))
+	r.Scores = make([]score, len(d.Names))
+	for i, name := range d.Names {
 		c, err := clientNamed(name)
 		if err != nil {
 			return r, err
 		}
-		if senders[i], err = c.open(ctx, d.Addr, d.Topic); err != nil {
+		before := sockets()
+		to := target{Addr: d.Addr, Topic: d.Topic, Delay: d.Delay}
+		if d.Codecs != nil {
+			to.Codec = d.Codecs[i]
+		}
+		if senders[i], err = c.open(ctx, to); err != nil {
 			return r, err
 		}
+		if err := d.turn(ctx, senders[i], nil, &r.Sent); err != nil { // to warm up
+			return r, err
+		}
+		r.Scores[i].Connections = sockets() - before
 	}
-	value := [][]byte{make([]byte, 100)}
-	for round := -1; round < d.Rounds; round++ { // the first warms up
-		for turn := range 2 {
-			i := (turn + max(round, 0)) % 2
-			runtime.GC() // each begins with an empty heap
-			n, f, err := flood(ctx, senders[i], d.Callers, d.Batch, d.Size, d.For)
-			if err != nil {
+	for round := range d.Rounds {
+		for turn := range d.Names {
+			i := turn
+			if round%2 == 1 {
+				i = len(d.Names) - 1 - turn
+			}
+			if err := d.turn(ctx, senders[i], &r.Scores[i], &r.Sent); err != nil {
 				return r, err
 			}
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			ms, err := lone(ctx, senders[i], value, d.Lone)
-			runtime.ReadMemStats(&after)
-			if err != nil {
-				return r, err
-			}
-			r.Sent += n + int64(len(ms))
-			if round < 0 {
-				continue
-			}
-			r.PerSecond[i] = append(r.PerSecond[i], f.PerSecond)
-			r.CPU[i] = append(r.CPU[i], f.CPU)
-			r.Lone[i] = append(r.Lone[i], series(ms).median())
-			r.Allocs[i] = append(r.Allocs[i], float64(after.Mallocs-before.Mallocs)/float64(len(ms)))
 		}
 	}
 	for _, s := range senders {
@@ -66,4 +80,58 @@ func (d duel) do(ctx context.Context) (r score, err error) {
 		}
 	}
 	return r, nil
+}
+
+// turn is a flood and some lone writes of one client, which goes to its score if it has one.
+func (d duel) turn(ctx context.Context, s sender, to *score, sent *int64) error {
+	runtime.GC() // each begins with an empty heap
+	n, f, err := flood{d.Callers, d.Batch, d.Size, d.Text, d.For}.run(ctx, s)
+	if err != nil {
+		return err
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	ms, err := lone(ctx, s, d.Lone)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		return err
+	}
+	*sent += n + int64(len(ms))
+	if to != nil {
+		to.PerSecond, to.CPU = append(to.PerSecond, f.PerSecond), append(to.CPU, f.CPU)
+		to.Lone, to.Late = append(to.Lone, series(ms).median()), append(to.Late, ms...)
+		to.Allocs = append(to.Allocs, float64(after.Mallocs-before.Mallocs)/float64(len(ms)))
+	}
+	return nil
+}
+
+// duel runs one on the cluster, on a topic of its own, and sees that it holds what was acknowledged.
+func (c *cluster) duel(d duel, partitions int) (r result, err error) {
+	if d.Topic, err = c.topicOf(background, partitions); err != nil {
+		return r, err
+	}
+	d.Addr = c.addr
+	if err := child(background, "duel", d, &r); err != nil {
+		return r, err
+	}
+	if c.name != blackHole {
+		if n, err := c.endsOf(background, d.Topic, partitions); err != nil || n != r.Sent {
+			return r, fmt.Errorf("%d messages were acknowledged, the topic holds %d (%v)", r.Sent, n, err)
+		}
+	}
+	return r, c.remove(background, d.Topic)
+}
+
+// sockets is how many this process has open; on others than Linux 0.
+func sockets() (n int) {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
 }

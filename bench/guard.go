@@ -47,11 +47,17 @@ var watches = []watch{
 	}},
 	{"processor time of a message, Producer over Writer", 0.95, func(b *bench) (float64, error) {
 		r, err := b.blackhole()
-		return r.CPU[0].over(r.CPU[1]), err
+		if err != nil {
+			return 0, err
+		}
+		return r.Scores[0].CPU.over(r.Scores[1].CPU), nil
 	}},
 	{"allocations of a lone write, Producer over Writer", 1, func(b *bench) (float64, error) {
 		r, err := b.blackhole()
-		return r.Allocs[0].over(r.Allocs[1]), err
+		if err != nil {
+			return 0, err
+		}
+		return r.Scores[0].Allocs.over(r.Scores[1].Allocs), nil
 	}},
 }
 
@@ -90,18 +96,13 @@ func coldBytes(*bench) (float64, error) {
 }
 
 // blackhole is the duel of Producer and Writer where nothing but the client costs.
-func (b *bench) blackhole() (score, error) {
-	var r score
+func (b *bench) blackhole() (result, error) {
 	hole, err := embedded(background, true)
 	if err != nil {
-		return r, err
+		return result{}, err
 	}
 	defer hole.stop()
-	d := duel{Addr: hole.addr, Rounds: 12, Callers: 16, Batch: floodBatch, Size: 100, For: 50 * time.Millisecond, Lone: 5}
-	if d.Topic, err = hole.topic(background); err != nil {
-		return r, err
-	}
-	return r, child(background, "duel", d, &r)
+	return hole.duel(duel{Names: []string{theProducer, theWriter}, Rounds: 12, Callers: 16, Batch: floodBatch, Size: 100, For: 50 * time.Millisecond, Lone: 5}, partitions)
 }
 
 // guard measures each watch, and again if it is exceeded.

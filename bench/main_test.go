@@ -59,11 +59,17 @@ func TestTable(t *testing.T) {
 }
 
 func TestBudget(t *testing.T) {
-	if b := (budget{measured: 1.5, most: 1.5}); !b.holds() {
+	if b := (budget{measured: 1.5, limit: 1.5}); !b.holds() {
 		t.Error("one that is met exactly does not hold")
 	}
-	if b := (budget{measured: math.NaN(), most: 1.5}); b.holds() {
+	if b := (budget{measured: math.NaN(), limit: 1.5}); b.holds() {
 		t.Error("one that was not measured holds")
+	}
+	if b := (budget{measured: math.NaN(), limit: 1.5, least: true}); b.holds() {
+		t.Error("one that was not measured holds, of those with a least")
+	}
+	if low, high := (budget{measured: 1.4, limit: 1.5, least: true}), (budget{measured: 1.5, limit: 1.5, least: true}); low.holds() || !high.holds() {
+		t.Error("a least is not kept as one")
 	}
 }
 

@@ -115,26 +115,16 @@ func (b *bench) overWriter(s *section) error {
 		c    *cluster
 		size int
 	}{{k, 100}, {k, 1024}, {hole, 100}, {hole, 1024}} {
-		d := duel{Addr: x.c.addr, Rounds: 30, Callers: floodCallers, Batch: floodBatch, Size: x.size, For: 200 * time.Millisecond, Lone: 10}
-		if b.quick {
-			d.Rounds = 10
-		}
-		if d.Topic, err = x.c.topic(background); err != nil {
+		d := b.flooded()
+		d.Names, d.Size = []string{theProducer, theWriter}, x.size
+		r, err := x.c.duel(d, partitions)
+		if err != nil {
 			return err
 		}
-		var r score
-		if err := child(background, "duel", d, &r); err != nil {
-			return err
-		}
-		if n, err := x.c.ends(background, d.Topic); x.c != hole && (err != nil || n != r.Sent) {
-			return fmt.Errorf("%d messages were acknowledged, the topic holds %d (%v)", r.Sent, n, err)
-		}
-		if err := x.c.remove(background, d.Topic); err != nil {
-			return err
-		}
-		rate, cpu, late, allocs := r.PerSecond[0].ratios(r.PerSecond[1]), r.CPU[0].ratios(r.CPU[1]), r.Lone[0].ratios(r.Lone[1]), r.Allocs[0].ratios(r.Allocs[1])
-		t.row(fmt.Sprintf("%s, %s B", x.c.name, number(float64(x.size))), number(r.PerSecond[1].median()/1e3), number(r.PerSecond[0].median()/1e3),
-			rate.String(), cpu.String(), number(r.Lone[1].median()), number(r.Lone[0].median()), late.String(), number(allocs.median()))
+		ours, theirs := r.Scores[0], r.Scores[1]
+		rate, cpu, late, allocs := ours.PerSecond.ratios(theirs.PerSecond), ours.CPU.ratios(theirs.CPU), ours.Lone.ratios(theirs.Lone), ours.Allocs.ratios(theirs.Allocs)
+		t.row(fmt.Sprintf("%s, %s B", x.c.name, number(float64(x.size))), number(theirs.PerSecond.median()/1e3), number(ours.PerSecond.median()/1e3),
+			rate.String(), cpu.String(), number(theirs.Lone.median()), number(ours.Lone.median()), late.String(), number(allocs.median()))
 		if x.size == 100 {
 			where := ", " + x.c.name
 			b.budget("processor time of a message over the Writer's, 100 B"+where, cpu.median(), 1.01, " ×")
@@ -264,7 +254,7 @@ func (b *bench) firsts(s *section) error {
 	if b.quick {
 		rounds = 3
 	}
-	names := []string{theProducer, theWriter, "franz-go", "sarama, SyncProducer"}
+	names := []string{theProducer, theWriter, theFranz, theSarama}
 	first, later, rested := make([]series, len(names)), make([]series, len(names)), make([]series, len(names))
 	var failed error
 	inTurns(rounds, len(names), func(i int) float64 {

@@ -62,15 +62,31 @@ func (s *section) say(format string, args ...any) {
 
 func (s *section) show(t *table) { fmt.Fprintf(&s.text, "%s\n", t) }
 
-// A budget is a promise about speed: a figure of this run, and the most that it may be.
+// A budget is a promise about speed: a figure of this run, and the most that it may be, or the
+// least that it must be.
 type budget struct {
 	what     string
 	measured float64
-	most     float64
+	limit    float64
 	unit     string
+	least    bool
 }
 
-func (b budget) holds() bool { return b.measured <= b.most }
+func (b budget) holds() bool {
+	if b.least {
+		return b.measured >= b.limit
+	}
+	return b.measured <= b.limit
+}
+
+// bound is the limit, and on which side of it the figure has to be.
+func (b budget) bound() string {
+	side := "at most "
+	if b.least {
+		side = "at least "
+	}
+	return side + number(b.limit) + b.unit
+}
 
 func (b budget) result() string {
 	if b.holds() {
@@ -80,9 +96,9 @@ func (b budget) result() string {
 }
 
 func budgets(all []budget) *table {
-	t := &table{head: []string{"budget", "at most", "measured", ""}}
+	t := &table{head: []string{"budget", "is to be", "measured", ""}}
 	for _, b := range all {
-		t.row(b.what, number(b.most)+b.unit, number(b.measured)+b.unit, b.result())
+		t.row(b.what, b.bound(), number(b.measured)+b.unit, b.result())
 	}
 	return t
 }

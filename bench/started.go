@@ -185,7 +185,11 @@ func orDash(s series) string {
 }
 
 func (b *bench) budget(what string, measured, most float64, unit string) {
-	b.budgets = append(b.budgets, budget{what: what, measured: measured, most: most, unit: unit})
+	b.budgets = append(b.budgets, budget{what: what, measured: measured, limit: most, unit: unit})
+}
+
+func (b *bench) least(what string, measured, least float64, unit string) {
+	b.budgets = append(b.budgets, budget{what: what, measured: measured, limit: least, unit: unit, least: true})
 }
 
 // had says whether those that were to run at the same time could: on a busy machine

@@ -40,12 +40,11 @@ func (t tunings) do(ctx context.Context) (tuneResult, error) {
 func (t tunings) measure(ctx context.Context) (all []tuned, sent int64, err error) {
 	senders := make([]sender, len(t.Settings))
 	for i, setting := range t.Settings {
-		if senders[i], err = openProducer(ctx, t.Addr, t.Topic, setting); err != nil {
+		if senders[i], err = openProducer(ctx, target{Addr: t.Addr, Topic: t.Topic}, setting); err != nil {
 			return nil, 0, err
 		}
 	}
 	all = make([]tuned, len(senders))
-	value := [][]byte{make([]byte, 100)}
 	for round := range t.Rounds {
 		for turn := range senders {
 			i := turn
@@ -54,18 +53,18 @@ func (t tunings) measure(ctx context.Context) (all []tuned, sent int64, err erro
 			}
 			s, r := senders[i], &all[i]
 			runtime.GC()
-			n, bulk, err := flood(ctx, s, t.Callers, t.Batch, 100, t.For)
+			n, bulk, err := flood{t.Callers, t.Batch, 100, false, t.For}.run(ctx, s)
 			if err != nil {
 				return nil, 0, err
 			}
-			m, singles, err := flood(ctx, s, t.Singles, 1, 100, t.For)
+			m, singles, err := flood{t.Singles, 1, 100, false, t.For}.run(ctx, s)
 			if err != nil {
 				return nil, 0, err
 			}
 			runtime.GC()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			ms, err := lone(ctx, s, value, t.Lone)
+			ms, err := lone(ctx, s, t.Lone)
 			runtime.ReadMemStats(&after)
 			if err != nil {
 				return nil, 0, err

@@ -17,11 +17,12 @@ import (
 
 // A workload is what a child process does with one client.
 type workload struct {
-	Client, Addr, Topic string
-	Firsts              int           // how often it is opened, for its first write
-	Lone                int           // writes of one message, one after the other
-	Callers, Batch      int           // then: so many at once, so many messages a call,
-	For                 time.Duration // for so long, of 100 B; and again of 1 KiB
+	Client, Codec  string // see target
+	Addr, Topic    string
+	Firsts         int           // how often it is opened, for its first write
+	Lone           int           // writes of one message, one after the other
+	Callers, Batch int           // then: so many at once, so many messages a call,
+	For            time.Duration // for so long, of 100 B; and again of 1 KiB
 }
 
 // A yield is what a client made of a workload.
@@ -140,22 +141,22 @@ func (w workload) do(ctx context.Context) (y yield, err error) {
 	if err != nil {
 		return y, err
 	}
-	value := [][]byte{make([]byte, 100)}
+	to := target{Addr: w.Addr, Topic: w.Topic, Codec: w.Codec}
 	for range w.Firsts {
-		s, err := c.open(ctx, w.Addr, w.Topic)
+		s, err := c.open(ctx, to)
 		if err != nil {
 			return y, err
 		}
-		first, err := lone(ctx, s, value, 1)
+		first, err := lone(ctx, s, 1)
 		if err != nil {
 			return y, err
 		}
-		later, err := lone(ctx, s, value, 9)
+		later, err := lone(ctx, s, 9)
 		if err != nil {
 			return y, err
 		}
 		time.Sleep(rest)
-		rested, err := lone(ctx, s, value, 1)
+		rested, err := lone(ctx, s, 1)
 		if err != nil {
 			return y, err
 		}
@@ -165,11 +166,11 @@ func (w workload) do(ctx context.Context) (y yield, err error) {
 			return y, err
 		}
 	}
-	s, err := c.open(ctx, w.Addr, w.Topic)
+	s, err := c.open(ctx, to)
 	if err != nil {
 		return y, err
 	}
-	ms, err := lone(ctx, s, value, w.Lone)
+	ms, err := lone(ctx, s, w.Lone)
 	if err != nil {
 		return y, err
 	}
@@ -182,7 +183,7 @@ func (w workload) do(ctx context.Context) (y yield, err error) {
 		size int
 		to   *flow
 	}{{100, &y.Small}, {1024, &y.Large}} {
-		n, f, err := flood(ctx, s, w.Callers, w.Batch, x.size, w.For)
+		n, f, err := flood{w.Callers, w.Batch, x.size, false, w.For}.run(ctx, s)
 		if err != nil {
 			return y, err
 		}
@@ -194,7 +195,8 @@ func (w workload) do(ctx context.Context) (y yield, err error) {
 }
 
 // lone writes a message, n times, or for two seconds, one after the other.
-func lone(ctx context.Context, s sender, value [][]byte, n int) (ms []float64, err error) {
+func lone(ctx context.Context, s sender, n int) (ms []float64, err error) {
+	value := [][]byte{payload(100)}
 	for began := time.Now(); len(ms) < n && time.Since(began) < 2*time.Second; {
 		t := time.Now()
 		if err := s.send(ctx, value); err != nil {
@@ -205,25 +207,38 @@ func lone(ctx context.Context, s sender, value [][]byte, n int) (ms []float64, e
 	return ms, nil
 }
 
-// flood sends as much as the client takes.
-func flood(ctx context.Context, s sender, callers, batch, size int, d time.Duration) (int64, flow, error) {
+// A flood is as much as a client takes.
+type flood struct {
+	callers, batch, size int // so many callers, so many messages a call, so many bytes each
+	text                 bool
+	d                    time.Duration
+}
+
+func (f flood) run(ctx context.Context, s sender) (int64, flow, error) {
 	var sent atomic.Int64
 	var all sync.WaitGroup
-	failed := make(chan error, callers)
-	payload := make([]byte, size)
+	failed := make(chan error, f.callers)
+	random()
 	cpu, began := cpuTime(), time.Now()
-	for range callers {
+	for range f.callers {
 		all.Go(func() {
-			values := make([][]byte, batch)
+			values := make([][]byte, f.batch)
 			for i := range values {
-				values[i] = payload
+				if f.text {
+					values[i] = text(f.size)
+				}
 			}
-			for time.Since(began) < d {
+			for time.Since(began) < f.d {
+				for i := range values {
+					if !f.text {
+						values[i] = payload(f.size)
+					}
+				}
 				if err := s.send(ctx, values); err != nil {
 					failed <- err
 					return
 				}
-				sent.Add(int64(batch))
+				sent.Add(int64(f.batch))
 			}
 		})
 	}

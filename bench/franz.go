@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The producer next to franz-go, whose defaults are a linger of 10 ms and snappy: each table says
+// what both were told.
+
+// flooded is a duel of many callers with many messages each.
+func (b *bench) flooded() duel {
+	d := duel{Rounds: 30, Callers: floodCallers, Batch: floodBatch, For: 200 * time.Millisecond, Lone: 20}
+	if b.quick {
+		d.Rounds, d.Lone = 8, 10
+	}
+	return d
+}
+
+// ofEach is so many times the same.
+func ofEach(codec string, n int) []string {
+	return strings.Split(strings.Repeat(codec+" ", n-1)+codec, " ")
+}
+
+// faster is, of two clients, the rate of the faster one in each round, and what it spent.
+func faster(a, b score) (rate, cpu series) {
+	for i := range a.PerSecond {
+		one := a
+		if b.PerSecond[i] > a.PerSecond[i] {
+			one = b
+		}
+		rate, cpu = append(rate, one.PerSecond[i]), append(cpu, one.CPU[i])
+	}
+	return rate, cpu
+}
+
+// lower is the lower value of each round.
+func lower(a, b series) (all series) {
+	for i := range a {
+		all = append(all, min(a[i], b[i]))
+	}
+	return all
+}
+
+func (b *bench) overFranz(s *section) error {
+	k, err := b.kafka()
+	if err != nil {
+		return err
+	}
+	hole, err := embedded(background, true)
+	if err != nil {
+		return err
+	}
+	defer hole.stop()
+	s.say("Both with their defaults (idempotent, all acknowledgements), but for the compression, which is told to both; payloads are random bytes. In one process, in turns, "+
+		"%d callers with %d messages a call, %d partitions. franz-go runs twice, with its linger of 10 ms and with none, and × is against the faster one of each round. "+
+		"*Send* is a `Send` for each message, and then a wait for all of them. The black hole is kfake that acknowledges and throws away. "+
+		"Medians of the rounds (range without the outer tenths); CPU is the process's, which holds the client but not the broker.", floodCallers, floodBatch, partitions)
+	t := &table{head: []string{"", "franz-go, 1,000/s", "linger 0, 1,000/s", "surestart, 1,000/s", "×", "CPU ×", "by Send, 1,000/s", "×"}}
+	late := &table{head: []string{"lone writes, ms", "franz-go p50", "p99", "linger 0, p50", "p99", "surestart p50", "p99", "p50 ×", "p99 ×", "allocations", "franz-go's"}}
+	for _, x := range []struct {
+		c      *cluster
+		size   int
+		codec  string
+		rate   float64
+		effort float64
+	}{
+		{k, 100, noCompressed, 1.5, 0.5}, {k, 100, "snappy", 1.5, 0.5}, {k, 1024, noCompressed, 1.2, 0.8}, {k, 1024, "snappy", 1.2, 0.8},
+		{hole, 100, noCompressed, 0, 0}, {hole, 1024, noCompressed, 0, 0},
+	} {
+		d := b.flooded()
+		d.Names, d.Codecs, d.Size = []string{theProducer, theFranz, franzAtOnce, bySend}, ofEach(x.codec, 4), x.size
+		r, err := x.c.duel(d, partitions)
+		if err != nil {
+			return err
+		}
+		ours, ten, zero, sent := r.Scores[0], r.Scores[1], r.Scores[2], r.Scores[3]
+		theirs, cpu := faster(ten, zero)
+		rate, effort := ours.PerSecond.ratios(theirs), ours.CPU.ratios(cpu)
+		name := fmt.Sprintf("%s, %s B, %s", x.c.name, number(float64(x.size)), x.codec)
+		t.row(name, number(ten.PerSecond.median()/1e3), number(zero.PerSecond.median()/1e3), number(ours.PerSecond.median()/1e3), rate.String(), effort.String(),
+			number(sent.PerSecond.median()/1e3), number(sent.PerSecond.over(theirs)))
+		p50, p99 := ours.Lone.over(lower(ten.Lone, zero.Lone)), ours.Late.at(0.99)/min(ten.Late.at(0.99), zero.Late.at(0.99))
+		late.row(name, number(ten.Lone.median()), number(ten.Late.at(0.99)), number(zero.Lone.median()), number(zero.Late.at(0.99)),
+			number(ours.Lone.median()), number(ours.Late.at(0.99)), number(p50), number(p99), number(ours.Allocs.median()), number(min(ten.Allocs.median(), zero.Allocs.median())))
+		if x.rate > 0 {
+			what := fmt.Sprintf(" over franz-go's, %s B, %s", number(float64(x.size)), x.codec)
+			b.least("throughput"+what, rate.median(), x.rate, " ×")
+			b.budget("processor time of a message"+what, effort.median(), x.effort, " ×")
+		}
+		if x.c == k && x.size == 100 && x.codec == noCompressed {
+			b.budget("a lone write over franz-go's, p50", p50, 1, " ×")
+			b.budget("the same, p99", p99, 1, " ×")
+			b.budget("allocations of a lone write", ours.Allocs.median(), 12, "")
+		}
+	}
+	s.show(t)
+	s.show(late)
+	return nil
+}
+
+func (b *bench) overPartitions(s *section) error {
+	k, err := b.kafka()
+	if err != nil {
+		return err
+	}
+	s.say("%d callers with one message of 100 B a call, on Apache Kafka, no compression; else as above.", floodCallers)
+	t := &table{head: []string{"partitions", "franz-go, 1,000/s", "linger 0, 1,000/s", "surestart, 1,000/s", "×", "CPU ×", "by Send, 1,000/s", "×", "connections", "franz-go's"}}
+	for _, n := range []int{1, 4, 100, 1000} {
+		d := b.flooded()
+		d.Names, d.Codecs, d.Size, d.Batch = []string{theProducer, theFranz, franzAtOnce, bySend}, ofEach(noCompressed, 4), 100, 1
+		r, err := k.duel(d, n)
+		if err != nil {
+			return err
+		}
+		ours, ten, zero, sent := r.Scores[0], r.Scores[1], r.Scores[2], r.Scores[3]
+		theirs, cpu := faster(ten, zero)
+		rate := ours.PerSecond.ratios(theirs)
+		t.row(number(float64(n)), number(ten.PerSecond.median()/1e3), number(zero.PerSecond.median()/1e3), number(ours.PerSecond.median()/1e3), rate.String(), ours.CPU.ratios(cpu).String(),
+			number(sent.PerSecond.median()/1e3), number(sent.PerSecond.over(theirs)), number(float64(ours.Connections)), number(float64(ten.Connections)))
+		if n == 100 {
+			b.least("throughput over franz-go's, 100 partitions, one message a call", rate.median(), 2, " ×")
+			b.budget("connections to one broker, and for metadata", float64(ours.Connections), 3, "")
+		}
+	}
+	s.show(t)
+	return nil
+}
+
+// farAway is added to each round trip.
+const farAway = 5 * time.Millisecond
+
+func (b *bench) far(s *section) error {
+	k, err := b.kafka()
+	if err != nil {
+		return err
+	}
+	s.say("Apache Kafka with %v added to each round trip, inside the process; %d callers with %d messages a call, no compression; else as above.", farAway, floodCallers, floodBatch)
+	t := &table{head: []string{"", "franz-go, 1,000/s", "linger 0, 1,000/s", "surestart, 1,000/s", "×", "CPU ×", "lone p50, ms", "franz-go's"}}
+	for _, x := range []struct{ size, partitions int }{{100, 1}, {100, 4}, {1024, 4}, {1024, 100}} {
+		d := b.flooded()
+		d.Names, d.Codecs, d.Size, d.Delay, d.Rounds = []string{theProducer, theFranz, franzAtOnce}, ofEach(noCompressed, 3), x.size, farAway, d.Rounds/2
+		r, err := k.duel(d, x.partitions)
+		if err != nil {
+			return err
+		}
+		ours, ten, zero := r.Scores[0], r.Scores[1], r.Scores[2]
+		theirs, cpu := faster(ten, zero)
+		t.row(fmt.Sprintf("%s B, partitions: %d", number(float64(x.size)), x.partitions), number(ten.PerSecond.median()/1e3), number(zero.PerSecond.median()/1e3), number(ours.PerSecond.median()/1e3),
+			ours.PerSecond.ratios(theirs).String(), ours.CPU.ratios(cpu).String(), number(ours.Lone.median()), number(min(ten.Lone.median(), zero.Lone.median())))
+	}
+	s.show(t)
+	return nil
+}
+
+// compression is what each codec costs, and what it gains.
+func (b *bench) compression(s *section) error {
+	k, err := b.kafka()
+	if err != nil {
+		return err
+	}
+	all := []string{noCompressed, "snappy", "lz4", "zstd", "gzip"}
+	s.say("The producer on Apache Kafka with each of the compressions, %d callers with %d messages of 1 KiB a call, in turns; "+
+		"× is against none. *JSON* is text with names that repeat and values that do not. Bytes are those of the log, a message.", floodCallers, floodBatch)
+	t := &table{head: []string{"", "random, 1,000/s", "×", "CPU ×", "bytes", "JSON, 1,000/s", "×", "CPU ×", "bytes"}}
+	rows := make([][]string, len(all))
+	for _, text := range []bool{false, true} {
+		d := b.flooded()
+		d.Names, d.Codecs, d.Size, d.Text, d.Rounds = ofEach(theProducer, len(all)), all, 1024, text, d.Rounds/2
+		r, err := k.duel(d, partitions)
+		if err != nil {
+			return err
+		}
+		for i, x := range r.Scores {
+			bytes, err := b.logged(k, all[i], text)
+			if err != nil {
+				return err
+			}
+			rows[i] = append(rows[i], number(x.PerSecond.median()/1e3), x.PerSecond.ratios(r.Scores[0].PerSecond).String(), number(x.CPU.over(r.Scores[0].CPU)), number(bytes))
+		}
+	}
+	for i, row := range rows {
+		t.row(append([]string{all[i]}, row...)...)
+	}
+	s.show(t)
+	return nil
+}
+
+// logged is how many bytes of a log a message takes.
+func (b *bench) logged(c *cluster, codec string, text bool) (float64, error) {
+	d := duel{Names: []string{theProducer}, Codecs: []string{codec}, Callers: floodCallers, Batch: floodBatch, Size: 1024, Text: text, For: 50 * time.Millisecond, Lone: 1}
+	d.Addr = c.addr
+	var err error
+	if d.Topic, err = c.topic(background); err != nil {
+		return 0, err
+	}
+	var r result
+	if err := child(background, "duel", d, &r); err != nil {
+		return 0, err
+	}
+	size, err := c.size(background, d.Topic)
+	if err != nil {
+		return 0, err
+	}
+	return float64(size) / float64(r.Sent), c.remove(background, d.Topic)
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+)
+
+// random is what payloads are made of: bytes that no compression makes smaller. A batch holds
+// nothing twice, for it is smaller than this.
+var random = sync.OnceValue(func() []byte {
+	b := make([]byte, 16<<20)
+	r := rand.NewChaCha8([32]byte{})
+	_, _ = r.Read(b)
+	return b
+})
+
+var taken atomic.Int64
+
+// payload is the next size bytes of random.
+func payload(size int) []byte {
+	b := random()
+	at := int(taken.Add(int64(size))) % (len(b) - size)
+	return b[at : at+size : at+size]
+}
+
+// text is some size bytes as services write them: JSON with names that repeat, and values that do not.
+func text(size int) []byte {
+	r := rand.New(rand.NewPCG(uint64(taken.Add(1)), 0))
+	b := []byte(`{"service":"checkout","region":"eu-central-1"`)
+	for len(b) < size {
+		b = append(b, `,"`+[]string{"customer", "order", "amount", "currency", "status", "trace"}[r.IntN(6)]+`":"`+strconv.FormatUint(r.Uint64()>>20, 36)+`"`...)
+	}
+	return append(b, '}')
+}
