@@ -49,8 +49,10 @@ type Config struct {
 	// AllowPlaintextPassword allows SASL PLAIN and OAUTHBEARER without TLS to a broker
 	// that is not on this machine: whoever listens on the way reads the password.
 	AllowPlaintextPassword bool
-	// Dial replaces the dialing of connections. It must return soon after its
-	// context ends.
+	// Dial replaces the dialing of connections. It must return soon after its context ends. A
+	// panic in it, and a runtime.Goexit, is an error of that connect. The Write of its connections
+	// returns how many bytes it has written also if it fails: a request that was written as a
+	// whole may be in the log, one that was not is not.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Acks is which replicas must acknowledge a message before it counts as delivered.
@@ -137,7 +139,8 @@ type Config struct {
 	// Topic, Partition, Offset (-1: not known), Key, Value, Headers, Time and the caller's WriterData;
 	// the slice and all bytes in it are copies, valid until Completion returns. It is called before the write concerned returns,
 	// unless that write was withdrawn, and holds up what goes to the same broker, so it
-	// should be quick; it must not wait for Stop, Shutdown or Close. A panic in it is logged.
+	// should be quick; it must not wait for Stop, Shutdown or Close. A panic in it is logged, and so is
+	// a runtime.Goexit, as t.FailNow calls it: the messages keep their verdict.
 	Completion func([]kafka.Message, error)
 	// Logger gets what no caller would otherwise learn of. Default slog.Default.
 	Logger *slog.Logger

@@ -147,15 +147,21 @@ func (p *Producer) Flush(ctx context.Context) error {
 	return p.engine.Flush(ctx)
 }
 
-// complete tells Config.Completion.
+// complete calls Config.Completion, and logs a panic or an exit in it.
 func (p *Producer) complete(msgs []kafka.Message, f sender.Failure) {
+	topic, partition, returned := msgs[0].Topic, msgs[0].Partition, false // before the slice is Completion's
 	defer func() {
 		if v := recover(); v != nil {
-			p.warnings.topic("Config.Completion panicked", msgs[0].Topic, msgs[0].Partition, &fsm.PanicError{Value: v, Stack: debug.Stack()})
+			p.warnings.topic("Config.Completion panicked", topic, partition, &fsm.PanicError{Value: v, Stack: debug.Stack()})
+		} else if !returned {
+			p.warnings.topic("Config.Completion ended its goroutine", topic, partition, errExited)
 		}
 	}()
 	p.cfg.Completion(msgs, failureOf(f))
+	returned = true
 }
+
+var errExited = errors.New("runtime.Goexit was called")
 
 // State returns the state. It never blocks.
 func (p *Producer) State() State { return p.lifecycle.State() }

@@ -48,23 +48,36 @@ func (w *warnings) add(one warning) {
 	}
 }
 
+// run logs what is queued. A handler that calls runtime.Goexit ends this goroutine: another one
+// goes on.
 func (w *warnings) run() {
-	for {
-		w.mu.Lock()
-		if len(w.queue) == 0 && w.dropped > 0 {
-			w.queue = []warning{{"surestart: warnings were dropped, because the handler is slow", []slog.Attr{slog.Int("dropped", w.dropped)}}}
-			w.dropped = 0
+	exited := true
+	defer func() {
+		if exited {
+			go w.run()
 		}
-		if len(w.queue) == 0 {
-			w.running = false
-			w.mu.Unlock()
-			return
-		}
-		one := w.queue[0]
-		w.queue = w.queue[1:]
-		w.mu.Unlock()
+	}()
+	for one, ok := w.next(); ok; one, ok = w.next() {
 		w.log(one)
 	}
+	exited = false
+}
+
+// next returns the warning that is due. If there is none, nothing runs any more.
+func (w *warnings) next() (one warning, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 && w.dropped > 0 {
+		w.queue = []warning{{"surestart: warnings were dropped, because the handler is slow", []slog.Attr{slog.Int("dropped", w.dropped)}}}
+		w.dropped = 0
+	}
+	if len(w.queue) == 0 {
+		w.running = false
+		return warning{}, false
+	}
+	one = w.queue[0]
+	w.queue = w.queue[1:]
+	return one, true
 }
 
 // log survives a handler that panics: there is nobody to tell.

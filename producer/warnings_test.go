@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -125,4 +126,36 @@ func TestLogHandlerHoldsUpNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A slog handler that ends its goroutine, as a t.FailNow in it does, loses that warning alone.
+func TestLogHandlerThatExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		handled := 0
+		log := &logs{slow: func() {
+			if handled++; handled%2 == 1 {
+				runtime.Goexit()
+			}
+		}}
+		p := newProducer(t, b, Config{
+			Topic: b.CreateTopic(t, 1), Logger: slog.New(log),
+			Completion: func([]kafka.Message, error) { panic("a warning") },
+		})
+		start(t, p)
+		const n = 10
+		for i := range n {
+			if err := p.WriteMessages(bg, message(fmt.Sprint(i))); err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		if warned := log.count("Config.Completion panicked"); handled != n || warned != n/2 {
+			t.Errorf("the handler got %d of %d warnings, and has logged %d; want it to go on after each exit", handled, n, warned)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t, b, p)
+	})
 }

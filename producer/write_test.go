@@ -1,14 +1,10 @@
 package producer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -222,98 +218,6 @@ func TestBytesAreFree(t *testing.T) {
 			}
 		}
 		if found := values(t, b, topic); found["sent"] != 1 || found["behind"] != 1 {
-			t.Errorf("found %v", found)
-		}
-	})
-}
-
-// Completion is told of each message once, with the verdict that its caller gets, before the write
-// returns: the message as the user made it, and where it went.
-func TestCompletion(t *testing.T) {
-	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-		topic := b.CreateTopic(t, 1)
-		var mu sync.Mutex
-		var seen []kafka.Message
-		var errs []error
-		p := newProducer(t, b, Config{Topic: topic, BatchBytes: 1000, Completion: func(m []kafka.Message, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			for _, m := range m { // it is ours only now
-				m.Key, m.Value = bytes.Clone(m.Key), bytes.Clone(m.Value)
-				seen, errs = append(seen, m), append(errs, err)
-			}
-		}})
-		start(t, p)
-		if err := p.WriteMessages(bg, kafka.Message{Value: []byte("x"), Key: []byte("k"), WriterData: 42}); err != nil {
-			t.Fatal(err)
-		}
-		fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1})
-		err := p.WriteMessages(bg, kafka.Message{Value: []byte("y"), WriterData: 43})
-		fault.Remove()
-		if len(seen) != 2 || seen[0].WriterData != 42 || seen[1].WriterData != 43 || seen[0].Topic != topic || seen[1].Topic != topic ||
-			string(seen[0].Key) != "k" || string(seen[0].Value) != "x" || string(seen[1].Value) != "y" || seen[0].Offset != 0 || seen[1].Offset != -1 {
-			t.Errorf("seen %+v", seen)
-		}
-		each := errorsOf(t, err, 1)
-		if errs[0] != nil || errs[1].Error() != each[0].Error() || classOf(t, errs[1]) != ErrRejected {
-			t.Errorf("errors %v, the caller got %v", errs, each[0])
-		}
-		mustBe(t, errs[1], kafka.InvalidRecord)
-
-		// One that is not admitted, because it is too large, is none of them; nor is a call that is
-		// refused as a whole.
-		p.WriteMessages(bg, message(strings.Repeat("x", 2000)), message("z"))
-		p.WriteMessages(bg, kafka.Message{Topic: "elsewhere", Value: []byte("no")})
-		p.WriteMessages(endedContext(), message("no"))
-		if len(seen) != 3 || string(seen[2].Value) != "z" || errs[2] != nil {
-			t.Errorf("seen %+v", seen)
-		}
-	})
-}
-
-// A Completion that panics is logged, and nothing else suffers: the caller gets its verdict, the
-// next messages are delivered, those that are withdrawn too, and a stop ends.
-func TestCompletionPanics(t *testing.T) {
-	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
-		topic := b.CreateTopic(t, 1)
-		var called atomic.Int32
-		log := new(logs)
-		p := newProducer(t, b, Config{Topic: topic, Logger: slog.New(log), Completion: func([]kafka.Message, error) {
-			called.Add(1)
-			panic("boom")
-		}})
-		start(t, p)
-		for i := range 3 {
-			if err := p.WriteMessages(bg, message(fmt.Sprint(i))); err != nil {
-				t.Error(err)
-			}
-		}
-		resume := pauseProduce(b)
-		d := send(t, p, message("sent"))
-		until(t, "it to be under way", func() bool { return p.Counters().Requests == 4 })
-		ctx, cancel := context.WithCancel(bg)
-		leaves := async(func() error { return p.WriteMessages(ctx, message("leaves")) })
-		until(t, "the next one to be queued", inFlight(p, 2))
-		cancel()
-		if err := get(t, leaves); classOf(t, err) != ErrNotSent {
-			t.Error(err)
-		}
-		resume()
-		if err := outcome(t, d); err != nil {
-			t.Error(err)
-		}
-		if err := p.Stop(bg); err != nil {
-			t.Error(err)
-		}
-		nothingLeft(t, b, p)
-		if n := called.Load(); n != 5 {
-			t.Errorf("called %d times, want 5", n)
-		}
-		until(t, "five warnings", func() bool { return log.count("Config.Completion panicked") == 5 })
-		if text := log.text(); !strings.Contains(text, "boom") || !strings.Contains(text, topic) {
-			t.Errorf("logged: %s", text)
-		}
-		if found := values(t, b, topic); len(found) != 4 || found["leaves"] != 0 {
 			t.Errorf("found %v", found)
 		}
 	})

@@ -54,6 +54,8 @@ var (
 
 	// ErrPlaintext is the error of an Open that LocalOnly refuses.
 	ErrPlaintext   = errors.New("without TLS the password would be shown on the way (see Config.AllowPlaintextPassword)")
+	errExited      = errors.New("runtime.Goexit was called in Dial, in a function of TLS or in the SASL mechanism")
+	errNoConn      = errors.New("neither a connection nor an error came from Dial")
 	errOpenTimeout = fmt.Errorf("connected, but not ready within the DialTimeout: %w", context.DeadlineExceeded)
 )
 
@@ -105,8 +107,19 @@ var spoken = map[protocol.ApiKey]span{
 //
 // An address where something else than Kafka answers is a *NotKafkaError; a refused login
 // is the broker's kafka.Error; a panic in Dial, in a function of TLS or in the mechanism is
-// an *fsm.PanicError.
-func Open(ctx context.Context, cfg *Config, address string, named bool) (*Conn, error) {
+// an *fsm.PanicError, a runtime.Goexit there an error as well.
+func Open(ctx context.Context, cfg *Config, address string, named bool) (c *Conn, err error) {
+	err = fmt.Errorf("connect to %s: %w", address, errExited)
+	opened := make(chan struct{})
+	go func() { // functions of the user's may end it
+		defer close(opened)
+		c, err = connect(ctx, cfg, address, named)
+	}()
+	<-opened
+	return c, err
+}
+
+func connect(ctx context.Context, cfg *Config, address string, named bool) (*Conn, error) {
 	p := peer{address: address, named: named, tls: cfg.TLS != nil}
 	if cfg.LocalOnly && !IsLocal(address) {
 		return nil, fmt.Errorf("connect to %s: %w", address, ErrPlaintext)
@@ -132,9 +145,14 @@ func Open(ctx context.Context, cfg *Config, address string, named bool) (*Conn, 
 	c.limit = time.AfterFunc(time.Hour, func() { c.end(ErrTimeout) })
 	c.limit.Stop()
 	stop := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
-	if err := c.prepare(ctx, cfg); err != nil {
-		c.end(err)
-		<-c.done
+	err = errExited
+	defer func() {
+		if err != nil { // of prepare, also if a function of the user's has ended the goroutine
+			c.end(err)
+			<-c.done
+		}
+	}()
+	if err = c.prepare(ctx, cfg); err != nil {
 		if cause := context.Cause(ctx); cause != nil && !stop() {
 			err = fmt.Errorf("%s: %w", c.step, cause) // the error that it led to says less
 		}
@@ -156,7 +174,10 @@ func dial(ctx context.Context, cfg *Config, address string) (nc net.Conn, err er
 	if cfg.Dial == nil {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}
-	return cfg.Dial(ctx, "tcp", address)
+	if nc, err = cfg.Dial(ctx, "tcp", address); nc == nil && err == nil {
+		err = errNoConn
+	}
+	return nc, err
 }
 
 // recovered makes an error of a panic in a function of the user's.
@@ -170,10 +191,16 @@ func recovered(what string, err *error) {
 func (c *Conn) prepare(ctx context.Context, cfg *Config) error {
 	if cfg.TLS != nil {
 		c.step = "TLS handshake"
+		secure := false
+		defer func() {
+			if !secure {
+				close(c.done) // there is no reader
+			}
+		}()
 		if err := c.encrypt(ctx, cfg.TLS); err != nil {
-			close(c.done)
 			return err
 		}
+		secure = true
 	}
 	c.in = bufio.NewReaderSize(c.nc, 4<<10)
 	go c.read()

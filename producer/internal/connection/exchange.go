@@ -44,6 +44,16 @@ func (w *wire) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Close closes what is below a TLS of Dial's first: TLS would wait for seconds to say goodbye.
+func (w *wire) Close() error {
+	if secure, ok := w.Conn.(interface{ NetConn() net.Conn }); ok {
+		if below := secure.NetConn(); below != nil {
+			below.Close()
+		}
+	}
+	return w.Conn.Close()
+}
+
 // AppendHeader appends the header of a request. Exchange and Send complete it.
 func (c *Conn) AppendHeader(b []byte, key protocol.ApiKey, version int16) []byte {
 	be := binary.BigEndian

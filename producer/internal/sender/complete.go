@@ -108,9 +108,15 @@ func (c *Completer) begin(x *completion) {
 	x.round.pending++
 }
 
-// run calls the function, and then tells the calls.
+// run calls the function, and then tells the calls. The function has a goroutine of its own: if it
+// calls runtime.Goexit, it ends no sender.
 func (c *Completer) run(x *completion) {
-	c.f(x.msgs, x.failure)
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		c.f(x.msgs, x.failure)
+	}()
+	<-returned
 	for _, s := range x.slots {
 		if x.failure.Verdict != 0 {
 			s.call.fail(s.index, x.failure)
