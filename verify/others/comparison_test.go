@@ -188,7 +188,7 @@ func (m measured) about() string {
 const head = `<!-- Written by: cd verify/others && go test -run TestComparison -write -schedules 1000 . -->
 # Others, measured
 
-What other libraries, and what most programs do instead of one, make of [the guarantees](../README.md#what-is-promised), as
+What other libraries, and what most programs do instead of one, make of [the guarantees](guarantees.md), as
 [conformance.Test](conformance.md) finds it. One command measures all and writes this page:
 
     cd verify/others && go test -run TestComparison -write -schedules 1000 .

@@ -36,6 +36,15 @@ var Delivery = &Machine{
 		},
 		Invariants: []string{"TypeOK", "Truth", "Once", "Order", "EpochsSettle"},
 		Fairness:   map[string]string{"Deadline": "Spec", "DrainsAtOnce": "ServiceSpec", "DrainsByDeadline": "Spec"},
+		Second: Second{
+			Quick:      []string{"delivery-contract", "delivery-contract-one", "delivery-fenced"},
+			Long:       []string{"delivery-quick", "delivery-none", "delivery-quick-live", "delivery-quick-drain"},
+			Unread:     "KeepsContract", // an INSTANCE for each partition, inside of a box
+			Terminated: "Terminated",
+			Cannot: []Unparsed{
+				{"DeliveryMC", "DeliveryQuick.cfg", "`KeepsContractStep` is defined, but its definition did not parse"},
+			},
+		},
 	},
 	AgainstModel:    []string{"core", "traces"},
 	AgainstContract: []string{"lives"},
