@@ -24,6 +24,7 @@ type duel struct {
 	Text    bool          // payloads can be compressed
 	For     time.Duration // a flood
 	Lone    int           // lone writes a round
+	Warm    time.Duration // the flood before the first round; 0: as the others
 }
 
 // A score is what a client made, a value a round.
@@ -44,6 +45,8 @@ type result struct {
 
 func (d duel) do(ctx context.Context) (r result, err error) {
 	senders := make([]sender, len(d.Names))
+	warm := d
+	warm.For = max(d.Warm, d.For)
 	r.Scores = make([]score, len(d.Names))
 	for i, name := range d.Names {
 		c, err := clientNamed(name)
@@ -58,7 +61,7 @@ func (d duel) do(ctx context.Context) (r result, err error) {
 		if senders[i], err = c.open(ctx, to); err != nil {
 			return r, err
 		}
-		if err := d.turn(ctx, senders[i], nil, &r.Sent); err != nil { // to warm up
+		if err := warm.turn(ctx, senders[i], nil, &r.Sent); err != nil {
 			return r, err
 		}
 		r.Scores[i].Connections = sockets() - before

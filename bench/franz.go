@@ -110,6 +110,7 @@ func (b *bench) overPartitions(s *section) error {
 	for _, n := range []int{1, 4, 100, 1000} {
 		d := b.flooded()
 		d.Names, d.Codecs, d.Size, d.Batch = []string{theProducer, theFranz, franzAtOnce, bySend}, ofEach(noCompressed, 4), 100, 1
+		d.Warm = time.Duration(n) * 3 * time.Millisecond // a broker makes files for the first message of a partition
 		r, err := k.duel(d, n)
 		if err != nil {
 			return err
