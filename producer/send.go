@@ -31,8 +31,16 @@ import (
 // Of messages that go to the same partition, those of one Send are admitted before
 // those of a Send that was called after it had returned (D4).
 //
+// Without messages it is WriteMessages without any, and the Delivery is done.
+//
 // Config.Completion must not call Send: it would hold up what may have to make room.
 func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, error) {
+	if len(msgs) == 0 {
+		if err := p.admitNothing(ctx); err != nil {
+			return nil, err
+		}
+		return &Delivery{p: p, ended: true}, nil
+	}
 	began := time.Now()
 	lease, err := p.admit(ctx, began, msgs)
 	if err != nil {

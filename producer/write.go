@@ -27,9 +27,16 @@ import (
 // When ctx ends, what no request can have carried is withdrawn: it is ErrNotSent, and does not
 // come later (D5). Of the rest the verdict is ErrMaybeDelivered.
 //
+// Without messages it returns at once, and starts nothing: nil if a write would be admitted, with
+// Config.StartOnWrite also before the start; else what the write would get.
+//
 // The messages of one call that go to the same partition stand together there (D4). Their bytes
-// are copied: the caller may change them as soon as WriteMessages has returned.
+// are copied: the caller may change them as soon as WriteMessages has returned. A zero Time is that
+// of the call; one that Kafka cannot store makes a message ErrRejected (kafka.InvalidTimestamp).
 func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
+	if len(msgs) == 0 {
+		return p.admitNothing(ctx)
+	}
 	began := time.Now()
 	lease, err := p.admit(ctx, began, msgs)
 	if err != nil {
@@ -70,6 +77,21 @@ func (p *Producer) admit(ctx context.Context, began time.Time, msgs []kafka.Mess
 		err = refused(err)
 	}
 	return
+}
+
+// admitNothing is admit for a call without messages: it does not wait.
+func (p *Producer) admitNothing(ctx context.Context) error {
+	lease, err := p.lifecycle.Acquire()
+	if err == nil {
+		lease.Release()
+	}
+	if err != nil && !(p.cfg.StartOnWrite && errors.Is(err, fsm.ErrNotStarted) && p.neverStopped.Err() == nil) {
+		return refused(err)
+	}
+	if cause := ended(ctx); cause != nil {
+		return failed(ErrNotSent, cause)
+	}
+	return nil
 }
 
 var (

@@ -74,7 +74,7 @@ func SizeOf(m *kafka.Message) int {
 }
 
 // Append encodes m, whose bytes are free when it returns. A zero m.Time stands for now, in
-// milliseconds. It returns false, and appends nothing, if the Batch would become larger than
+// milliseconds; any other must be Storable. It returns false, and appends nothing, if the Batch would become larger than
 // limit bytes; an empty Batch takes every message. It panics on a sealed Batch.
 func (b *Batch) Append(m *kafka.Message, now int64, limit int) bool {
 	if b.sealed {

@@ -66,6 +66,14 @@ func appendRecord(b []byte, m *kafka.Message, length int, timeDelta, offsetDelta
 	return b
 }
 
+// Storable reports whether the time of a message can be stored: in milliseconds, it must be so far
+// within 64 bits that the difference of two of them is, too, and not be -1, which stands for no time.
+func Storable(at time.Time) bool {
+	const most = 1 << 61 / 1000 // seconds, some 73 million years
+	sec := at.Unix()
+	return -most < sec && sec < most && at.UnixMilli() != -1
+}
+
 // A Record is a message as it stands in a Batch. Its slices point into the Batch.
 type Record struct {
 	Key, Value []byte

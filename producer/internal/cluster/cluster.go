@@ -36,6 +36,9 @@ type Config struct {
 	// Changed is called with the topics of each answer. One call is under way at a time, in
 	// order. It must not block, and of the Cluster call Address, Use and Forget only.
 	Changed func([]*Topic)
+	// Throttled, if not nil, is called when a broker wants no request for a while, and returns for
+	// how long that is believed.
+	Throttled func(time.Duration) time.Duration
 }
 
 // Errors of a Cluster.
@@ -73,6 +76,7 @@ type Cluster struct {
 	conn   *connection.Conn
 	last   time.Time // the latest question
 	streak int       // of questions without calm between them
+	muted  time.Time // until when the brokers want no request
 	losers sync.WaitGroup
 
 	mu      sync.Mutex

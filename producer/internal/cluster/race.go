@@ -112,6 +112,10 @@ func (r *race) end() {
 // exchange asks the broker of the connection, or else one address after the other. Accept
 // may refuse an answer; nil: it refuses none.
 func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept func(protocol.Message) error) (protocol.Message, error) {
+	// The quota is the client's: to ask another broker meanwhile would evade it.
+	if !c.pause(time.Until(c.muted)) {
+		return nil, context.Cause(c.ctx)
+	}
 	all := c.candidates()
 	if c.conn != nil {
 		timeout := c.cfg.Timeout

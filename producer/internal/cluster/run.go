@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/initproducerid"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
@@ -143,6 +144,9 @@ func (c *Cluster) try(msg protocol.Message, accept func(protocol.Message) error,
 	stop := context.AfterFunc(c.ctx, conn.Close)
 	defer stop()
 	res, err := conn.RoundTrip(msg, timeout)
+	if err == nil {
+		c.throttle(res)
+	}
 	if err == nil && accept != nil {
 		err = accept(res)
 	}
@@ -155,6 +159,20 @@ func (c *Cluster) try(msg protocol.Message, accept func(protocol.Message) error,
 		err = cause // that the connection was closed says less
 	}
 	return nil, fmt.Errorf("ask %s: %w", conn.Address(), err)
+}
+
+// throttle notes for how long the broker wants no request.
+func (c *Cluster) throttle(res protocol.Message) {
+	var ms int32
+	switch r := res.(type) {
+	case *metadata.Response:
+		ms = r.ThrottleTimeMs
+	case *initproducerid.Response:
+		ms = r.ThrottleTimeMs
+	}
+	if ms > 0 && c.cfg.Throttled != nil {
+		c.muted = time.Now().Add(c.cfg.Throttled(time.Duration(ms) * time.Millisecond))
+	}
 }
 
 // AddressErrors are why none of several addresses led to an answer.

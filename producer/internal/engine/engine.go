@@ -70,6 +70,7 @@ var (
 	ErrCut      = errors.New("the producer was stopped before the message was delivered")
 	ErrNoTopic  = errors.New("the message names no topic, and there is no default")
 	ErrBalancer = errors.New("the balancer failed")
+	ErrTime     = fmt.Errorf("the time of the message cannot be stored: %w", kafka.InvalidTimestamp)
 	ErrTooLarge = fmt.Errorf("the message is larger than BatchBytes: %w", kafka.MessageSizeTooLarge)
 )
 
@@ -147,6 +148,7 @@ func (e *Engine) Start(ctx context.Context, part func(name string)) (err error) 
 	s.stopping, s.stop = context.WithCancelCause(s.ctx)
 	s.cluster = cluster.Open(s.ctx, cluster.Config{
 		Connection: e.cfg.Connection, Brokers: e.cfg.Brokers, AutoCreate: e.cfg.AutoCreate, Timeout: e.cfg.ReadTimeout, Changed: s.changed,
+		Throttled: e.counters.Throttle,
 	})
 	e.ended = s.ended
 	defer func() {

@@ -87,7 +87,7 @@ func (e *Engine) Write(ctx context.Context, began time.Time, msgs ...kafka.Messa
 		c.timer.Stop()
 	}
 	defer e.put(c) // also if a balancer panics
-	c.expect(e, msgs)
+	c.expect(e, began, msgs)
 	if err := c.route(ctx, s, msgs, began); err != nil {
 		return err
 	}
@@ -111,8 +111,9 @@ func (e *Engine) Write(ctx context.Context, began time.Time, msgs ...kafka.Messa
 }
 
 // expect begins the call.
-func (c *call) expect(e *Engine, msgs []kafka.Message) {
+func (c *call) expect(e *Engine, began time.Time, msgs []kafka.Message) {
 	c.Expect(len(msgs))
+	c.Began = began.UnixMilli()
 	if e.cfg.Completion == nil {
 		return
 	}
@@ -174,7 +175,7 @@ func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ..
 		c.Offsets[i].Store(-1)
 	}
 	c.Finished = d.finish
-	c.expect(e, msgs)
+	c.expect(e, began, msgs)
 	d.room, c.extra = &e.room, sendSize+int64(len(msgs))*eachSize
 	if err := c.route(ctx, s, msgs, began); err != nil {
 		return err
@@ -227,12 +228,11 @@ func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
 		c.Refused(c.unbalanced)
 	}
 	now := time.Now()
-	large := false
 	for i := range msgs {
-		large = large || batch.SizeOf(&msgs[i]) > s.e.cfg.BatchBytes
-	}
-	if large {
-		c.refuseLarge(s, msgs)
+		if s.e.unfit(&msgs[i]) != nil {
+			c.refuseUnfit(s, msgs)
+			break
+		}
 	}
 	for k := range c.parts {
 		q := &c.parts[k]
@@ -265,16 +265,27 @@ func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
 	return admitted
 }
 
-// refuseLarge takes those messages out that no batch can hold.
-func (c *call) refuseLarge(s *session, msgs []kafka.Message) {
+// unfit is why no batch can hold a message; nil: one can.
+func (e *Engine) unfit(m *kafka.Message) error {
+	switch {
+	case batch.SizeOf(m) > e.cfg.BatchBytes:
+		return fmt.Errorf("%w: %w", ErrTooLarge, kafka.MessageTooLargeError{Message: *m})
+	case !m.Time.IsZero() && !batch.Storable(m.Time):
+		return ErrTime
+	}
+	return nil
+}
+
+// refuseUnfit takes those messages out that no batch can hold.
+func (c *call) refuseUnfit(s *session, msgs []kafka.Message) {
 	refused, room := 0, int64(0)
 	for k := range c.parts {
 		q := &c.parts[k]
 		last, first, n := int32(-1), int32(-1), 0
 		for i := q.first; i >= 0; {
 			next := c.next[i]
-			if batch.SizeOf(&msgs[i]) > s.e.cfg.BatchBytes {
-				c.Refuse(i, sender.Failure{Verdict: core.Rejected, Cause: fmt.Errorf("%w: %w", ErrTooLarge, kafka.MessageTooLargeError{Message: msgs[i]})})
+			if err := s.e.unfit(&msgs[i]); err != nil {
+				c.Refuse(i, sender.Failure{Verdict: core.Rejected, Cause: err})
 				refused++
 				room += int64(sizeOf(&msgs[i]))
 			} else {

@@ -46,6 +46,25 @@ func NewBroker(ctx context.Context, cfg *Config, c *connection.Config, d Directo
 	return b
 }
 
+// throttle mutes the broker's senders, all of them: the quota is the client's, not a connection's.
+// Answers of two connections may come in any order, so the longer one counts.
+func (b *Broker) throttle(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	d = b.cfg.Counters.Throttle(d)
+	until := time.Now().Add(d).UnixNano()
+	for {
+		now := b.muted.Load()
+		if until <= now || b.muted.CompareAndSwap(now, until) {
+			return
+		}
+	}
+}
+
+// mutedFor is for how long the broker wants no request.
+func (b *Broker) mutedFor() time.Duration { return time.Until(time.Unix(0, b.muted.Load())) }
+
 // Sender returns the sender for a partition, by a number that partitions are spread by.
 func (b *Broker) Sender(n int) *Sender { return b.senders[n%len(b.senders)] }
 
@@ -83,7 +102,8 @@ func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) erro
 			return err
 		}
 		var code kafka.Error
-		_, err = decode(version, body, func(_ []byte, _ int32, a answer) { code = a.code })
+		throttle, err := decode(version, body, func(_ []byte, _ int32, a answer) { code = a.code })
+		b.throttle(throttle)
 		if code == kafka.TopicAuthorizationFailed || code == kafka.ClusterAuthorizationFailed {
 			return code
 		}

@@ -25,6 +25,8 @@ type Call struct {
 	failures []Failure // one for each message; empty: none has failed
 	count    int
 
+	// Began is when the call began, in Unix milliseconds: the time of its messages that have none.
+	Began int64
 	// Data are the WriterData of the messages; nil: there are none.
 	Data []any
 	// Offsets become those of the messages that were delivered, as far as a broker tells them;

@@ -3,6 +3,7 @@ package sender
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed3893aba4/surestart/internal/core"
 )
@@ -87,4 +88,16 @@ func (s *Summary) Take() Values {
 	v := s.Values
 	s.Values = Values{}
 	return v
+}
+
+// maxThrottle is how long a broker may want no request; Kafka's own limit is the quota window, 11
+// seconds by default.
+const maxThrottle = time.Minute
+
+// Throttle counts that a broker wants no request for d, and returns for how long that is believed.
+func (c *Counters) Throttle(d time.Duration) time.Duration {
+	d = min(d, maxThrottle)
+	c.Throttled.Add(int64(d))
+	c.Waits.observe(int64(d))
+	return d
 }

@@ -169,7 +169,6 @@ func (p *Partition) Admit(c *Call, msgs []kafka.Message, next []int32, first int
 	}
 	p.core.admitted(number, msgs, next, first)
 	p.cfg.Counters.Admitted.Add(int64(n))
-	millis := now.UnixMilli()
 	var tail *chunk
 	if last := len(p.chunks) - 1; last >= 0 && !p.chunks[last].closed {
 		tail = p.chunks[last]
@@ -177,13 +176,13 @@ func (p *Partition) Admit(c *Call, msgs []kafka.Message, next []int32, first int
 	at := number
 	for i := first; i >= 0; i = next[i] {
 		s := slot{c, i, size(&msgs[i])}
-		if tail == nil || !tail.append(&msgs[i], millis, p.cfg, at, s) {
+		if tail == nil || !tail.append(&msgs[i], c.Began, p.cfg, at, s) {
 			if tail != nil {
 				tail.closed = true
 			}
 			tail = newChunk()
 			tail.since = now
-			tail.append(&msgs[i], millis, p.cfg, at, s)
+			tail.append(&msgs[i], c.Began, p.cfg, at, s)
 			p.chunks = append(p.chunks, tail)
 		}
 		at++

@@ -181,7 +181,7 @@ func (s *Sender) serve(conn *connection.Conn) {
 		if !expires.IsZero() && time.Until(expires) <= 0 {
 			return // before the broker does it, with a request under way
 		}
-		if wait := time.Until(time.Unix(0, s.b.muted.Load())); wait > 0 {
+		if wait := s.b.mutedFor(); wait > 0 {
 			s.timer.Reset(wait)
 			select {
 			case <-s.timer.C:
@@ -270,8 +270,12 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 		s.lose(written, err)
 		return err
 	}
+	// It stands at the end, and comes first: a caller that has its verdict may have the next message
+	// for another connection.
+	throttle, _ := decode(version, body, func([]byte, int32, answer) {})
+	s.b.throttle(throttle)
 	next, seen := 0, 0
-	throttle, err := decode(version, body, func(topic []byte, partition int32, a answer) {
+	_, err = decode(version, body, func(topic []byte, partition int32, a answer) {
 		if seen++; seen > len(s.req.items) {
 			return // more than was asked
 		}
@@ -291,18 +295,8 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 		return err
 	}
 	s.answered()
-	if throttle > 0 {
-		throttle = min(throttle, maxThrottle)
-		cfg.Counters.Throttled.Add(int64(throttle))
-		cfg.Counters.Waits.observe(int64(throttle))
-		s.b.muted.Store(time.Now().Add(throttle).UnixNano())
-	}
 	return nil
 }
-
-// maxThrottle is how long a broker may mute its clients; Kafka's own limit is the quota
-// window, 11 seconds by default.
-const maxThrottle = time.Minute
 
 // ErrNoPartition is why an answer is none.
 var ErrNoPartition = errors.New("the broker's answer lacks the partition that was asked about")

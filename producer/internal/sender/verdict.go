@@ -84,6 +84,9 @@ func (p *Partition) because(cause error) error {
 	if err := p.sender.down.Load(); err != nil {
 		return fmt.Errorf("%w: broker %d: %w", cause, p.sender.b.id, *err)
 	}
+	if wait := p.sender.b.mutedFor(); wait > 0 {
+		return fmt.Errorf("%w: broker %d wants no request for another %v, because of a quota", cause, p.sender.b.id, wait.Round(time.Millisecond))
+	}
 	return cause
 }
 
