@@ -119,7 +119,9 @@ type Config struct {
 	CheckWritePermission bool
 	// StartOnWrite makes a write start a producer that was never stopped.
 	StartOnWrite bool
-	// AllowAutoTopicCreation asks the brokers to create topics that do not exist.
+	// AllowAutoTopicCreation asks the brokers to create topics that do not exist. A topic that is
+	// not there some 6 s after they were asked first is unknown: Kafka does not say whether its
+	// auto.create.topics.enable is off.
 	AllowAutoTopicCreation bool
 
 	// Retry makes a Start that fails try again, inside the attempt and within its

@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 
@@ -54,6 +53,7 @@ const (
 	maxAge        = 5 * time.Minute // of the metadata; it keeps the connection alive, too
 	firstMissing  = 100 * time.Millisecond
 	longMissing   = 5 * time.Second
+	createdWithin = 5 * time.Second // of the first answer a topic is waited for that brokers were asked to create
 	firstPause    = 10 * time.Millisecond
 	longestPause  = 500 * time.Millisecond
 	calm          = time.Second     // after which the pauses begin anew
@@ -235,7 +235,7 @@ func (c *Cluster) await(ctx context.Context, done <-chan struct{}, err *error) e
 // Topic asks for them and waits, for as long as no broker answers.
 //
 // A topic that does not exist is its Err, remembered for a moment; with Config.AutoCreate
-// Topic waits for it. When ctx or the Cluster ends, the error is the cause and the latest
+// Topic waits for it first, for some seconds. When ctx or the Cluster ends, the error is the cause and the latest
 // obstacle.
 func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 	var last error
@@ -258,8 +258,9 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 			}
 			continue
 		}
+		comes := t.comes(c.cfg.AutoCreate)
 		c.mu.Unlock()
-		if now.Err == nil || len(now.Partitions) > 0 || !c.waitsFor(now.Err) { // it exists, or did a moment ago
+		if now.Err == nil || len(now.Partitions) > 0 || !comes { // it exists, or did a moment ago
 			return now, nil
 		}
 		last = now.Err
@@ -267,11 +268,6 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 			return nil, because(err, last)
 		}
 	}
-}
-
-// waitsFor reports whether a topic with this error is waited for.
-func (c *Cluster) waitsFor(err error) bool {
-	return err == kafka.LeaderNotAvailable || err == kafka.UnknownTopicOrPartition && c.cfg.AutoCreate
 }
 
 // sleep returns early, with the cause, when ctx or the Cluster ends.

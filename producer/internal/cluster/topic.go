@@ -32,6 +32,7 @@ type topic struct {
 	asked     bool
 	missing   time.Duration // for how long it is remembered that it does not exist
 	askAgain  time.Time     // not before this, if it does not exist
+	since     time.Time     // the first of the answers in a row that say so
 	behindFor time.Time     // since when the answers have had an older leader; zero: they do not
 }
 
@@ -49,12 +50,15 @@ func (t *topic) apply(m *metadata.ResponseTopic, brokers map[int32]string, now t
 		if err == 0 { // it is being created
 			err = kafka.LeaderNotAvailable
 		}
+		if t.since.IsZero() || now.Sub(t.askAgain) > longMissing {
+			t.since, t.missing = now, 0
+		}
 		t.missing = min(max(2*t.missing, firstMissing), longMissing)
 		t.askAgain = now.Add(t.missing)
 		t.Topic = &Topic{Name: m.Name, Err: err, Partitions: before}
 		return
 	}
-	t.missing, t.askAgain = 0, time.Time{}
+	t.missing, t.askAgain, t.since = 0, time.Time{}, time.Time{}
 	behind := len(partitions) < len(before)
 	for i := range min(len(before), len(partitions)) {
 		e := partitions[i].Epoch
@@ -78,6 +82,14 @@ func (t *topic) apply(m *metadata.ResponseTopic, brokers map[int32]string, now t
 		}
 	}
 	t.Topic = &Topic{Name: m.Name, Partitions: partitions}
+}
+
+// comes reports whether a topic that does not exist is waited for: it is being created, or brokers
+// were asked to create it a moment ago. Kafka answers the same, code 3, while it creates one and
+// if it is not going to.
+func (t *topic) comes(autoCreate bool) bool {
+	asked := t.askAgain.Add(-t.missing)
+	return t.Err == kafka.LeaderNotAvailable || t.Err == kafka.UnknownTopicOrPartition && autoCreate && asked.Sub(t.since) < createdWithin
 }
 
 // partitionsOf returns what an answer says of the partitions; nil: it names none. They are

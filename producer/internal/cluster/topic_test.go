@@ -87,16 +87,33 @@ func TestAutoCreate(t *testing.T) {
 	}, kfake.AllowAutoTopicCreation())
 }
 
-// A topic that never comes is what the error says when ctx ends.
-func TestTopicEndsWithItsContext(t *testing.T) {
+// A topic that never comes is what the error says when ctx ends. If the cluster creates none, that is
+// said after some seconds, without many questions, and at once to those who ask then.
+func TestTopicThatNeverComes(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		c := openOn(t, b, Config{AutoCreate: true}) // the cluster does not
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		questions := counted(b)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
 		_, err := c.Topic(ctx, "never")
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, kafka.UnknownTopicOrPartition) || time.Since(began) != 10*time.Second {
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, kafka.UnknownTopicOrPartition) || time.Since(began) != 3*time.Second {
 			t.Errorf("Topic: %v after %v", err, time.Since(began))
+		}
+		for range 3 {
+			topic, err := c.Topic(t.Context(), "never")
+			if took := time.Since(began); err != nil || topic.Err != kafka.UnknownTopicOrPartition || took < createdWithin || took > createdWithin+2*time.Second {
+				t.Errorf("Topic: %+v, %v after %v", topic, err, took)
+			}
+		}
+		if n := questions.Load(); n > 8 {
+			t.Errorf("%d questions", n)
+		}
+		time.Sleep(time.Hour) // the cluster's settings may be others now: it is waited for again
+		began = time.Now()
+		go func() { time.Sleep(2 * time.Second); b.CreateTopicNamed(t, "never", 1) }()
+		if topic, err := c.Topic(t.Context(), "never"); err != nil || topic.Err != nil || time.Since(began) < 2*time.Second {
+			t.Errorf("Topic: %+v, %v after %v", topic, err, time.Since(began))
 		}
 	})
 }
