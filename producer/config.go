@@ -34,7 +34,10 @@ type Config struct {
 	// Topics are further topics that a message may name. Start proves every
 	// declared topic; a write that names another one fails as a whole (*TopicError).
 	Topics []string
-	// AnyTopic lets messages name any topic; it is proved on its first use.
+	// AnyTopic lets messages name any topic; it is proved on its first use. A write waits for the answer
+	// under its context and the DeliveryTimeout. A topic that does not exist fails its own messages,
+	// and is not asked for again for 100 ms, doubling to 5 s. Topics that were not written to for five
+	// minutes are not asked for any more, until the next write.
 	AnyTopic bool
 
 	// TLS is how to connect; nil: without encryption. TLS 1.2 is the least, and the
@@ -64,9 +67,9 @@ type Config struct {
 	Idempotence Idempotence
 
 	// Linger is how long a message waits for others to share a request, if none is under
-	// way to its partition. Default: not at all. What comes while a request is under
-	// way shares the next one anyway, and what others write at that moment this one. A Stop, and
-	// Flush, send at once what lingers.
+	// way to its partition; the first of a batch counts. Default: not at all. What comes while a request
+	// is under way shares the next one anyway, and what others write at that moment this one. A Stop,
+	// and Flush, send at once what lingers. While calls wait for room (MaxInFlightBytes) nothing lingers.
 	Linger time.Duration
 	// BatchSize is how many messages make a batch full. Default 10,000.
 	BatchSize int
@@ -78,6 +81,11 @@ type Config struct {
 	// their bytes as they are encoded and compressed, and 64 and more for each message. A write waits,
 	// under its context, until there is room. A call that is larger than that waits until it
 	// is alone. Default 64 MiB.
+	//
+	// A partition that has messages in flight gets room for more only as long as it then holds no
+	// more than what is left. So a partition that nothing can be sent to leaves half of the room to
+	// the others, two leave a third; a call that waits for that holds up only calls to the same
+	// partition. It does not apply as long as one partition alone is in use.
 	MaxInFlightBytes int64
 	// MaxAttempts is how often a batch is sent at most. Default: as often as the
 	// DeliveryTimeout permits.
@@ -87,7 +95,8 @@ type Config struct {
 	Compression kafka.Compression
 	// Balancer chooses the partitions. Default: a message with a key goes where the
 	// Java client puts it (murmur2). Others go to one partition until its batch is under way, and
-	// then to the next that has a leader. A message for which the Balancer panics, or chooses a
+	// then to the next that has a leader. Partitions whose leader is not connected, to which the last
+	// attempt has failed, or that hold their share of MaxInFlightBytes, get them only if all are like that. A message for which the Balancer panics, or chooses a
 	// partition that is not there, fails alone and at once: ErrNotSent, and final. The Balancer is
 	// called concurrently.
 	Balancer kafka.Balancer

@@ -140,7 +140,7 @@ func TestCounters(t *testing.T) {
 		check("a forced stop") // that is no caller that leaves: Withdrawn is what it was
 
 		for field, ok := range moved {
-			if !ok && field != "ConnectFailures" {
+			if !ok && field != "ConnectFailures" && field != "Leaderless" { // see TestR43LeaderLost
 				t.Errorf("Counters.%s has never moved", field)
 			}
 		}

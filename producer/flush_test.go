@@ -188,9 +188,9 @@ func TestFlushIsEndedByAForcedStop(t *testing.T) {
 	})
 }
 
-// A stop sends at once what lingers, and waits for nothing else (D7); a caller that waits for room
-// is refused at once, and so is one that comes.
-func TestStopSendsWhatLingers(t *testing.T) {
+// A stop waits for the verdicts of what is under way, and for nothing else (D7); a caller that waits for
+// room is refused at once, and so is one that comes.
+func TestStopWithCallersThatWait(t *testing.T) {
 	for name, end := range map[string]struct {
 		stop func(p *Producer) error
 		why  error
@@ -207,20 +207,19 @@ func TestStopSendsWhatLingers(t *testing.T) {
 				p := newProducer(t, b, Config{Topic: topic, Linger: 20 * time.Second, MaxInFlightBytes: 5000, Completion: l.completion()})
 				start(t, p)
 				var sends sync.WaitGroup
-				write := async(func() error { return l.write(bg, t, p, messages("lingers", 3)...) })
+				write := async(func() error { return l.write(bg, t, p, messages("written", 3)...) })
 				for i := range 3 {
 					l.send(bg, t, p, &sends, message(fmt.Sprint("sent-", i)))
 				}
 				synctest.Wait()
+				resume := pauseProduce(b) // what lingers is sent as soon as another waits for room
 				large := message("waits for room")
 				large.Key = make([]byte, 4000)
 				waits := async(func() error { return l.write(bg, t, p, large) })
 				time.Sleep(time.Second)
 				if c := p.Counters(); undecided(c) != 6 || c.Waiting != 1 {
-					t.Errorf("%+v: want 6 that linger, and one that waits", c)
+					t.Errorf("%+v: want 6 under way, and one that waits", c)
 				}
-				// In between: the stop has begun, and the broker has not answered.
-				resume := pauseProduce(b)
 				began := time.Now()
 				stopping := async(func() error { return end.stop(p) })
 				synctest.Wait()

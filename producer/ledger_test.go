@@ -310,7 +310,8 @@ func (l *ledger) verifyCompletions(t testing.TB) {
 	for v, err := range l.told {
 		seen, ok := l.seen[v]
 		var large kafka.MessageTooLargeError
-		switch refused := l.calls[v].refused || errors.As(err, &large) || errors.Is(err, ErrNotStarted); {
+		var topic *TopicError
+		switch refused := l.calls[v].refused || errors.As(err, &large) || errors.As(err, &topic) || errors.Is(err, ErrNotStarted); {
 		case refused && ok: // it was not admitted
 			t.Errorf("Completion was told of %s, which was not admitted: %v", v, err)
 		case !refused && !ok:

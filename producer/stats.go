@@ -69,6 +69,9 @@ type Counters struct {
 	// the cluster what it knew of this producer. Each is logged.
 	LostByCluster int64
 
+	// Leaderless are the partitions that have no leader now, of the declared topics and of those
+	// written to in the last five minutes. It is 0 unless the producer is started.
+	Leaderless int64
 	// Waiting are the calls that wait for room among the MaxInFlightBytes.
 	Waiting int64
 	// Oldest is the age of the oldest message without a verdict; 0: there is none.
@@ -85,7 +88,7 @@ func (p *Producer) Counters() Counters {
 		Requests:  e.Requests.Load(), Throttled: time.Duration(e.Throttled.Load()),
 		Connects: e.Connects.Load(), ConnectFailures: e.ConnectFailures.Load(), Connections: e.Open.Load(),
 		Epochs: e.Epochs.Load(), LostByCluster: e.Sequences.Load(),
-		Waiting: p.engine.Waiting(),
+		Leaderless: p.engine.Leaderless(), Waiting: p.engine.Waiting(),
 	}
 	if oldest := p.engine.Oldest(); !oldest.IsZero() {
 		c.Oldest = time.Since(oldest)

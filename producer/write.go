@@ -18,11 +18,12 @@ import (
 //   - an error that is ErrNotStarted, or ErrClosed and io.ErrClosedPipe, and
 //     ErrNotSent, if the producer is not started (G10);
 //   - an error that is a *TopicError and ErrNotSent if a message names a topic
-//     that was not declared, or that cannot be used: then none was sent;
+//     that was not declared: then none was sent;
 //   - an error that is the cause of ctx and ErrNotSent if ctx ended before
 //     anything was admitted, waiting for room (Config.MaxInFlightBytes) included;
 //   - a *WriteError otherwise: each message that failed is exactly one of
-//     ErrNotSent, ErrMaybeDelivered and ErrRejected.
+//     ErrNotSent, ErrMaybeDelivered and ErrRejected. One whose topic cannot be used
+//     (Config.AnyTopic) is ErrNotSent and a *TopicError, alone.
 //
 // When ctx ends, what no request can have carried is withdrawn: it is ErrNotSent, and does not
 // come later (D5). Of the rest the verdict is ErrMaybeDelivered.

@@ -141,6 +141,7 @@ func (o *Observer) register(meter metric.Meter, name attribute.KeyValue) (metric
 	connectFailures := count("surestart.producer.connect.failures", "{connection}", "Attempts to make one that failed.")
 	epochs := count("surestart.producer.epochs", "{epoch}", "Epochs that partitions began, the first included.")
 	losses := count("surestart.producer.cluster.losses", "{answer}", "Answers that say that the log has lost acknowledged messages, or the cluster what it knew of the producer.")
+	leaderless := now("surestart.producer.leaderless", "{partition}", "Partitions in use that have no leader.")
 	waiting := now("surestart.producer.waiting", "{call}", "Calls that wait for room among the MaxInFlightBytes.")
 	oldest, err := meter.Float64ObservableGauge("surestart.producer.oldest.age", metric.WithUnit("s"),
 		metric.WithDescription("Age of the oldest message without a verdict; 0: there is none."))
@@ -181,6 +182,7 @@ func (o *Observer) register(meter metric.Meter, name attribute.KeyValue) (metric
 		to.ObserveInt64(connectFailures, n.ConnectFailures, mine)
 		to.ObserveInt64(epochs, n.Epochs, mine)
 		to.ObserveInt64(losses, n.LostByCluster, mine)
+		to.ObserveInt64(leaderless, n.Leaderless, mine)
 		to.ObserveInt64(waiting, n.Waiting, mine)
 		to.ObserveFloat64(oldest, n.Oldest.Seconds(), mine)
 		return nil

@@ -107,6 +107,7 @@ func TestSent(t *testing.T) {
 			"surestart.producer.connect.failures":   0,
 			"surestart.producer.epochs":             2, // one a session
 			"surestart.producer.cluster.losses":     0,
+			"surestart.producer.leaderless":         0,
 			"surestart.producer.waiting":            0,
 			"surestart.producer.oldest.age":         0,
 			"surestart.producer.throttle.time":      0,
@@ -173,7 +174,7 @@ func TestOperatingNamesEveryMetric(t *testing.T) {
 			}
 		}
 	}
-	if named != 38 {
-		t.Errorf("found %d instruments in the sources; want 38", named)
+	if named != 39 {
+		t.Errorf("found %d instruments in the sources; want 39", named)
 	}
 }

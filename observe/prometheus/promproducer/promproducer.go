@@ -41,7 +41,7 @@ type Collector struct {
 	admitted, verdicts, withdrawn          *prometheus.Desc
 	connections, connects, connectFailures *prometheus.Desc
 	epochs, losses                         *prometheus.Desc
-	waiting, oldest                        *prometheus.Desc
+	leaderless, waiting, oldest            *prometheus.Desc
 }
 
 // NewCollector returns a collector whose metrics have the label lifecycle=name.
@@ -70,6 +70,7 @@ func NewCollector(name string) *Collector {
 		connectFailures: desc("connect_failures_total", "Attempts to make one that failed."),
 		epochs:          desc("epochs_total", "Epochs that partitions began, the first included."),
 		losses:          desc("cluster_losses_total", "Answers that say that the log has lost acknowledged messages, or the cluster what it knew of the producer."),
+		leaderless:      desc("leaderless_partitions", "Partitions in use that have no leader."),
 		waiting:         desc("waiting_calls", "Calls that wait for room among the MaxInFlightBytes."),
 		oldest:          desc("oldest_message_age_seconds", "Age of the oldest message without a verdict; 0: there is none."),
 	}
@@ -96,7 +97,7 @@ func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 	c.lifecycle.Describe(to)
 	for _, d := range []*prometheus.Desc{
 		c.messages, c.bytes, c.errors, c.retries, c.requests, c.lingered, c.throttled, c.batchMessages, c.batchBytes, c.inFlight,
-		c.admitted, c.verdicts, c.withdrawn, c.connections, c.connects, c.connectFailures, c.epochs, c.losses, c.waiting, c.oldest,
+		c.admitted, c.verdicts, c.withdrawn, c.connections, c.connects, c.connectFailures, c.epochs, c.losses, c.leaderless, c.waiting, c.oldest,
 	} {
 		to <- d
 	}
@@ -142,6 +143,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	count(c.connectFailures, n.ConnectFailures)
 	count(c.epochs, n.Epochs)
 	count(c.losses, n.LostByCluster)
+	gauge(c.leaderless, float64(n.Leaderless))
 	gauge(c.waiting, float64(n.Waiting))
 	gauge(c.oldest, n.Oldest.Seconds())
 }

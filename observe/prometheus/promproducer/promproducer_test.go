@@ -121,6 +121,7 @@ func TestSent(t *testing.T) {
 		w.want("producer_connect_failures_total", 0)
 		w.want("producer_epochs_total", 2) // one a session
 		w.want("producer_cluster_losses_total", 0)
+		w.want("producer_leaderless_partitions", 0)
 		w.want("producer_waiting_calls", 0)
 		w.want("producer_oldest_message_age_seconds", 0)
 		requests, batches := w.get("producer_request_duration_seconds").GetSummary(), w.get("producer_batch_bytes").GetSummary()

@@ -38,6 +38,8 @@ type Config struct {
 	// Throttled, if not nil, is called when a broker wants no request for a while, and returns for
 	// how long that is believed.
 	Throttled func(time.Duration) time.Duration
+	// Asking, if not nil, is called before each question for metadata: it may Forget topics. Like Changed.
+	Asking func()
 }
 
 // Errors of a Cluster.
@@ -150,15 +152,17 @@ func (c *Cluster) Use(names ...string) {
 
 func (c *Cluster) useLocked(name string) *topic {
 	t := c.topics[name]
+	now := time.Now()
 	if t == nil {
 		if len(c.topics) >= manyTopics {
 			maps.DeleteFunc(c.topics, func(_ string, t *topic) bool {
-				return t.Topic != nil && len(t.Partitions) == 0 && time.Until(t.askAgain) <= 0
+				return t.asked && t.question == nil && !t.exists() && !t.askAgain.After(now)
 			})
 		}
 		t = new(topic)
 		c.topics[name] = t
 	}
+	t.wanted = now
 	return t
 }
 
@@ -244,7 +248,10 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 		t := c.useLocked(name)
 		now, wait := t.Topic, time.Until(t.askAgain)
 		if now == nil || wait <= 0 && (now.Err != nil && len(now.Partitions) == 0) {
-			q := c.refreshLocked()
+			q := t.question
+			if q == nil {
+				q = c.refreshLocked()
+			}
 			c.mu.Unlock()
 			err := c.await(ctx, q.done, &q.err)
 			switch {

@@ -78,7 +78,8 @@ func (c *Cluster) turn() bool {
 	return true
 }
 
-// ask asks for metadata. Callers that come from then on share the next question.
+// ask asks for metadata. Callers of Update that come from then on share the next question, those of
+// Topic this one if it asks for their topic.
 func (c *Cluster) ask() {
 	c.mu.Lock()
 	fresh := false // a topic that was never asked for does not wait
@@ -94,19 +95,14 @@ func (c *Cluster) ask() {
 	}
 	c.streak++
 	c.last = time.Now()
-
+	if c.cfg.Asking != nil {
+		c.cfg.Asking()
+	}
 	c.mu.Lock()
 	q := c.next
 	c.next = nil
-	names := make([]string, 0, len(c.topics)) // not nil: that would ask for all
-	for name, t := range c.topics {
-		if time.Until(t.askAgain) <= 0 { // else it does not exist, which is remembered
-			names = append(names, name)
-			t.asked = true
-		}
-	}
+	names := c.askForLocked(q, c.last)
 	c.mu.Unlock()
-	slices.Sort(names)
 	_, q.err = c.exchange(c.ctx, &metadata.Request{TopicNames: names, AllowAutoTopicCreation: c.cfg.AutoCreate}, func(m protocol.Message) error {
 		topics, err := c.apply(m.(*metadata.Response), time.Now())
 		if err == nil && len(topics) > 0 && c.cfg.Changed != nil {
@@ -114,6 +110,9 @@ func (c *Cluster) ask() {
 		}
 		return err
 	})
+	c.mu.Lock()
+	c.answeredLocked(q, names)
+	c.mu.Unlock()
 	close(q.done)
 	if q.err != nil && c.ctx.Err() == nil {
 		c.Refresh()

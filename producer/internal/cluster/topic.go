@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -28,12 +29,46 @@ const NoLeader = -1
 
 // topic is a topic in use. The Cluster's mutex guards it.
 type topic struct {
-	*Topic    // nil: there was no answer yet
+	*Topic              // nil: there was no answer yet
+	question  *question // under way, that asks for it; nil: none does
+	wanted    time.Time // when a caller asked for it last
 	asked     bool
 	missing   time.Duration // for how long it is remembered that it does not exist
 	askAgain  time.Time     // not before this, if it does not exist
 	since     time.Time     // the first of the answers in a row that say so
 	behindFor time.Time     // since when the answers have had an older leader; zero: they do not
+}
+
+// exists reports whether the topic has partitions, or had some in an earlier answer.
+func (t *topic) exists() bool { return t.Topic != nil && len(t.Partitions) > 0 }
+
+// inUse is for how long a topic that does not exist is asked for after a caller has wanted it.
+const inUse = 5 * time.Minute
+
+// askForLocked returns the topics that a question asks for: those in use, except those of which
+// it is remembered that they do not exist.
+func (c *Cluster) askForLocked(q *question, now time.Time) []string {
+	names := make([]string, 0, len(c.topics)) // not nil: that would ask for all
+	for name, t := range c.topics {
+		switch {
+		case t.asked && !t.exists() && now.Sub(t.wanted) >= inUse:
+			delete(c.topics, name)
+		case !t.askAgain.After(now):
+			names = append(names, name)
+			t.asked, t.question = true, q
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// answeredLocked says that a question is under way no longer.
+func (c *Cluster) answeredLocked(q *question, names []string) {
+	for _, name := range names {
+		if t := c.topics[name]; t != nil && t.question == q {
+			t.question = nil
+		}
+	}
 }
 
 // apply takes over what an answer says of the topic. The newer leader wins, by its epoch:

@@ -76,6 +76,7 @@ func TestKeylessAreSpread(t *testing.T) {
 			if err := e.Write(t.Context(), time.Now(), message("x"), message("y")); err != nil {
 				t.Fatal(err)
 			}
+			synctest.Wait() // a partition may be busy for a moment after its verdict, and is left out then
 		}
 		got := make([]int, partitions)
 		for i, p := range all {
@@ -85,15 +86,14 @@ func TestKeylessAreSpread(t *testing.T) {
 	}
 	bubble(t, 2, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "t"))
-		// A partition may still be busy for a moment after its verdict: it is left out then.
 		for p, n := range spread(t, e, 700) {
-			if n < 80 || n > 120 {
+			if n != 100 {
 				t.Errorf("partition %d got %d of 700 calls, one after the other", p, n)
 			}
 		}
 		(*e.topics.Load())["t"].all()[leaderless].Lead(nil)
 		for p, n := range spread(t, e, 600) {
-			if p != leaderless && (n < 80 || n > 120) || p == leaderless && n > 0 {
+			if p != leaderless && n != 100 || p == leaderless && n > 0 {
 				t.Errorf("partition %d got %d of 600 calls; partition %d has no leader", p, n, leaderless)
 			}
 		}

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/internal/left"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 	"github.com/seed3893aba4/surestart/producer/internal/cluster"
 )
@@ -224,9 +227,7 @@ func TestTopicIsLetGoMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		topic.used.Store(0)
-		e.mu.Lock()
 		s.sweepTopics()
-		e.mu.Unlock()
 		if !topic.idle.Load() {
 			t.Error("the topic is not let go")
 		}
@@ -236,6 +237,45 @@ func TestTopicIsLetGoMeanwhile(t *testing.T) {
 			t.Error(c.Failures())
 		}
 	}, kfake.SeedTopics(1, "declared", "idle"))
+}
+
+// A partition whose core was freed begins an epoch that it has not used: batches that are like earlier ones
+// are in the log, and stand behind them. A broker would take them for duplicates, and lose them, if their
+// sequences began anew in an epoch that it knows (D1, D3, D4).
+func TestR49FreedCores(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		declared, idle := b.CreateTopic(t, 1), b.CreateTopic(t, 1)
+		e := start(t, config(b, declared))
+		const rounds, batches = 5, 3 // a broker remembers five batches
+		var want []string
+		for round := range rounds {
+			for i := range batches {
+				v := fmt.Sprintf("%d-%d", round, i)
+				if err := e.Write(t.Context(), time.Now(), kafka.Message{Topic: idle, Value: []byte(v)}); err != nil {
+					t.Error(err)
+				}
+				want = append(want, v)
+			}
+			topic := (*e.topics.Load())[idle]
+			left.Eventually(t, "the topic to be let go", func() string { // when the sender has let go of it
+				topic.used.Store(0)
+				if e.started.Load().sweepTopics(); !topic.idle.Load() {
+					return "it is in use"
+				}
+				return ""
+			})
+		}
+		epochs := make(map[int16]bool)
+		for _, r := range b.Read(t, idle) {
+			epochs[r.ProducerEpoch] = true
+		}
+		if n := e.Counters().Sequences.Load(); len(epochs) != rounds || n > 0 {
+			t.Errorf("%d epochs, want %d; %d answers that another sequence was expected", len(epochs), rounds, n)
+		}
+		if got := values(t, b, idle)[0]; !slices.Equal(got, want) {
+			t.Errorf("found %v, want %v", got, want)
+		}
+	})
 }
 
 // A start that fails leaves nothing, and says why.

@@ -116,10 +116,13 @@ func New(cfg Config) *Engine {
 	e.common = sender.Config{
 		Mode: cfg.Mode, Acks: cfg.Acks, Compression: cfg.Compression, BatchSize: cfg.BatchSize, BatchBytes: cfg.BatchBytes,
 		RequestBytes: cfg.RequestBytes, Linger: cfg.Linger, MaxAttempts: cfg.MaxAttempts, WriteTimeout: cfg.WriteTimeout,
-		Charge: e.room.charge, Due: e.anotherID, Counters: &e.counters, Warn: cfg.Warn,
+		Charge: e.room.charge, Hurry: func() bool { return e.room.waiting.Load() > 0 }, Due: e.anotherID, Counters: &e.counters, Warn: cfg.Warn,
 	}
 	if cfg.Completion != nil {
-		e.common.Completer = sender.NewCompleter(cfg.Completion, e.room.charge)
+		e.common.Completer = sender.NewCompleter(cfg.Completion, func(n int64) { e.room.charge(nil, n) })
+	}
+	if cfg.Linger > 0 {
+		e.room.waits = e.hurry
 	}
 	if cfg.Mode == core.Idempotent {
 		e.common.IDs = &e.ids
@@ -147,8 +150,8 @@ func (e *Engine) Start(ctx context.Context, part func(name string)) (err error) 
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	s.stopping, s.stop = context.WithCancelCause(s.ctx)
 	s.cluster = cluster.Open(s.ctx, cluster.Config{
-		Connection: e.cfg.Connection, Brokers: e.cfg.Brokers, AutoCreate: e.cfg.AutoCreate, Timeout: e.cfg.ReadTimeout, Changed: s.changed,
-		Throttled: e.counters.Throttle,
+		Connection: e.cfg.Connection, Brokers: e.cfg.Brokers, AutoCreate: e.cfg.AutoCreate, Timeout: e.cfg.ReadTimeout,
+		Changed: s.changed, Asking: s.sweepTopics, Throttled: e.counters.Throttle,
 	})
 	e.ended = s.ended
 	defer func() {
@@ -212,6 +215,21 @@ func (e *Engine) InFlight() int64 { return e.room.used.Load() }
 
 // Waiting is how many calls wait for room.
 func (e *Engine) Waiting() int64 { return int64(e.room.waiting.Load()) }
+
+// Leaderless is how many partitions of topics in use have no leader; 0 unless it is started.
+func (e *Engine) Leaderless() (n int64) {
+	if e.started.Load() == nil {
+		return 0
+	}
+	for _, t := range *e.topics.Load() {
+		for _, p := range t.all() {
+			if !p.Led() && !t.idle.Load() {
+				n++
+			}
+		}
+	}
+	return n
+}
 
 // Oldest is when the first of the messages was admitted that have no verdict yet; zero:
 // there is none.

@@ -77,7 +77,7 @@ func TestAutoCreatedTopic(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b))
 		err := e.Write(t.Context(), time.Now(), kafka.Message{Topic: "missing", Value: []byte("x")})
-		if refused(t, err); !errors.Is(err, kafka.UnknownTopicOrPartition) {
+		if verdicts(t, err)[0] != core.NotSent || !errors.Is(err, kafka.UnknownTopicOrPartition) {
 			t.Errorf("a topic that does not exist: %v", err)
 		}
 	})
@@ -385,8 +385,9 @@ func TestSlowPartitionIsAlone(t *testing.T) {
 					c := &call{}
 					c.Expect(1)
 					c.next = []int32{0}
-					c.link(ps[i], 0)
-					e.room.charge(int64(sizeOf(&kafka.Message{})))
+					size := int64(sizeOf(&kafka.Message{}))
+					c.link(ps[i], 0, size)
+					e.room.charge(ps[i], size)
 					c.admit(e.started.Load(), []kafka.Message{{}})
 					select {
 					case <-c.Done():

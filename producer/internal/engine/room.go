@@ -5,66 +5,128 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// A room bounds the bytes in flight. Taking and giving back are one atomic each while there
-// is room. A taker that finds none waits, first come, first served.
+// A room bounds the bytes in flight. Taking and giving back are a few atomics while there is
+// room. A taker that finds none waits, first come, first served.
+//
+// A partition that holds some of the room gets more only as long as it then holds no more than
+// what is left. So a partition that cannot be written to leaves half of the room to the others,
+// two leave a third. A taker that this rule holds up waits apart, and takers for other partitions
+// do not wait for it.
 type room struct {
-	max     int64
+	max   int64
+	waits func() // if not nil: is called when a taker waits and none did before. It may call Partitions
+
 	used    atomic.Int64
-	waiting atomic.Int32 // len(queue), for the path without the lock
+	waiting atomic.Int32 // takers that wait, for the path without the lock
+	shared  atomic.Bool  // by several partitions: the rule holds
 
 	mu    sync.Mutex
 	queue []*waiter // Invariant: the first does not fit
+	// apart are those that wait until their partition holds less. Invariant: it holds something.
+	apart map[*sender.Partition][]*waiter
+}
+
+// A demand is what a taker wants: n bytes, most of them for partitions.
+type demand struct {
+	n     int64
+	parts []part
 }
 
 type waiter struct {
-	n       int64
-	granted chan struct{} // closed when n was taken for it
+	demand
+	apart   *sender.Partition // for which it waits apart; nil: it is in the queue
+	granted chan struct{}     // closed when what it wants was taken for it
 }
 
-// try takes n bytes, if they are there and no taker waits. More than there is at all is there
+// try takes what is wanted, if it is there and no taker waits. More than there is at all is there
 // when nothing else is taken.
-func (r *room) try(n int64) bool { return r.waiting.Load() == 0 && r.fits(n) }
+func (r *room) try(d demand) bool {
+	if r.waiting.Load() > 0 {
+		return false
+	}
+	ok, over := r.fits(d)
+	if over != nil && r.waiting.Load() > 0 { // one that saw what was taken for a moment
+		r.mu.Lock()
+		r.grantLocked()
+		r.mu.Unlock()
+	}
+	return ok
+}
 
-// take takes n bytes, or waits for them until ctx ends. It returns ctx's cause then.
-func (r *room) take(ctx context.Context, n int64) error {
+// take takes what is wanted, or waits for it until ctx ends. It returns ctx's cause then.
+func (r *room) take(ctx context.Context, d demand) error {
+	w := &waiter{demand: d, granted: make(chan struct{})}
 	r.mu.Lock()
 	// Counted before the last try: a give that comes after that try sees it.
-	r.waiting.Add(1)
-	if len(r.queue) == 0 && r.fits(n) {
-		r.waiting.Add(-1)
-		r.mu.Unlock()
-		return nil
-	}
-	w := &waiter{n, make(chan struct{})}
-	r.queue = append(r.queue, w)
+	first := r.waiting.Add(1) == 1
+	r.addLocked(w)
+	r.grantLocked()
 	r.mu.Unlock()
 	select {
 	case <-w.granted:
 		return nil
+	default:
+	}
+	if first && r.waits != nil {
+		r.waits()
+	}
+	select {
+	case <-w.granted:
+		return nil
 	case <-ctx.Done():
-		if r.leave(w) {
-			return context.Cause(ctx)
-		}
+	}
+	left, apart := r.leave(w)
+	switch {
+	case !left:
 		return nil // it was granted meanwhile
+	case apart != nil:
+		return apart.Because(context.Cause(ctx))
 	}
+	return context.Cause(ctx)
 }
 
-func (r *room) fits(n int64) bool {
+// fits takes what is wanted, if it is there. If one of the partitions would hold too much, it
+// returns that one.
+func (r *room) fits(d demand) (ok bool, over *sender.Partition) {
+	used := r.used.Load()
 	for {
-		used := r.used.Load()
-		if used > 0 && used+n > r.max {
-			return false
+		if used > 0 && used+d.n > r.max {
+			return false, nil
 		}
-		if r.used.CompareAndSwap(used, used+n) {
-			return true
+		if r.used.CompareAndSwap(used, used+d.n) {
+			break
+		}
+		used = r.used.Load()
+	}
+	// Looked at after it was taken: no two see the same bytes left.
+	for i := range d.parts {
+		p, n := d.parts[i].p, d.parts[i].room
+		if held := p.Hold(n); held > n && held > r.max-(r.used.Load()-d.n) && r.shared.Load() {
+			for ; i >= 0; i-- {
+				d.parts[i].p.Hold(-d.parts[i].room)
+			}
+			r.used.Add(-d.n)
+			return false, p
 		}
 	}
+	return true, nil
 }
 
-// charge takes n bytes that are in use already; a negative n gives back.
-func (r *room) charge(n int64) {
+// full reports whether a partition holds all that it may.
+func (r *room) full(p *sender.Partition) bool {
+	held := p.Held()
+	return held > 0 && held >= r.max-r.used.Load() && r.shared.Load()
+}
+
+// charge takes n bytes that are in use already, for a partition or nil; a negative n gives back.
+func (r *room) charge(p *sender.Partition, n int64) {
+	if p != nil {
+		p.Hold(n)
+	}
 	r.used.Add(n)
 	if n < 0 && r.waiting.Load() > 0 {
 		r.mu.Lock()
@@ -73,25 +135,94 @@ func (r *room) charge(n int64) {
 	}
 }
 
+// addLocked puts a waiter behind those that it must not overtake.
+func (r *room) addLocked(w *waiter) {
+	for i := range w.parts {
+		if p := w.parts[i].p; len(r.apart[p]) > 0 {
+			r.setApartLocked(w, p)
+			return
+		}
+	}
+	r.queue = append(r.queue, w)
+}
+
+func (r *room) setApartLocked(w *waiter, p *sender.Partition) {
+	if r.apart == nil {
+		r.apart = make(map[*sender.Partition][]*waiter)
+	}
+	w.apart = p
+	r.apart[p] = append(r.apart[p], w)
+}
+
+// grantLocked takes what waiters want, as far as it is there.
 func (r *room) grantLocked() {
-	for len(r.queue) > 0 && r.fits(r.queue[0].n) {
-		close(r.queue[0].granted)
+	for p, list := range r.apart {
+		if p.Held() == 0 { // or else they might wait for ever
+			for _, w := range list {
+				w.apart = nil
+			}
+			r.queue = append(r.queue, list...)
+			delete(r.apart, p)
+		}
+	}
+	for len(r.queue) > 0 {
+		w := r.queue[0]
+		ok, over := r.fits(w.demand)
+		if !ok && over == nil {
+			return
+		}
 		r.queue[0] = nil
 		r.queue = r.queue[1:]
-		r.waiting.Add(-1)
+		if ok {
+			r.grantedLocked(w)
+		} else {
+			r.setApartLocked(w, over)
+		}
+	}
+	for p, list := range r.apart {
+		for len(list) > 0 {
+			if ok, _ := r.fits(list[0].demand); !ok {
+				break
+			}
+			r.grantedLocked(list[0])
+			list = list[1:]
+		}
+		r.setLocked(p, list)
 	}
 }
 
-// leave takes out a waiter; false if it was granted.
-func (r *room) leave(w *waiter) bool {
+func (r *room) grantedLocked(w *waiter) {
+	r.waiting.Add(-1) // first: it lingers unless others wait
+	close(w.granted)
+}
+
+func (r *room) setLocked(p *sender.Partition, list []*waiter) {
+	if len(list) == 0 {
+		delete(r.apart, p)
+	} else {
+		r.apart[p] = list
+	}
+}
+
+// leave takes out a waiter, and returns for what it waited apart; false if it was granted.
+func (r *room) leave(w *waiter) (left bool, apart *sender.Partition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i := slices.Index(r.queue, w)
-	if i < 0 {
-		return false
+	list := r.queue
+	if w.apart != nil {
+		list = r.apart[w.apart]
 	}
-	r.queue = slices.Delete(r.queue, i, i+1)
+	i := slices.Index(list, w)
+	if i < 0 {
+		return false, nil
+	}
+	list = slices.Delete(list, i, i+1)
+	if w.apart != nil {
+		r.setLocked(w.apart, list)
+	} else {
+		r.queue = list
+	}
 	r.waiting.Add(-1)
 	r.grantLocked() // the next one may fit
-	return true
+	return true, w.apart
 }

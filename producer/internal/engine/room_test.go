@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
 // The room is never exceeded, except by one that is larger than it and alone; and nobody
@@ -24,12 +28,12 @@ func TestRoom(t *testing.T) {
 				if rand.IntN(20) == 0 {
 					n = 150
 				}
-				if !r.try(n) {
+				if !r.try(demand{n: n}) {
 					ctx, cancel := context.WithCancel(context.Background())
 					if rand.IntN(5) == 0 {
 						cancel()
 					}
-					err := r.take(ctx, n)
+					err := r.take(ctx, demand{n: n})
 					cancel()
 					if err != nil {
 						continue
@@ -41,7 +45,7 @@ func TestRoom(t *testing.T) {
 				held.Add(-n)
 				for n > 0 { // it is given back in pieces
 					k := min(n, 1+rand.Int64N(40))
-					r.charge(-k)
+					r.charge(nil, -k)
 					n -= k
 				}
 			}
@@ -57,34 +61,34 @@ func TestRoom(t *testing.T) {
 func TestRoomIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := room{max: 100}
-		if !r.try(60) {
+		if !r.try(demand{n: 60}) {
 			t.Fatal("no room in an empty room")
 		}
 		var order []int64
 		var mu sync.Mutex
 		for _, n := range []int64{80, 10, 20} {
 			go func() {
-				if err := r.take(t.Context(), n); err != nil {
+				if err := r.take(t.Context(), demand{n: n}); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
 				order = append(order, n)
 				mu.Unlock()
 				time.Sleep(time.Second)
-				r.charge(-n)
+				r.charge(nil, -n)
 			}()
 			time.Sleep(time.Millisecond)
 		}
-		if r.try(1) {
+		if r.try(demand{n: 1}) {
 			t.Error("one that does not wait overtakes those that do")
 		}
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Millisecond, func() { cancel(cause) })
-		if err := r.take(ctx, 5); err != cause {
+		if err := r.take(ctx, demand{n: 5}); err != cause {
 			t.Errorf("take: %v", err)
 		}
-		r.charge(-60)
+		r.charge(nil, -60)
 		time.Sleep(10 * time.Second)
 		mu.Lock()
 		defer mu.Unlock()
@@ -92,4 +96,126 @@ func TestRoomIsFair(t *testing.T) {
 			t.Errorf("the order is %v, %d used", order, r.used.Load())
 		}
 	})
+}
+
+// sharedRoom is a room, and partitions that share it.
+func sharedRoom(bytes int64, n int) (*room, []*sender.Partition) {
+	r := &room{max: bytes}
+	r.shared.Store(true)
+	var all []*sender.Partition
+	for i := range n {
+		all = append(all, sender.NewPartition(&sender.Config{Mode: core.Acknowledged}, "t", int32(i)))
+	}
+	return r, all
+}
+
+// demands n bytes for each partition.
+func demands(n int64, partitions ...*sender.Partition) demand {
+	d := demand{n: n * int64(len(partitions))}
+	for _, p := range partitions {
+		d.parts = append(d.parts, part{p: p, room: n})
+	}
+	return d
+}
+
+// A partition that gives nothing back keeps no more than half of the room, two a third each; who waits
+// for it holds up no other one, and nothing is held meanwhile.
+func TestRoomOfDeadPartitions(t *testing.T) {
+	for _, dead := range []int{1, 2, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			r, all := sharedRoom(1000, 8)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			var wg sync.WaitGroup
+			for i := range 200 {
+				d := demands(10, all[i%dead])
+				if i%2 == 0 {
+					d = demands(10, all[i%dead], all[7])
+				}
+				wg.Go(func() {
+					if r.try(d) || r.take(ctx, d) == nil {
+						if len(d.parts) > 1 {
+							r.charge(all[7], -10) // it lives
+						}
+					}
+				})
+			}
+			synctest.Wait()
+			for p := range dead {
+				if held, want := all[p].Held(), int64(1000/(dead+1)); held < want-20 || held > want+20 {
+					t.Errorf("%d dead partitions: one holds %d bytes, want about %d", dead, held, want)
+				}
+			}
+			if all[7].Held() != 0 || r.waiting.Load() == 0 {
+				t.Errorf("%d bytes are held by the other one, %d wait", all[7].Held(), r.waiting.Load())
+			}
+			for range 100 {
+				d := demands(10, all[6], all[7])
+				if !r.try(d) {
+					began := time.Now()
+					if err := r.take(t.Context(), d); err != nil || time.Since(began) > 0 {
+						t.Fatalf("one that lives waited %v: %v", time.Since(began), err)
+					}
+				}
+				r.charge(all[6], -10)
+				r.charge(all[7], -10)
+			}
+			cancel(errors.New("enough"))
+			wg.Wait()
+			if r.waiting.Load() != 0 || len(r.queue) != 0 || len(r.apart) != 0 {
+				t.Errorf("%d wait, %d in the queue, %d apart", r.waiting.Load(), len(r.queue), len(r.apart))
+			}
+		})
+	}
+}
+
+// Many take and leave, for one partition and several: the room is never exceeded, nobody waits without
+// end, and nothing is left.
+func TestRoomIsShared(t *testing.T) {
+	r, all := sharedRoom(100, 5)
+	var held atomic.Int64
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range 300 {
+				var some []*sender.Partition
+				for _, i := range rand.Perm(len(all))[:1+rand.IntN(3)] {
+					some = append(some, all[i])
+				}
+				d := demands(1+rand.Int64N(20), some...)
+				if rand.IntN(20) == 0 {
+					d = demands(150, some[0])
+				}
+				if !r.try(d) {
+					ctx, cancel := context.WithCancel(context.Background())
+					if rand.IntN(5) == 0 {
+						cancel()
+					}
+					err := r.take(ctx, d)
+					cancel()
+					if err != nil {
+						continue
+					}
+				}
+				if now := held.Add(d.n); now > 100 && now != d.n {
+					t.Errorf("%d bytes of 100 are held", now)
+				}
+				if rand.IntN(4) == 0 {
+					runtime.Gosched()
+				}
+				held.Add(-d.n)
+				for i := range d.parts {
+					r.charge(d.parts[i].p, -d.parts[i].room)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if used, waiting := r.used.Load(), r.waiting.Load(); used != 0 || waiting != 0 || len(r.queue) != 0 || len(r.apart) != 0 {
+		t.Errorf("%d bytes used, %d wait", used, waiting)
+	}
+	for _, p := range all {
+		if p.Held() != 0 {
+			t.Errorf("partition %d holds %d bytes", p.Number(), p.Held())
+		}
+	}
 }

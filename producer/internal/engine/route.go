@@ -23,14 +23,16 @@ func sizeOf(m *kafka.Message) int32 {
 }
 
 // route chooses the partitions, and takes room for the messages. It refuses those messages alone
-// whose balancer fails.
+// whose topic cannot be used, or whose balancer fails.
 func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, began time.Time) error {
 	if cap(c.next) < len(msgs) {
 		c.next = make([]int32, len(msgs))
 	}
 	c.next = c.next[:len(msgs)]
-	c.unbalanced = 0
+	c.refused = 0
 	room := c.extra
+	var bad error       // why a topic cannot be used
+	var badTopic string // that one
 	var t *topic
 	var all []*sender.Partition // of t, as they were when the call looked: a start may find fewer
 	sticky := int32(-1)         // the partition of those without a key
@@ -43,10 +45,20 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 			}
 			name = s.e.cfg.Topics[0]
 		}
+		if bad != nil && name == badTopic {
+			c.refuse(i, bad)
+			continue
+		}
 		if t == nil || t.name != name {
 			if t = (*s.e.topics.Load())[name]; t == nil || !t.ready() {
 				var err error
-				if t, err = s.firstUse(ctx, name, began); err != nil {
+				t, err = s.firstUse(ctx, name, began)
+				if u, ok := err.(unusable); ok {
+					bad, badTopic = u.TopicError, name
+					c.refuse(i, bad)
+					continue
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -60,43 +72,51 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 		case s.e.cfg.Balancer != nil || m.Key != nil:
 			n, err := s.e.balance(t, len(all), m)
 			if err != nil {
-				c.Refuse(int32(i), sender.Failure{Verdict: core.NotSent, Cause: err})
-				c.unbalanced++
+				c.refuse(i, err)
 				continue
 			}
 			at = int32(n)
 		default:
 			if sticky < 0 {
-				sticky = t.sticky(all)
+				sticky = s.e.sticky(t, all)
 			}
 			at = sticky
 		}
-		room += int64(sizeOf(m))
-		c.link(all[at], int32(i))
+		size := int64(sizeOf(m))
+		room += size
+		c.link(all[at], int32(i), size)
 	}
-	if c.unbalanced == len(msgs) {
+	if c.refused == len(msgs) {
 		c.extra = 0
 		return nil
 	}
-	if s.e.room.try(room) {
+	d := demand{room, c.parts}
+	if s.e.room.try(d) {
 		return nil
 	}
 	ctx, cancel := s.patient(ctx, began)
 	defer cancel()
-	return s.e.room.take(ctx, room)
+	return s.e.room.take(ctx, d)
+}
+
+// refuse gives a message its verdict before it is in a part.
+func (c *call) refuse(i int, cause error) {
+	c.Refuse(int32(i), sender.Failure{Verdict: core.NotSent, Cause: cause})
+	c.refused++
 }
 
 // link adds a message to the part of the call for a partition.
-func (c *call) link(p *sender.Partition, i int32) {
+func (c *call) link(p *sender.Partition, i int32, size int64) {
 	c.next[i] = -1
 	for k := len(c.parts) - 1; k >= 0; k-- {
 		if q := &c.parts[k]; q.p == p {
 			c.next[q.last], q.last = i, i
 			q.n++
+			q.room += size
 			return
 		}
 	}
-	c.parts = append(c.parts, part{p: p, first: i, last: i, n: 1})
+	c.parts = append(c.parts, part{p: p, first: i, last: i, n: 1, room: size})
 }
 
 // patient returns a context that ends with ctx, with a stop, and at the deadline of a call.
@@ -139,29 +159,39 @@ func (e *Engine) balance(t *topic, partitions int, m *kafka.Message) (n int, err
 	return n, nil
 }
 
-// sticky returns where messages without a key go: to one partition until it takes a batch, and
-// then to the next that has a leader, and nothing under way if there is such a one.
-func (t *topic) sticky(all []*sender.Partition) int32 {
+// sticky returns where messages without a key go: to one partition until it takes a batch, and then
+// to the next that is ready, and has nothing under way if there is such a one. Without one that is ready
+// they go to one that has a leader.
+func (e *Engine) sticky(t *topic, all []*sender.Partition) int32 {
 	n := int32(len(all))
 	now := t.current.Load()
 	at := int32(uint32(now)) % n
 	current := all[at]
-	stay := current.Led() && current.Batches() == uint32(now>>32)
+	ready := e.ready(current)
+	stay := ready && current.Batches() == uint32(now>>32)
 	if stay && !current.Busy() {
 		return at
 	}
-	next := int32(-1)
+	next, led := int32(-1), int32(-1)
 	for i := int32(1); i <= n && (i <= probes || next < 0); i++ {
 		k := (at + i) % n
-		if p := all[k]; p.Led() {
-			if !p.Busy() {
-				next, stay = k, false
-				break
+		p := all[k]
+		if !e.ready(p) {
+			if led < 0 && p.Led() {
+				led = k
 			}
-			if next < 0 {
-				next = k
-			}
+			continue
 		}
+		if !p.Busy() {
+			next, stay = k, false
+			break
+		}
+		if next < 0 {
+			next = k
+		}
+	}
+	if next < 0 && !current.Led() {
+		next = led
 	}
 	if stay || next < 0 {
 		return at
@@ -171,6 +201,9 @@ func (t *topic) sticky(all []*sender.Partition) int32 {
 	}
 	return next
 }
+
+// ready reports whether messages without a key may go to a partition although others may take them.
+func (e *Engine) ready(p *sender.Partition) bool { return p.Ready() && !e.room.full(p) }
 
 // probes is how many partitions are looked at for one that has nothing under way.
 const probes = 8

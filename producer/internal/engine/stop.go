@@ -43,6 +43,13 @@ func (e *Engine) partitions() (all []*sender.Partition) {
 	return all
 }
 
+// hurry sends what lingers: calls wait for room.
+func (e *Engine) hurry() {
+	for _, p := range e.partitions() {
+		p.Offer()
+	}
+}
+
 // Stop drains, and waits until every message has its verdict and its Completion has returned, or
 // ctx ends: then each message gets its verdict now, and the error is a *Forced that counts them.
 // The connections are cut. What still ends then, Wait waits for.

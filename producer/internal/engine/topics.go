@@ -32,7 +32,13 @@ type topic struct {
 	err      error        // of the topic as a whole, in the latest answer; under the Engine's mu
 }
 
-// topic returns a topic, which it asks for if it was not used before.
+// unusable is the error of a topic that a broker says cannot be used.
+type unusable struct{ *TopicError }
+
+func (e unusable) Unwrap() error { return e.TopicError }
+
+// topic returns a topic, which it asks for if it was not used before. The error is unusable, or the
+// cause of what has ended the wait.
 func (s *session) topic(ctx context.Context, name string) (*topic, error) {
 	e := s.e
 	if t := (*e.topics.Load())[name]; t != nil && t.ready() {
@@ -53,7 +59,7 @@ func (s *session) topic(ctx context.Context, name string) (*topic, error) {
 		return nil, &TopicError{Topic: name, Err: err}
 	case len(found.Partitions) == 0:
 		e.forget(t)
-		return nil, &TopicError{Topic: name, Err: found.Err}
+		return nil, unusable{&TopicError{Topic: name, Err: found.Err}}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -73,11 +79,13 @@ func (t *topic) ready() bool { return len(t.all()) > 0 && !t.idle.Load() }
 
 // idleAfter is after how long without a write a topic is not asked for any more, unless it
 // is declared.
-const idleAfter = 10 * time.Minute
+const idleAfter = 5 * time.Minute
 
-// sweepTopics lets topics go that were not written to for a while. Their partitions keep their
-// cores; the next write asks for their leaders.
+// sweepTopics lets topics go that were not written to for a while. Their partitions free what their
+// cores know, except the producer id; the next write asks for their leaders.
 func (s *session) sweepTopics() {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
 	for name, t := range *s.e.topics.Load() {
 		if t.declared || t.idle.Load() || len(t.all()) == 0 || time.Since(time.Unix(t.used.Load(), 0)) < idleAfter {
 			continue
@@ -133,7 +141,6 @@ func (s *session) changed(topics []*cluster.Topic) {
 			s.applyLocked(t, found)
 		}
 	}
-	s.sweepTopics()
 	s.sweepBrokers()
 }
 
@@ -153,6 +160,9 @@ func (s *session) applyLocked(t *topic, found *cluster.Topic) {
 		}
 		t.ids.Store(&ids) // first: who sees a partition has its number
 		t.partitions.Store(&all)
+	}
+	if len(all) > 1 || len(*s.e.topics.Load()) > 1 {
+		s.e.room.shared.Store(true)
 	}
 	for i, p := range all {
 		if i >= len(found.Partitions) || found.Partitions[i].Leader == cluster.NoLeader {

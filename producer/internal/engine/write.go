@@ -17,11 +17,11 @@ import (
 // A call is one Write. Its memory is used again.
 type call struct {
 	sender.Call
-	timer      *time.Timer
-	extra      int64   // what it takes of the room beside its messages
-	next       []int32 // the next message of the call in the same partition; -1: there is none
-	parts      []part
-	unbalanced int // messages whose balancer failed: they are in no part
+	timer   *time.Timer
+	extra   int64   // what it takes of the room beside its messages
+	next    []int32 // the next message of the call in the same partition; -1: there is none
+	parts   []part
+	refused int // messages that have no partition: they are in no part
 }
 
 // A part is the messages of a call that go to one partition.
@@ -29,6 +29,7 @@ type part struct {
 	p           *sender.Partition
 	first, last int32 // in the call
 	n           int
+	room        int64        // what they take of it
 	number      core.Message // of the first; 0: it was not admitted
 	wake        *sender.Sender
 }
@@ -182,7 +183,7 @@ func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ..
 	}
 	c.Hold()
 	if c.admit(s, msgs) == 0 {
-		e.room.charge(-c.extra)
+		e.room.charge(nil, -c.extra)
 		return &WriteError{c.Failures()}
 	}
 	for k := range c.parts {
@@ -198,7 +199,7 @@ func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ..
 
 func (d *Delivery) finish() {
 	d.timer.Stop()
-	d.room.charge(-d.c.extra)
+	d.room.charge(nil, -d.c.extra)
 	d.c.Data = nil
 	var err error
 	if f := d.c.Failures(); f != nil {
@@ -224,8 +225,8 @@ func (e *Engine) put(c *call) {
 
 // admit puts the messages into the queues of their partitions. It returns how many.
 func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
-	if c.unbalanced > 0 {
-		c.Refused(c.unbalanced)
+	if c.refused > 0 {
+		c.Refused(c.refused)
 	}
 	now := time.Now()
 	for i := range msgs {
@@ -241,13 +242,10 @@ func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
 		}
 		number, wake, err := q.p.Admit(&c.Call, msgs, c.next, q.first, q.n, now, sizeOf)
 		if err != nil { // a stop has begun
-			room := int64(0)
 			for i := q.first; i >= 0; i = c.next[i] {
-				room += int64(sizeOf(&msgs[i]))
-				q.first = i
 				c.Refuse(i, sender.Failure{Verdict: core.NotSent, Cause: ErrStopping})
 			}
-			s.e.room.charge(-room)
+			s.e.room.charge(q.p, -q.room)
 			c.Refused(q.n)
 			continue
 		}
@@ -278,16 +276,16 @@ func (e *Engine) unfit(m *kafka.Message) error {
 
 // refuseUnfit takes those messages out that no batch can hold.
 func (c *call) refuseUnfit(s *session, msgs []kafka.Message) {
-	refused, room := 0, int64(0)
+	refused := 0
 	for k := range c.parts {
 		q := &c.parts[k]
-		last, first, n := int32(-1), int32(-1), 0
+		last, first, n, room := int32(-1), int32(-1), 0, q.room
 		for i := q.first; i >= 0; {
 			next := c.next[i]
 			if err := s.e.unfit(&msgs[i]); err != nil {
 				c.Refuse(i, sender.Failure{Verdict: core.Rejected, Cause: err})
 				refused++
-				room += int64(sizeOf(&msgs[i]))
+				room -= int64(sizeOf(&msgs[i]))
 			} else {
 				if last >= 0 {
 					c.next[last] = i
@@ -302,9 +300,9 @@ func (c *call) refuseUnfit(s *session, msgs []kafka.Message) {
 		if last >= 0 {
 			c.next[last] = -1
 		}
-		q.first, q.last, q.n = first, last, n
+		s.e.room.charge(q.p, room-q.room)
+		q.first, q.last, q.n, q.room = first, last, n, room
 	}
-	s.e.room.charge(-room)
 	c.Refused(refused)
 }
 

@@ -87,6 +87,7 @@ func (p *Partition) takeLocked() bool {
 	}
 	if !p.again {
 		p.attempts, p.slow, p.cause = 0, false, nil
+		p.failing.Store(false)
 	}
 	p.again = false
 	p.busy.Store(true)
@@ -201,6 +202,7 @@ func (p *Partition) answered(s *Sender, a answer) (refresh, again bool, to *Send
 	}
 	if (kind == core.Large || kind == core.Invalid) && p.core.State() == core.Waiting { // it is smaller: another batch
 		p.attempts = 0
+		p.failing.Store(false)
 		p.inHand, p.using = false, nil
 		return false, true, p.offerLocked(time.Now())
 	}
@@ -218,7 +220,7 @@ func (p *Partition) nextLocked(s *Sender) *Sender {
 	case core.Empty:
 		if p.cause == nil || len(p.chunks) > 0 && p.chunks[0].open == 0 {
 			p.attempts, p.cause, p.slow = 0, nil, false
-			p.busy.Store(false)
+			p.notBusy()
 			if len(p.chunks) > 0 && p.chunks[0].open == 0 {
 				p.freeLocked(0)
 			}
@@ -226,6 +228,7 @@ func (p *Partition) nextLocked(s *Sender) *Sender {
 		}
 	}
 	p.attempts++
+	p.failing.Store(true)
 	if p.attempts == quietAttempts {
 		p.warn("a batch cannot be sent; trying on", p.cause)
 	}
@@ -233,7 +236,7 @@ func (p *Partition) nextLocked(s *Sender) *Sender {
 		p.giveUpLocked()
 		if p.core.State() == core.Empty {
 			p.attempts = 0
-			p.busy.Store(false)
+			p.notBusy()
 			return p.offerLocked(time.Now())
 		}
 	}

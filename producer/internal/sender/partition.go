@@ -22,11 +22,13 @@ type Config struct {
 	BatchBytes   int           // bytes in a batch, uncompressed
 	RequestBytes int           // bytes in a request, if it has several batches
 	Linger       time.Duration // for which a message waits for others
+	// Hurry, if not nil, reports whether nothing lingers now. It must not block.
+	Hurry        func() bool
 	MaxAttempts  int           // requests with a batch; 0: as many as there is time for
 	WriteTimeout time.Duration // of a request
-	// Charge counts memory beyond what its messages were charged at their admission; a
-	// negative number gives back. It must not block, and not call a Partition.
-	Charge func(bytes int64)
+	// Charge counts memory of a partition beyond what its messages were charged at their admission;
+	// a negative number gives back. It must not block, and of the Partition call Hold and Held only.
+	Charge func(p *Partition, bytes int64)
 	// Due is called when another producer id is due, perhaps again and again. Like Charge.
 	Due func()
 	// Counters count; never nil.
@@ -74,8 +76,10 @@ type Partition struct {
 	epoch     int16         // of the last batch, for the count
 	completed []*completion // to be run when the lock is released
 
-	led  atomic.Bool // it has a leader
-	busy atomic.Bool // it has a batch
+	lead    atomic.Pointer[Sender] // sender, for those without the lock
+	busy    atomic.Bool            // it has a batch
+	failing atomic.Bool            // attempts > 0, with a batch
+	held    atomic.Int64           // of the room
 	// batches is how many were taken from the queue.
 	batches atomic.Uint32
 
@@ -118,7 +122,7 @@ func Start(cfg *Config, ids *IDs, partitions []*Partition) error {
 		if p.core.State() == core.Stopped {
 			stopped = append(stopped, p.core.Partition)
 			p.attempts, p.slow, p.again, p.cause = 0, false, false, nil
-			p.busy.Store(false)
+			p.notBusy()
 		}
 	}
 	ids.Lock()
@@ -131,7 +135,19 @@ func Start(cfg *Config, ids *IDs, partitions []*Partition) error {
 }
 
 // Led reports whether the partition has a leader.
-func (p *Partition) Led() bool { return p.led.Load() }
+func (p *Partition) Led() bool { return p.lead.Load() != nil }
+
+// Ready reports whether the partition has a leader that is connected, and the last attempt to send to
+// it has not failed.
+func (p *Partition) Ready() bool {
+	s := p.lead.Load()
+	return s != nil && s.up.Load() && !p.failing.Load()
+}
+
+func (p *Partition) notBusy() {
+	p.busy.Store(false)
+	p.failing.Store(false)
+}
 
 // Busy reports whether the partition has a batch under way, so that what is admitted now
 // waits for the next.
@@ -204,25 +220,40 @@ func (p *Partition) offerLocked(now time.Time) *Sender {
 	return p.sender
 }
 
-// lingersLocked reports whether what is queued waits for more to share a request.
+// lingersLocked reports whether what is queued waits for more to share a request: since its first
+// message came.
 func (p *Partition) lingersLocked(now time.Time) bool {
 	if p.cfg.Linger <= 0 || p.flushes > 0 || p.core.State() != core.Empty || len(p.chunks) > 1 || p.chunks[0].closed ||
-		p.chunks[0].b.Len() >= p.cfg.BatchSize {
+		p.chunks[0].b.Len() >= p.cfg.BatchSize || p.cfg.Hurry != nil && p.cfg.Hurry() {
 		p.due = time.Time{}
 		return false
 	}
-	if p.due.IsZero() {
-		p.due = now.Add(p.cfg.Linger)
+	due := p.chunks[0].since.Add(p.cfg.Linger)
+	if !now.Before(due) {
+		p.due = time.Time{}
+		return false
+	}
+	if !p.due.Equal(due) {
+		p.due = due
 		if p.linger == nil {
-			p.linger = time.AfterFunc(p.cfg.Linger, p.lingered)
+			p.linger = time.AfterFunc(due.Sub(now), p.lingered)
 		} else {
-			p.linger.Reset(p.cfg.Linger)
+			p.linger.Reset(due.Sub(now))
 		}
 	}
-	return now.Before(p.due)
+	return true
 }
 
 func (p *Partition) lingered() {
+	p.mu.Lock()
+	p.due = time.Time{}
+	s := p.offerLocked(time.Now())
+	p.mu.Unlock()
+	wake(s)
+}
+
+// Offer sends what lingers, if nothing lingers any more.
+func (p *Partition) Offer() {
 	p.mu.Lock()
 	s := p.offerLocked(time.Now())
 	p.mu.Unlock()
@@ -234,7 +265,7 @@ func (p *Partition) Lead(s *Sender) {
 	p.mu.Lock()
 	old := p.sender
 	p.sender = s
-	p.led.Store(s != nil)
+	p.lead.Store(s)
 	switch {
 	case old == s:
 		s = nil
@@ -266,7 +297,7 @@ func (p *Partition) sweepLocked() {
 		}
 	}
 	if p.core.State() == core.Empty && p.using == nil {
-		p.busy.Store(false)
+		p.notBusy()
 	}
 }
 
@@ -277,9 +308,16 @@ func (p *Partition) freeLocked(i int) {
 
 func (p *Partition) charge(n int64) {
 	if n != 0 && p.cfg.Charge != nil {
-		p.cfg.Charge(n)
+		p.cfg.Charge(p, n)
 	}
 }
+
+// Hold counts bytes that messages of the partition take of the room; a negative number gives back.
+// It returns what they take then.
+func (p *Partition) Hold(n int64) int64 { return p.held.Add(n) }
+
+// Held is what messages of the partition take of the room.
+func (p *Partition) Held() int64 { return p.held.Load() }
 
 // Oldest is when the first message was admitted that has no verdict yet, or one that shares
 // its batch; zero: there is none.
@@ -303,8 +341,9 @@ func (p *Partition) Rest() bool {
 		return false
 	}
 	p.locked(func() { _ = p.core.Free() }) // refused if there is nothing to free
+	p.chunks, p.waiters, p.completed, p.timer, p.linger = nil, nil, nil, nil, nil
 	p.sender = nil
-	p.led.Store(false)
+	p.lead.Store(nil)
 	return true
 }
 

@@ -32,7 +32,8 @@ type Sender struct {
 
 	first    chan struct{} // closed after the first attempt to connect
 	firstErr error
-	down     atomic.Pointer[error] // why it has no connection; nil: it has one
+	down     atomic.Pointer[error] // why it has no connection; nil: it has one, or makes its next
+	up       atomic.Bool           // it has a connection
 
 	mu    sync.Mutex // taken after a partition's
 	ready []*Partition
@@ -106,8 +107,10 @@ func (s *Sender) run() {
 		s.down.Store(nil)
 		stop := context.AfterFunc(s.ctx, conn.Close)
 		s.b.cfg.Counters.Open.Add(1)
+		s.up.Store(true)
 		s.tried(nil)
 		s.serve(conn)
+		s.up.Store(false)
 		s.b.cfg.Counters.Open.Add(-1)
 		stop()
 		conn.Close()

@@ -69,6 +69,13 @@ type verdicts struct {
 	wait   bool  // until the completion has returned
 }
 
+// Because wraps a cause, and why nothing can be sent to the partition, if that is known.
+func (p *Partition) Because(cause error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.because(cause)
+}
+
 // because wraps a cause, the error of the last attempt, and why there is no other one now.
 func (p *Partition) because(cause error) error {
 	switch {

@@ -1,0 +1,357 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
+)
+
+// Questions are the requests for metadata that the embedded cluster gets.
+type questions struct {
+	mu     sync.Mutex
+	at     []time.Time
+	topics [][]string
+}
+
+func watchQuestions(b *testbroker.Broker) *questions {
+	q := new(questions)
+	b.Fake.ControlKey(kmsg.Metadata.Int16(), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		b.Fake.KeepControl()
+		var names []string
+		for _, rt := range kreq.(*kmsg.MetadataRequest).Topics {
+			names = append(names, *rt.Topic)
+		}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.at, q.topics = append(q.at, time.Now()), append(q.topics, names)
+		return nil, nil, false
+	})
+	return q
+}
+
+// about returns when a topic was asked for.
+func (q *questions) about(topic string) (at []time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, names := range q.topics {
+		if slices.Contains(names, topic) {
+			at = append(at, q.at[i])
+		}
+	}
+	return at
+}
+
+// kafka-go 683, 74, 1113: the first write to an auto-created topic fails. A cluster says that it does not
+// know the topic, then that it has no leader: all callers wait for it, and so does a Start.
+func TestR41FirstWriteToAnAutoCreatedTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.AllowAutoTopicCreation())
+		q := watchQuestions(b)
+		for i, name := range []string{"written", "declared"} {
+			b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: name, Err: kerr.UnknownTopicOrPartition, Count: 3})
+			b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: name, Err: kerr.LeaderNotAvailable, Count: 2})
+			cfg := Config{AnyTopic: true, AllowAutoTopicCreation: true}
+			if i == 1 {
+				cfg.Topic = name
+			}
+			l := newLedger()
+			p := newProducer(t, b, cfg)
+			start(t, p)
+			var wg sync.WaitGroup
+			for w := range 50 {
+				wg.Go(func() {
+					m := kafka.Message{Topic: name, Value: fmt.Append(nil, w)}
+					if err := l.write(bg, t, p, m); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if err := p.Stop(bg); err != nil {
+				t.Error(err)
+			}
+			if n := len(q.about(name)); n < 4 || n > 12 {
+				t.Errorf("%s was asked for %d times", name, n)
+			}
+			if c := l.verify(t, b, name); c.acked != 50 {
+				t.Errorf("%v", c)
+			}
+		}
+	})
+}
+
+// kafka-python 1325, 1467, KAFKA-3236: a send blocks longer than its bound. The first use of a topic takes
+// no longer than the DeliveryTimeout, nor than the caller's context, whose cause the error keeps.
+func TestR46FirstUseIsBounded(t *testing.T) {
+	for name, fault := range map[string]struct {
+		begin func(b *testbroker.Broker) (end func())
+		cause error
+	}{
+		"NoAnswer": {begin: func(b *testbroker.Broker) func() {
+			h := b.Hang(kmsg.Metadata)
+			return func() { h.Set(false) }
+		}},
+		"NoBroker": {begin: func(b *testbroker.Broker) func() {
+			b.Net.Kill(0)
+			return func() { b.Net.Revive(0) }
+		}},
+		"NeverCreated": {begin: func(b *testbroker.Broker) func() {
+			return b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "new", Err: kerr.LeaderNotAvailable, Count: -1}).Remove
+		}, cause: kafka.LeaderNotAvailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t, kfake.SeedTopics(1, "old", "new"))
+				p := newProducer(t, b, Config{Topic: "old", AnyTopic: true})
+				start(t, p)
+				end := fault.begin(b)
+				reason := errors.New("no more time")
+				for _, test := range []struct {
+					patience time.Duration
+					want     error
+				}{{5 * time.Second, reason}, {time.Hour, context.DeadlineExceeded}} {
+					ctx, cancel := context.WithTimeoutCause(bg, test.patience, reason)
+					m := kafka.Message{Topic: "new", Value: []byte("x")}
+					began := time.Now()
+					write := async(func() error { return p.WriteMessages(ctx, m) })
+					_, err := p.Send(ctx, m)
+					for _, err := range []error{err, get(t, write)} {
+						mustBe(t, err, ErrNotSent, test.want)
+						if fault.cause != nil {
+							mustBe(t, err, fault.cause)
+						}
+					}
+					if took, want := time.Since(began), min(test.patience, 30*time.Second); took != want {
+						t.Errorf("they took %v, want %v", took, want)
+					}
+					cancel()
+				}
+				end()
+				if err := p.WriteMessages(bg, kafka.Message{Topic: "new", Value: []byte("y")}); err != nil {
+					t.Error(err)
+				}
+				if found := values(t, b, "new"); len(found) != 1 || found["y"] != 1 {
+					t.Errorf("found %v", found)
+				}
+			})
+		})
+	}
+}
+
+// kafka-go 963, xk6-kafka 202: a missing topic floods the cluster with questions. However many write to
+// it, there is one, and the next only after 100 ms, doubling to 5 s.
+func TestR49MissingTopicIsOneQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(1, "there"))
+		p := newProducer(t, b, Config{Topic: "there", AnyTopic: true})
+		start(t, p)
+		q := watchQuestions(b)
+		const callers = 200
+		missing := kafka.Message{Topic: "missing", Value: []byte("x")}
+		writeAll := func() {
+			var wg sync.WaitGroup
+			for i := range callers {
+				wg.Go(func() {
+					var err error
+					if i%2 == 0 {
+						err = p.WriteMessages(bg, missing)
+					} else {
+						_, err = p.Send(bg, missing)
+					}
+					mustBe(t, err, ErrNotSent, kafka.UnknownTopicOrPartition)
+				})
+			}
+			wg.Wait()
+		}
+		writeAll()
+		if n := len(q.at); n != 1 {
+			t.Errorf("%d questions for %d writes at once, want 1", n, callers)
+		}
+		for range 3000 { // half a minute
+			time.Sleep(10 * time.Millisecond)
+			mustBe(t, p.WriteMessages(bg, missing), kafka.UnknownTopicOrPartition)
+		}
+		asked := q.about("missing")
+		for i, want := 1, 100*time.Millisecond; i < len(asked); i, want = i+1, min(2*want, 5*time.Second) {
+			if after := asked[i].Sub(asked[i-1]); after < want || after > want+20*time.Millisecond {
+				t.Errorf("question %d came after %v, want %v", i, after, want)
+			}
+		}
+		if len(asked) < 10 || len(q.at) != len(asked) {
+			t.Errorf("%d questions, %d of them for the topic", len(q.at), len(asked))
+		}
+		time.Sleep(5 * time.Second)
+		before := len(q.at)
+		writeAll() // together, once more
+		if n := len(q.at) - before; n != 1 {
+			t.Errorf("%d questions for %d writes when it is asked for again, want 1", n, callers)
+		}
+		b.CreateTopicNamed(t, "missing", 1)
+		time.Sleep(5 * time.Second)
+		if err := p.WriteMessages(bg, missing); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Only topics that were written to in the last five minutes are asked for, beside those that are declared:
+// whether they exist or not.
+func TestR49OnlyTopicsInUseAreAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(1, "declared", "used", "left"))
+		p := newProducer(t, b, Config{Topic: "declared", AnyTopic: true, Logger: slog.New(slog.DiscardHandler)})
+		start(t, p)
+		q := watchQuestions(b)
+		write := func(topic string) error { return p.WriteMessages(bg, kafka.Message{Topic: topic, Value: []byte("x")}) }
+		for round := range 2 {
+			began := time.Now()
+			mustBe(t, write("missing"), kafka.UnknownTopicOrPartition)
+			if err := write("left"); err != nil {
+				t.Error(err)
+			}
+			for time.Since(began) < 20*time.Minute {
+				if err := write("used"); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * time.Second)
+				if err := p.Ping(bg); err != nil { // asks for metadata
+					t.Error(err)
+				}
+			}
+			for _, topic := range []string{"left", "missing"} {
+				asked := q.about(topic)
+				if last := asked[len(asked)-1].Sub(began); last > 5*time.Minute || last < 4*time.Minute {
+					t.Errorf("round %d: %s was asked for last %v after it was used", round, topic, last)
+				}
+			}
+			for _, topic := range []string{"declared", "used"} {
+				asked := q.about(topic)
+				if last := time.Since(asked[len(asked)-1]); last > 20*time.Second {
+					t.Errorf("round %d: %s was asked for last %v ago", round, topic, last)
+				}
+			}
+		}
+		if found := len(b.Read(t, "left")); found != 2 {
+			t.Errorf("%d messages found", found)
+		}
+	})
+}
+
+// One bad topic fails its own messages only, of the same call and of others.
+func TestR49OneBadTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(2, "good", "new", "forbidden"))
+		b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "forbidden", Err: kerr.TopicAuthorizationFailed, Count: -1})
+		l := newLedger()
+		p := newProducer(t, b, Config{Topic: "good", AnyTopic: true, Completion: l.completion()})
+		start(t, p)
+		var wg sync.WaitGroup
+		good := 0
+		for i := range 10 {
+			var msgs []kafka.Message
+			for k, topic := range []string{"missing", "good", "forbidden", "new", "missing", "good"} {
+				msgs = append(msgs, kafka.Message{Topic: topic, Value: fmt.Appendf(nil, "%s-%d-%d", topic, i, k)})
+			}
+			good += 3
+			if i%2 == 0 {
+				wg.Go(func() { l.write(bg, t, p, msgs...) })
+			} else {
+				l.send(bg, t, p, &wg, msgs...)
+			}
+			if err := l.write(bg, t, p, message(fmt.Sprint("alone-", i))); err != nil {
+				t.Error(err)
+			}
+		}
+		wg.Wait()
+		for v, err := range l.told {
+			var topic *TopicError
+			switch errors.As(err, &topic); v[:4] {
+			case "miss":
+				mustBe(t, err, ErrNotSent, kafka.UnknownTopicOrPartition)
+			case "forb":
+				mustBe(t, err, ErrNotSent, kafka.TopicAuthorizationFailed)
+			default:
+				if err != nil {
+					t.Errorf("%s: %v", v, err)
+				}
+				continue
+			}
+			if topic == nil || topic.Topic != v[:len(topic.Topic)] {
+				t.Errorf("%s: %v does not name its topic", v, err)
+			}
+		}
+		mustBe(t, p.WriteMessages(bg, kafka.Message{Topic: "missing"}, kafka.Message{Topic: "forbidden"}),
+			ErrNotSent, kafka.UnknownTopicOrPartition, kafka.TopicAuthorizationFailed)
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		if c := l.verify(t, b, "good", "new"); c.acked != good+10 || c.notSent != good {
+			t.Errorf("%v", c)
+		}
+	})
+}
+
+// What the producer knows of the sequences of a topic is forgotten when nobody writes to it any more. The
+// next write begins an epoch that the partition has not used: a batch at sequence 0 of an old one would look
+// like a duplicate, and be acknowledged and lost. Also while an earlier request may still be on its way.
+func TestR49FreedCoresLoseNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(2, "declared", "left", "other"))
+		l := newLedger()
+		p := newProducer(t, b, Config{Topic: "declared", AnyTopic: true, DeliveryTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+		start(t, p)
+		for round := range 5 {
+			write := func(ctx context.Context, topic string, n int) error {
+				msgs := make([]kafka.Message, n)
+				for i := range msgs {
+					msgs[i] = kafka.Message{Topic: topic, Key: []byte("k"), Value: fmt.Appendf(nil, "%s-%d-%d-%d", topic, round, p.Counters().Admitted, i)}
+				}
+				return l.write(ctx, t, p, msgs...)
+			}
+			for range 3 { // batches; a broker takes one for a duplicate if it is like one of the last five
+				if err := write(bg, "left", 1); err != nil {
+					t.Error(err)
+				}
+			}
+			if round%2 == 1 { // it ends in doubt, and is there
+				fault := b.AppendThenAnswer("left", kerr.RequestTimedOut, -1)
+				ctx, cancel := context.WithTimeout(bg, time.Second)
+				mustBe(t, write(ctx, "left", 1), ErrMaybeDelivered)
+				cancel()
+				fault.Remove()
+			}
+			for range 20 {
+				time.Sleep(time.Minute)
+				if err := write(bg, "other", 1); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		if c := l.verify(t, b, "left", "other"); c.acked != 5*23 || c.maybe != 2 {
+			t.Errorf("%v", c)
+		}
+		epochs := make(map[int16]bool)
+		for _, r := range b.Read(t, "left") {
+			epochs[r.ProducerEpoch] = true
+		}
+		if len(epochs) < 5 {
+			t.Errorf("%d epochs: nothing was forgotten, and the test shows nothing", len(epochs))
+		}
+	})
+}
