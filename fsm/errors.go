@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+
+	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
 // Conditions, for errors.Is.
@@ -42,9 +44,9 @@ func (e *StartError) Error() string {
 	if e.Part != "" {
 		fmt.Fprintf(&b, ": %s", e.Part)
 	}
-	fmt.Fprintf(&b, ": %v", e.Err)
+	b.WriteString(": " + oneline.Text(e.Err))
 	if e.Rollback != nil {
-		fmt.Fprintf(&b, " (rollback: %v)", e.Rollback)
+		fmt.Fprintf(&b, " (rollback: %s)", oneline.Text(e.Rollback))
 	}
 	return b.String()
 }
@@ -98,11 +100,11 @@ type LeaveError struct {
 func (e *LeaveError) Error() string {
 	switch {
 	case e.Attempt == 0:
-		return fmt.Sprintf("fsm: start: left before an attempt began: %v", e.Err)
+		return "fsm: start: left before an attempt began: " + oneline.Text(e.Err)
 	case e.Part == "":
-		return fmt.Sprintf("fsm: start: left attempt %d: %v", e.Attempt, e.Err)
+		return fmt.Sprintf("fsm: start: left attempt %d: %s", e.Attempt, oneline.Text(e.Err))
 	}
-	return fmt.Sprintf("fsm: start: left attempt %d: %s: %v", e.Attempt, e.Part, e.Err)
+	return fmt.Sprintf("fsm: start: left attempt %d: %s: %s", e.Attempt, e.Part, oneline.Text(e.Err))
 }
 
 // MarshalJSON writes the fields in lower case, the error as its text, and Error's text as
@@ -148,7 +150,7 @@ func (e *StopError) Error() string {
 	case e.CutOff != 0:
 		fmt.Fprintf(&b, "%d uses cut off: ", e.CutOff)
 	}
-	fmt.Fprintf(&b, "%v", e.Err)
+	b.WriteString(oneline.Text(e.Err))
 	return b.String()
 }
 
@@ -185,7 +187,7 @@ type PanicError struct {
 }
 
 // Error says what was passed to panic; the stack is left to whoever wants it.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+func (e *PanicError) Error() string { return "panic: " + oneline.Text(e.Value) }
 
 // MarshalJSON writes Error's text as "message", and the stack as a text.
 func (e *PanicError) MarshalJSON() ([]byte, error) {
@@ -197,7 +199,7 @@ func (e *PanicError) MarshalJSON() ([]byte, error) {
 
 // LogValue is a group of the fields: panic, the text of Value, and stack.
 func (e *PanicError) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("panic", fmt.Sprint(e.Value)), slog.String("stack", string(e.Stack)))
+	return slog.GroupValue(slog.String("panic", oneline.Text(e.Value)), slog.String("stack", string(e.Stack)))
 }
 
 // Unwrap returns Value if it is an error, else nil.
@@ -226,10 +228,16 @@ type triedError struct {
 }
 
 func (e *triedError) Error() string {
-	return fmt.Sprintf("%v (%d tries failed before, the last with: %v)", e.err, e.tries, e.last)
+	return fmt.Sprintf("%s (%d tries failed before, the last with: %s)", oneline.Text(e.err), e.tries, oneline.Text(e.last))
 }
 
 func (e *triedError) Unwrap() []error { return []error{e.err, e.last} }
+
+// A bothError is two errors, as errors.Join joins them, but for how it asks for the texts.
+type bothError struct{ first, second error }
+
+func (e *bothError) Error() string   { return oneline.Text(e.first) + "\n" + oneline.Text(e.second) }
+func (e *bothError) Unwrap() []error { return []error{e.first, e.second} }
 
 // text is the text of err, "" for nil. Unlike err.Error it does not panic: err may be a
 // nil pointer in an interface that is none, whose Error cannot work.
@@ -237,5 +245,5 @@ func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return fmt.Sprint(err)
+	return oneline.Text(err)
 }

@@ -49,7 +49,8 @@ func TestStatusOfAnErrorThatPanics(t *testing.T) {
 	var start *fsm.StartError
 	for name, cause := range map[string]error{
 		"a nil pointer": none, "a nil *StartError": start, "its text panics": nosyError{func() { panic("no text") }},
-		"within": &fsm.StartError{Attempt: 1, Err: none, Rollback: errors.Join(errBoom, none)},
+		"within":          &fsm.StartError{Attempt: 1, Err: none, Rollback: errors.Join(errBoom, none)},
+		"not even by fmt": unprintable{}, "not even by fmt, within": &fsm.StartError{Attempt: 1, Err: unprintable{}, Rollback: unprintable{}},
 	} {
 		s := fsm.Status{Cause: cause}
 		if line := s.String(); !strings.Contains(line, "; cause: ") {
@@ -79,6 +80,62 @@ func TestStatusOfAnErrorThatPanics(t *testing.T) {
 		wantNil(t, "Start", l.Start(background()))
 		if e := stopError(t, l.Stop(background())); e.Error() != "fsm: stop: a: <nil>" {
 			t.Errorf("Stop: %v", e)
+		}
+	})
+}
+
+// unprintable is an error whose Error panics with the error itself: fmt gives up on that.
+type unprintable struct{}
+
+func (unprintable) Error() string { panic(unprintable{}) }
+
+// The errors of this package have a text whatever is in them, also where two are joined.
+func TestErrorsOfErrorsThatPanic(t *testing.T) {
+	var none *wrong
+	for _, c := range []struct{ err, want any }{
+		{&fsm.StartError{Attempt: 1, Err: unprintable{}, Rollback: none}, "fsm: start: attempt 1: (a fsm_test.unprintable that cannot be printed) (rollback: <nil>)"},
+		{&fsm.LeaveError{Err: unprintable{}}, "fsm: start: left before an attempt began: (a fsm_test.unprintable that cannot be printed)"},
+		{&fsm.LeaveError{Attempt: 2, Err: unprintable{}}, "fsm: start: left attempt 2: (a fsm_test.unprintable that cannot be printed)"},
+		{&fsm.LeaveError{Attempt: 2, Part: "a", Err: unprintable{}}, "fsm: start: left attempt 2: a: (a fsm_test.unprintable that cannot be printed)"},
+		{&fsm.StopError{Err: unprintable{}}, "fsm: stop: (a fsm_test.unprintable that cannot be printed)"},
+		{&fsm.PanicError{Value: unprintable{}}, "panic: (a fsm_test.unprintable that cannot be printed)"},
+	} {
+		err := c.err.(error)
+		if err.Error() != c.want {
+			t.Errorf("%T: %s; want %s", err, err.Error(), c.want)
+		}
+		var log strings.Builder
+		if slog.New(slog.NewTextHandler(&log, nil)).Info("it", "e", err); !strings.Contains(log.String(), "unprintable that cannot be printed") {
+			t.Errorf("%T: logged %s", err, log.String())
+		}
+		if text, e := json.Marshal(err); e != nil || !strings.Contains(string(text), "unprintable that cannot be printed") {
+			t.Errorf("%T: as JSON %s, %v", err, text, e)
+		}
+	}
+	bubble(t, "of a resource that died and could not be released", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.release = func(context.Context, string) error { time.Sleep(time.Second); return errBoom }
+		l := r.new()
+		over := make(chan error, 1)
+		go func() { over <- l.Run(background()) }()
+		synctest.Wait()
+		r.scope.Fail(none)
+		want := "<nil>\nfsm: stop: a: boom"
+		err := <-over
+		if err.Error() != want || l.Status().Cause.Error() != want {
+			t.Errorf("Run: %v\nthe cause: %v\nwant %s", err, l.Status().Cause, want)
+		}
+		wantIs(t, "Run", err, none)
+		wantIs(t, "Run", err, errBoom)
+	})
+	bubble(t, "of an attempt that failed twice", func(t *testing.T) {
+		r := newRig(t, "a")
+		r.at = func(context.Context, string) error { return unprintable{} }
+		once := nextFunc(func(try int, _ error) (time.Duration, bool) { return 0, try == 1 })
+		err := r.new(fsm.WithRetry(once)).Start(background())
+		cannot := "(a fsm_test.unprintable that cannot be printed)"
+		if want := "fsm: start: attempt 1: a: " + cannot + " (1 tries failed before, the last with: " + cannot + ")"; err.Error() != want {
+			t.Errorf("Start: %v\nwant %s", err, want)
 		}
 	})
 }

@@ -156,7 +156,7 @@ func (l *Lifecycle[R]) rememberLocked(a *attempt[R], bad error) {
 		}
 		l.cause = &with
 	case l.cause != nil:
-		l.cause = errors.Join(l.cause, a.stopErr)
+		l.cause = &bothError{l.cause, a.stopErr}
 	default:
 		l.cause = a.stopErr
 	}

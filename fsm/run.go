@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"context"
-	"errors"
 	"slices"
 )
 
@@ -41,7 +40,7 @@ func (l *Lifecycle[R]) Run(ctx context.Context) error {
 		}
 		if died != nil {
 			if err := l.Close(); err != nil {
-				return errors.Join(died, err)
+				return &bothError{died, err}
 			}
 			return died
 		}

@@ -207,18 +207,20 @@ func TestDo(t *testing.T) {
 func TestZeroLifecycle(t *testing.T) {
 	var l fsm.Lifecycle[int]
 	for name, call := range map[string]func(){
-		"Start":    func() { l.Start(background()) },
-		"Stop":     func() { l.Stop(background()) },
-		"Shutdown": func() { l.Shutdown(background()) },
-		"Close":    func() { l.Close() },
-		"Run":      func() { l.Run(background()) },
-		"Use":      func() { l.Use(background(), func(context.Context, int) error { return nil }) },
-		"Do":       func() { fsm.Do(background(), &l, func(context.Context, int) (int, error) { return 0, nil }) },
-		"Acquire":  func() { l.Acquire() },
-		"Wait":     func() { l.Wait(background(), fsm.Idle) },
-		"State":    func() { l.State() },
-		"Status":   func() { l.Status() },
-		"Done":     func() { l.Done() },
+		"Start":          func() { l.Start(background()) },
+		"Stop":           func() { l.Stop(background()) },
+		"Shutdown":       func() { l.Shutdown(background()) },
+		"Close":          func() { l.Close() },
+		"Run":            func() { l.Run(background()) },
+		"Use":            func() { l.Use(background(), func(context.Context, int) error { return nil }) },
+		"Do":             func() { fsm.Do(background(), &l, func(context.Context, int) (int, error) { return 0, nil }) },
+		"Acquire":        func() { l.Acquire() },
+		"Wait":           func() { l.Wait(background(), fsm.Idle) },
+		"Ready":          func() { l.Ready(background()) },
+		"FlushObservers": func() { l.FlushObservers(background()) },
+		"State":          func() { l.State() },
+		"Status":         func() { l.Status() },
+		"Done":           func() { l.Done() },
 	} {
 		panicked := make(chan any, 1)
 		go func() {
@@ -233,6 +235,24 @@ func TestZeroLifecycle(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("%s of a zero Lifecycle hangs", name)
 		}
+	}
+}
+
+// A Scope is used where open received it. A zero one panics with a sentence.
+func TestZeroScope(t *testing.T) {
+	for method, call := range map[string]func(*fsm.Scope){
+		"Part":  func(s *fsm.Scope) { s.Part("a") },
+		"Defer": func(s *fsm.Scope) { s.Defer("a", func(context.Context) error { return nil }) },
+		"Fail":  func(s *fsm.Scope) { s.Fail(errBoom) },
+	} {
+		func() {
+			defer func() {
+				if v, want := recover(), "fsm: Scope."+method+": a zero Scope: use the one that open receives"; v != want {
+					t.Errorf("panicked with %v; want %s", v, want)
+				}
+			}()
+			call(new(fsm.Scope))
+		}()
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // A Scope is what open registers the parts of the resource with. It belongs to
 // one attempt (with WithRetry, to one try of it), and may be kept for as long as
-// the resource runs. Its methods may be called concurrently.
+// the resource runs. Its methods may be called concurrently; those of a zero one panic.
 type Scope struct {
 	owner owner
 	try   int // of the attempt
@@ -22,7 +22,7 @@ type owner interface {
 
 // Part names what is being acquired from now on, until the next Part, for
 // StartError.Part, Status and logs. Defer does not change it.
-func (s *Scope) Part(name string) { s.owner.setPart(s.try, name) }
+func (s *Scope) Part(name string) { s.of("Part").setPart(s.try, name) }
 
 // Defer registers the release of a part that has just been acquired. Releases
 // run one at a time, the last registered first, each once, each on a fresh context
@@ -34,7 +34,7 @@ func (s *Scope) Defer(name string, release func(context.Context) error) {
 	if release == nil {
 		panic("fsm: Scope.Defer: part " + name + ": a nil release")
 	}
-	s.owner.push(s.try, part{name, release})
+	s.of("Defer").push(s.try, part{name, release})
 }
 
 // Fail reports that the resource died: it is released at once, without waiting
@@ -42,7 +42,14 @@ func (s *Scope) Defer(name string, release func(context.Context) error) {
 // attempt. Of an attempt or a try that is being given back (also while a Stop still
 // drains: then the Stop's context decides), or that is not the latest, it does
 // nothing (G13). It does not wait. A nil cause is replaced by one that says so.
-func (s *Scope) Fail(cause error) { s.owner.reportFailure(s.try, cause) }
+func (s *Scope) Fail(cause error) { s.of("Fail").reportFailure(s.try, cause) }
+
+func (s *Scope) of(method string) owner {
+	if s.owner == nil {
+		panic("fsm: Scope." + method + ": a zero Scope: use the one that open receives")
+	}
+	return s.owner
+}
 
 func (a *attempt[R]) setPart(try int, name string) {
 	a.l.mu.Lock()

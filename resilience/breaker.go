@@ -10,6 +10,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
 // State is what a Breaker does with the next attempt. String returns closed, half-open
@@ -80,9 +81,9 @@ type OpenError struct {
 // Error says until when attempts are refused, and why.
 func (e *OpenError) Error() string {
 	if e.Until.IsZero() {
-		return fmt.Sprintf("resilience: not tried: another attempt is finding out whether the trouble is over; the last one that failed: %v", e.Err)
+		return fmt.Sprintf("resilience: not tried: another attempt is finding out whether the trouble is over; the last one that failed: %s", oneline.Text(e.Err))
 	}
-	return fmt.Sprintf("resilience: not tried, until %s; the last attempt failed: %v", e.Until.Format("2006-01-02T15:04:05.000Z07:00"), e.Err)
+	return fmt.Sprintf("resilience: not tried, until %s; the last attempt failed: %s", e.Until.Format("2006-01-02T15:04:05.000Z07:00"), oneline.Text(e.Err))
 }
 
 // Unwrap returns Err.

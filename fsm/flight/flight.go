@@ -19,12 +19,13 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
 	"github.com/seed3893aba4/surestart/internal/strict"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Recorder keeps the last transitions. Its methods may be called concurrently;
-// they block for no longer than it takes to copy what is kept.
+// A Recorder keeps the last transitions; a zero one the last thousand. Its methods may be
+// called concurrently; they block for no longer than it takes to copy what is kept.
 type Recorder struct {
 	mu   sync.Mutex
 	ring []Transition
@@ -37,14 +38,21 @@ type Recorder struct {
 func NewRecorder(n int) *Recorder { return &Recorder{ring: make([]Transition, 0, max(n, 1))} }
 
 // Observe is for fsm.WithObserver. One recorder is for one lifecycle. A cause whose Error
-// panics costs its text, not the transition.
+// panics, or ends the goroutine, costs its text, not the transition.
 func (r *Recorder) Observe(t fsm.Transition) {
 	kept := Transition{t.From, t.To, t.Event, t.Attempt, t.At, t.Took, ""}
+	defer func() { r.keep(kept) }()
 	if t.Cause != nil {
-		kept.Cause = fmt.Sprint(t.Cause)
+		kept.Cause = oneline.Text(t.Cause)
 	}
+}
+
+func (r *Recorder) keep(kept Transition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.ring == nil {
+		r.ring = make([]Transition, 0, 1000)
+	}
 	r.seen++
 	if len(r.ring) < cap(r.ring) {
 		r.ring = append(r.ring, kept)

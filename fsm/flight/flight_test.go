@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -162,15 +163,40 @@ func (e *onNil) Error() string { return e.text }
 // A cause whose Error panics is recorded as well as can be; the history is still a right one.
 func TestCausesThatCannotPrint(t *testing.T) {
 	var none *onNil
-	recorder := flight.NewRecorder(100)
-	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 0, none }, fsm.WithObserver(recorder.Observe))
-	l.Start(context.Background())
-	l.Close()
-	if err := l.FlushObservers(context.Background()); err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		err  error
+		text string
+	}{
+		{none, "<nil>"},
+		{odd{func() { panic(odd{func() { panic("again") }}) }}, "(a flight_test.odd that cannot be printed)"},
+		{odd{runtime.Goexit}, ""},
+	} {
+		recorder := new(flight.Recorder)
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 0, c.err }, fsm.WithObserver(recorder.Observe))
+		l.Start(context.Background())
+		l.Close()
+		if err := l.FlushObservers(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		r := recorder.Recording()
+		if err := r.Check(); err != nil || len(r.Transitions) != 4 || r.Transitions[1].Cause != c.text {
+			t.Errorf("%v; recorded %+v", err, r.Transitions)
+		}
 	}
-	r := recorder.Recording()
-	if err := r.Check(); err != nil || len(r.Transitions) != 4 || r.Transitions[1].Cause != "<nil>" {
-		t.Errorf("%v; recorded %+v", err, r.Transitions)
+}
+
+// odd is an error whose Error does something else.
+type odd struct{ instead func() }
+
+func (e odd) Error() string { e.instead(); return "not reached" }
+
+// A Recorder that NewRecorder has not made keeps a thousand.
+func TestZeroRecorder(t *testing.T) {
+	var r flight.Recorder
+	for range 1001 {
+		r.Observe(fsm.Transition{})
+	}
+	if got := r.Recording(); len(got.Transitions) != 1000 || got.Dropped != 1 {
+		t.Errorf("kept %d, dropped %d; want 1000 and 1", len(got.Transitions), got.Dropped)
 	}
 }

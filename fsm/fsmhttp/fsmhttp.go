@@ -32,7 +32,8 @@ type Source interface{ Status() fsm.Status }
 // as application/json, an object of them; as text/html, a table; or as text/plain, a
 // line for each. The request's Accept header decides; whoever has no preference
 // gets JSON. The answer is 200 whatever their states. It does not block, and may be
-// asked concurrently while nobody writes to the map. A nil Page shows none.
+// asked concurrently while nobody writes to the map. A nil Page shows none. Where a
+// source is nil, or its Status panics, the panic stands as its cause.
 type Page map[string]Source
 
 // ServeHTTP implements http.Handler. Methods other than GET and HEAD get 405.
@@ -66,7 +67,7 @@ func (p Page) write(to *bytes.Buffer, contentType string) error {
 		now := time.Now()
 		rows := make([]row, 0, len(names))
 		for _, name := range names {
-			s := p[name].Status()
+			s := p.status(name)
 			lasted := now.Sub(s.Since)
 			if lasted > time.Minute {
 				lasted = lasted.Truncate(time.Second)
@@ -76,25 +77,34 @@ func (p Page) write(to *bytes.Buffer, contentType string) error {
 				r.Again = s.RestartAt.Format(time.RFC3339)
 			}
 			if s.Cause != nil {
-				r.Why = fmt.Sprint(s.Cause) // whose Error may panic
+				r.Why = oneline.Text(s.Cause)
 			}
 			rows = append(rows, r)
 		}
 		return table.Execute(to, rows)
 	case asText:
 		for _, name := range names {
-			fmt.Fprintf(to, "%s: %v\n", oneline.Escape(name), p[name].Status())
+			fmt.Fprintf(to, "%s: %v\n", oneline.Escape(name), p.status(name))
 		}
 		return nil
 	default:
 		all := make(map[string]fsm.Status, len(p))
-		for name, source := range p {
-			all[name] = source.Status()
+		for _, name := range names {
+			all[name] = p.status(name)
 		}
 		e := json.NewEncoder(to)
 		e.SetIndent("", "  ")
 		return e.Encode(all)
 	}
+}
+
+func (p Page) status(name string) (s fsm.Status) {
+	defer func() {
+		if v := recover(); v != nil {
+			s = fsm.Status{Cause: &fsm.PanicError{Value: v}}
+		}
+	}()
+	return p[name].Status()
 }
 
 const (

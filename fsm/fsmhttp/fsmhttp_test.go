@@ -141,6 +141,19 @@ type onNil struct{ text string }
 
 func (e *onNil) Error() string { return e.text }
 
+// A source that is nil, or whose Status panics, hides no other: its panic is its cause.
+func TestSourcesThatPanic(t *testing.T) {
+	var none *fsm.Lifecycle[int]
+	page := fsmhttp.Page{"good": still{State: fsm.Started}, "nil": nil, "a nil pointer": none, "zero": new(fsm.Lifecycle[int])}
+	for accept, good := range map[string]string{"text/html": "<td>good<td", "text/plain": "good: Started", "application/json": `"state": "Started"`} {
+		r := get(t, page, "GET", accept)
+		got := body(t, r)
+		if r.StatusCode != 200 || !strings.Contains(got, good) || strings.Count(got, "nil pointer dereference") != 2 || strings.Count(got, "a zero Lifecycle: make one with New") != 1 {
+			t.Errorf("%s: %s\n%s", accept, r.Status, got)
+		}
+	}
+}
+
 // When it is started again, and what has yet to be delivered, stands in each of the three
 // forms; a time is without the reading of a clock that only this process has, a cause that
 // cannot print is no failure of the page, and a text is a line for each source whatever

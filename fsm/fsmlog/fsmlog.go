@@ -11,12 +11,12 @@ package fsmlog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
 // A line is how an event is logged.
@@ -123,11 +123,20 @@ func (t *tracer) step(s fsm.Step) (tries int) {
 			if t.now.bad == nil {
 				t.now.badPart = s.Part
 			}
-			t.now.bad = append(t.now.bad, fmt.Errorf("%s: %w", s.Part, s.Err))
+			t.now.bad = append(t.now.bad, &releaseError{s.Part, s.Err})
 		}
 	}
 	return t.now.tries
 }
+
+// A releaseError is what the release of a part failed with.
+type releaseError struct {
+	part string
+	err  error
+}
+
+func (e *releaseError) Error() string { return e.part + ": " + oneline.Text(e.err) }
+func (e *releaseError) Unwrap() error { return e.err }
 
 // transition returns what has been seen of the attempt, and forgets it if it has ended:
 // what its context carries is not to be kept while nothing is open.

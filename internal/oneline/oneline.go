@@ -3,6 +3,7 @@
 package oneline
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -15,4 +16,15 @@ var unquoted = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 func Escape(s string) string {
 	quoted := strconv.Quote(s)
 	return unquoted.Replace(quoted[1 : len(quoted)-1])
+}
+
+// Text returns what fmt.Sprint makes of v, an error or what was passed to panic, also
+// where fmt itself panics: v's methods are foreign.
+func Text(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("(a %T that cannot be printed)", v)
+		}
+	}()
+	return fmt.Sprint(v)
 }

@@ -1,6 +1,8 @@
 package oneline
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode"
@@ -34,4 +36,29 @@ func FuzzEscape(f *testing.F) {
 			t.Errorf("%q: %q; want it as it is", s, got)
 		}
 	})
+}
+
+// unprintable is an error whose Error panics with the error itself: fmt gives up on that.
+type unprintable struct{}
+
+func (unprintable) Error() string { panic(unprintable{}) }
+
+// formatted is an error whose Format does the same.
+type formatted struct{}
+
+func (formatted) Error() string          { return "not asked" }
+func (formatted) Format(fmt.State, rune) { panic(unprintable{}) }
+
+func TestText(t *testing.T) {
+	for want, v := range map[string]any{
+		"boom":  errors.New("boom"),
+		"<nil>": nil,
+		"(a oneline.unprintable that cannot be printed)": unprintable{},
+		"(a oneline.formatted that cannot be printed)":   formatted{},
+		"7": 7,
+	} {
+		if got := Text(v); got != want {
+			t.Errorf("%T: %s; want %s", v, got, want)
+		}
+	}
 }

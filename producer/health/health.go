@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
 	"github.com/seed3893aba4/surestart/producer"
 )
 
@@ -96,7 +97,7 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if status.State != fsm.Started {
 		answer := report{State: status.State.String()}
 		if status.Cause != nil {
-			answer.Error = status.Cause.Error()
+			answer.Error = oneline.Text(status.Cause)
 		}
 		answer.write(w)
 		return
@@ -167,9 +168,9 @@ func (r *readiness) judge(c *round) report {
 	switch {
 	case c.err == nil:
 	case errors.Is(c.err, producer.ErrPartial):
-		answer.Partial = c.err.Error()
+		answer.Partial = oneline.Text(c.err)
 	default:
-		answer.Error = c.err.Error()
+		answer.Error = oneline.Text(c.err)
 	}
 	return answer
 }

@@ -184,6 +184,28 @@ func TestReadyOnlyWhenStarted(t *testing.T) {
 	}
 }
 
+// A cause that cannot print, and a Ping's error that cannot, are told as well as can be.
+func TestErrorsThatCannotPrint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var none *onNil
+		f := started()
+		f.ping = func(context.Context) error { return none }
+		ready := health.Ready(f)
+		if a := ask(t, ready); a.code != 200 || a.body.Error != "<nil>" {
+			t.Errorf("a Ping that failed: %+v", a)
+		}
+		f.status = fsm.Status{State: fsm.Idle, Cause: none}
+		if a := ask(t, ready); a.code != 503 || a.body.Error != "<nil>" {
+			t.Errorf("a start that failed: %+v", a)
+		}
+	})
+}
+
+// onNil is an error whose Error panics on a nil pointer.
+type onNil struct{ text string }
+
+func (e *onNil) Error() string { return e.text }
+
 // On a cluster: a partition without a leader is told, a broker that hangs is a
 // failure from the third time on, and liveness asks nobody.
 func TestOnACluster(t *testing.T) {

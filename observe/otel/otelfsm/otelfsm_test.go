@@ -413,14 +413,20 @@ type onNil struct{ text string }
 
 func (e *onNil) Error() string { return e.text }
 
-// A cause that is a nil pointer is recorded as well as can be, and the span ends.
+// unprintable is an error whose Error panics with the error itself: fmt gives up on that.
+type unprintable struct{}
+
+func (unprintable) Error() string { panic(unprintable{}) }
+
+// A cause that cannot print is recorded as well as can be, and the span ends.
 func TestCausesThatCannotPrint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, t0 := newLab(t), time.Now()
 		var none *onNil
+		var cannot error = unprintable{}
 		tries := 0
 		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
-			s.Defer("a", func(context.Context) error { return none })
+			s.Defer("a", func(context.Context) error { return cannot })
 			if tries++; tries == 1 {
 				return 0, errBoom
 			}
@@ -429,8 +435,8 @@ func TestCausesThatCannotPrint(t *testing.T) {
 		l.Start(context.Background())
 		o.wantSpan(0, t0, `start it 0-4 attempt=1 result=failed Error "failed: <nil>"`,
 			"0 part held part=a", "0 exception exception.message=boom part=", "0 retry part= pause=4",
-			"0 part releasing part=a", "0 part released part=a", "0 exception exception.message=<nil> part=a",
+			"0 part releasing part=a", "0 part released part=a", "0 exception exception.message=(a otelfsm_test.unprintable that cannot be printed) part=a",
 			"4 try again", "4 part held part=a", "4 exception exception.message=<nil>",
-			"4 part releasing part=a", "4 part released part=a", "4 exception exception.message=<nil> part=a")
+			"4 part releasing part=a", "4 part released part=a", "4 exception exception.message=(a otelfsm_test.unprintable that cannot be printed) part=a")
 	})
 }

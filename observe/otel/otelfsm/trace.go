@@ -3,7 +3,6 @@ package otelfsm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
 // tracer makes the spans, and tells the metrics in which of them it happened.
@@ -73,12 +73,12 @@ func (t *tracer) fail(what string, err error, opts ...trace.EventOption) {
 	}
 }
 
-// readable returns err, or what fmt makes of it if its Error panics: it may be a nil
-// pointer.
+// readable returns err, or as much of its text as can be had if its Error panics: it may
+// be a nil pointer.
 func readable(err error) (readable error) {
 	defer func() {
 		if recover() != nil {
-			readable = errors.New(fmt.Sprint(err))
+			readable = errors.New(oneline.Text(err))
 		}
 	}()
 	_ = err.Error()
