@@ -18,11 +18,11 @@ var stepsPerSecond = regexp.MustCompile(`([0-9.e+]+) steps/s`)
 // checks measures the controlled scheduler, and shows where the time of the last
 // ./check went, from its report.
 func (b *bench) checks(s *section) error {
-	cmd := exec.Command("go", "test", "-run=^$", "-bench=^BenchmarkSteps$", "-benchtime=50ms", "-count=20", "-cpu=1", "./internal/scheduler")
+	cmd := exec.Command("go", "test", "-run=^$", "-bench=^BenchmarkSteps$", "-benchtime=50ms", "-count=20", "-cpu=1", "./internal/lifecycle/scheduler")
 	cmd.Dir = ".."
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("go test ./internal/scheduler: %w: %s", err, out)
+		return fmt.Errorf("go test ./internal/lifecycle/scheduler: %w: %s", err, out)
 	}
 	var ns series
 	for _, m := range stepsPerSecond.FindAllSubmatch(out, -1) {

@@ -4,7 +4,7 @@
 (* sections of a trace have an order, that in which they held the lock.     *)
 (* What a goroutine did outside the lock has one too, but for itself only:  *)
 (* where it belongs among the sections is inferred, and none is left out.   *)
-(* TraceData.tla, written by internal/trace, defines                        *)
+(* TraceData.tla, written by the package trace of verify/, defines          *)
 (*    Traces[n] = <<threads, sections>>                                     *)
 (*    threads[t][i], a step of a goroutine: <<"S", section, left>>, or what *)
 (*       it did outside the lock and what it saw; caller c is thread c      *)

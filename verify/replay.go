@@ -15,8 +15,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/terminal"
 	"github.com/seed3893aba4/surestart/internal/timeline"
 	"github.com/seed3893aba4/surestart/spec"
-	"github.com/seed3893aba4/surestart/verify/internal/scheduler"
-	"github.com/seed3893aba4/surestart/verify/internal/trace"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/scheduler"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/trace"
 )
 
 // replay shows what a check has kept: a schedule on which the shipped code was found to differ from its model, which is

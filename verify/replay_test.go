@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed3893aba4/surestart/verify/internal/trace"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/trace"
 )
 
 const agrees = `{"version":1,"bound":{"Callers":1,"Parts":1,"Calls":2,"Fails":0},"steps":[

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed3893aba4/surestart/spec"
-	tlcdelivery "github.com/seed3893aba4/surestart/verify/internal/delivery"
-	tlcspec "github.com/seed3893aba4/surestart/verify/internal/spec"
+	tlcdelivery "github.com/seed3893aba4/surestart/verify/internal/delivery/model"
+	tlclifecycle "github.com/seed3893aba4/surestart/verify/internal/lifecycle/model"
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
@@ -32,14 +32,14 @@ func writeTables(ctx context.Context, root string, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	graphs, err := dumps(ctx, tlcspec.Models(), func(ctx context.Context, model string) (*tlcspec.Graph, error) {
-		g, _, err := tlcspec.Dump(ctx, t, model, dir)
+	graphs, err := dumps(ctx, tlclifecycle.Models(), func(ctx context.Context, model string) (*tlclifecycle.Graph, error) {
+		g, _, err := tlclifecycle.Dump(ctx, t, model, dir)
 		return g, err
 	})
 	if err != nil {
 		return err
 	}
-	text, err := tlcspec.Generate(tlcspec.Models(), graphs)
+	text, err := tlclifecycle.Generate(tlclifecycle.Models(), graphs)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@
 //
 // There is no input or output here, no clock, goroutine, lock, byte or count of attempts. Events go in as calls of
 // methods: a message is admitted, a request was written, an answer came. What is to be done comes out as their results.
-// So the whole state is in the fields, and verify/internal/partition walks every state and step of it beside the model.
+// So the whole state is in the fields, and verify/internal/delivery/partition walks every state and step of it beside the model.
 //
 // A message is a number. A partition numbers its messages in the order in which it admits them, from 1 on.
 //

@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed3893aba4/surestart/spec"
-	"github.com/seed3893aba4/surestart/verify/internal/scheduler"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/scheduler"
 )
 
 // words is where the decisions of a schedule come from: one drawn word for each.

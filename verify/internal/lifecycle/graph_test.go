@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/spec"
-	"github.com/seed3893aba4/surestart/verify/internal/scheduler"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/scheduler"
 )
 
 // TestGraphEqualsModel walks every state and every edge of the model's graph in

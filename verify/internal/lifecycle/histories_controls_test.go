@@ -13,7 +13,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/abstract"
 	"github.com/seed3893aba4/surestart/internal/history"
-	"github.com/seed3893aba4/surestart/verify/internal/linearize"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/linearize"
 )
 
 // corruption is one way of making a history wrong. at returns the events whose

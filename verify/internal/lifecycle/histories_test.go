@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/seed3893aba4/surestart/internal/history"
-	"github.com/seed3893aba4/surestart/verify/internal/linearize"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/linearize"
 )
 
 // TestHistories lets goroutines run freely on the shipped fsm, on 1, 2 and 8

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed3893aba4/surestart/spec"
-	"github.com/seed3893aba4/surestart/verify/internal/scheduler"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/scheduler"
 )
 
 // TestScheduleEqualsModel draws schedules of concurrent calls, context ends,

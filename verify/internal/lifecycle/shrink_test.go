@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/seed3893aba4/surestart/spec"
-	"github.com/seed3893aba4/surestart/verify/internal/scheduler"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/scheduler"
 )
 
 // shrink returns a difference that breaks the same guarantee after a schedule from

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed3893aba4/surestart/verify/internal/trace"
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/trace"
 )
 
 // TestThreadsAreBehaviours runs random small programs on real goroutines, which

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/trace"
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
-	"github.com/seed3893aba4/surestart/verify/internal/trace"
 )
 
 // TestThreadsAreBehavioursForTLC gives TLC, in one run for those without restarts and

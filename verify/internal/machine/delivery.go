@@ -51,9 +51,9 @@ var Delivery = &Machine{
 }
 
 var (
-	core     = Layer{Name: "core", Dir: "verify/internal/partition", Args: []string{"-test.run=^TestCore", "-test.failfast"}}
+	core     = Layer{Name: "core", Dir: "verify/internal/delivery/partition", Args: []string{"-test.run=^TestCore", "-test.failfast"}}
 	ofCore   = Layer{Name: "tests", Dir: "internal/core", Args: []string{"-test.short", "-test.skip=^TestRandomLives$"}}
-	traces   = Layer{Name: "traces", Dir: "verify/internal/engine", Args: []string{"-test.run=^TestTracesOnKfake", "-test.failfast", "-traces.lives=250"}, Tags: "traces"}
+	traces   = Layer{Name: "traces", Dir: "verify/internal/delivery/trace", Args: []string{"-test.run=^TestTracesOnKfake", "-test.failfast", "-traces.lives=250"}, Tags: "traces"}
 	ofEngine = TestsOf("producer/internal/engine")
 	lives    = Layer{Name: "lives", Dir: "internal/core", Args: []string{"-test.run=^TestRandomLives$", "-rapid.shrinktime=0s"}}
 )

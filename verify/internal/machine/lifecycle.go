@@ -56,7 +56,7 @@ var (
 	histories  = Layer{Name: "histories", Dir: walks, Args: []string{"-test.run=^TestHistories", "-test.short"}}
 	threeTries = Layer{Name: "three tries", Dir: walks, Args: []string{"-test.run=^TestGraph", "-test.failfast"}} // the graph's walk as it is in quick: what the others do not notice
 	ofSpec     = Layer{Name: "spec", Dir: "spec", Args: []string{"-test.short"}}
-	ofModel    = Layer{Name: "model", Dir: "verify/internal/spec", Args: []string{"-test.short"}}
+	ofModel    = Layer{Name: "model", Dir: "verify/internal/lifecycle/model", Args: []string{"-test.short"}}
 	ofProducer = Layer{Name: "producer", Dir: "producer", Args: []string{"-test.run=^Test[GR][0-9]", "-test.short"}}
 
 	walked  = []Layer{graph, schedules, tests, threads, histories, threeTries}

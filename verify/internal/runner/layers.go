@@ -79,7 +79,7 @@ func tests(ctx context.Context, s *session) error {
 		first := product[i]
 		product = slices.Insert(slices.Delete(product, i, i+1), 0, first)
 	}
-	own := []string{"internal/lifecycle", "internal/scheduler", "internal/partition", "internal/engine"} // layers of their own
+	own := []string{"internal/lifecycle", "internal/lifecycle/scheduler", "internal/delivery/partition", "internal/delivery/trace"} // layers of their own
 	if s.Bound != Quick {
 		own = append(own, mutationPackage)
 		own = append(own, modelPackages...)
@@ -122,7 +122,7 @@ func day(ctx context.Context, s *session) error {
 }
 
 // Of verify: the packages that need TLC, and one goroutine for many seconds, which the race detector would make a minute.
-var modelPackages = []string{"internal/spec", "internal/delivery", "internal/tlc", "internal/abstract"}
+var modelPackages = []string{"internal/lifecycle/model", "internal/delivery/model", "internal/tlc", "internal/lifecycle/contract"}
 
 const mutationPackage = "internal/mutation"
 
@@ -148,14 +148,14 @@ func graph(ctx context.Context, s *session) error {
 // core walks the models of delivery that the bound's commands check.
 func core(ctx context.Context, s *session) error {
 	s.bound = s.Bound
-	return s.testIn(ctx, "verify", "-v", "-count=1", "./internal/partition")
+	return s.testIn(ctx, "verify", "-v", "-count=1", "./internal/delivery/partition")
 }
 
 // traces are of lives of the producer: most take a few milliseconds, those on Apache Kafka a second, in which they wait.
 func traces(ctx context.Context, s *session) error {
 	args := []string{"-tags=traces", "-v", "-count=1", "-parallel=8"}
 	if s.Bound == Quick {
-		return s.testIn(ctx, "verify", append(args, "-short", "./internal/engine", "-traces.lives=100")...)
+		return s.testIn(ctx, "verify", append(args, "-short", "./internal/delivery/trace", "-traces.lives=100")...)
 	}
 	if err := s.needKafka(ctx); err != nil {
 		return err
@@ -164,7 +164,7 @@ func traces(ctx context.Context, s *session) error {
 	if s.Bound == Deep {
 		n, onKafka = "100000", "2000"
 	}
-	return s.testIn(ctx, "verify", append(args, "./internal/engine", "-traces.lives="+n, "-traces.kafka="+onKafka)...)
+	return s.testIn(ctx, "verify", append(args, "./internal/delivery/trace", "-traces.lives="+n, "-traces.kafka="+onKafka)...)
 }
 
 func lives(ctx context.Context, s *session) error {
@@ -175,7 +175,7 @@ func lives(ctx context.Context, s *session) error {
 // schedules has all tests of the walk that are no other layer's: it is what the random schedules, their coverage,
 // shrinking and corpus are tested by, and the scheduler itself.
 func schedules(ctx context.Context, s *session) error {
-	args := []string{"-skip=^Test(Graph|Threads|Histories)", "-count=1", "./internal/lifecycle", "./internal/scheduler"}
+	args := []string{"-skip=^Test(Graph|Threads|Histories)", "-count=1", "./internal/lifecycle", "./internal/lifecycle/scheduler"}
 	switch s.Bound {
 	case Quick:
 		args = append(args, "-short")
