@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha512"
 	"errors"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -29,6 +30,10 @@ func TestApacheKafkaSecurity(t *testing.T) {
 	}
 	b := testbroker.Own(t, 1, "connections.max.idle.ms=1000", "connections.max.reauth.ms=1000")
 	t.Run("WrongCredentials", func(t *testing.T) { wrongCredentials(t, b) })
+	t.Run("LoginAtTheWrongPort", func(t *testing.T) {
+		loginAtTheWrongPort(t, b.Broker, b.SASL, nil, io.ErrUnexpectedEOF)
+		loginAtTheWrongPort(t, b.Broker, b.Addrs, alice, kafka.IllegalSASLState)
+	})
 	t.Run("NoWritePermission", func(t *testing.T) { noWritePermission(t, b) })
 	t.Run("SessionExpires", func(t *testing.T) { sessionExpires(t, b) })
 	t.Run("PasswordRotates", func(t *testing.T) { passwordRotates(t, b) })

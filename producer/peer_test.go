@@ -18,7 +18,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
@@ -202,6 +206,51 @@ func TestPeerThatHangsUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A login at a port that wants none, none at a port that wants one, and one that the broker does not
+// offer: the Start ends at once, and its error points at Config.SASL (R54).
+func TestR54LoginAtTheWrongPort(t *testing.T) {
+	const wanted, unwanted = true, false
+	for _, c := range []struct {
+		name   string
+		port   bool
+		login  sasl.Mechanism
+		answer *kerr.Error
+		is     error
+	}{
+		{"UnwantedLogin", unwanted, rightPassword, kerr.IllegalSaslState, kafka.IllegalSASLState},
+		{"UnwantedLoginClosed", unwanted, rightPassword, nil, io.ErrUnexpectedEOF},
+		{"NoLogin", wanted, nil, nil, io.ErrUnexpectedEOF},
+		{"AnotherMechanism", wanted, otherMechanism{rightPassword}, nil, kafka.UnsupportedSASLMechanism},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			opts := []kfake.Opt{kfake.SeedTopics(1, "t")}
+			if c.port == wanted {
+				opts = append(opts, kfake.EnableSASL(), kfake.Superuser("PLAIN", "user", "right"))
+			}
+			testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+				if c.answer != nil {
+					b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLHandshake}, Err: c.answer, Count: -1})
+				}
+				loginAtTheWrongPort(t, b, b.Addrs, c.login, c.is)
+			}, opts...)
+		})
+	}
+}
+
+func loginAtTheWrongPort(t *testing.T, b *testbroker.Broker, brokers []string, login sasl.Mechanism, is error) {
+	t.Helper()
+	p := newProducer(t, b, Config{Brokers: brokers, Topic: "t", SASL: login, AllowPlaintextPassword: true})
+	began := time.Now()
+	err := p.Start(bg)
+	if mustBe(t, err, is); !strings.Contains(err.Error(), "Config.SASL") || !strings.Contains(err.Error(), brokers[0]) {
+		t.Errorf("Start: %v; want it to name the address, and Config.SASL", err)
+	}
+	if took := time.Since(began); took > hang/6 {
+		t.Errorf("the Start took %v", took)
+	}
+	nothingLeft(t, b, p)
 }
 
 // One address of several is no Kafka, hangs up, or says nothing: the Start finds the one

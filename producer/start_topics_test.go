@@ -162,9 +162,6 @@ func TestAutoTopicCreationForbidden(t *testing.T) {
 // With AllowPartial, a topic without a leader does not make the check of the permission fail, nor wait;
 // what is denied is named still. A topic that does not exist is an error of its own, at once.
 func TestCheckWritePermissionPartial(t *testing.T) {
-	may := func(topic string, op kmsg.ACLOperation) kfake.ACL {
-		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
-	}
 	for _, c := range []struct {
 		name   string
 		topics []string
@@ -182,8 +179,8 @@ func TestCheckWritePermissionPartial(t *testing.T) {
 				b := testbroker.VirtualCluster(t, 2, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(2, "leaderless", "mine", "theirs", "hers", "hidden"),
 					kfake.Superuser("PLAIN", "user", "right"),
 					kfake.User("PLAIN", "writer", "writes",
-						may("leaderless", kmsg.ACLOperationWrite), may("mine", kmsg.ACLOperationWrite), may("missing", kmsg.ACLOperationWrite),
-						may("theirs", kmsg.ACLOperationDescribe), may("hers", kmsg.ACLOperationDescribe)))
+						topicACL("leaderless", kmsg.ACLOperationWrite), topicACL("mine", kmsg.ACLOperationWrite), topicACL("missing", kmsg.ACLOperationWrite),
+						topicACL("theirs", kmsg.ACLOperationDescribe), topicACL("hers", kmsg.ACLOperationDescribe)))
 				b.Options = franzPassword
 				noLeader(b, "leaderless")
 				p := newProducer(t, b, Config{

@@ -120,7 +120,7 @@ func Open(ctx context.Context, cfg *Config, address string, named bool) (c *Conn
 }
 
 func connect(ctx context.Context, cfg *Config, address string, named bool) (*Conn, error) {
-	p := peer{address: address, named: named, tls: cfg.TLS != nil}
+	p := peer{address: address, named: named, tls: cfg.TLS != nil, login: cfg.SASL != nil}
 	if cfg.LocalOnly && !IsLocal(address) {
 		return nil, fmt.Errorf("connect to %s: %w", address, ErrPlaintext)
 	}

@@ -180,22 +180,27 @@ func (c *Conn) RoundTrip(msg protocol.Message, timeout time.Duration) (protocol.
 // read hands answers over until the connection ends.
 func (c *Conn) read() {
 	defer close(c.done)
-	first := true
-	for {
-		if err := c.receive(first); err != nil {
+	for n := 0; ; n++ {
+		if err := c.receive(n); err != nil {
 			c.end(err)
 			return
 		}
-		first = false
 	}
 }
 
-// receive reads an answer as a whole, and hands it over.
-func (c *Conn) receive(first bool) error {
+// receive reads an answer as a whole, and hands it over. It is the one after n others.
+func (c *Conn) receive(n int) error {
 	head, err := c.in.Peek(4)
 	if err != nil {
-		if first && len(head) == 0 {
+		c.mu.Lock()
+		asked := c.asked != 0
+		c.mu.Unlock()
+		switch {
+		case len(head) > 0:
+		case n == 0:
 			return c.peer.noAnswer(err)
+		case n == 1 && asked:
+			return c.peer.noLogin(err)
 		}
 		return unexpected(err)
 	}

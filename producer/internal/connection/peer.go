@@ -45,6 +45,7 @@ type peer struct {
 	address string
 	named   bool // by the user; else the cluster gave it out
 	tls     bool // the connection is encrypted
+	login   bool // the client logs in
 }
 
 // notKafka makes the error of an answer that begins with these bytes.
@@ -95,6 +96,15 @@ func (p peer) noAnswer(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s ended the connection without an answer, as one that wants TLS does (see Config.TLS)", unexpected(err), p.address)
+}
+
+// noLogin adds to the error of a connection that ended at the first request after its API versions
+// what it says of the peer. A broker that is just going down does the same.
+func (p peer) noLogin(err error) error {
+	if p.login || !hungUp(err) {
+		return unexpected(err)
+	}
+	return fmt.Errorf("%w: %s ended the connection at the first request, as one that wants a login does (see Config.SASL)", unexpected(err), p.address)
 }
 
 // unexpected makes io.ErrUnexpectedEOF of io.EOF: a connection never ends in good order.

@@ -15,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/apiversions"
 	"github.com/segmentio/kafka-go/protocol/metadata"
+	"github.com/segmentio/kafka-go/sasl/plain"
 
 	"github.com/seed3893aba4/surestart/producer/internal/shape"
 )
@@ -317,6 +318,43 @@ func FuzzAnswers(f *testing.F) {
 					t.Errorf("%v, version %d: the shape is right, and kafka-go says %v", key, v, err)
 				}
 			}
+		}
+	})
+}
+
+// Whatever comes in place of an answer, as the first one and as the one to a login: an error or a
+// connection, in memory that what has come accounts for, and no panic.
+func FuzzOpen(f *testing.F) {
+	for _, says := range []string{
+		"", "HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-x\r\n", "\x15\x03\x01\x00\x02\x02\x46", "\x7f\xff\xff\xff\x00\x00\x00\x01",
+		string(frame(1, 0, 0, 0, 0, 0, 1, 0, 18, 0, 0, 0, 2)), string(frame(1, 0, 0, 0x7f, 0xff, 0xff, 0xff)), string(frame(2, 0, 0, 0, 0, 0, 0)),
+		string(frame(2, 0, 34, 0, 0, 0, 0)), string(frame(2, 0, 0, 0, 0, 0, 1, 0, 5, 'P', 'L', 'A', 'I', 'N')), string(frame(2, 0, 0)),
+	} {
+		f.Add(true, []byte(says))
+		f.Add(false, []byte(says))
+	}
+	f.Fuzz(func(t *testing.T, first bool, says []byte) {
+		s := script(func(c net.Conn) {
+			if _, _, ok := request(c); ok {
+				c.Write(says)
+			}
+		})
+		if !first {
+			s = answerWith(func(c net.Conn, _ protocol.ApiKey, _ int32) bool {
+				c.Write(says)
+				return false
+			})
+		}
+		c, err := Open(t.Context(), &Config{Dial: dialTo(s), SASL: plain.Mechanism{Username: "u", Password: "p"}, Timeout: time.Minute}, "host:1", true)
+		if err != nil {
+			if !strings.Contains(err.Error(), "host:1") {
+				t.Errorf("Open: %v; want it to name the address", err)
+			}
+			return
+		}
+		<-c.Done()
+		if cap(c.answer) > 4*len(says)+8<<10 {
+			t.Errorf("%d bytes of memory for %d", cap(c.answer), len(says))
 		}
 	})
 }

@@ -18,10 +18,14 @@ func (c *Conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) (err 
 	defer recovered("the SASL mechanism", &err)
 	res, err := c.RoundTrip(&saslhandshake.Request{Mechanism: mechanism.Name()}, 0)
 	if err != nil {
-		return fmt.Errorf("SASL handshake: %w", err)
+		return fmt.Errorf("SASL handshake: %w (see Config.SASL)", err)
 	}
-	if h := res.(*saslhandshake.Response); h.ErrorCode != 0 {
-		return fmt.Errorf("SASL mechanism %s: %w (the broker offers %v)", mechanism.Name(), kafka.Error(h.ErrorCode), h.Mechanisms)
+	switch h := res.(*saslhandshake.Response); kafka.Error(h.ErrorCode) {
+	case 0:
+	case kafka.IllegalSASLState:
+		return fmt.Errorf("SASL mechanism %s: %w: the broker wants no login at this port (see Config.SASL)", mechanism.Name(), kafka.IllegalSASLState)
+	default:
+		return fmt.Errorf("SASL mechanism %s: %w (the broker offers %v; see Config.SASL)", mechanism.Name(), kafka.Error(h.ErrorCode), h.Mechanisms)
 	}
 	host, port, _ := net.SplitHostPort(c.peer.address)
 	number, _ := strconv.Atoi(port)
@@ -34,11 +38,11 @@ func (c *Conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) (err 
 		began := time.Now()
 		res, err := c.RoundTrip(&saslauthenticate.Request{AuthBytes: state}, 0)
 		if err != nil {
-			return fmt.Errorf("SASL login: %w", err)
+			return fmt.Errorf("SASL login: %w (see Config.SASL)", err)
 		}
 		a := res.(*saslauthenticate.Response)
 		if a.ErrorCode != 0 {
-			return fmt.Errorf("SASL login: %w: %s", kafka.Error(a.ErrorCode), a.ErrorMessage)
+			return fmt.Errorf("SASL login: %w: %s (see Config.SASL)", kafka.Error(a.ErrorCode), a.ErrorMessage)
 		}
 		if lifetime := time.Duration(a.SessionLifetimeMs) * time.Millisecond; lifetime > 0 {
 			c.expires = began.Add(lifetime - lifetime/10)
