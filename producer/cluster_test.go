@@ -23,6 +23,7 @@ func TestThreeBrokers(t *testing.T) {
 	c := testbroker.Own(t, 3)
 	t.Run("LeaderMoves", func(t *testing.T) { leaderMoves(t, c) })
 	t.Run("BrokerKilled", func(t *testing.T) { brokerKilled(t, c) })
+	t.Run("R39BootstrapAddressGone", func(t *testing.T) { bootstrapAddressGone(t, c) })
 	t.Run("BrokerFrozen", func(t *testing.T) { brokerFrozen(t, c) })
 	t.Run("NotEnoughReplicas", func(t *testing.T) { notEnoughReplicas(t, c) })
 	t.Run("RollingRestart", func(t *testing.T) { rollingRestart(t, c) })
@@ -129,6 +130,30 @@ func brokerKilled(t *testing.T, c *testbroker.OwnBroker) {
 		if !c.Lead(t, topic, 0, 2) {
 			t.Error("the node that is back does not become a leader")
 		}
+	})
+	shutDown(t, c, p)
+}
+
+// The only node that the producer was given is gone, under load, and leaders move after that: no
+// write fails (R39).
+func bootstrapAddressGone(t *testing.T, c *testbroker.OwnBroker) {
+	const node = 2
+	topic := c.CreateTopic(t, 3)
+	p := newProducer(t, c.Broker, Config{Topic: topic, Brokers: c.Addrs[node-1 : node]})
+	start(t, p)
+	underLoad(t, c, "bootstrap-address-gone", p, topic, 6, func(more func(int)) {
+		c.Kill(t, node)
+		c.AwaitInSync(t, topic, 2)
+		more(100)
+		for i := range int32(6) {
+			c.Lead(t, topic, i%3, 1+2*(i%2))
+			more(50)
+		}
+		if err := p.Ping(bg); err != nil {
+			t.Error(err)
+		}
+		c.Restart(t, node)
+		c.AwaitInSync(t, topic, 3)
 	})
 	shutDown(t, c, p)
 }

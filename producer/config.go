@@ -47,7 +47,8 @@ type Config struct {
 	TLS *tls.Config
 	// SASL is how to authenticate; nil: not at all. PlainFrom and ScramFrom ask for
 	// the password at every connect; those of kafka-go keep one. A mechanism of your
-	// own, such as OAUTHBEARER, is started at every connect.
+	// own, such as OAUTHBEARER, is started at every connect. While the producer runs, a login that is
+	// refused is tried again after 10 ms, then after twice as long, up to every 8 s or so, until it succeeds.
 	SASL sasl.Mechanism
 	// AllowPlaintextPassword allows SASL PLAIN and OAUTHBEARER without TLS to a broker
 	// that is not on this machine: whoever listens on the way reads the password.

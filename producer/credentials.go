@@ -13,7 +13,7 @@ import (
 // PlainFrom is SASL PLAIN with credentials that are asked for at every connect, so
 // that a password can be rotated under a running producer: connections that are
 // open stay so, the next ones use the new password, and a write that meets the old
-// one on its way tries again until its DeliveryTimeout.
+// one on its way tries again until its DeliveryTimeout: see Config.SASL for how soon.
 //
 // ask is called concurrently, and holds up the connect that it is called for. Its
 // context ends with that (after Config.DialTimeout at the latest) and when the

@@ -60,8 +60,9 @@
 // handed to the network. Two Producers have no order between them. What consumers do is
 // theirs: they may process a message twice. There are no transactions.
 //
-// Brokers of Kafka 2.1 or newer are needed. Before Kafka 3.0 an idempotent producer needs
-// the permission IdempotentWrite on the cluster: see ErrNoIdempotence.
+// Brokers of Apache Kafka 2.1 or newer are needed; 2.1.1 and 4.1.0 are tested, other versions and
+// other brokers (Redpanda, Azure Event Hubs) are not. Before Kafka 3.0 an idempotent producer
+// needs the permission IdempotentWrite on the cluster: see ErrNoIdempotence.
 //
 // Package health has handlers for liveness and readiness; docs/migrating.md leads
 // from a *kafka.Writer here.

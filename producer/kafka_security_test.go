@@ -40,7 +40,10 @@ func TestApacheKafkaSecurity(t *testing.T) {
 	t.Run("IdleClose", func(t *testing.T) { idleClose(t, b) })
 }
 
-var alice = plain.Mechanism{Username: "alice", Password: "alice-secret"}
+var (
+	alice = plain.Mechanism{Username: "alice", Password: "alice-secret"}
+	bob   = plain.Mechanism{Username: "bob", Password: "bob-secret"}
+)
 
 func scram512(t *testing.T, user, password string) sasl.Mechanism {
 	t.Helper()
@@ -75,10 +78,16 @@ func wrongCredentials(t *testing.T, b *testbroker.OwnBroker) {
 // allow lets a user do something to a topic, and returns when the broker knows.
 func allow(t *testing.T, b *testbroker.Broker, topic, user string, operation kmsg.ACLOperation) {
 	t.Helper()
+	allowOn(t, b, kmsg.ACLResourceTypeTopic, topic, user, operation)
+}
+
+// allowOn is allow for any kind of resource.
+func allowOn(t *testing.T, b *testbroker.Broker, kind kmsg.ACLResourceType, name, user string, operation kmsg.ACLOperation) {
+	t.Helper()
 	cl := b.Client(t)
 	defer cl.Close()
 	grant := kmsg.NewCreateACLsRequestCreation()
-	grant.ResourceType, grant.ResourceName, grant.ResourcePatternType = kmsg.ACLResourceTypeTopic, topic, kmsg.ACLResourcePatternTypeLiteral
+	grant.ResourceType, grant.ResourceName, grant.ResourcePatternType = kind, name, kmsg.ACLResourcePatternTypeLiteral
 	grant.Principal, grant.Host, grant.Operation, grant.PermissionType = "User:"+user, "*", operation, kmsg.ACLPermissionTypeAllow
 	create := kmsg.NewPtrCreateACLsRequest()
 	create.Creations = append(create.Creations, grant)
@@ -87,7 +96,7 @@ func allow(t *testing.T, b *testbroker.Broker, topic, user string, operation kms
 		err = kerr.ErrorForCode(res.Results[0].ErrorCode)
 	}
 	if err != nil {
-		t.Fatalf("allow %s to %v on %s: %v", user, operation, topic, err)
+		t.Fatalf("allow %s to %v on %s: %v", user, operation, name, err)
 	}
 	until(t, "the permission to be known", func() bool {
 		ask := kmsg.NewPtrDescribeACLsRequest()
@@ -145,7 +154,6 @@ func noWritePermission(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 2)
 	allow(t, b.Broker, topic, "alice", kmsg.ACLOperationAll)
 	allow(t, b.Broker, topic, "bob", kmsg.ACLOperationDescribe)
-	bob := plain.Mechanism{Username: "bob", Password: "bob-secret"}
 
 	p := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob})
 	undo := denyProducerID(t, b.Broker, "bob")

@@ -19,6 +19,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
@@ -63,6 +64,20 @@ func TestCheckWritePermission(t *testing.T) {
 	}, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "mine", "theirs"),
 		kfake.Superuser("PLAIN", "admin", "admin-pw"),
 		kfake.User("PLAIN", "reader", "reader-pw", acl("mine", kmsg.ACLOperationWrite), acl("mine", kmsg.ACLOperationDescribe), acl("theirs", kmsg.ACLOperationDescribe)))
+}
+
+// Brokers before Kafka 2.4 are asked in another way, which writes nothing either.
+func TestCheckWritePermissionBeforeKafka24(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		p := newProducer(t, b, Config{Topic: "t", CheckWritePermission: true})
+		start(t, p)
+		if err := p.WriteMessages(bg, message("x")); err != nil {
+			t.Error(err)
+		}
+		if found := b.Fake.PartitionInfo("t", 0); found.HighWatermark != 1 {
+			t.Errorf("%d records, want that of the write", found.HighWatermark)
+		}
+	}, kfake.SeedTopics(1, "t"), kfake.MaxVersions(kversion.V2_1_0()))
 }
 
 func TestCheckWritePermissionKafka(t *testing.T) {

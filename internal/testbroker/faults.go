@@ -66,18 +66,23 @@ func (b *Broker) AppendThenAnswer(topic string, answer *kerr.Error, n int) *kfak
 // replaced numbers the nodes that took another's place: each has a port of its own.
 var replaced atomic.Int32
 
-// Replace removes a node of the embedded cluster, for good, and adds another one at
-// another address. Every partition gets a leader at random.
-func (b *Broker) Replace(node int32) {
-	err := b.Fake.RemoveNode(node)
-	if err == nil {
-		port := 0
-		if b.Dial != nil { // the in-memory network chooses none
-			port = 20000 + int(replaced.Add(1))
-		}
-		_, _, err = b.Fake.AddNode(-1, port)
+// Remove removes a node of the embedded cluster, for good: its connections break. Every
+// partition gets a leader at random.
+func (b *Broker) Remove(node int32) {
+	if err := b.Fake.RemoveNode(node); err != nil {
+		panic("testbroker: " + err.Error())
 	}
-	if err != nil {
+	b.Addrs = b.Fake.ListenAddrs()
+}
+
+// Replace is Remove, and adds another node at another address.
+func (b *Broker) Replace(node int32) {
+	b.Remove(node)
+	port := 0
+	if b.Dial != nil { // the in-memory network chooses none
+		port = 20000 + int(replaced.Add(1))
+	}
+	if _, _, err := b.Fake.AddNode(-1, port); err != nil {
 		panic("testbroker: " + err.Error())
 	}
 	b.Addrs = b.Fake.ListenAddrs()

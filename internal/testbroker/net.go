@@ -174,7 +174,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close removes the node: its connections break, as a process's do when it ends.
 func (l *listener) Close() error {
+	err := l.close()
+	l.n.cut(func(c *serverConn) bool { return c.l == l })
+	return err
+}
+
+func (l *listener) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {

@@ -37,12 +37,21 @@ type OwnBroker struct {
 // replicas, two of which must be in sync.
 func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 	t.Helper()
-	Real(t)
-	o := &OwnBroker{dir: filepath.Join(t.TempDir(), "broker")}
 	args := []string{"start", "-nodes", strconv.Itoa(n)}
 	for _, s := range settings {
 		args = append(args, "-set", s)
 	}
+	return own(t, n, args)
+}
+
+// OwnOldest is Own for the oldest Kafka that the producer supports: one node, which knows no SCRAM
+// and no TLS, and of Run nothing.
+func OwnOldest(t testing.TB) *OwnBroker { t.Helper(); return own(t, 1, []string{"start", "-oldest"}) }
+
+func own(t testing.TB, n int, args []string) *OwnBroker {
+	t.Helper()
+	Real(t)
+	o := &OwnBroker{dir: filepath.Join(t.TempDir(), "broker")}
 	for i := range n {
 		o.nodes = append(o.nodes, i+1)
 	}

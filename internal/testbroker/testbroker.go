@@ -195,6 +195,10 @@ func (b *Broker) CreateTopicNamed(t testing.TB, name string, partitions int, set
 		time.Sleep(10 * time.Millisecond)
 		res, err = req.RequestWith(ctx, cl)
 	}
+	if err == nil && res.Topics[0].ErrorCode == kerr.InvalidReplicationFactor.Code { // before Kafka 2.4 there is no default
+		req.Topics[0].ReplicationFactor = 1
+		res, err = req.RequestWith(ctx, cl)
+	}
 	if err == nil && res.Topics[0].ErrorCode != kerr.TopicAlreadyExists.Code { // by a request without an answer
 		err = kerr.ErrorForCode(res.Topics[0].ErrorCode)
 	}

@@ -64,6 +64,9 @@ const (
 	manyTopics    = 1 << 10         // from which on those that do not exist are forgotten
 	firstLeader   = 100 * time.Millisecond
 	longLeader    = time.Second // between questions while a partition has no leader
+
+	secondOpinion = 4 * time.Second // for which something is amiss before another broker is asked
+	nothingAmiss  = 3 * time.Second // after which it is not; longer than a sender's pauses
 )
 
 // A Cluster is used by any number of goroutines.
@@ -75,11 +78,16 @@ type Cluster struct {
 	done   chan struct{} // closed when run has returned
 
 	// Of run.
-	conn   *connection.Conn
-	last   time.Time // the latest question
-	streak int       // of questions without calm between them
-	muted  time.Time // until when the brokers want no request
-	losers sync.WaitGroup
+	conn    *connection.Conn
+	another bool      // the next request goes to another broker than that of conn, if one can be had
+	last    time.Time // the latest question
+	streak  int       // of questions without calm between them
+	amiss   time.Time // the latest question because of something that was amiss
+	since   time.Time // the first such question to this broker
+	muted   time.Time // until when the brokers want no request
+	refused int       // how many questions in a row met a refused login
+	held    time.Time // until when the next question waits because of that, unless Update asks it
+	losers  sync.WaitGroup
 
 	mu      sync.Mutex
 	id      string // of the cluster; empty: not known
@@ -88,12 +96,15 @@ type Cluster struct {
 	topics  map[string]*topic
 	asks    []*ask
 	next    *question // not under way yet; nil: there is none
+	failed  error     // of the latest question; nil: it has its answer
 }
 
 // A question is one for metadata.
 type question struct {
-	done chan struct{} // closed when it has its answer, or err
-	err  error
+	amiss bool          // it was asked for because something is
+	now   bool          // a caller of Update waits for it
+	done  chan struct{} // closed when it has its answer, or err
+	err   error
 }
 
 // An ask is any other request.
@@ -186,11 +197,12 @@ func (c *Cluster) Forget(name string) {
 }
 
 // Refresh sees to it that metadata are asked for soon, again and again until a broker
-// answers. It does not wait.
+// answers: something is amiss. If it is called for some seconds all the same, another broker is
+// asked, which may know more. It does not wait.
 func (c *Cluster) Refresh() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refreshLocked()
+	c.refreshLocked().amiss = true
 }
 
 func (c *Cluster) refreshLocked() *question {
@@ -213,6 +225,8 @@ func (c *Cluster) signal() {
 func (c *Cluster) Update(ctx context.Context) error {
 	c.mu.Lock()
 	q := c.refreshLocked()
+	q.now = true
+	c.signal()
 	c.mu.Unlock()
 	return c.await(ctx, q.done, &q.err)
 }
@@ -257,6 +271,9 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 			switch {
 			case err == nil:
 			case ctx.Err() != nil: // whatever await has returned
+				if last == nil {
+					last = c.obstacle()
+				}
 				return nil, because(context.Cause(ctx), last)
 			case c.ctx.Err() != nil:
 				return nil, because(err, last)
@@ -275,6 +292,13 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 			return nil, because(err, last)
 		}
 	}
+}
+
+// obstacle is why the latest question has no answer; nil: it has one.
+func (c *Cluster) obstacle() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
 }
 
 // sleep returns early, with the cause, when ctx or the Cluster ends.
@@ -343,13 +367,13 @@ type candidate struct {
 	named   bool // in Config.Brokers
 }
 
-// apply takes over an answer. It returns the topics to tell of.
-func (c *Cluster) apply(m *metadata.Response, now time.Time) ([]*Topic, error) {
+// apply takes over an answer. It returns the topics to tell of, and whether the broker is behind.
+func (c *Cluster) apply(m *metadata.Response, now time.Time) (changed []*Topic, behind bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m.ClusterID != "" {
 		if c.id != "" && c.id != m.ClusterID {
-			return nil, fmt.Errorf("%w: %q, not %q", ErrOtherCluster, m.ClusterID, c.id)
+			return nil, false, fmt.Errorf("%w: %q, not %q", ErrOtherCluster, m.ClusterID, c.id)
 		}
 		c.id = m.ClusterID
 	}
@@ -362,12 +386,12 @@ func (c *Cluster) apply(m *metadata.Response, now time.Time) ([]*Topic, error) {
 		}
 		c.learnt = c.learnt[max(0, len(c.learnt)-max(rememberAtAll, len(m.Brokers))):]
 	}
-	var changed []*Topic
 	for i := range m.Topics {
 		if t := c.topics[m.Topics[i].Name]; t != nil {
 			t.apply(&m.Topics[i], c.brokers, now)
 			changed = append(changed, t.Topic)
+			behind = behind || !t.behindFor.IsZero()
 		}
 	}
-	return changed, nil
+	return changed, behind, nil
 }

@@ -319,7 +319,7 @@ func TestClose(t *testing.T) {
 func TestLearntIsBounded(t *testing.T) {
 	c := Cluster{topics: map[string]*topic{}}
 	for i := range int32(1000) {
-		if _, err := c.apply(&metadata.Response{Brokers: []metadata.ResponseBroker{{NodeID: i % 3, Host: "h", Port: i}, {NodeID: 7, Host: "same", Port: 1}}}, time.Now()); err != nil {
+		if _, _, err := c.apply(&metadata.Response{Brokers: []metadata.ResponseBroker{{NodeID: i % 3, Host: "h", Port: i}, {NodeID: 7, Host: "same", Port: 1}}}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -118,17 +118,22 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 	}
 	all := c.candidates()
 	if c.conn != nil {
+		asked := c.conn.Address()
+		at := slices.IndexFunc(all, func(a candidate) bool { return a.address == asked })
+		if c.another {
+			c.another = false
+			c.change(ctx, slices.DeleteFunc(slices.Clone(all), func(a candidate) bool { return a.address == asked }))
+		}
 		timeout := c.cfg.Timeout
 		if len(all) > 1 {
 			timeout = min(timeout, patience)
 		}
-		asked := c.conn.Address()
 		if res, err := c.try(msg, accept, timeout); err == nil || c.ctx.Err() != nil {
 			return res, err
 		}
-		if i := slices.IndexFunc(all, func(a candidate) bool { return a.address == asked }); i >= 0 {
-			again := all[i]
-			all = append(slices.Delete(all, i, i+1), again) // the others first
+		if at >= 0 {
+			again := all[at]
+			all = append(slices.Delete(all, at, at+1), again) // the others first
 		}
 	}
 	r := c.race(all)
@@ -160,4 +165,23 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 		return nil, because(cause, err)
 	}
 	return nil, err
+}
+
+// change connects to one of the others instead, if that can be had soon.
+func (c *Cluster) change(ctx context.Context, others []candidate) {
+	ctx, cancel := context.WithTimeout(ctx, 2*headStart)
+	defer cancel()
+	r := c.race(others)
+	defer r.end()
+	for {
+		found, ok := r.next(ctx)
+		switch {
+		case !ok:
+			return
+		case found.err == nil:
+			c.conn.Close()
+			c.conn = found.conn
+			return
+		}
+	}
 }

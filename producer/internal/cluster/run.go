@@ -13,6 +13,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/initproducerid"
 	"github.com/segmentio/kafka-go/protocol/metadata"
+
+	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
 // run sends the requests, one after the other.
@@ -30,12 +32,16 @@ func (c *Cluster) run() {
 	leader := time.NewTimer(0) // asks again while a partition has no leader
 	defer leader.Stop()
 	<-leader.C
+	held := time.NewTimer(0) // ends the pause after a refused login
+	defer held.Stop()
+	<-held.C
 	wait := firstLeader
 	for {
 		select {
 		case <-c.wake:
 		case <-leader.C:
 			c.Refresh()
+		case <-held.C:
 		case <-age.C:
 			if c.conn != nil {
 				c.Refresh()
@@ -44,6 +50,9 @@ func (c *Cluster) run() {
 			return
 		}
 		for c.turn() {
+		}
+		if pause := time.Until(c.held); pause > 0 {
+			held.Reset(pause)
 		}
 		if !c.leaderless() {
 			leader.Stop()
@@ -60,6 +69,9 @@ func (c *Cluster) turn() bool {
 	c.mu.Lock()
 	asks, q := c.asks, c.next
 	c.asks = nil
+	if q != nil && !q.now && time.Until(c.held) > 0 {
+		q = nil
+	}
 	c.mu.Unlock()
 	if c.ctx.Err() != nil || len(asks) == 0 && q == nil {
 		return false
@@ -103,20 +115,51 @@ func (c *Cluster) ask() {
 	c.next = nil
 	names := c.askForLocked(q, c.last)
 	c.mu.Unlock()
+	if q.amiss {
+		c.doubt()
+	}
+	behind := false
 	_, q.err = c.exchange(c.ctx, &metadata.Request{TopicNames: names, AllowAutoTopicCreation: c.cfg.AutoCreate}, func(m protocol.Message) error {
-		topics, err := c.apply(m.(*metadata.Response), time.Now())
+		topics, old, err := c.apply(m.(*metadata.Response), time.Now())
+		behind = old
 		if err == nil && len(topics) > 0 && c.cfg.Changed != nil {
 			c.cfg.Changed(topics)
 		}
 		return err
 	})
+	if connection.Refused(q.err) {
+		c.refused++
+		c.held = time.Now().Add(connection.RefusedPause(c.refused))
+	} else {
+		c.refused, c.held = 0, time.Time{}
+	}
 	c.mu.Lock()
+	c.failed = q.err
 	c.answeredLocked(q, names)
 	c.mu.Unlock()
 	close(q.done)
-	if q.err != nil && c.ctx.Err() == nil {
+	switch {
+	case c.ctx.Err() != nil:
+	case q.err != nil:
+		c.Refresh()
+	case behind:
+		c.another = true
 		c.Refresh()
 	}
+}
+
+// doubt sees to it that another broker is asked, if the one of the connection has been asked for
+// some time and something is amiss all the same.
+func (c *Cluster) doubt() {
+	now := time.Now()
+	switch {
+	case now.Sub(c.amiss) > nothingAmiss:
+		c.since = now
+	case now.Sub(c.since) >= secondOpinion:
+		c.since = now
+		c.another = true
+	}
+	c.amiss = now
 }
 
 // pauseAfter is the pause after the n-th of several questions.

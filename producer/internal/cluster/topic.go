@@ -115,6 +115,8 @@ func (t *topic) apply(m *metadata.ResponseTopic, brokers map[int32]string, now t
 				partitions[i] = old
 			}
 		}
+	default:
+		t.behindFor = time.Time{}
 	}
 	t.Topic = &Topic{Name: m.Name, Partitions: partitions}
 }

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -12,6 +13,17 @@ import (
 	"github.com/segmentio/kafka-go/protocol/saslhandshake"
 	"github.com/segmentio/kafka-go/sasl"
 )
+
+// Refused reports whether a broker has refused the login: the credentials are wrong, or the broker
+// does not know them yet.
+func Refused(err error) bool { return errors.Is(err, kafka.SASLAuthenticationFailed) }
+
+// RefusedPause is the pause after the n-th refused login in a row: it doubles, from 10 ms to 8 s, so
+// that wrong credentials do not flood the brokers, nor lock the account, for as long as a producer
+// runs, and right ones are found soon.
+func RefusedPause(n int) time.Duration {
+	return min(10*time.Millisecond<<min(n-1, 10), 8*time.Second)
+}
 
 // authenticate logs in.
 func (c *Conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) (err error) {

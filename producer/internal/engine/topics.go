@@ -186,7 +186,8 @@ func (s *session) broker(id int32) *broker {
 	return b
 }
 
-// sweepBrokers ends the connections to brokers that have led nothing for a while.
+// sweepBrokers ends the connections to brokers that have led nothing for a while, or that lead
+// nothing and are gone.
 func (s *session) sweepBrokers() {
 	leads := make(map[int32]bool)
 	for _, t := range *s.e.topics.Load() {
@@ -198,11 +199,13 @@ func (s *session) sweepBrokers() {
 	}
 	now := time.Now()
 	for id, b := range s.brokers {
-		switch {
-		case leads[id]:
-		case b.unused.IsZero():
+		if leads[id] {
+			continue
+		}
+		if b.unused.IsZero() {
 			b.unused = now
-		case now.Sub(b.unused) > s.e.cfg.IdleTimeout:
+		}
+		if _, known := s.cluster.Address(id); !known || now.Sub(b.unused) > s.e.cfg.IdleTimeout {
 			b.cancel()
 			delete(s.brokers, id)
 		}

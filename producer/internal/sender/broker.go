@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/apiversions"
 
+	"github.com/seed3893aba4/surestart/producer/internal/batch"
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
@@ -87,7 +88,9 @@ func (b *Broker) Ping() *Job {
 }
 
 // MayWrite asks the leader of a partition to append nothing, and returns the broker's code if
-// it refuses the topic to this user: that it checks first.
+// it refuses the topic to this user: that it checks first. Brokers before Kafka 2.4 end the connection
+// when a request has no batch: they get one that none appends, because neither its checksum nor
+// the acknowledgements are valid.
 func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) error {
 	s := b.senders[0]
 	j := s.newJob(func(c *connection.Conn) error {
@@ -95,8 +98,20 @@ func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) erro
 		if err != nil {
 			return err
 		}
-		r := request{items: []item{{p: &Partition{topic: topic, number: int32(partition)}}}}
-		r.encode(c, version, -1, b.cfg.WriteTimeout)
+		r, acks := request{items: []item{{p: &Partition{topic: topic, number: int32(partition)}}}}, int16(-1)
+		if version < 8 {
+			bad := batch.New()
+			defer bad.Free()
+			bad.Append(new(kafka.Message), 0, 1<<10)
+			if err := bad.Seal(0); err != nil {
+				return err
+			}
+			bad.Stamp(-1, -1, -1)
+			bytes := bad.Bytes()
+			bytes[len(bytes)-1] ^= 0xff
+			r.items[0].bytes, acks = bytes, 2
+		}
+		r.encode(c, version, acks, b.cfg.WriteTimeout)
 		body, _, err := c.Exchange(r.frame, b.cfg.WriteTimeout)
 		if err != nil {
 			return err

@@ -30,9 +30,9 @@ const (
 	LongestPause = time.Second
 )
 
-// pauseAfter is the pause after the n-th failed attempt: it doubles, give or take a fifth,
-// so that producers that failed together do not return together.
-func pauseAfter(n int) time.Duration {
-	d := min(FirstPause<<min(n-1, 10), LongestPause)
-	return d*4/5 + rand.N(d*2/5)
-}
+// pauseAfter is the pause after the n-th failed attempt.
+func pauseAfter(n int) time.Duration { return spread(min(FirstPause<<min(n-1, 10), LongestPause)) }
+
+// spread returns d, give or take a fifth, so that producers that failed together do not return
+// together.
+func spread(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5) }

@@ -88,7 +88,7 @@ func (s *Sender) run() {
 	s.timer = time.NewTimer(time.Hour)
 	defer s.timer.Stop()
 	defer func() { s.tried(context.Cause(s.ctx)) }()
-	for failed := 0; s.ctx.Err() == nil; {
+	for failed, refused := 0, 0; s.ctx.Err() == nil; {
 		conn, err := s.connect()
 		if err != nil {
 			s.tried(err)
@@ -99,11 +99,19 @@ func (s *Sender) run() {
 			}
 			failed++
 			s.b.cfg.Counters.ConnectFailures.Add(1)
-			s.b.directory.Refresh()
-			s.pause(pauseAfter(failed))
+			pause := pauseAfter(failed)
+			if refused++; connection.Refused(err) {
+				pause = spread(connection.RefusedPause(refused))
+			} else {
+				refused = 0
+			}
+			for ; pause > 0 && s.ctx.Err() == nil; pause -= LongestPause {
+				s.b.directory.Refresh() // the leaders may move meanwhile
+				s.pause(min(pause, LongestPause))
+			}
 			continue
 		}
-		failed = 0
+		failed, refused = 0, 0
 		s.down.Store(nil)
 		stop := context.AfterFunc(s.ctx, conn.Close)
 		s.b.cfg.Counters.Open.Add(1)
@@ -158,7 +166,8 @@ func (s *Sender) pause(d time.Duration) {
 	}
 }
 
-// drop lets the partitions on the list go when the sender ends.
+// drop lets the partitions on the list go when the sender ends. Those that have moved meanwhile are
+// offered to their new one.
 func (s *Sender) drop() {
 	s.mu.Lock()
 	ready := s.ready
@@ -167,7 +176,12 @@ func (s *Sender) drop() {
 	for _, p := range ready {
 		p.mu.Lock()
 		p.letGoLocked()
+		var to *Sender
+		if p.sender != s && p.core.State() != core.Stopped {
+			to = p.offerLocked(time.Now())
+		}
 		p.mu.Unlock()
+		wake(to)
 	}
 }
 

@@ -35,12 +35,15 @@ type java struct {
 }
 
 // java finds Java and Kafka's jars, and installs what is missing. KAFKA_LIB says where
-// the jars are that were found, and verified, before.
-func (c *Cluster) java(ctx context.Context) (*java, error) {
-	lib := os.Getenv("KAFKA_LIB")
+// the jars are that were found, and verified, before; those of the oldest Kafka are others.
+func (c *Cluster) java(ctx context.Context, oldest bool) (*java, error) {
+	lib, jars := os.Getenv("KAFKA_LIB"), tools.Kafka
+	if oldest {
+		lib, jars = "", tools.Oldest
+	}
 	if lib == "" {
 		var err error
-		if lib, err = tools.Kafka.Get(ctx, c.log); err != nil {
+		if lib, err = jars.Get(ctx, c.log); err != nil {
 			return nil, err
 		}
 	}
@@ -51,6 +54,9 @@ func (c *Cluster) java(ctx context.Context) (*java, error) {
 	j := &java{command: command, classpath: filepath.Join(lib, "*"), options: []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"}}
 	if c.training != "" {
 		j.options = append(j.options, "-XX:ArchiveClassesAtExit="+c.training)
+		return j, nil
+	}
+	if oldest {
 		return j, nil
 	}
 	archive, err := c.archive(ctx, j)
@@ -134,7 +140,10 @@ func (c *Cluster) ask(ctx context.Context, class string, args ...string) (*exec.
 	if err != nil {
 		return nil, err
 	}
-	j, err := c.java(ctx)
+	if c.oldest() {
+		return nil, errors.New("the oldest Kafka is not for Kafka's own tools")
+	}
+	j, err := c.java(ctx, false)
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ type Options struct {
 	Nodes    int      // zero: one
 	Port     int      // of the first node, the others have the following ones; zero: free ones
 	Settings []string // lines KEY=VALUE for each node's server.properties
+	Oldest   bool     // the oldest Kafka that the producer supports, one node
 }
 
 func (c *Cluster) say(format string, args ...any) { fmt.Fprintf(c.log, "kafka: "+format+"\n", args...) }
@@ -99,19 +100,26 @@ func (c *Cluster) Start(ctx context.Context, o Options) (addresses string, err e
 			}
 			return c.again(ctx, nodes)
 		}
+		if o.Oldest && o.Nodes > 1 {
+			return errors.New("the oldest Kafka has one node")
+		}
 		if err := c.kill(ctx, nodes); err != nil { // a start that was cut off left them
 			return err
 		}
 		if o.Nodes == 0 {
 			o.Nodes = 1
 		}
-		j, err := c.java(ctx)
+		create := c.create
+		if o.Oldest {
+			create = c.createOldest
+		}
+		j, err := c.java(ctx, o.Oldest)
 		if err != nil {
 			return err
 		}
 		const tries = 3
 		for range tries {
-			addresses, err = c.create(ctx, j, o)
+			addresses, err = create(ctx, j, o)
 			if err == nil {
 				c.say("Apache Kafka, %d node(s), on %s (%.0f s, directory %s)", o.Nodes, addresses, time.Since(began).Seconds(), c.dir)
 				return nil
@@ -169,7 +177,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 				return err
 			}
 		}
-		for _, name := range []string{"nodes", "address", "sasl", "tls", serverLog, toolsLog, "lock"} {
+		for _, name := range []string{"oldest", "nodes", "address", "sasl", "tls", serverLog, toolsLog, "lock"} {
 			if err := os.Remove(c.file(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
@@ -243,7 +251,7 @@ func (c *Cluster) again(ctx context.Context, nodes []int) error {
 	if down == nil {
 		return nil
 	}
-	j, err := c.java(ctx)
+	j, err := c.java(ctx, c.oldest())
 	if err != nil {
 		return err
 	}
@@ -294,11 +302,11 @@ func (c *Cluster) write(text string, names ...string) error {
 	return os.WriteFile(c.file(names...), []byte(text), 0o666)
 }
 
-// nodes returns the nodes' numbers, from 1; none if there is no cluster.
+// nodes returns the nodes' numbers, from 1, and zookeeper's; none if there is no cluster.
 func (c *Cluster) nodes() (nodes []int, err error) {
 	for _, field := range strings.Fields(c.read("nodes")) {
 		n, err := strconv.Atoi(field)
-		if err != nil || n < 1 {
+		if err != nil || n < 0 {
 			return nil, fmt.Errorf("%s: %q is no node's number", c.file("nodes"), field)
 		}
 		nodes = append(nodes, n)

@@ -16,6 +16,8 @@ const usage = `A real Apache Kafka for the tests: one node or several (KRaft, th
 
   kafka start [-nodes N] [-port P] [-set KEY=VALUE]... [-dir D]
                               makes it and waits until all of it serves; prints host:port,...
+  kafka start -oldest [-port P] [-set KEY=VALUE]... [-dir D]
+                              the same of the oldest Kafka that the producer supports: one node, with ZooKeeper, no SCRAM, no tools
   kafka stop [-dir D]         kills it and removes its directory
   kafka stop -at-end [-dir D] does so when standard input ends: with the process that holds it
   kafka status [-dir D]       prints host:port,... of all its nodes; exit status 1 if none runs
@@ -76,6 +78,7 @@ func command(ctx context.Context, args []string, in io.Reader, out, log io.Write
 	case "start":
 		flags.IntVar(&o.Nodes, "nodes", 0, "")
 		flags.IntVar(&o.Port, "port", 0, "")
+		flags.BoolVar(&o.Oldest, "oldest", false, "")
 		flags.IntVar(&node, "node", 0, "")
 		flags.Func("set", "", func(setting string) error { o.Settings = append(o.Settings, setting); return nil })
 	case "stop":
@@ -104,7 +107,7 @@ func command(ctx context.Context, args []string, in io.Reader, out, log io.Write
 	if len(rest) != wanted {
 		return fmt.Errorf("%w: %s: got %d arguments beside flags, want %d", errUsage, args[0], len(rest), wanted)
 	}
-	if node != 0 && (o.Nodes != 0 || o.Port != 0 || o.Settings != nil || atEnd) {
+	if node != 0 && (o.Nodes != 0 || o.Port != 0 || o.Settings != nil || o.Oldest || atEnd) {
 		return fmt.Errorf("%w: %s: -node with a flag that is for all nodes", errUsage, args[0])
 	}
 	number := 0

