@@ -34,6 +34,7 @@ type Producer struct {
 	neverStopped context.Context // ends with the first Stop, Shutdown or Close
 	stopped      context.CancelFunc
 	current      *atomic.Pointer[session] // of the latest attempt
+	cut          *atomic.Pointer[cut]     // of the latest attempt; before the first one that of the first
 }
 
 // New returns an idle producer; it opens nothing and connects to nobody. Whatever
@@ -50,7 +51,9 @@ func New(config Config) (*Producer, error) {
 		stats:      new(stats),
 		warnings:   &warnings{logger: cfg.Logger},
 		current:    new(atomic.Pointer[session]),
+		cut:        new(atomic.Pointer[cut]),
 	}
+	p.cut.Store(newCut())
 	for _, t := range p.topics {
 		p.isDeclared[t] = true
 	}
@@ -84,9 +87,10 @@ func (p *Producer) Start(ctx context.Context) error { return p.lifecycle.Start(c
 // [fsm.Lifecycle.Stop]: while it waits, new writes get ErrNotStarted.
 //
 // When ctx ends first, the connections are cut: every message that has no verdict by then gets
-// one, and Stop returns a *StopError that counts them. It
-// returns within 50 ms of the end of ctx, with nothing left open as a rule; what
-// is still closing by then goes on without this caller.
+// one, and Stop returns a *StopError that counts them exactly. It
+// returns within 50 ms of the end of ctx, with nothing left open as a rule. What
+// is still closing by then goes on without this caller: with very many messages,
+// their writes and Deliveries return a moment later.
 func (p *Producer) Stop(ctx context.Context) error {
 	return p.stop(ctx, p.lifecycle.Stop, stopGrace)
 }
@@ -105,13 +109,15 @@ func (p *Producer) Close() error {
 	return p.stop(ctx, p.lifecycle.Shutdown, reserve)
 }
 
-// stopGrace is how long a Stop whose context has ended waits for the cut to take
-// effect, so that it can say what was cut off and leave nothing open behind it.
+// stopGrace is how long a Stop whose context has ended waits for what it cut off to end, so that it
+// leaves nothing open behind it. For the counts it waits in any case: they are made first, and wait
+// for nobody.
 const stopGrace = 40 * time.Millisecond
 
 func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, grace time.Duration) error {
 	p.stopped()
-	s := p.current.Load()
+	c := p.cut.Load()
+	before := c.come()
 	err := stop(ctx)
 	var stopErr *fsm.StopError
 	if !errors.As(err, &stopErr) {
@@ -119,16 +125,22 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	}
 	// Who leaves while others wait has nothing to wait for; but what is being closed
 	// already is closed in a moment.
-	if s == nil || ctx.Err() == nil || stopErr.CutOff == 0 && s.forced.Load() == nil && p.lifecycle.Status().Releasing == "" {
+	if ctx.Err() == nil || stopErr.CutOff == 0 && !c.come() && p.lifecycle.Status().Releasing == "" {
 		return &StopError{Err: err}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	p.lifecycle.Wait(ctx, fsm.Idle, fsm.Starting, fsm.Started, fsm.Closed) // out of Stopping
-	forced := s.forced.Load()
-	if forced == nil {
+	if stopErr.CutOff > 0 {                                                // by this caller, so that a cut comes
+		if before {
+			c = c.next
+		}
+		<-c.counted
+	}
+	if !c.come() {
 		return &StopError{Err: err}
 	}
+	forced := &c.counts
 	return &StopError{
 		Messages: forced.NotSent + forced.Maybe + forced.Rejected,
 		NotSent:  forced.NotSent, Maybe: forced.Maybe, Rejected: forced.Rejected,

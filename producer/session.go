@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
@@ -14,10 +13,40 @@ import (
 // A session is the resource of one attempt: the time from a start of the engine to its stop.
 type session struct {
 	engine *engine.Engine
-	forced atomic.Pointer[engine.Forced] // what the stop has cut off
+	cut    *cut
 
 	unwatch context.CancelFunc
 	watched chan struct{} // closed when drainWhenStopping has returned
+}
+
+// A cut is the next forced stop. The sessions from the last one to this one share it.
+type cut struct {
+	counted chan struct{} // closed when it has come
+	counts  engine.Forced // what it cut off
+	next    *cut          // of the sessions after it
+}
+
+func newCut() *cut { return &cut{counted: make(chan struct{})} }
+
+// come reports whether the cut has come, and is counted.
+func (c *cut) come() bool {
+	select {
+	case <-c.counted:
+		return true
+	default:
+		return false
+	}
+}
+
+// nextCut is for a session that begins.
+func (p *Producer) nextCut() *cut {
+	c := p.cut.Load()
+	if c.come() {
+		c.next = newCut()
+		c = c.next
+		p.cut.Store(c)
+	}
+	return c
 }
 
 // engineConfig is what the engine has to know of a Config that has its defaults.
@@ -71,7 +100,7 @@ func (c *Config) mode() core.Mode {
 
 // open is one try.
 func (p *Producer) open(ctx context.Context, scope *fsm.Scope) (*session, error) {
-	s := &session{engine: p.engine, watched: make(chan struct{})}
+	s := &session{engine: p.engine, cut: p.nextCut(), watched: make(chan struct{})}
 	p.current.Store(s)
 	ctx, cancel := context.WithDeadlineCause(ctx, p.openUntil(), errStartTimeout)
 	defer cancel()
@@ -98,14 +127,20 @@ func (s *session) drainWhenStopping(ctx context.Context, l *fsm.Lifecycle[*sessi
 func (s *session) close(ctx context.Context) error {
 	s.unwatch()
 	<-s.watched
+	s.stop(ctx)
+	return s.engine.Wait(context.Background())
+}
+
+// stop stops the engine, by force if the drain was: then the cut has come, in any case.
+func (s *session) stop(ctx context.Context) {
 	if fsm.Forced(ctx) {
+		defer close(s.cut.counted)
 		cut, cancel := context.WithCancelCause(ctx)
 		cancel(errCutOff)
 		ctx = cut
 	}
 	var forced *engine.Forced
 	if err := s.engine.Stop(ctx); errors.As(err, &forced) {
-		s.forced.Store(forced)
+		s.cut.counts = *forced
 	}
-	return s.engine.Wait(context.Background())
 }

@@ -83,6 +83,52 @@ func TestStopForcedOnHangingBroker(t *testing.T) {
 	})
 }
 
+// A forced stop counts exactly what it cut off, however many calls there are, and does not wait until
+// all of them have their results (D7).
+func TestD7ForcedStopOf100000Sends(t *testing.T) {
+	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
+		topic := b.CreateTopic(t, 4)
+		p := newProducer(t, b, Config{Topic: topic, MaxInFlightBytes: 1 << 30, DeliveryTimeout: time.Hour})
+		start(t, p)
+		hung := b.Hang(kmsg.Produce)
+		sends := make([]*Delivery, 100_000)
+		for i := range sends {
+			var err error
+			if sends[i], err = p.Send(bg, message("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		until(t, "a batch to be at the broker", func() bool { return hung.Hits() > 0 })
+		ctx, cancel := context.WithTimeout(bg, 100*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		var stopErr *StopError
+		if err := p.Stop(ctx); !errors.As(err, &stopErr) {
+			t.Fatalf("Stop: %v, want a StopError", err)
+		}
+		if took := time.Since(began); b.Name == "virtual" && took > 150*time.Millisecond {
+			t.Errorf("Stop took %v, want at most 50 ms after its context", took)
+		}
+		var want StopError
+		for _, d := range sends {
+			switch classOf(t, d.Wait(bg)) {
+			case ErrNotSent:
+				want.NotSent++
+			case ErrMaybeDelivered:
+				want.Maybe++
+			}
+		}
+		want.Messages, want.Err = len(sends), stopErr.Err
+		if *stopErr != want || want.NotSent == 0 || want.Maybe == 0 {
+			t.Errorf("Stop: %v, want %v", stopErr, &want)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t, b, p)
+	})
+}
+
 // Close is bounded by StopTimeout, the forced release included, also if every
 // request hangs: 20 s by default, to the instant.
 func TestCloseBoundedByStopTimeout(t *testing.T) {

@@ -52,7 +52,8 @@ func (e *Engine) hurry() {
 
 // Stop drains, and waits until every message has its verdict and its Completion has returned, or
 // ctx ends: then each message gets its verdict now, and the error is a *Forced that counts them.
-// The connections are cut. What still ends then, Wait waits for.
+// The connections are cut. The calls learn their verdicts after that, however many they are: for
+// them, and for what else still ends, Wait waits.
 func (e *Engine) Stop(ctx context.Context) error {
 	s := e.started.Load()
 	if s == nil {
@@ -70,6 +71,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 		}
 	}
 	var forced *Forced
+	var tell []func()
 	for _, p := range partitions {
 		if err == nil && p.StopEnds() == nil {
 			continue
@@ -77,11 +79,17 @@ func (e *Engine) Stop(ctx context.Context) error {
 		if forced == nil {
 			forced = &Forced{Err: err}
 		}
-		notSent, maybe, rejected := p.Cut(ErrCut)
-		forced.NotSent += notSent
-		forced.Maybe += maybe
-		forced.Rejected += rejected
+		n, calls := p.Cut(ErrCut)
+		forced.NotSent += n.NotSent
+		forced.Maybe += n.Maybe
+		forced.Rejected += n.Rejected
+		tell = append(tell, calls)
 	}
+	s.wg.Go(func() {
+		for _, calls := range tell {
+			calls()
+		}
+	})
 	s.end(ErrCut)
 	if forced != nil {
 		return forced

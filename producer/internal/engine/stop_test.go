@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,6 +100,58 @@ func TestDrain(t *testing.T) {
 		}
 		leavesNothing(t, e)
 	}, kfake.SeedTopics(1, "t", "other"))
+}
+
+// A forced Stop has decided and counted every message before the first call learns its verdict (D1, D7).
+// Wait waits for the calls.
+func TestD7CountsBeforeItTells(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.MaxInFlight = 1 << 30
+		e := start(t, cfg)
+		b.Hang(kmsg.Produce)
+		const sends = 5_000
+		stopped := make(chan struct{})
+		var ended, maybe atomic.Int64
+		var early sync.Once
+		for i := range sends {
+			d := &Delivery{Ended: func(err error) {
+				early.Do(func() {
+					select {
+					case <-stopped:
+					case <-time.After(time.Second):
+						t.Error("Stop does not return before a call has its verdict")
+					}
+				})
+				ended.Add(1)
+				if verdicts(t, err)[0] == core.Maybe {
+					maybe.Add(1)
+				}
+			}}
+			if err := e.Send(t.Context(), time.Now(), d, kafka.Message{Topic: "t", Partition: i % 4, Value: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var forced *Forced
+		if err := e.Stop(ctx); !errors.As(err, &forced) {
+			t.Fatalf("Stop: %v", err)
+		}
+		c := e.Counters()
+		if c.NotSent.Load() != int64(forced.NotSent) || c.Maybe.Load() != int64(forced.Maybe) {
+			t.Errorf("Stop: %v, and Counters have %d not sent, %d maybe", forced, c.NotSent.Load(), c.Maybe.Load())
+		}
+		close(stopped)
+		if err := e.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if ended.Load() != sends || forced.NotSent+forced.Maybe != sends || int64(forced.Maybe) != maybe.Load() || forced.Maybe == 0 {
+			t.Errorf("Stop: %v; %d calls have ended, %d of them maybe", forced, ended.Load(), maybe.Load())
+		}
+		leavesNothing(t, e)
+	}, kfake.SeedTopics(4, "t"))
 }
 
 // Stop returns while a Dial that heeds no context holds up the end of a connection; Wait, and

@@ -47,18 +47,28 @@ func (c *Counters) batch(messages, bytes, queued int64) {
 	c.Queued.observe(queued)
 }
 
-func (c *Counters) count(d core.Decided) {
-	n := int64(d.Last-d.First) + 1
-	switch d.Verdict {
-	case core.Delivered:
-		c.Delivered.Add(n)
-	case core.NotSent:
-		c.NotSent.Add(n)
-	case core.Rejected:
-		c.Rejected.Add(n)
-	case core.Maybe:
-		c.Maybe.Add(n)
+// Counts are numbers of messages, by their verdicts.
+type Counts struct{ Delivered, NotSent, Rejected, Maybe int }
+
+// count counts verdicts, and returns how many there are of each.
+func (c *Counters) count(decided []core.Decided) (n Counts) {
+	for _, d := range decided {
+		of := &n.Delivered
+		switch d.Verdict {
+		case core.NotSent:
+			of = &n.NotSent
+		case core.Rejected:
+			of = &n.Rejected
+		case core.Maybe:
+			of = &n.Maybe
+		}
+		*of += int(d.Last-d.First) + 1
 	}
+	c.Delivered.Add(int64(n.Delivered))
+	c.NotSent.Add(int64(n.NotSent))
+	c.Rejected.Add(int64(n.Rejected))
+	c.Maybe.Add(int64(n.Maybe))
+	return n
 }
 
 // A Summary is the least, the greatest, the sum and the number of values.

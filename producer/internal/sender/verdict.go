@@ -97,21 +97,26 @@ func (p *Partition) because(cause error) error {
 	return cause
 }
 
-// settleLocked tells calls the verdicts of their messages.
+// settleLocked counts verdicts, and tells them to the calls.
 func (p *Partition) settleLocked(out core.Outcome, v verdicts) {
-	for _, d := range out.Decided {
-		p.settleRunLocked(d, v)
+	p.cfg.Counters.count(out.Decided)
+	p.tellLocked(out.Decided, v)
+}
+
+// tellLocked tells calls the verdicts of their messages, which are counted.
+func (p *Partition) tellLocked(decided []core.Decided, v verdicts) {
+	for _, d := range decided {
+		p.tellRunLocked(d, v)
 	}
 	p.notifyLocked()
 }
 
-// settleRunLocked tells calls the verdict of a run of messages.
-func (p *Partition) settleRunLocked(d core.Decided, v verdicts) {
+// tellRunLocked tells calls the verdict of a run of messages.
+func (p *Partition) tellRunLocked(d core.Decided, v verdicts) {
 	failure := Failure{}
 	if d.Verdict != core.Delivered {
 		failure, v.offset = Failure{d.Verdict, v.cause}, -1
 	}
-	p.cfg.Counters.count(d)
 	var x *completion
 	if p.cfg.Completer != nil {
 		x = completions.Get().(*completion)
@@ -146,7 +151,7 @@ func (p *Partition) settleRunLocked(d core.Decided, v verdicts) {
 // admitted before has its verdict, and a function to call by a waiter that leaves.
 func (p *Partition) Flush() (<-chan struct{}, func()) {
 	p.mu.Lock()
-	if p.core.Undecided() == 0 {
+	if _, any := p.firstOpenLocked(); !any {
 		p.mu.Unlock()
 		return closed, func() {}
 	}
@@ -189,7 +194,7 @@ func (p *Partition) notifyLocked() {
 	})
 }
 
-// firstOpenLocked returns the first message without a verdict.
+// firstOpenLocked returns the first message whose call does not know its verdict.
 func (p *Partition) firstOpenLocked() (core.Message, bool) {
 	for _, ch := range p.chunks {
 		for i := range ch.slots {
@@ -223,36 +228,30 @@ func (p *Partition) StopEnds() error {
 	return nil
 }
 
-// Cut gives every message its verdict now, and counts those of each kind. The batch under
-// way is left to the sender that has it in hand.
-func (p *Partition) Cut(cause error) (notSent, maybe, rejected int) {
+// Cut gives every message its verdict now, and returns how many have each. The calls learn of it
+// from tell, which must be called: that takes longer the more calls there are. The batch under way
+// is left to the sender that has it in hand.
+func (p *Partition) Cut(cause error) (n Counts, tell func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	because := p.because(cause)
 	out, err := p.core.Cut()
 	if err != nil {
-		return 0, 0, 0
+		return n, func() {}
 	}
-	for _, d := range out.Decided {
-		n := int(d.Last-d.First) + 1
-		switch d.Verdict {
-		case core.Maybe:
-			maybe += n
-		case core.Rejected:
-			rejected += n
-		default:
-			notSent += n
+	n = p.cfg.Counters.count(out.Decided)
+	return n, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.tellLocked(out.Decided, verdicts{because, -1, true})
+		p.completeLaterLocked()
+		if p.paused && p.timer.Stop() {
+			p.paused, p.inHand = false, false
 		}
+		if p.linger != nil {
+			p.linger.Stop()
+		}
+		p.due, p.flushes = time.Time{}, 0
+		p.sweepLocked()
 	}
-	p.settleLocked(out, verdicts{because, -1, true})
-	p.completeLaterLocked()
-	if p.paused && p.timer.Stop() {
-		p.paused, p.inHand = false, false
-	}
-	if p.linger != nil {
-		p.linger.Stop()
-	}
-	p.due, p.flushes = time.Time{}, 0
-	p.sweepLocked()
-	return notSent, maybe, rejected
 }
