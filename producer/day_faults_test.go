@@ -64,6 +64,12 @@ func dayFaults(s *day) []dayFault {
 				}
 			}
 		}},
+		{"requests are cut and held back, answers lost", func() func() {
+			s.lossy.Cuts.Store(20)
+			s.lossy.Losses.Store(50)
+			s.lossy.Holds.Store(100)
+			return s.lossy.Calm
+		}},
 		{"dials are refused", func() func() { s.net.refuse.Store(true); return func() { s.net.refuse.Store(false) } }},
 		{"dials are swallowed", func() func() { s.net.swallow.Store(true); return func() { s.net.swallow.Store(false) } }},
 	}

@@ -62,6 +62,7 @@ type day struct {
 	l     *ledger
 	over  chan struct{} // the callers go home
 	net   *badDials
+	lossy *testbroker.Lossy // below it
 
 	faults []dayFault
 	drawn  map[string]int // how often, by name
@@ -74,7 +75,8 @@ func (s *day) run(seed uint64, cycles int) {
 	t, began := s.t, time.Now()
 	s.b = testbroker.VirtualCluster(t, dayNodes)
 	s.topic = s.b.CreateTopic(t, dayPartitions)
-	s.net = &badDials{dial: s.b.Dial}
+	s.lossy = testbroker.NewLossy(s.b, nil)
+	s.net = &badDials{dial: s.lossy.Dial}
 	s.p = newProducer(t, s.b, Config{
 		Topic: s.topic, Dial: s.net.dialContext, MaxInFlightBytes: 20_000, BatchSize: 8,
 		DialTimeout: 2 * time.Second, CheckWritePermission: true, Logger: slog.New(slog.DiscardHandler),
@@ -103,10 +105,11 @@ func (s *day) run(seed uint64, cycles int) {
 	s.stop(bg)
 	time.Sleep(time.Minute) // what was on its way has arrived
 	nothingLeft(t, s.b, s.p)
+	s.lossy.LetThrough(100)
 
 	c := s.l.verify(t, s.b, s.topic)
-	t.Logf("CHECKED producer-day cycles=%d virtual-minutes=%d starts=%d starts-failed=%d stops=%d forced=%d cutoff=%d idle-and-clean=%d pings=%d sends=%d %v",
-		cycles, int(time.Since(began).Minutes()), s.starts, s.startsFailed, s.stops, s.forced, s.cut, s.idle, s.pings.Load(), s.sent.Load(), c)
+	t.Logf("CHECKED producer-day cycles=%d virtual-minutes=%d starts=%d starts-failed=%d stops=%d forced=%d cutoff=%d idle-and-clean=%d pings=%d sends=%d held-back=%d %v",
+		cycles, int(time.Since(began).Minutes()), s.starts, s.startsFailed, s.stops, s.forced, s.cut, s.idle, s.pings.Load(), s.sent.Load(), s.lossy.Held.Load(), c)
 	for _, f := range s.faults {
 		if cycles >= 400 && s.drawn[f.name] == 0 {
 			t.Errorf("%s was never drawn", f.name)
@@ -138,6 +141,7 @@ func (s *day) cycle() {
 	for _, m := range mend {
 		m()
 	}
+	s.lossy.LetThrough(50)
 	if s.r.IntN(4) == 0 {
 		s.lifecycle()
 	}

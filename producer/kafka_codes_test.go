@@ -184,7 +184,7 @@ func TestApacheKafkaThrottle(t *testing.T) {
 	t.Logf("CHECKED kafka throttle messages=%d throttled=%v next-write=%v %v", n, after.Throttled, time.Since(began).Round(time.Millisecond), c)
 }
 
-// quota bounds what a client may produce, in bytes a second.
+// quota bounds what a client may produce, in bytes a second; 0: no longer.
 func quota(t *testing.T, b *testbroker.Broker, client string, rate float64) {
 	t.Helper()
 	cl := b.Client(t)
@@ -196,7 +196,7 @@ func quota(t *testing.T, b *testbroker.Broker, client string, rate float64) {
 	entity := kmsg.NewAlterClientQuotasRequestEntryEntity()
 	entity.Type, entity.Name = "client-id", &client
 	op := kmsg.NewAlterClientQuotasRequestEntryOp()
-	op.Key, op.Value = "producer_byte_rate", rate
+	op.Key, op.Value, op.Remove = "producer_byte_rate", rate, rate == 0
 	entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
 	req.Entries = append(req.Entries, entry)
 	res, err := req.RequestWith(ctx, cl)

@@ -4,11 +4,12 @@ package producer
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,16 +26,17 @@ import (
 // soakEnv says how many messages the soak has to get acknowledged.
 const soakEnv = "SURESTART_SOAK"
 
-// Sixteen writers, while at random the producer is stopped and started, nodes are
-// frozen, killed and shut down, leaders move, and the network is slow, cut or
-// swallows what it is given: nothing acknowledged is lost, what failed is not
-// there unless it says that it may be, nothing is there twice, and the order of a key is kept,
-// across forced stops too (D1 to D5).
+// Sixteen writers, while at random the producer is stopped and started, nodes are frozen, killed and
+// shut down, leaders move, a quota throttles, and the network is slow, cut or swallows what it is
+// given. All the while answers are lost, requests cut, and others held back for as long as you like:
+// the last of them reach the log when all is over. Then it is judged: nothing acknowledged is lost,
+// what failed is not there unless it says that it may be, nothing is there twice, the order of a key
+// is kept, across forced stops too, and these have counted exactly what they cut off (D1 to D5, D7).
 func TestNoLossSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the soak takes a minute")
 	}
-	target := 50_000
+	target := 100_000
 	if n, err := strconv.Atoi(os.Getenv(soakEnv)); err == nil {
 		target = n
 	}
@@ -43,16 +45,12 @@ func TestNoLossSoak(t *testing.T) {
 
 	c := testbroker.Own(t, 3)
 	proxy := testbroker.NewProxy(t)
-	topic := c.CreateTopic(t, 6)
-	p := newProducer(t, c.Broker, Config{Topic: topic, Dial: proxy.Dial})
-	s := &soak{t: t, p: p, c: c, proxy: proxy, topic: topic, calm: make(chan struct{})}
-	start(t, p)
+	s := newSoak(t, c.Broker, 6, Config{ClientID: "soak"}, proxy.Dial)
+	s.c, s.proxy = c, proxy
 
 	began := time.Now()
-	var writers, harm sync.WaitGroup
-	for w := range s.tallies {
-		writers.Go(func() { s.write(w, rand.New(rand.NewPCG(seed, uint64(w)))) })
-	}
+	var harm sync.WaitGroup
+	over := s.write(seed)
 	harm.Go(func() { s.startAndStop(rand.New(rand.NewPCG(seed, 100))) })
 	harm.Go(func() { s.doHarm(rand.New(rand.NewPCG(seed, 101))) })
 	for !t.Failed() && (s.acknowledged.Load() < int64(target) || s.faults.Load() < int64(len(harms)) || s.stops.Load() < 10) {
@@ -62,43 +60,91 @@ func TestNoLossSoak(t *testing.T) {
 	}
 	close(s.calm)
 	harm.Wait()
-	s.over.Store(true)
+	s.net.Calm()
 	if t.Failed() {
-		p.Close() // it may not be started: nobody waits for that any more
+		s.p.Close() // it may not be started: nobody waits for that any more
 	}
-	writers.Wait()
+	over()
 	took := time.Since(began)
-	if err := get(t, async(p.Close)); err != nil {
+	if err := get(t, async(s.p.Close)); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	nothingLeft(t, c.Broker, p)
-	s.verify()
-	t.Logf("soak: %v, %d batches sent again, %d faults:%s, %d stops, %d of them forced",
-		took.Round(time.Second), p.Totals().Retries, s.faults.Load(), s.did, s.stops.Load(), s.forced.Load())
+	nothingLeft(t, c.Broker, s.p)
+	s.letThrough(100)
+	j := s.verify(t)
+	if !j.good() {
+		t.Error(j)
+	}
+	if s.cutOff != s.isCutOff {
+		t.Errorf("the forced stops have counted %v messages as cut off (not sent, maybe delivered, rejected), which were %v", s.cutOff, s.isCutOff)
+	}
+	if s.net.Held.Load() == 0 || s.through == 0 || s.p.Counters().Throttled == 0 || s.cutOff == [4]int{} {
+		t.Error("the soak shows less than it says")
+	}
+	counters := s.p.Counters()
+	t.Logf("soak: %v, %d batches sent again, %d faults:%s; throttled for %v, %d epochs", took.Round(time.Second), s.p.Totals().Retries,
+		s.faults.Load(), s.did, counters.Throttled.Round(time.Millisecond), counters.Epochs)
+	t.Logf("soak: %d connections, %d requests cut, %d answers lost, %d requests held back, of which %d were answered later and %d met no broker",
+		s.net.Connections.Load(), s.net.Cut.Load(), s.net.Lost.Load(), s.net.Held.Load(), s.through, s.gone)
+	t.Logf("CHECKED kafka soak %v faults=%d stops=%d forced=%d cut-off=%d requests-cut=%d answers-lost=%d held-back=%d", j,
+		s.faults.Load(), s.stops.Load(), s.forced.Load(), s.cutOff[1]+s.cutOff[2]+s.cutOff[3], s.net.Cut.Load(), s.net.Lost.Load(), s.net.Held.Load())
+}
+
+// The judge of the soak sees the duplicates of a producer without idempotence, whose answers are
+// lost and requests held back; and it has nothing to say of one with it.
+func TestSoakSeesDuplicates(t *testing.T) {
+	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
+		for _, idempotence := range []Idempotence{IdempotenceOff, IdempotenceAuto} {
+			s := newSoak(t, b, 3, Config{Idempotence: idempotence}, nil)
+			over := s.write(uint64(time.Now().UnixNano()))
+			until(t, "answers to be lost, and requests held back", func() bool { return s.net.Lost.Load() > 5 && s.net.Held.Load() > 2 })
+			s.net.Calm()
+			over()
+			if err := s.p.Close(); err != nil {
+				t.Error(err)
+			}
+			s.letThrough(100)
+			j := s.verify(t)
+			if idempotence == IdempotenceAuto && !j.good() || idempotence == IdempotenceOff && (j.twice == 0 || j.lost+j.untrue+j.foreign > 0) {
+				t.Errorf("%v: %v", idempotence, j)
+			}
+			t.Logf("CHECKED soak-control idempotence=%v %v", idempotence, j)
+		}
+	})
 }
 
 type soak struct {
 	t     *testing.T
 	p     *Producer
+	b     *testbroker.Broker
 	c     *testbroker.OwnBroker
 	proxy *testbroker.Proxy
+	net   *testbroker.Lossy
 	topic string
 
 	calm    chan struct{} // closed: no more harm
-	over    atomic.Bool   // no more writes
-	tallies [16][]fate    // of each writer: message by message
+	tallies [16]fates
 
 	acknowledged, faults, stops, forced atomic.Int64
 	stuck                               time.Duration
 	did                                 string
+	through, gone                       int        // of what was held back
+	cutOff                              [4]int     // as the stops say, by class
+	isCutOff                            [4]int     // as the writes say
+	mu                                  sync.Mutex // guards isCutOff
 }
 
-type fate struct {
-	class byte // an index of classes
-	found uint8
+// newSoak starts a producer on a network that has its faults from then on.
+func newSoak(t *testing.T, b *testbroker.Broker, partitions int, cfg Config, dial func(ctx context.Context, network, address string) (net.Conn, error)) *soak {
+	s := &soak{t: t, b: b, net: testbroker.NewLossy(b, dial), topic: b.CreateTopic(t, partitions), calm: make(chan struct{})}
+	cfg.Topic, cfg.Dial = s.topic, s.net.Dial
+	s.p = newProducer(t, b, cfg)
+	start(t, s.p)
+	s.net.Cuts.Store(20)
+	s.net.Losses.Store(50)
+	s.net.Holds.Store(20)
+	return s
 }
-
-var classes = []error{nil, ErrNotSent, ErrMaybeDelivered, ErrRejected}
 
 // progress fails the test if nothing has been acknowledged for minutes.
 func (s *soak) progress(before int64) {
@@ -110,44 +156,60 @@ func (s *soak) progress(before int64) {
 	}
 }
 
-// write sends calls of up to 100 messages under the writer's own key, one call
-// after the other, by WriteMessages or by Send.
-func (s *soak) write(w int, random *rand.Rand) {
-	key := []byte{byte(w)}
-	for !s.over.Load() {
-		msgs := make([]kafka.Message, 1+random.IntN(100))
-		for i := range msgs {
-			value := binary.BigEndian.AppendUint32(append(make([]byte, 0, 8), key...), uint32(len(s.tallies[w])+i))
-			msgs[i] = kafka.Message{Key: key, Value: value}
-		}
-		var err error
-		if w%2 == 0 {
-			err = s.p.WriteMessages(bg, msgs...)
-		} else if d, refused := s.p.Send(bg, msgs...); refused != nil {
-			err = refused
-		} else {
-			err = d.Wait(bg)
-		}
-		good := int64(0)
-		for _, e := range errorsOf(s.t, err, len(msgs)) {
-			o := fate{}
-			if e == nil {
-				good++
-			} else {
-				class := classOf(s.t, e)
-				for i := range classes {
-					if classes[i] == class {
-						o.class = byte(i)
-					}
-				}
+// write has each writer send calls of up to 100 messages under a key of its own, one after the
+// other, by WriteMessages or by Send, until over is called.
+func (s *soak) write(seed uint64) (over func()) {
+	var writers sync.WaitGroup
+	var ends atomic.Bool
+	for w := range s.tallies {
+		writers.Go(func() {
+			random := rand.New(rand.NewPCG(seed, uint64(w)))
+			for !ends.Load() {
+				s.call(w, 1+random.IntN(100))
+				time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
 			}
-			s.tallies[w] = append(s.tallies[w], o)
+		})
+	}
+	return func() {
+		ends.Store(true)
+		writers.Wait()
+	}
+}
+
+func (s *soak) call(w, n int) {
+	msgs := make([]kafka.Message, n)
+	for i := range msgs {
+		msgs[i] = kafka.Message{Key: []byte{byte(w)}, Value: soakValue(w, len(s.tallies[w])+i, i)}
+	}
+	var err error
+	if w%2 == 0 {
+		err = s.p.WriteMessages(bg, msgs...)
+	} else if d, refused := s.p.Send(bg, msgs...); refused != nil {
+		err = refused
+	} else {
+		err = d.Wait(bg)
+	}
+	good, cutOff := int64(0), [4]int{}
+	for _, e := range errorsOf(s.t, err, n) {
+		f := fate{}
+		if e == nil {
+			good++
+		} else {
+			f.class = byte(slices.Index(classes, classOf(s.t, e)))
+			if errors.Is(e, errCutOff) {
+				cutOff[f.class]++
+			}
 		}
-		s.acknowledged.Add(good)
-		if errors.Is(err, ErrNotStarted) {
-			s.p.Wait(bg, fsm.Started)
-		}
-		time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
+		s.tallies[w] = append(s.tallies[w], f)
+	}
+	s.acknowledged.Add(good)
+	s.mu.Lock()
+	for i, n := range cutOff {
+		s.isCutOff[i] += n
+	}
+	s.mu.Unlock()
+	if errors.Is(err, ErrNotStarted) {
+		s.p.Wait(bg, fsm.Started)
 	}
 }
 
@@ -157,14 +219,19 @@ func (s *soak) startAndStop(random *rand.Rand) {
 	for s.pause(500*time.Millisecond + time.Duration(random.IntN(3000))*time.Millisecond) {
 		patience := time.Duration(random.IntN(2)) * 10 * time.Second
 		ctx, cancel := context.WithTimeout(bg, patience)
-		if err := s.p.Stop(ctx); err != nil {
+		err := s.p.Stop(ctx)
+		cancel()
+		if err != nil {
 			var stopErr *StopError
 			if !errors.As(err, &stopErr) {
 				s.t.Errorf("Stop: %v", err)
+				return
 			}
 			s.forced.Add(1)
+			for i, n := range []int{0, stopErr.NotSent, stopErr.Maybe, stopErr.Rejected} {
+				s.cutOff[i] += n
+			}
 		}
-		cancel()
 		s.stops.Add(1)
 		for tries := 0; s.p.Start(bg) != nil; tries++ {
 			if tries > 1000 {
@@ -249,6 +316,16 @@ var harms = []struct {
 		time.Sleep(500 * time.Millisecond)
 		s.proxy.Latency(0)
 	}},
+	{"throttled", func(s *soak, random *rand.Rand, node int) {
+		before := s.p.Totals().Bytes
+		time.Sleep(time.Second)
+		quota(s.t, s.b, "soak", max(float64((s.p.Totals().Bytes-before)/4), 1000)) // of each of three nodes
+		for throttled, i := s.p.Counters().Throttled, 0; i < 100 && s.p.Counters().Throttled == throttled; i++ {
+			time.Sleep(100 * time.Millisecond)
+		}
+		quota(s.t, s.b, "soak", 0)
+	}},
+	{"let-through", func(s *soak, random *rand.Rand, node int) { s.letThrough(50) }},
 }
 
 func (s *soak) pause(d time.Duration) bool {
@@ -260,46 +337,16 @@ func (s *soak) pause(d time.Duration) bool {
 	}
 }
 
+// letThrough lets requests through that were held back, each with this chance in a hundred.
+func (s *soak) letThrough(chance int) {
+	through, gone := s.net.LetThrough(chance)
+	s.through += through
+	s.gone += gone
+}
+
 // verify reads the topic and holds it against what the writers were told.
-func (s *soak) verify() {
-	var next [16]uint32
-	disorder, foreign := 0, 0
-	s.c.ReadEach(s.t, s.topic, func(r *kgo.Record) {
-		w, n := int(r.Value[0]), binary.BigEndian.Uint32(r.Value[1:])
-		if w >= len(s.tallies) || int(n) >= len(s.tallies[w]) {
-			foreign++
-			return
-		}
-		o := &s.tallies[w][n]
-		if o.found < 255 {
-			o.found++
-		}
-		if o.found == 1 {
-			if n < next[w] {
-				disorder++
-			}
-			next[w] = n + 1
-		}
+func (s *soak) verify(t testing.TB) judgement {
+	return judge(s.tallies[:], func(each func(partition int32, value []byte)) {
+		s.b.ReadEach(t, s.topic, func(r *kgo.Record) { each(r.Partition, r.Value) })
 	})
-	var told [4]int
-	lost, untrue, found, duplicates := 0, 0, 0, 0
-	for _, tally := range s.tallies {
-		for _, o := range tally {
-			told[o.class]++
-			found += min(int(o.found), 1)
-			duplicates += max(int(o.found)-1, 0)
-			switch {
-			case o.class == 0 && o.found == 0:
-				lost++
-			case (classes[o.class] == ErrNotSent || classes[o.class] == ErrRejected) && o.found > 0:
-				untrue++
-			}
-		}
-	}
-	if lost+untrue+duplicates+disorder+foreign > 0 {
-		s.t.Errorf("%d acknowledged messages are lost, %d are there though not sent or rejected, %d are there again, %d are out of order, %d nobody sent",
-			lost, untrue, duplicates, disorder, foreign)
-	}
-	s.t.Logf("CHECKED kafka soak acknowledged=%d found=%d lost=%d duplicates=%d not-sent=%d maybe-delivered=%d rejected=%d faults=%d stops=%d",
-		told[0], found, lost, duplicates, told[1], told[2], told[3], s.faults.Load(), s.stops.Load())
 }

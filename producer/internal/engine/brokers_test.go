@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,25 +27,31 @@ import (
 // write: writing dials nothing, however many partitions and callers there are (D8, R47).
 func TestD8Connections(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
-		bad := &badNetwork{dial: b.Dial}
+		bad := testbroker.NewLossy(b, nil)
+		var refuses atomic.Bool
 		cfg := config(b, "t")
-		cfg.Connection.Dial = bad.Dial
+		cfg.Connection.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if refuses.Load() {
+				return nil, errors.New("refused by the test")
+			}
+			return bad.Dial(ctx, network, address)
+		}
 		e := start(t, cfg)
-		if n := bad.connections.Load(); n != 3*2+1 {
+		if n := bad.Connections.Load(); n != 3*2+1 {
 			t.Errorf("%d connections after Start", n)
 		}
-		bad.refuseDialing.Store(true)
+		refuses.Store(true)
 		deliver(t, e, 50, 10, 3)
 		verify(t, b, "t", 50, 30)
 		time.Sleep(time.Hour) // idle ones are kept alive
 		deliver(t, e, 1, 1, 1)
-		if n := bad.connections.Load(); n != 3*2+1 {
+		if n := bad.Connections.Load(); n != 3*2+1 {
 			t.Errorf("%d connections", n)
 		}
-		bad.refuseDialing.Store(false)
+		refuses.Store(false)
 		b.Net.Cut()
 		time.Sleep(time.Second) // they are dialled again in the background
-		if n := bad.connections.Load(); n < 2*3*2+1 {
+		if n := bad.Connections.Load(); n < 2*3*2+1 {
 			t.Errorf("%d connections after all were cut", n)
 		}
 	}, kfake.SeedTopics(100, "t"))
@@ -118,7 +126,7 @@ func TestAnotherCluster(t *testing.T) {
 // When the epochs of a producer id run out another id is asked for, and the order is kept.
 func TestAnotherID(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
-		bad := &badNetwork{dial: b.Dial}
+		bad := testbroker.NewLossy(b, nil)
 		cfg := config(b, "t")
 		cfg.DeliveryTimeout = 300 * time.Millisecond
 		cfg.WriteTimeout = 50 * time.Millisecond
@@ -131,13 +139,13 @@ func TestAnotherID(t *testing.T) {
 		l := newLedger()
 		for round := range 60 {
 			var wg sync.WaitGroup
-			bad.losses.Store(uint64(900 * (round % 2))) // every other round ends batches in doubt
+			bad.Losses.Store(uint64(900 * (round % 2))) // every other round ends batches in doubt
 			for w := range 6 {
 				wg.Go(func() { l.write(t.Context(), t, e, w, 3) })
 			}
 			wg.Wait()
 		}
-		bad.losses.Store(0)
+		bad.Losses.Store(0)
 		if err := e.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -21,23 +21,24 @@ import (
 
 var many = flag.Int("messages", 8_000, "how many messages TestD3CutsAndLostAnswers writes to each broker")
 
-// Answers are lost and requests cut: nothing is lost, nothing is there twice, all is in
+// Answers are lost, requests cut, and others held back until the end: nothing is lost, nothing is there twice, all is in
 // order, and no write fails (D2, D3, D4).
 func TestD3CutsAndLostAnswers(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 4)
-		bad := &badNetwork{dial: b.Dial}
+		bad := testbroker.NewLossy(b, nil)
 		cfg := config(b, topic)
 		cfg.Connection.Dial = bad.Dial
 		e := start(t, cfg)
-		bad.cuts.Store(20)
-		bad.losses.Store(50)
+		bad.Cuts.Store(20)
+		bad.Losses.Store(50)
+		bad.Holds.Store(20)
 		l := newLedger()
 		var wg sync.WaitGroup
 		for w := range 16 {
 			wg.Go(func() {
 				// On, too, until something has gone wrong: many messages may share few requests.
-				for left := *many / 16; left > 0 || bad.wasCut.Load() == 0 || bad.lost.Load() == 0; {
+				for left := *many / 16; left > 0 || bad.Cut.Load() == 0 || bad.Lost.Load() == 0 || bad.Held.Load() == 0; {
 					n := 1 + rand.IntN(20)
 					left -= n
 					if err := l.write(context.Background(), t, e, w, n); err != nil {
@@ -47,10 +48,12 @@ func TestD3CutsAndLostAnswers(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		bad.cuts.Store(0)
-		bad.losses.Store(0)
+		bad.Calm()
+		if answered, gone := bad.LetThrough(100); gone > 0 {
+			t.Errorf("of the requests that were held back %d were answered, and %d not", answered, gone)
+		}
 		l.judge(t, b, topic)
-		t.Logf("%d requests cut, %d answers lost, %d connections", bad.wasCut.Load(), bad.lost.Load(), bad.connections.Load())
+		t.Logf("%d requests cut, %d held back, %d answers lost, %d connections", bad.Cut.Load(), bad.Held.Load(), bad.Lost.Load(), bad.Connections.Load())
 	})
 }
 
@@ -59,12 +62,12 @@ func TestD3CutsAndLostAnswers(t *testing.T) {
 func TestD4CallsStandTogether(t *testing.T) {
 	for range 5 {
 		bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
-			bad := &badNetwork{dial: b.Dial}
+			bad := testbroker.NewLossy(b, nil)
 			cfg := config(b, "t")
 			cfg.Connection.Dial = bad.Dial
 			cfg.BatchSize = 8
 			e := start(t, cfg)
-			bad.losses.Store(100)
+			bad.Losses.Store(100)
 			b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: kerr.MessageTooLarge, Count: 5})
 			l := newLedger()
 			var wg sync.WaitGroup
@@ -82,7 +85,7 @@ func TestD4CallsStandTogether(t *testing.T) {
 				}
 			}
 			wg.Wait()
-			bad.losses.Store(0)
+			bad.Losses.Store(0)
 			l.judge(t, b, "t")
 		}, kfake.SeedTopics(4, "t"))
 	}
@@ -135,8 +138,8 @@ func TestD2ErrorAnswers(t *testing.T) {
 	}
 }
 
-// A random life on three brokers: leaders move, connections are cut, answers lost, brokers
-// killed, callers leave, and the producer is stopped by force and started again. The verdicts
+// A random life on three brokers: leaders move, connections are cut, answers lost, requests held
+// back for long, brokers killed, callers leave, and the producer is stopped by force and started again. The verdicts
 // are true, nothing is there twice, and all is in order.
 func TestRandomLife(t *testing.T) {
 	seeds := 12
@@ -158,7 +161,7 @@ func TestRandomLifeNotIdempotent(t *testing.T) {
 
 func randomLife(t *testing.T, mode core.Mode, acks int16) {
 	b := testbroker.VirtualCluster(t, 3, kfake.SeedTopics(4, "t"))
-	bad := &badNetwork{dial: b.Dial}
+	bad := testbroker.NewLossy(b, nil)
 	cfg := config(b, "t")
 	cfg.Mode, cfg.Acks = mode, acks
 	cfg.Connection.Dial = bad.Dial
@@ -210,11 +213,14 @@ func randomLife(t *testing.T, mode core.Mode, acks int16) {
 		case 2:
 			b.Net.Cut()
 		case 3:
-			bad.cuts.Store(rand.Uint64N(200))
-			bad.losses.Store(rand.Uint64N(200))
+			bad.Cuts.Store(rand.Uint64N(200))
+			bad.Losses.Store(rand.Uint64N(200))
+			if mode != core.Unanswered { // to which brokers answer
+				bad.Holds.Store(rand.Uint64N(200))
+			}
 		case 4:
-			bad.cuts.Store(0)
-			bad.losses.Store(0)
+			bad.Calm()
+			bad.LetThrough(50)
 		case 5:
 			fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: faults[rand.IntN(len(faults))], Count: 1 + rand.IntN(3)})
 			pending = append(pending, fault)
@@ -235,15 +241,13 @@ func randomLife(t *testing.T, mode core.Mode, acks int16) {
 				t.Errorf("Stop took %v", took)
 			}
 			cancel()
-			bad.cuts.Store(0)
-			bad.losses.Store(0)
+			bad.Calm()
 			if err := e.Start(t.Context(), ignore); err != nil {
 				t.Fatalf("Start: %v", err)
 			}
 		}
 	}
-	bad.cuts.Store(0)
-	bad.losses.Store(0)
+	bad.Calm()
 	for _, fault := range pending {
 		fault.Remove()
 	}
@@ -263,6 +267,7 @@ func randomLife(t *testing.T, mode core.Mode, acks int16) {
 		}
 	}
 	time.Sleep(time.Second) // what nobody acknowledges is there by then
+	bad.LetThrough(100)
 	l.judgeAs(t, b, "t", mode)
 	if completes {
 		l.judgeCompletions(t)

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,59 +175,6 @@ func (l *ledger) judgeAs(t testing.TB, b *testbroker.Broker, topic string, mode 
 		}
 	}
 	t.Logf("delivered %d, not sent %d, rejected %d, maybe %d; one failed with: %v", l.counts[core.Delivered], l.counts[core.NotSent], l.counts[core.Rejected], l.counts[core.Maybe], l.some)
-}
-
-// A bad network cuts requests and loses answers, at random.
-type badNetwork struct {
-	dial          func(ctx context.Context, network, address string) (net.Conn, error)
-	cuts, losses  atomic.Uint64 // in a thousand writes, and reads
-	wasCut, lost  atomic.Int64
-	connections   atomic.Int64
-	refuseDialing atomic.Bool
-}
-
-func (n *badNetwork) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if n.refuseDialing.Load() {
-		return nil, errors.New("refused by the test")
-	}
-	dial := n.dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	c, err := dial(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	n.connections.Add(1)
-	return &badConn{Conn: c, n: n}, nil
-}
-
-type badConn struct {
-	net.Conn
-	n     *badNetwork
-	reads int
-}
-
-var errCutByTest = errors.New("cut by the test")
-
-func (c *badConn) Write(b []byte) (int, error) {
-	if rand.Uint64N(1000) >= c.n.cuts.Load() {
-		return c.Conn.Write(b)
-	}
-	c.n.wasCut.Add(1)
-	n, _ := c.Conn.Write(b[:rand.IntN(len(b))])
-	c.Conn.Close()
-	return n, errCutByTest
-}
-
-func (c *badConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.reads++; err == nil && c.reads > 1 && rand.Uint64N(1000) < c.n.losses.Load() { // not while it is being opened
-		c.n.lost.Add(1)
-		c.Conn.Close()
-		return 0, errCutByTest
-	}
-	return n, err
 }
 
 var notEnoughReplicas = kerr.NotEnoughReplicas

@@ -1,0 +1,166 @@
+package testbroker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A Lossy is the network of a client, which gets its Dial: at random it cuts requests, loses
+// answers, and holds requests back. All its faults are off at first.
+type Lossy struct {
+	// Cuts, Losses and Holds are how many of a thousand: requests that are cut, anywhere; answers
+	// that are lost; produce requests that are held back, which must be such that are answered.
+	Cuts, Losses, Holds atomic.Uint64
+	// Cut, Lost and Held are how many were, and Connections how many there were.
+	Cut, Lost, Held, Connections atomic.Int64
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	late func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu   sync.Mutex
+	held []heldRequest
+}
+
+type heldRequest struct {
+	network, address string
+	frame            []byte
+}
+
+// NewLossy returns one to the brokers, on top of dial; nil: net.Dialer's. What it holds back goes
+// to b by b's own Dial.
+func NewLossy(b *Broker, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Lossy {
+	n := &Lossy{dial: dial, late: b.Dial}
+	if n.late == nil {
+		n.late = new(net.Dialer).DialContext
+	}
+	if n.dial == nil {
+		n.dial = n.late
+	}
+	return n
+}
+
+// Calm ends its faults. What is held back stays so.
+func (n *Lossy) Calm() {
+	n.Cuts.Store(0)
+	n.Losses.Store(0)
+	n.Holds.Store(0)
+}
+
+// Dial connects to the broker at address.
+func (n *Lossy) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := n.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	n.Connections.Add(1)
+	return &lossyConn{Conn: c, n: n, request: heldRequest{network: network, address: address}}, nil
+}
+
+// LetThrough lets requests go to the brokers that were held back, each with this chance in a
+// hundred. It returns how many were answered, and how many met no broker.
+func (n *Lossy) LetThrough(chance int) (answered, gone int) {
+	n.mu.Lock()
+	var now, later []heldRequest
+	for _, r := range n.held {
+		if rand.IntN(100) < chance {
+			now = append(now, r)
+		} else {
+			later = append(later, r)
+		}
+	}
+	n.held = later
+	n.mu.Unlock()
+	for _, r := range now {
+		if r.send(n.late) == nil {
+			answered++
+		} else {
+			gone++
+		}
+	}
+	return answered, gone
+}
+
+// send sends a request on a connection of its own. To the broker it is one that was under way for long.
+func (r heldRequest) send(dial func(ctx context.Context, network, address string) (net.Conn, error)) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := dial(ctx, r.network, r.address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if _, err := c.Write(r.frame); err != nil {
+		return err
+	}
+	size := make([]byte, 4)
+	if _, err := io.ReadFull(c, size); err != nil {
+		return err
+	}
+	_, err = io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(size)))
+	return err
+}
+
+// A lossyConn counts on it that a client writes a request's size, and what kind it is, at once, and
+// has one request under way.
+type lossyConn struct {
+	net.Conn
+	n       *Lossy
+	reads   int
+	request heldRequest
+	holds   bool
+}
+
+var errLossy = errors.New("testbroker: cut by the test")
+
+func (c *lossyConn) Write(b []byte) (int, error) {
+	if c.holds || isProduce(b) && happens(&c.n.Holds) {
+		return c.hold(b)
+	}
+	if !happens(&c.n.Cuts) {
+		return c.Conn.Write(b)
+	}
+	c.n.Cut.Add(1)
+	n, _ := c.Conn.Write(b[:rand.IntN(len(b))])
+	c.Conn.Close()
+	return n, errLossy
+}
+
+// hold keeps a part of a request. With the last one the connection ends: to the client the answer is lost.
+func (c *lossyConn) hold(b []byte) (int, error) {
+	c.holds = true
+	c.request.frame = append(c.request.frame, b...)
+	if whole := 4 + int(binary.BigEndian.Uint32(c.request.frame)); len(c.request.frame) >= whole {
+		c.n.Held.Add(1)
+		c.n.mu.Lock()
+		c.n.held = append(c.n.held, c.request)
+		c.n.mu.Unlock()
+		c.Conn.Close()
+	}
+	return len(b), nil
+}
+
+func (c *lossyConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.reads++; err == nil && c.reads > 1 && happens(&c.n.Losses) { // not while it is being opened
+		c.n.Lost.Add(1)
+		c.Conn.Close()
+		return 0, errLossy
+	}
+	return n, err
+}
+
+func happens(inAThousand *atomic.Uint64) bool { return rand.Uint64N(1000) < inAThousand.Load() }
+
+func isProduce(b []byte) bool {
+	return len(b) >= 6 && int16(binary.BigEndian.Uint16(b[4:])) == kmsg.Produce.Int16()
+}
