@@ -216,8 +216,8 @@ func (s *soak) call(w, n int) {
 // startAndStop stops the producer now and then, with and without patience, and
 // starts it again, which may take several tries.
 func (s *soak) startAndStop(random *rand.Rand) {
-	for s.pause(500*time.Millisecond + time.Duration(random.IntN(3000))*time.Millisecond) {
-		patience := time.Duration(random.IntN(2)) * 10 * time.Second
+	for i := 0; s.pause(500*time.Millisecond + time.Duration(random.IntN(3000))*time.Millisecond); i++ {
+		patience := time.Duration(i%2) * 10 * time.Second
 		ctx, cancel := context.WithTimeout(bg, patience)
 		err := s.p.Stop(ctx)
 		cancel()
@@ -317,11 +317,12 @@ var harms = []struct {
 		s.proxy.Latency(0)
 	}},
 	{"throttled", func(s *soak, random *rand.Rand, node int) {
-		before := s.p.Totals().Bytes
+		before, throttled := s.p.Totals().Bytes, s.p.Counters().Throttled
 		time.Sleep(time.Second)
-		quota(s.t, s.b, "soak", max(float64((s.p.Totals().Bytes-before)/4), 1000)) // of each of three nodes
-		for throttled, i := s.p.Counters().Throttled, 0; i < 100 && s.p.Counters().Throttled == throttled; i++ {
-			time.Sleep(100 * time.Millisecond)
+		rate := max((s.p.Totals().Bytes-before)/4, 50_000) // of each of three nodes
+		for i := 0; i < 20 && s.p.Counters().Throttled == throttled; i++ {
+			quota(s.t, s.b, "soak", float64(max(rate>>i, 1000)))
+			time.Sleep(2 * time.Second)
 		}
 		quota(s.t, s.b, "soak", 0)
 	}},
