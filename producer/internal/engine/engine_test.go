@@ -61,6 +61,11 @@ func leavesNothing(t testing.TB, e *Engine) {
 	if n := e.room.used.Load(); n != 0 {
 		t.Errorf("%d bytes are in flight, and no message", n)
 	}
+	for _, p := range e.partitions() {
+		if n := p.Held(); n != 0 {
+			t.Errorf("partition %d of %s holds %d bytes, and no message", p.Number(), p.Topic(), n)
+		}
+	}
 }
 
 // ignore is the part of a Start whose parts do not matter.
