@@ -28,7 +28,7 @@ func (k checker) unread(property string) bool {
 
 const usage = `./check second lets another model checker find what tla/manifest.json says that TLC finds:
 
-  ./check second quick     the small models and the variants: half a minute
+  ./check second quick     the small models and the variants: a minute and a half
   ./check second deep      also those of CI and of three callers: what ./check deep runs, some 15 minutes on two cores
   ./check second program   prints the path of the checker's program
 
