@@ -22,6 +22,8 @@ type Lossy struct {
 	Cuts, Losses, Holds atomic.Uint64
 	// Cut, Lost and Held are how many were, and Connections how many there were.
 	Cut, Lost, Held, Connections atomic.Int64
+	// Draw draws a number below n, concurrently; as math/rand/v2 does by default. It is not to be set after a dial.
+	Draw func(n int) int
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	late func(ctx context.Context, network, address string) (net.Conn, error)
@@ -38,7 +40,7 @@ type heldRequest struct {
 // NewLossy returns one to the brokers, on top of dial; nil: net.Dialer's. What it holds back goes
 // to b by b's own Dial.
 func NewLossy(b *Broker, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Lossy {
-	n := &Lossy{dial: dial, late: b.Dial}
+	n := &Lossy{dial: dial, late: b.Dial, Draw: rand.IntN}
 	if n.late == nil {
 		n.late = new(net.Dialer).DialContext
 	}
@@ -71,7 +73,7 @@ func (n *Lossy) LetThrough(chance int) (answered, gone int) {
 	n.mu.Lock()
 	var now, later []heldRequest
 	for _, r := range n.held {
-		if rand.IntN(100) < chance {
+		if n.Draw(100) < chance {
 			now = append(now, r)
 		} else {
 			later = append(later, r)
@@ -123,14 +125,14 @@ type lossyConn struct {
 var errLossy = errors.New("testbroker: cut by the test")
 
 func (c *lossyConn) Write(b []byte) (int, error) {
-	if c.holds || isProduce(b) && happens(&c.n.Holds) {
+	if c.holds || isProduce(b) && c.n.happens(&c.n.Holds) {
 		return c.hold(b)
 	}
-	if !happens(&c.n.Cuts) {
+	if !c.n.happens(&c.n.Cuts) {
 		return c.Conn.Write(b)
 	}
 	c.n.Cut.Add(1)
-	n, _ := c.Conn.Write(b[:rand.IntN(len(b))])
+	n, _ := c.Conn.Write(b[:c.n.Draw(len(b))])
 	c.Conn.Close()
 	return n, errLossy
 }
@@ -151,7 +153,7 @@ func (c *lossyConn) hold(b []byte) (int, error) {
 
 func (c *lossyConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if c.reads++; err == nil && c.reads > 1 && happens(&c.n.Losses) { // not while it is being opened
+	if c.reads++; err == nil && c.reads > 1 && c.n.happens(&c.n.Losses) { // not while it is being opened
 		c.n.Lost.Add(1)
 		c.Conn.Close()
 		return 0, errLossy
@@ -159,7 +161,9 @@ func (c *lossyConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func happens(inAThousand *atomic.Uint64) bool { return rand.Uint64N(1000) < inAThousand.Load() }
+func (n *Lossy) happens(inAThousand *atomic.Uint64) bool {
+	return uint64(n.Draw(1000)) < inAThousand.Load()
+}
 
 func isProduce(b []byte) bool {
 	return len(b) >= 6 && int16(binary.BigEndian.Uint16(b[4:])) == kmsg.Produce.Int16()

@@ -30,7 +30,7 @@ type run struct {
 	t      testing.TB
 	b      *testbroker.Broker
 	topic  string
-	net    *network
+	net    *testbroker.Lossy
 	p      *producer.Producer
 	old    int // one message in so many is of an hour ago; 0: none
 	trace  *Trace
@@ -47,8 +47,15 @@ func begin(t testing.TB, b *testbroker.Broker, topic string, seed uint64, limits
 	t.Helper()
 	r := &run{
 		t: t, b: b, topic: topic, told: make(map[string]core.Verdict), rand: rand.New(rand.NewPCG(seed, 1)),
-		net:   &network{dial: b.Dial, rand: rand.New(rand.NewPCG(seed, 2))},
+		net:   testbroker.NewLossy(b, nil),
 		trace: &Trace{Leader: Kafka, Limits: limits},
+	}
+	var mu sync.Mutex
+	faults := rand.New(rand.NewPCG(seed, 2))
+	r.net.Draw = func(n int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return faults.IntN(n)
 	}
 	if b.Fake != nil {
 		r.trace.Leader = Kfake
@@ -157,8 +164,7 @@ func (r *run) force(patience time.Duration) {
 // finish stops the producer, reads the log, and returns the trace.
 func (r *run) finish(name string, partitions int) *Trace {
 	r.t.Helper()
-	r.net.cuts.Store(0)
-	r.net.losses.Store(0)
+	r.net.Calm()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := r.p.Shutdown(ctx); err != nil {

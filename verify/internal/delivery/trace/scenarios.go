@@ -75,11 +75,10 @@ func life(t testing.TB, seed uint64) *Trace {
 		case 1:
 			b.Net.Cut()
 		case 2, 3:
-			r.net.cuts.Store(uint64(r.upTo(200)))
-			r.net.losses.Store(uint64(r.upTo(500)))
+			r.net.Cuts.Store(uint64(r.upTo(200)))
+			r.net.Losses.Store(uint64(r.upTo(500)))
 		case 4:
-			r.net.cuts.Store(0)
-			r.net.losses.Store(0)
+			r.net.Calm()
 		case 5, 6:
 			pending = append(pending, b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: answers[r.upTo(len(answers))], Count: 1 + r.upTo(3)}))
 		case 7:
@@ -95,8 +94,7 @@ func life(t testing.TB, seed uint64) *Trace {
 			b.Net.Thaw()
 		case 10:
 			r.force(time.Duration(r.upTo(60)) * time.Millisecond)
-			r.net.cuts.Store(0)
-			r.net.losses.Store(0)
+			r.net.Calm()
 			r.start()
 		case 11:
 			refuseRecords(b, r)
@@ -156,16 +154,14 @@ func lifeOnKafka(t testing.TB, b *testbroker.Broker, seed uint64) *Trace {
 		time.Sleep(time.Duration(r.upTo(10)) * time.Millisecond)
 		switch r.upTo(4) {
 		case 0, 1:
-			r.net.cuts.Store(uint64(r.upTo(200)))
-			r.net.losses.Store(uint64(r.upTo(500)))
+			r.net.Cuts.Store(uint64(r.upTo(200)))
+			r.net.Losses.Store(uint64(r.upTo(500)))
 		case 2:
-			r.net.cuts.Store(0)
-			r.net.losses.Store(0)
+			r.net.Calm()
 		case 3:
 			if r.upTo(3) == 0 {
 				r.force(time.Duration(r.upTo(10)) * time.Millisecond)
-				r.net.cuts.Store(0)
-				r.net.losses.Store(0)
+				r.net.Calm()
 				r.start()
 			}
 		}

@@ -12,7 +12,7 @@
 // spec/delivery/capacity.go.
 //
 // Files: trace.go what is recorded; check.go, hidden.go and compare.go how it is decided; corrupt.go
-// what must be refused; run.go, network.go and scenarios.go what is run; tally.go what it has shown.
+// what must be refused; run.go and scenarios.go what is run; tally.go what it has shown.
 package trace
 
 import (
