@@ -179,6 +179,25 @@ func (c *cluster) endsOf(ctx context.Context, topic string, partitions int) (int
 	return n, nil
 }
 
+// measured calls f with a topic of its own, which is removed then, and sees that the topic holds what
+// was acknowledged.
+func (c *cluster) measured(partitions int, f func(topic string) (acknowledged int64, err error)) error {
+	topic, err := c.topicOf(background, partitions)
+	if err != nil {
+		return err
+	}
+	sent, err := f(topic)
+	if err != nil {
+		return err
+	}
+	if c.name != blackHole {
+		if n, err := c.endsOf(background, topic, partitions); err != nil || n != sent {
+			return fmt.Errorf("%d messages were acknowledged, the topic holds %d (%v)", sent, n, err)
+		}
+	}
+	return c.remove(background, topic)
+}
+
 // size is how many bytes the logs of the topic take.
 func (c *cluster) size(ctx context.Context, topic string) (n int64, err error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.addr))

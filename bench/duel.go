@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -66,16 +65,9 @@ func (d duel) do(ctx context.Context) (r result, err error) {
 		}
 		r.Scores[i].Connections = sockets() - before
 	}
-	for round := range d.Rounds {
-		for turn := range d.Names {
-			i := turn
-			if round%2 == 1 {
-				i = len(d.Names) - 1 - turn
-			}
-			if err := d.turn(ctx, senders[i], &r.Scores[i], &r.Sent); err != nil {
-				return r, err
-			}
-		}
+	err = turns(d.Rounds, len(d.Names), func(i int) error { return d.turn(ctx, senders[i], &r.Scores[i], &r.Sent) })
+	if err != nil {
+		return r, err
 	}
 	for _, s := range senders {
 		if err := s.close(); err != nil {
@@ -110,19 +102,13 @@ func (d duel) turn(ctx context.Context, s sender, to *score, sent *int64) error 
 
 // duel runs one on the cluster, on a topic of its own, and sees that it holds what was acknowledged.
 func (c *cluster) duel(d duel, partitions int) (r result, err error) {
-	if d.Topic, err = c.topicOf(background, partitions); err != nil {
-		return r, err
-	}
 	d.Addr = c.addr
-	if err := child(background, "duel", d, &r); err != nil {
-		return r, err
-	}
-	if c.name != blackHole {
-		if n, err := c.endsOf(background, d.Topic, partitions); err != nil || n != r.Sent {
-			return r, fmt.Errorf("%d messages were acknowledged, the topic holds %d (%v)", r.Sent, n, err)
-		}
-	}
-	return r, c.remove(background, d.Topic)
+	err = c.measured(partitions, func(topic string) (int64, error) {
+		d.Topic = topic
+		err := child(background, "duel", d, &r)
+		return r.Sent, err
+	})
+	return r, err
 }
 
 // sockets is how many this process has open; on others than Linux 0.

@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 )
 
 // The producer next to franz-go, whose defaults are a linger of 10 ms and snappy: each table says
-// what both were told.
+// what was set for both.
 
 // flooded is a duel of many callers with many messages each.
 func (b *bench) flooded() duel {
@@ -16,11 +16,6 @@ func (b *bench) flooded() duel {
 		d.Rounds, d.Lone = 8, 10
 	}
 	return d
-}
-
-// ofEach is so many times the same.
-func ofEach(codec string, n int) []string {
-	return strings.Split(strings.Repeat(codec+" ", n-1)+codec, " ")
 }
 
 // faster is, of two clients, the rate of the faster one in each round, and what it spent.
@@ -43,17 +38,29 @@ func lower(a, b series) (all series) {
 	return all
 }
 
+// against is a row of ours beside franz-go's with its linger and with none: messages a second, and
+// the ratios to the faster one of each round. By Send, too, if it was there.
+func against(r result) (cells []string, rate, effort series) {
+	ours, ten, zero := r.Scores[0], r.Scores[1], r.Scores[2]
+	theirs, cpu := faster(ten, zero)
+	rate, effort = ours.PerSecond.ratios(theirs), ours.CPU.ratios(cpu)
+	cells = []string{number(ten.PerSecond.median() / 1e3), number(zero.PerSecond.median() / 1e3), number(ours.PerSecond.median() / 1e3), rate.String(), effort.String()}
+	for _, sent := range r.Scores[3:] {
+		cells = append(cells, number(sent.PerSecond.median()/1e3), number(sent.PerSecond.over(theirs)))
+	}
+	return cells, rate, effort
+}
+
 func (b *bench) overFranz(s *section) error {
 	k, err := b.kafka()
 	if err != nil {
 		return err
 	}
-	hole, err := embedded(background, true)
+	hole, err := b.hole()
 	if err != nil {
 		return err
 	}
-	defer hole.stop()
-	s.say("Both with their defaults (idempotent, all acknowledgements), but for the compression, which is told to both; payloads are random bytes. In one process, in turns, "+
+	s.say("Both with their defaults (idempotent, all acknowledgements), except the compression, which is set for both; payloads are random bytes. In one process, in turns, "+
 		"%d callers with %d messages a call, %d partitions. franz-go runs twice, with its linger of 10 ms and with none, and × is against the faster one of each round. "+
 		"*Send* is a `Send` for each message, and then a wait for all of them. The black hole is kfake that acknowledges and throws away. "+
 		"Medians of the rounds (range without the outer tenths); CPU is the process's, which holds the client but not the broker.", floodCallers, floodBatch, partitions)
@@ -70,17 +77,15 @@ func (b *bench) overFranz(s *section) error {
 		{hole, 100, noCompressed, 0, 0}, {hole, 1024, noCompressed, 0, 0},
 	} {
 		d := b.flooded()
-		d.Names, d.Codecs, d.Size = []string{theProducer, theFranz, franzAtOnce, bySend}, ofEach(x.codec, 4), x.size
+		d.Names, d.Codecs, d.Size = []string{theProducer, theFranz, franzAtOnce, bySend}, slices.Repeat([]string{x.codec}, 4), x.size
 		r, err := x.c.duel(d, partitions)
 		if err != nil {
 			return err
 		}
-		ours, ten, zero, sent := r.Scores[0], r.Scores[1], r.Scores[2], r.Scores[3]
-		theirs, cpu := faster(ten, zero)
-		rate, effort := ours.PerSecond.ratios(theirs), ours.CPU.ratios(cpu)
+		ours, ten, zero := r.Scores[0], r.Scores[1], r.Scores[2]
+		cells, rate, effort := against(r)
 		name := fmt.Sprintf("%s, %s B, %s", x.c.name, number(float64(x.size)), x.codec)
-		t.row(name, number(ten.PerSecond.median()/1e3), number(zero.PerSecond.median()/1e3), number(ours.PerSecond.median()/1e3), rate.String(), effort.String(),
-			number(sent.PerSecond.median()/1e3), number(sent.PerSecond.over(theirs)))
+		t.row(append([]string{name}, cells...)...)
 		p50, p99 := ours.Lone.over(lower(ten.Lone, zero.Lone)), ours.Late.at(0.99)/min(ten.Late.at(0.99), zero.Late.at(0.99))
 		late.row(name, number(ten.Lone.median()), number(ten.Late.at(0.99)), number(zero.Lone.median()), number(zero.Late.at(0.99)),
 			number(ours.Lone.median()), number(ours.Late.at(0.99)), number(p50), number(p99), number(ours.Allocs.median()), number(min(ten.Allocs.median(), zero.Allocs.median())))
@@ -109,17 +114,15 @@ func (b *bench) overPartitions(s *section) error {
 	t := &table{head: []string{"partitions", "franz-go, 1,000/s", "linger 0, 1,000/s", "surestart, 1,000/s", "×", "CPU ×", "by Send, 1,000/s", "×", "connections", "franz-go's"}}
 	for _, n := range []int{1, 4, 100, 1000} {
 		d := b.flooded()
-		d.Names, d.Codecs, d.Size, d.Batch = []string{theProducer, theFranz, franzAtOnce, bySend}, ofEach(noCompressed, 4), 100, 1
+		d.Names, d.Codecs, d.Size, d.Batch = []string{theProducer, theFranz, franzAtOnce, bySend}, slices.Repeat([]string{noCompressed}, 4), 100, 1
 		d.Warm = time.Duration(n) * 3 * time.Millisecond // a broker makes files for the first message of a partition
 		r, err := k.duel(d, n)
 		if err != nil {
 			return err
 		}
-		ours, ten, zero, sent := r.Scores[0], r.Scores[1], r.Scores[2], r.Scores[3]
-		theirs, cpu := faster(ten, zero)
-		rate := ours.PerSecond.ratios(theirs)
-		t.row(number(float64(n)), number(ten.PerSecond.median()/1e3), number(zero.PerSecond.median()/1e3), number(ours.PerSecond.median()/1e3), rate.String(), ours.CPU.ratios(cpu).String(),
-			number(sent.PerSecond.median()/1e3), number(sent.PerSecond.over(theirs)), number(float64(ours.Connections)), number(float64(ten.Connections)))
+		ours, ten := r.Scores[0], r.Scores[1]
+		cells, rate, _ := against(r)
+		t.row(slices.Concat([]string{number(float64(n))}, cells, []string{number(float64(ours.Connections)), number(float64(ten.Connections))})...)
 		if n == 100 {
 			b.least("throughput over franz-go's, 100 partitions, one message a call", rate.median(), 2, " ×")
 			b.budget("connections to one broker, and for metadata", float64(ours.Connections), 3, "")
@@ -141,15 +144,15 @@ func (b *bench) far(s *section) error {
 	t := &table{head: []string{"", "franz-go, 1,000/s", "linger 0, 1,000/s", "surestart, 1,000/s", "×", "CPU ×", "lone p50, ms", "franz-go's"}}
 	for _, x := range []struct{ size, partitions int }{{100, 1}, {100, 4}, {1024, 4}, {1024, 100}} {
 		d := b.flooded()
-		d.Names, d.Codecs, d.Size, d.Delay, d.Rounds = []string{theProducer, theFranz, franzAtOnce}, ofEach(noCompressed, 3), x.size, farAway, d.Rounds/2
+		d.Names, d.Codecs, d.Size, d.Delay, d.Rounds = []string{theProducer, theFranz, franzAtOnce}, slices.Repeat([]string{noCompressed}, 3), x.size, farAway, d.Rounds/2
 		r, err := k.duel(d, x.partitions)
 		if err != nil {
 			return err
 		}
 		ours, ten, zero := r.Scores[0], r.Scores[1], r.Scores[2]
-		theirs, cpu := faster(ten, zero)
-		t.row(fmt.Sprintf("%s B, partitions: %d", number(float64(x.size)), x.partitions), number(ten.PerSecond.median()/1e3), number(zero.PerSecond.median()/1e3), number(ours.PerSecond.median()/1e3),
-			ours.PerSecond.ratios(theirs).String(), ours.CPU.ratios(cpu).String(), number(ours.Lone.median()), number(min(ten.Lone.median(), zero.Lone.median())))
+		cells, _, _ := against(r)
+		name := fmt.Sprintf("%s B, partitions: %d", number(float64(x.size)), x.partitions)
+		t.row(slices.Concat([]string{name}, cells, []string{number(ours.Lone.median()), number(min(ten.Lone.median(), zero.Lone.median()))})...)
 	}
 	s.show(t)
 	return nil
@@ -168,7 +171,7 @@ func (b *bench) compression(s *section) error {
 	rows := make([][]string, len(all))
 	for _, text := range []bool{false, true} {
 		d := b.flooded()
-		d.Names, d.Codecs, d.Size, d.Text, d.Rounds = ofEach(theProducer, len(all)), all, 1024, text, d.Rounds/2
+		d.Names, d.Codecs, d.Size, d.Text, d.Rounds = slices.Repeat([]string{theProducer}, len(all)), all, 1024, text, d.Rounds/2
 		r, err := k.duel(d, partitions)
 		if err != nil {
 			return err
@@ -192,17 +195,16 @@ func (b *bench) compression(s *section) error {
 func (b *bench) logged(c *cluster, codec string, text bool) (float64, error) {
 	d := duel{Names: []string{theProducer}, Codecs: []string{codec}, Callers: floodCallers, Batch: floodBatch, Size: 1024, Text: text, For: 50 * time.Millisecond, Lone: 1}
 	d.Addr = c.addr
-	var err error
-	if d.Topic, err = c.topic(background); err != nil {
-		return 0, err
-	}
-	var r result
-	if err := child(background, "duel", d, &r); err != nil {
-		return 0, err
-	}
-	size, err := c.size(background, d.Topic)
-	if err != nil {
-		return 0, err
-	}
-	return float64(size) / float64(r.Sent), c.remove(background, d.Topic)
+	var each float64
+	err := c.measured(partitions, func(topic string) (int64, error) {
+		d.Topic = topic
+		var r result
+		if err := child(background, "duel", d, &r); err != nil {
+			return 0, err
+		}
+		size, err := c.size(background, topic)
+		each = float64(size) / float64(r.Sent)
+		return r.Sent, err
+	})
+	return each, err
 }

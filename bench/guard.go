@@ -97,11 +97,10 @@ func coldBytes(*bench) (float64, error) {
 
 // blackhole is the duel of Producer and Writer where nothing but the client costs.
 func (b *bench) blackhole() (result, error) {
-	hole, err := embedded(background, true)
+	hole, err := b.hole()
 	if err != nil {
 		return result{}, err
 	}
-	defer hole.stop()
 	return hole.duel(duel{Names: []string{theProducer, theWriter}, Rounds: 12, Callers: 16, Batch: floodBatch, Size: 100, For: 50 * time.Millisecond, Lone: 5}, partitions)
 }
 

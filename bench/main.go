@@ -59,14 +59,15 @@ func always(run func(*bench, *section)) func(*bench, *section) error {
 
 // bench is one run.
 type bench struct {
-	quick   bool
-	rounds  int           // of what takes nanoseconds
-	slice   time.Duration // how long a contender is measured in a round
-	overlap series        // processors that goroutines had which were to run at once
-	budgets []budget
-	apache  *cluster // nil until it is needed
-	atEnd   []func()
-	once    sync.Once // end
+	quick     bool
+	rounds    int           // of what takes nanoseconds
+	slice     time.Duration // how long a contender is measured in a round
+	overlap   series        // processors that goroutines had which were to run at once
+	budgets   []budget
+	apache    *cluster // nil until it is needed
+	blackHole *cluster // likewise
+	atEnd     []func()
+	once      sync.Once // end
 }
 
 func main() {

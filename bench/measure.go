@@ -69,16 +69,27 @@ func number(v float64) string {
 // (A B B A …), so that none is always the one that finds the machine warm.
 func inTurns(rounds, n int, measure func(contender int) float64) []series {
 	all := make([]series, n)
+	must(turns(rounds, n, func(i int) error {
+		all[i] = append(all[i], measure(i))
+		return nil
+	}))
+	return all
+}
+
+// turns is inTurns for what notes by itself what it measures, and ends with the first error.
+func turns(rounds, n int, measure func(contender int) error) error {
 	for r := range rounds {
 		for turn := range n {
 			i := turn
 			if r%2 == 1 {
 				i = n - 1 - turn
 			}
-			all[i] = append(all[i], measure(i))
+			if err := measure(i); err != nil {
+				return err
+			}
 		}
 	}
-	return all
+	return nil
 }
 
 // A contender is an operation that is repeated: loop makes n calls of it, directly,

@@ -12,15 +12,21 @@ import (
 
 // kafka is the broker of this run, started by the first part that needs it.
 func (b *bench) kafka() (*cluster, error) {
-	if b.apache == nil {
-		c, err := apache(background)
-		if err != nil {
-			return nil, err
+	return b.shared(&b.apache, func() (*cluster, error) { return apache(background) })
+}
+
+// hole is the black hole of this run, likewise.
+func (b *bench) hole() (*cluster, error) {
+	return b.shared(&b.blackHole, func() (*cluster, error) { return embedded(background, true) })
+}
+
+func (b *bench) shared(c **cluster, start func() (*cluster, error)) (_ *cluster, err error) {
+	if *c == nil {
+		if *c, err = start(); err == nil {
+			b.atEnd = append(b.atEnd, (*c).stop)
 		}
-		b.apache = c
-		b.atEnd = append(b.atEnd, c.stop)
 	}
-	return b.apache, nil
+	return *c, err
 }
 
 func (b *bench) clients(s *section) error {
@@ -102,11 +108,10 @@ func (b *bench) overWriter(s *section) error {
 	if err != nil {
 		return err
 	}
-	hole, err := embedded(background, true)
+	hole, err := b.hole()
 	if err != nil {
 		return err
 	}
-	defer hole.stop()
 	s.say("The Producer with its defaults, idempotent, and kafka-go's Writer with all acknowledgements and what suits it (%v, %d messages a batch), in one process, in turns; %d callers with %d messages a call. The "+
 		"black hole is kfake that acknowledges and throws away, so that the client is what limits. × is Producer over Writer, the median of the "+
 		"rounds' ratios (range without the outer tenths); CPU is the process's, which holds client but not broker.", writerLinger, writerBatch, floodCallers, floodBatch)
@@ -228,19 +233,14 @@ func (t tuning) String() string {
 // tune measures settings on a topic of their own, and sees that it holds what was
 // acknowledged.
 func (c *cluster) tune(t tunings) ([]tuned, error) {
-	topic, err := c.topic(background)
-	if err != nil {
-		return nil, err
-	}
-	t.Addr, t.Topic = c.addr, topic
+	t.Addr = c.addr
 	var r tuneResult
-	if err := child(background, "tune", t, &r); err != nil {
-		return nil, err
-	}
-	if n, err := c.ends(background, t.Topic); err != nil || n != r.Sent {
-		return nil, fmt.Errorf("%d messages were acknowledged, the topic holds %d (%v)", r.Sent, n, err)
-	}
-	return r.All, c.remove(background, t.Topic)
+	err := c.measured(partitions, func(topic string) (int64, error) {
+		t.Topic = topic
+		err := child(background, "tune", t, &r)
+		return r.Sent, err
+	})
+	return r.All, err
 }
 
 // firsts is the first write after a start, next to those that follow, and to one that

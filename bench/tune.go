@@ -45,35 +45,33 @@ func (t tunings) measure(ctx context.Context) (all []tuned, sent int64, err erro
 		}
 	}
 	all = make([]tuned, len(senders))
-	for round := range t.Rounds {
-		for turn := range senders {
-			i := turn
-			if round%2 == 1 {
-				i = len(senders) - 1 - turn
-			}
-			s, r := senders[i], &all[i]
-			runtime.GC()
-			n, bulk, err := flood{t.Callers, t.Batch, 100, false, t.For}.run(ctx, s)
-			if err != nil {
-				return nil, 0, err
-			}
-			m, singles, err := flood{t.Singles, 1, 100, false, t.For}.run(ctx, s)
-			if err != nil {
-				return nil, 0, err
-			}
-			runtime.GC()
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			ms, err := lone(ctx, s, t.Lone)
-			runtime.ReadMemStats(&after)
-			if err != nil {
-				return nil, 0, err
-			}
-			sent += n + m + int64(len(ms))
-			r.Bulk, r.Singles = append(r.Bulk, bulk.PerSecond), append(r.Singles, singles.PerSecond)
-			r.Lone = append(r.Lone, series(ms).median())
-			r.Bytes = append(r.Bytes, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(ms)))
+	err = turns(t.Rounds, len(senders), func(i int) error {
+		s, r := senders[i], &all[i]
+		runtime.GC()
+		n, bulk, err := flood{t.Callers, t.Batch, 100, false, t.For}.run(ctx, s)
+		if err != nil {
+			return err
 		}
+		m, singles, err := flood{t.Singles, 1, 100, false, t.For}.run(ctx, s)
+		if err != nil {
+			return err
+		}
+		runtime.GC()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		ms, err := lone(ctx, s, t.Lone)
+		runtime.ReadMemStats(&after)
+		if err != nil {
+			return err
+		}
+		sent += n + m + int64(len(ms))
+		r.Bulk, r.Singles = append(r.Bulk, bulk.PerSecond), append(r.Singles, singles.PerSecond)
+		r.Lone = append(r.Lone, series(ms).median())
+		r.Bytes = append(r.Bytes, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(ms)))
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
 	}
 	for _, s := range senders {
 		if err := s.close(); err != nil {
