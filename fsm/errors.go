@@ -233,7 +233,7 @@ func (e *triedError) Error() string {
 
 func (e *triedError) Unwrap() []error { return []error{e.err, e.last} }
 
-// A bothError is two errors, as errors.Join joins them, but for how it asks for the texts.
+// A bothError is two errors, as errors.Join joins them. Unlike that, it survives one whose Error panics.
 type bothError struct{ first, second error }
 
 func (e *bothError) Error() string   { return oneline.Text(e.first) + "\n" + oneline.Text(e.second) }

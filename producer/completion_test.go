@@ -19,7 +19,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Completion is told of each message once, with the verdict that its caller gets, before the write
+// Completion is called with each message once, with the verdict that its caller gets, before the write
 // returns: the message as the user made it, and where it went.
 func TestCompletion(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {

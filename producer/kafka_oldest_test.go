@@ -65,12 +65,7 @@ func noWritePermissionOnOldest(t *testing.T, b *testbroker.OwnBroker) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	q := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob, CheckWritePermission: true})
-	failsThenStarts(t, b.Broker, q, "permission", func() { allow(t, b.Broker, topic, "bob", kmsg.ACLOperationWrite) },
-		kafka.TopicAuthorizationFailed)
-	if found := values(t, b.Broker, topic); found["forbidden"] > 0 {
-		t.Error("what was rejected is there")
-	}
+	startLearnsThatItMayNotWrite(t, b, topic)
 }
 
 // Before Kafka 3.0 who may write to a topic does not get a producer id for that: it takes IdempotentWrite

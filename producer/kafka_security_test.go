@@ -171,7 +171,13 @@ func noWritePermission(t *testing.T, b *testbroker.OwnBroker) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
+	startLearnsThatItMayNotWrite(t, b, topic)
+}
 
+// startLearnsThatItMayNotWrite: with CheckWritePermission a start of bob, who may not write to the topic, fails until
+// he may. What was rejected before is not in the log.
+func startLearnsThatItMayNotWrite(t *testing.T, b *testbroker.OwnBroker, topic string) {
+	t.Helper()
 	q := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob, CheckWritePermission: true})
 	failsThenStarts(t, b.Broker, q, "permission", func() { allow(t, b.Broker, topic, "bob", kmsg.ACLOperationWrite) },
 		kafka.TopicAuthorizationFailed)

@@ -184,7 +184,7 @@ func TestReadyOnlyWhenStarted(t *testing.T) {
 	}
 }
 
-// A cause that cannot print, and a Ping's error that cannot, are told as well as can be.
+// A cause that cannot print, and a Ping's error that cannot, are shown as far as possible.
 func TestErrorsThatCannotPrint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var none *onNil

@@ -163,7 +163,7 @@ func (c *Cluster) doubt() {
 }
 
 // pauseAfter is the pause after the n-th of several questions.
-func pauseAfter(n int) time.Duration { return min(firstPause<<min(n-1, 10), longestPause) }
+func pauseAfter(n int) time.Duration { return connection.Pause(n, firstPause, longestPause) }
 
 // pause returns false if the Cluster is closed meanwhile.
 func (c *Cluster) pause(d time.Duration) bool {

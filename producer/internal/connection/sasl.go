@@ -21,8 +21,12 @@ func Refused(err error) bool { return errors.Is(err, kafka.SASLAuthenticationFai
 // RefusedPause is the pause after the n-th refused login in a row: it doubles, from 10 ms to 8 s, so
 // that wrong credentials do not flood the brokers, nor lock the account, for as long as a producer
 // runs, and right ones are found soon.
-func RefusedPause(n int) time.Duration {
-	return min(10*time.Millisecond<<min(n-1, 10), 8*time.Second)
+func RefusedPause(n int) time.Duration { return Pause(n, 10*time.Millisecond, 8*time.Second) }
+
+// Pause is the pause after the n-th failure in a row: it doubles from the first to the longest, which is
+// no longer than a thousand times the first.
+func Pause(n int, first, longest time.Duration) time.Duration {
+	return min(first<<min(n-1, 10), longest)
 }
 
 // authenticate logs in.

@@ -157,7 +157,7 @@ func (r *room) setApartLocked(w *waiter, p *sender.Partition) {
 // grantLocked takes what waiters want, as far as it is there.
 func (r *room) grantLocked() {
 	for p, list := range r.apart {
-		if p.Held() == 0 { // or else they might wait for ever
+		if p.Held() == 0 { // nothing that it gives back would wake them
 			for _, w := range list {
 				w.apart = nil
 			}

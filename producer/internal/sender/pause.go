@@ -3,6 +3,8 @@ package sender
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
 // pauseLocked puts the partition into the timer's hand.
@@ -31,7 +33,7 @@ const (
 )
 
 // pauseAfter is the pause after the n-th failed attempt.
-func pauseAfter(n int) time.Duration { return spread(min(FirstPause<<min(n-1, 10), LongestPause)) }
+func pauseAfter(n int) time.Duration { return spread(connection.Pause(n, FirstPause, LongestPause)) }
 
 // spread returns d, give or take a fifth, so that producers that failed together do not return
 // together.
