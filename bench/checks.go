@@ -11,12 +11,12 @@ import (
 	"strconv"
 )
 
-// How fast the checks themselves are.
+// The speed of the checks themselves.
 
 var stepsPerSecond = regexp.MustCompile(`([0-9.e+]+) steps/s`)
 
-// checks measures the controlled scheduler, and shows where the time of the last
-// ./check went, from its report.
+// checks measures the controlled scheduler, and shows the times of the last ./check, from its
+// report.
 func (b *bench) checks(s *section) error {
 	cmd := exec.Command("go", "test", "-run=^$", "-bench=^BenchmarkSteps$", "-benchtime=50ms", "-count=20", "-cpu=1", "./internal/lifecycle/scheduler")
 	cmd.Dir = ".."

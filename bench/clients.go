@@ -15,18 +15,46 @@ import (
 	"github.com/seed3893aba4/surestart/producer"
 )
 
-// A client is a way to get messages to a broker. Each is used as its documentation
-// shows it, with its own defaults unless its name says otherwise.
+// A client is a way to send messages to a broker. Each is used as its documentation shows, with its
+// own defaults unless its name says otherwise.
 type client struct {
 	name string
 	open func(ctx context.Context, to target) (sender, error)
 }
 
-// A target is where a client sends, and over what.
+// A target is the destination of a client, and the connection to it.
 type target struct {
 	Addr, Topic string
 	Codec       string        // none, gzip, snappy, lz4 or zstd; "": what the client does by default
 	Delay       time.Duration // added to a round trip: see slow
+	watch       *stopwatch    // of its connections; nil: none
+}
+
+// A stopwatch has the latest times of a producer's connections.
+type stopwatch struct{ wrote, read atomic.Int64 } // when a write began, and when a read ended, in Unix nanoseconds
+
+type watched struct {
+	net.Conn
+	*stopwatch
+}
+
+func (w watched) Write(b []byte) (int, error) {
+	w.wrote.Store(time.Now().UnixNano())
+	return w.Conn.Write(b)
+}
+
+func (w watched) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	w.read.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// inside calls write, and returns how many µs of it passed before the last request was written and after its
+// answer was read.
+func (w *stopwatch) inside(write func() error) (us float64, err error) {
+	began := time.Now().UnixNano()
+	err = write()
+	return float64(time.Now().UnixNano()-began-(w.read.Load()-w.wrote.Load())) / 1e3, err
 }
 
 // A sender sends the values and returns when all of them are acknowledged.
@@ -46,7 +74,7 @@ const (
 	noCompressed = "none"
 )
 
-// clients are those that this program was built with: confluent.go may add one.
+// clients are the clients of this build: confluent.go may add one.
 var clients = []client{
 	{theProducer, func(ctx context.Context, to target) (sender, error) { return openProducer(ctx, to, tuning{}) }},
 	{bySend, func(ctx context.Context, to target) (sender, error) {
@@ -79,13 +107,13 @@ func clientNamed(name string) (client, error) {
 	return client{}, fmt.Errorf("this program has no client %q", name)
 }
 
-// tuning is what is tuned of a Producer; zero is its default.
+// tuning has the tuned settings of a Producer; zero is the default.
 type tuning struct {
 	Linger time.Duration
 	Batch  int
 }
 
-// codecs are what the clients call the compressions.
+// codecs are the names of the compressions in each client.
 var codecs = map[string]struct {
 	ours  kafka.Compression
 	franz kgo.CompressionCodec
@@ -102,6 +130,9 @@ func (to target) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err == nil && to.Delay > 0 {
 		c = slowly(c, to.Delay)
+	}
+	if err == nil && to.watch != nil {
+		c = watched{c, to.watch}
 	}
 	return c, err
 }
@@ -120,7 +151,7 @@ func openProducer(ctx context.Context, to target, t tuning) (*writerSender, erro
 	return &writerSender{write: p.WriteMessages, end: p.Close, producer: p}, nil
 }
 
-// dealt deals messages out in turn.
+// dealt assigns messages to partitions in turn.
 type dealt struct{ next atomic.Uint32 }
 
 func (d *dealt) Balance(_ kafka.Message, partitions ...int) int {
@@ -148,7 +179,7 @@ type writerSender struct {
 	msgs     sync.Pool          // *[]kafka.Message
 }
 
-// messages calls f with the values as messages, which are f's until it returns.
+// messages calls f with the values as messages. f may use them until it returns.
 func (w *writerSender) messages(values [][]byte, f func([]kafka.Message) error) error {
 	p, _ := w.msgs.Get().(*[]kafka.Message)
 	if p == nil {
@@ -170,7 +201,7 @@ func (w *writerSender) send(ctx context.Context, values [][]byte) error {
 
 func (w *writerSender) close() error { return w.end() }
 
-// sendSender is a Producer whose Send is called for each message, and then waited for.
+// sendSender is a Producer that calls Send for each message, and then waits for all of them.
 type sendSender struct{ *writerSender }
 
 func (s *sendSender) send(ctx context.Context, values [][]byte) error {

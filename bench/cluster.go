@@ -22,15 +22,15 @@ import (
 // A cluster is the broker that the clients produce to, in a process of its own.
 type cluster struct {
 	name, addr string
+	profiles   string // the directory for profiles of duels; none: none are taken
 	stop       func()
 	client     *kafka.Client
-	topics     atomic.Int64
 }
 
-// blackHole names the broker that acknowledges what it throws away.
+// blackHole names the broker that acknowledges messages and discards them.
 const blackHole = "black hole"
 
-// partitions is how many a topic has where nothing else is said.
+// partitions is the number of partitions of a topic, unless a part needs another.
 const partitions = 4
 
 func newCluster(name, addr string, stop func()) *cluster {
@@ -71,8 +71,8 @@ func apache(ctx context.Context) (*cluster, error) {
 	return newCluster(name, strings.TrimSpace(string(out)), stop), nil
 }
 
-// embedded starts kfake, in a child of this program. A black hole acknowledges
-// what it throws away: then it is the client that is measured.
+// embedded starts kfake, in a child of this program. A black hole acknowledges messages and
+// discards them, so that only the client is measured.
 func embedded(ctx context.Context, blackhole bool) (*cluster, error) {
 	kind := "kfake"
 	if blackhole {
@@ -99,7 +99,7 @@ func embedded(ctx context.Context, blackhole bool) (*cluster, error) {
 	return newCluster(kind, addr, func() { in.Close(); _ = cmd.Wait() }), nil
 }
 
-// serve is the child that is an embedded broker: until its input ends.
+// serve is the child that runs an embedded broker, until its input ends.
 func serve(kind string) error {
 	opts := []kfake.Opt{kfake.NumBrokers(1)}
 	if kind == blackHole {
@@ -127,9 +127,12 @@ func serve(kind string) error {
 // topic makes a new topic and waits until its leaders are known.
 func (c *cluster) topic(ctx context.Context) (string, error) { return c.topicOf(ctx, partitions) }
 
-// topicOf is topic with so many partitions.
+// topics counts the topics of all clusters, so that no two have the same name.
+var topics atomic.Int64
+
+// topicOf is topic with a given number of partitions.
 func (c *cluster) topicOf(ctx context.Context, n int) (string, error) {
-	name := fmt.Sprintf("bench-%d-%d", os.Getpid(), c.topics.Add(1))
+	name := fmt.Sprintf("bench-%d-%d", os.Getpid(), topics.Add(1))
 	res, err := c.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: n, ReplicationFactor: 1}}})
 	if err == nil {
 		err = res.Errors[name]
@@ -149,13 +152,34 @@ func (c *cluster) topicOf(ctx context.Context, n int) (string, error) {
 	}
 }
 
+// touch writes to each partition until the broker's files are ready, and returns how many messages
+// it wrote. At the first message of a leader, the broker writes its epoch to the disk. After 4 KiB
+// it writes the first entries of the index files, which have no blocks before. Each takes
+// milliseconds.
+func (c *cluster) touch(ctx context.Context, topic string, partitions int) (n int64, err error) {
+	for p := range partitions {
+		for range 2 {
+			first := kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes(make([]byte, 5000))})
+			res, err := c.client.Produce(ctx, &kafka.ProduceRequest{Topic: topic, Partition: p, RequiredAcks: kafka.RequireAll, Records: first})
+			if err == nil {
+				err = res.Error
+			}
+			if err != nil {
+				return n, fmt.Errorf("write to partition %d: %w", p, err)
+			}
+			n++
+		}
+	}
+	return n, nil
+}
+
 // remove deletes a topic, so that the broker's disk does not fill.
 func (c *cluster) remove(ctx context.Context, topic string) error {
 	_, err := c.client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic}})
 	return err
 }
 
-// ends is how many messages the topic holds.
+// ends returns the number of messages in the topic.
 func (c *cluster) ends(ctx context.Context, topic string) (int64, error) {
 	return c.endsOf(ctx, topic, partitions)
 }
@@ -179,8 +203,8 @@ func (c *cluster) endsOf(ctx context.Context, topic string, partitions int) (int
 	return n, nil
 }
 
-// measured calls f with a topic of its own, which is removed then, and sees that the topic holds what
-// was acknowledged.
+// measured calls f with a topic of its own. It checks that the topic holds what was acknowledged,
+// and removes it.
 func (c *cluster) measured(partitions int, f func(topic string) (acknowledged int64, err error)) error {
 	topic, err := c.topicOf(background, partitions)
 	if err != nil {
@@ -198,7 +222,7 @@ func (c *cluster) measured(partitions int, f func(topic string) (acknowledged in
 	return c.remove(background, topic)
 }
 
-// size is how many bytes the logs of the topic take.
+// size returns the number of bytes in the logs of the topic.
 func (c *cluster) size(ctx context.Context, topic string) (n int64, err error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.addr))
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// What happens when many callers want it at the same moment and nobody has it yet.
+// Many callers start the same thing at the same moment, and it is not open yet.
 
-// A guard makes a start around an open.
+// A guard makes a start from an open.
 type guard struct {
 	name  string
 	start func(open func()) (start func())
@@ -58,7 +58,7 @@ func guards() []guard {
 	}
 }
 
-// A herd is what N callers at once made of it.
+// A herd is the result of N callers at once.
 type herd struct {
 	took  time.Duration
 	cpu   time.Duration // of this process, meanwhile
@@ -67,8 +67,8 @@ type herd struct {
 	early int64 // callers that were let go before it was open
 }
 
-// stampede lets n callers go at once. The open takes a millisecond, or, if it is
-// to last, a millisecond from when the last caller has made its call.
+// stampede releases n callers at once. The open takes a millisecond. With lasting, that millisecond
+// begins when the last caller has made its call.
 func stampede(g guard, n int, lasting bool) herd {
 	var opens, early atomic.Int64
 	var called, back sync.WaitGroup
@@ -111,7 +111,7 @@ func stampede(g guard, n int, lasting bool) herd {
 func (b *bench) cold(s *section) {
 	gs := guards()
 	s.say("N callers at once, an open of 1 ms: milliseconds until the last is back. *All wait*: the open ends 1 ms after the last " +
-		"caller has come, so that nobody finds it open. Medians.")
+		"caller has come, so that no caller finds it open. Medians.")
 	t := &table{head: []string{"N"}}
 	for _, g := range gs {
 		t.head = append(t.head, g.name)

@@ -9,7 +9,7 @@ import (
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 )
 
-// Confluent's client is librdkafka, in C: go run -tags librdkafka . has it.
+// Confluent's client is librdkafka, in C. Only a build with -tags librdkafka has it.
 func init() {
 	clients = append(clients, client{"confluent-kafka-go", func(_ context.Context, to target) (sender, error) {
 		p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": to.Addr, "go.delivery.reports": true})

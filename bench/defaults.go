@@ -7,9 +7,9 @@ const (
 	defaultLinger = time.Duration(0)
 	defaultBatch  = 10_000
 
-	// What suits a Writer best of which a lone write may not take longer than a timer's
-	// tick nor allocate 48 KB: it waits for the timer, and makes the memory of a whole
-	// batch for the first message of each.
+	// The settings that suit a Writer best, within two limits: a lone write takes no longer than a
+	// timer's tick, and allocates less than 48 KB. A Writer waits for the timer, and allocates the
+	// memory of a whole batch for the first message of each.
 	writerLinger = time.Millisecond
 	writerBatch  = 256
 )

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// slow is a connection over which everything takes half of a delay longer each way. It limits no
-// bandwidth: what is written is on its way at once, as many requests as there are.
+// slow is a connection that delays everything by half of a delay each way. It does not limit the
+// bandwidth: any number of requests may be on their way.
 type slow struct {
 	net.Conn
 	half time.Duration
@@ -28,7 +28,7 @@ type parcel struct {
 	err   error
 }
 
-// slowly makes a connection slow. Deadlines of reads are not kept: nothing here gets lost.
+// slowly makes a connection slow. It does not support read deadlines, because nothing is lost here.
 func slowly(c net.Conn, delay time.Duration) net.Conn {
 	s := &slow{Conn: c, half: delay / 2, out: make(chan parcel, 4096), in: make(chan parcel, 4096), gone: make(chan struct{})}
 	go s.carry()
@@ -52,7 +52,7 @@ func (s *slow) carry() {
 	}
 }
 
-// fetch reads what comes, as soon as it does.
+// fetch reads data as soon as it arrives.
 func (s *slow) fetch() {
 	for {
 		b := make([]byte, 64<<10)

@@ -5,24 +5,25 @@ import (
 	"time"
 )
 
-// The guard is what surestart verify -layer bench runs: the ratios on which a change
-// of the code can be seen within seconds, also on a busy machine.
+// The guard runs in ./check layer bench. Its ratios show a regression within seconds, also on a
+// busy machine.
 
-// A watch is a ratio, or a count, and the most that it may be.
+// A watch is a ratio, or a count, and its limit.
 type watch struct {
 	what string
 	most float64
-	// measure returns what it is now; it takes a second or so.
+	// measure returns the present value; it takes about a second.
 	measure func(b *bench) (float64, error)
 }
 
-// tries is how often a watch may exceed its limit before that counts, each after all
-// the others: what another program did to one it does not do to five, a regression does.
+// tries is how often a watch may exceed its limit before that counts, each time after all the
+// others. Another program may disturb one try, and hardly five; a regression exceeds the limit in
+// all.
 const tries = 5
 
-// The limits are the budgets where there is room below them, and else so far above
-// what is measured that no quiet run gets there (go run . -guard -repeat 200): what
-// they are to notice, a lock or an allocation too many, costs more than that.
+// The limits are the budgets if there is room below them. Otherwise they are so far above the
+// measured value that no quiet run reaches them (go run . -guard -repeat 200). A regression that
+// they should catch, such as one more lock or allocation, costs more than that.
 var watches = []watch{
 	{"Start over sync.Once.Do, 1 proc", 1.5, ratioOf(startedContenders, theStart, theOnce, setup{procs: 1, goroutines: 1})},
 	{"Start over a mutex and a flag, 2 procs", 0.1, ratioOf(startedContenders, theStart, theMutex, setup{procs: 2, goroutines: 2})},
@@ -61,7 +62,7 @@ var watches = []watch{
 	}},
 }
 
-// ratioOf measures one contender over another.
+// ratioOf returns a function that measures one contender over another.
 func ratioOf(all func() []contender, ours, theirs int, how setup) func(*bench) (float64, error) {
 	return func(b *bench) (float64, error) {
 		cs := all()
@@ -95,7 +96,7 @@ func coldBytes(*bench) (float64, error) {
 	return bytes.median(), nil
 }
 
-// blackhole is the duel of Producer and Writer where nothing but the client costs.
+// blackhole is the duel of Producer and Writer on the black hole, where only the client costs time.
 func (b *bench) blackhole() (result, error) {
 	hole, err := b.hole()
 	if err != nil {
@@ -104,7 +105,7 @@ func (b *bench) blackhole() (result, error) {
 	return hole.duel(duel{Names: []string{theProducer, theWriter}, Rounds: 12, Callers: 16, Batch: floodBatch, Size: 100, For: 50 * time.Millisecond, Lone: 5}, partitions)
 }
 
-// guard measures each watch, and again if it is exceeded.
+// guard measures each watch, and again if it exceeds its limit.
 func (b *bench) guard() error {
 	b.rounds, b.slice = 21, time.Millisecond
 	_, lowest, err := b.tried(watches)
@@ -127,8 +128,8 @@ func (b *bench) guard() error {
 	return nil
 }
 
-// tried measures each, and those that exceed their limit again. It returns the first
-// value and the lowest of each.
+// tried measures each watch, and those that exceed their limit again. It returns the first value
+// and the lowest of each.
 func (b *bench) tried(all []watch) (first, lowest series, err error) {
 	for try := range tries {
 		for i, w := range all {
@@ -149,8 +150,8 @@ func (b *bench) tried(all []watch) (first, lowest series, err error) {
 	return first, lowest, nil
 }
 
-// repeat runs the guard n times, and says how near to its limits it came, every ten
-// runs and at the end.
+// repeat runs the guard n times. Every ten runs and at the end, it prints how near to its limits it
+// came.
 func (b *bench) repeat(n int) error {
 	b.rounds, b.slice = 21, time.Millisecond
 	first, lowest := make([]series, len(watches)), make([]series, len(watches))
@@ -175,7 +176,7 @@ func (b *bench) repeat(n int) error {
 	return nil
 }
 
-// nearness shows the first try of each run, and the lowest, against the limits.
+// nearness shows the first try of each run, and the lowest, beside the limits.
 func nearness(first, lowest []series) (t *table, failed int) {
 	t = &table{head: []string{fmt.Sprintf("%d runs of the guard", len(first[0])), "at most", "median", "highest", "first tries above", "failed"}}
 	for i, w := range watches {

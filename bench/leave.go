@@ -14,10 +14,10 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A crowd is callers that wait for the same open and can give up.
+// A crowd is a number of callers that wait for the same open and can give up.
 type crowd struct {
 	name string
-	// gather returns what a caller does, how many wait, and what ends the open.
+	// gather returns three functions: what a caller does, how many wait, and what ends the open.
 	gather func() (wait func(context.Context), waiting func() int, open func())
 }
 
@@ -73,8 +73,8 @@ func crowds() []crowd {
 	}
 }
 
-// leave lets n callers join and every second one give up, and returns the
-// nanoseconds that each leave took.
+// leave makes n callers join and every second one give up. It returns the nanoseconds for each that
+// leaves.
 func leave(c crowd, n int) float64 {
 	wait, waiting, open := c.gather()
 	var cancels []context.CancelFunc
@@ -139,8 +139,8 @@ func (b *bench) leave(s *section) {
 	b.budget("a leave among 100,000 against one among 1,000, over the same of a bare `select`", growth, 1.5, " ×")
 }
 
-// many is a hundred thousand of them in one process, started and stopped by a
-// thousand goroutines.
+// many runs a hundred thousand lifecycles in one process, started and stopped by a thousand
+// goroutines.
 func (b *bench) many(s *section) {
 	const hands = 1000
 	each := 100
@@ -191,7 +191,8 @@ func (b *bench) many(s *section) {
 	b.budget("goroutines left by "+number(float64(n))+" lifecycles, started and stopped", left[0].at(1), 0, "")
 }
 
-// byHands does f for each of hands × each things, and returns the nanoseconds that one took.
+// byHands calls f for hands × each indices, in hands goroutines, and returns the nanoseconds for
+// one.
 func byHands(hands, each int, f func(i int)) float64 {
 	var all sync.WaitGroup
 	began := time.Now()

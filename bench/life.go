@@ -10,7 +10,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// What a whole life costs: create, start and stop, with an open that does nothing.
+// The cost of a whole life: create, start and stop, with an open that does nothing.
 
 const (
 	theLife = iota
@@ -35,7 +35,7 @@ func lifeContenders() []contender {
 				fire(newLooplab(nil), "start", "opened", "stop", "released")
 			}
 		}},
-		// What two operations in goroutines of their own cannot do without.
+		// The least that two operations in goroutines of their own cost.
 		theHandOvers: {name: "two goroutines, each waited for, which do nothing", loop: func(n int) {
 			for range n {
 				for range 2 {
@@ -98,7 +98,7 @@ func (b *bench) life(s *section) {
 	b.budget("the same, 2 procs", two[theLife].over(two[theLooplab]), 3, " ×")
 }
 
-// kept is something of which many are made, and what each of them holds on to.
+// kept is something of which many are made, to measure what each of them keeps in memory.
 type kept struct {
 	name    string
 	make    func() any
@@ -150,8 +150,8 @@ func holds(n int, make1 func() any) (bytes, goroutines float64) {
 	return float64(int64(after)-int64(before)) / float64(n), float64(afterGo-beforeGo) / float64(n)
 }
 
-// settled is the heap in use and the number of goroutines, once those that were
-// about to end have ended.
+// settled returns the heap in use and the number of goroutines, once goroutines that were about to
+// end have ended.
 func settled() (heap uint64, goroutines int) {
 	goroutines = runtime.NumGoroutine()
 	for same := 0; same < 5; {

@@ -1,16 +1,16 @@
-// Command bench measures surestart next to what a user would pick instead, side by
-// side in one run, and says which budgets hold.
+// Command bench measures surestart beside the alternatives, in one run, and reports which budgets
+// hold.
 //
 //	go -C bench run .                      everything, in less than eight minutes
 //	go -C bench run . -quick               everything, coarsely, in about two
 //	go -C bench run . -only started,cold   some parts; -only lifecycle, -only producer: those of one kind
-//	go -C bench run . -write ../docs/performance.md   puts the tables between the marks of the file
-//	go -C bench run . -guard               the few ratios that surestart verify -layer bench watches
+//	go -C bench run . -write ../docs/figures/performance.md   puts the tables between the marks of the file
+//	go -C bench run . -guard               the few ratios that ./check layer bench watches
 //
 // -tags librdkafka adds Confluent's client, which is C. The parts of kind producer need Java.
 //
-// It ends with 1 if a budget does not hold. What runs beside it slows all contenders
-// down alike, for they run in turns; the budgets are on the ratios of one round.
+// The exit status is 1 if a budget does not hold. Other programs slow all contenders down alike,
+// because the contenders run in turns. The budgets limit the ratios within one round.
 package main
 
 import (
@@ -38,13 +38,14 @@ var parts = []part{
 	{"use", "lifecycle", "Holding it open", always((*bench).use)},
 	{"curve", "lifecycle", "With more callers", always((*bench).curve)},
 	{"life", "lifecycle", "A whole life", always((*bench).life)},
-	{"cold", "lifecycle", "Many callers, nobody has it yet", always((*bench).cold)},
+	{"cold", "lifecycle", "Many callers, not open yet", always((*bench).cold)},
 	{"leave", "lifecycle", "Callers that give up", always((*bench).leave)},
 	{"memory", "lifecycle", "Memory", always((*bench).memory)},
 	{"many", "lifecycle", "A hundred thousand", always((*bench).many)},
 	{"clients", "producer", "Clients", (*bench).clients},
 	{"writer", "producer", "Over kafka-go's Writer", (*bench).overWriter},
 	{"franz", "producer", "Over franz-go", (*bench).overFranz},
+	{"lone", "producer", "Lone writes over franz-go", (*bench).loneOverFranz},
 	{"partitions", "producer", "One message a call, more partitions", (*bench).overPartitions},
 	{"far", "producer", "Five milliseconds away", (*bench).far},
 	{"codecs", "producer", "Compression", (*bench).compression},
@@ -62,6 +63,7 @@ type bench struct {
 	quick     bool
 	rounds    int           // of what takes nanoseconds
 	slice     time.Duration // how long a contender is measured in a round
+	profiles  string        // the directory for profiles of duels
 	overlap   series        // processors that goroutines had which were to run at once
 	budgets   []budget
 	apache    *cluster // nil until it is needed
@@ -84,6 +86,7 @@ func run() error {
 	write := flag.String("write", "", "put the tables between the marks of this `file`")
 	guard := flag.Bool("guard", false, "only the ratios that surestart verify -layer bench watches: seconds")
 	repeat := flag.Int("repeat", 0, "with -guard: this `often`, and how near it came to its limits")
+	flag.StringVar(&b.profiles, "profile", "", "put the processor profiles of duels into this `directory`, a file for each topic; see go tool pprof -tagfocus client=NAME")
 	asChild := flag.String("child", "", "what this `process` does for another one")
 	flag.Parse()
 	if *asChild != "" {
@@ -109,6 +112,11 @@ func run() error {
 	chosen, err := choose(*only)
 	if err != nil {
 		return err
+	}
+	if *write != "" {
+		if err := marked(*write, chosen); err != nil {
+			return err
+		}
 	}
 	var sections []*section
 	for _, p := range chosen {
@@ -164,7 +172,7 @@ func partNames() string {
 	return "lifecycle, producer, checks; " + strings.Join(names, ", ")
 }
 
-// choose returns the parts with these names, or of these kinds; all if none is named.
+// choose returns the parts with these names, or of these kinds, or all if none is named.
 func choose(names string) ([]part, error) {
 	if names == "" {
 		return parts, nil
@@ -184,12 +192,13 @@ func choose(names string) ([]part, error) {
 	return chosen, nil
 }
 
-// machine is where the figures come from.
+// machine describes the machine of the figures.
 func machine() string {
 	return fmt.Sprintf("%s, %s/%s, %d CPUs, load %s.", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load())
 }
 
-// load is how busy the machine was in the last minute; on others than Linux unknown.
+// load returns how busy the machine was in the last minute. It is unknown on systems other than
+// Linux.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

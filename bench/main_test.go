@@ -34,7 +34,7 @@ func TestNumber(t *testing.T) {
 	}
 }
 
-// In turns: forwards, then backwards, so that nobody is always first.
+// In turns means forwards, then backwards, so that no contender is always first.
 func TestInTurns(t *testing.T) {
 	order := ""
 	all := inTurns(3, 2, func(i int) float64 {
@@ -94,16 +94,16 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// docs/performance.md has marks for every part.
+// docs/figures/performance.md has marks for every part.
 func TestDocumentationHasAllParts(t *testing.T) {
-	text, err := os.ReadFile("../docs/performance.md")
+	text, err := os.ReadFile("../docs/figures/performance.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range parts {
 		for _, mark := range []string{"<!-- bench " + p.name + " -->", "<!-- end " + p.name + " -->"} {
 			if strings.Count(string(text), mark) != 1 {
-				t.Errorf("docs/performance.md: want %s once", mark)
+				t.Errorf("docs/figures/performance.md: want %s once", mark)
 			}
 		}
 	}
@@ -118,8 +118,8 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// Each contender does what it is measured for: its loop runs, and so does what
-// starts and stops it beside.
+// Each contender does what it is measured for: its loop runs, and so does the function beside it
+// that starts and stops.
 func TestContenders(t *testing.T) {
 	for _, cs := range [][]contender{startedContenders(), useContenders(), lifeContenders()} {
 		for _, c := range cs {
@@ -133,8 +133,8 @@ func TestContenders(t *testing.T) {
 	}
 }
 
-// A herd of each kind: ours opens once and lets nobody go before it is open;
-// what lets callers go early is seen to.
+// A herd of each kind: the lifecycle opens once, and no Start returns before it is open. A guard
+// whose callers return early is detected.
 func TestStampede(t *testing.T) {
 	for i, g := range guards() {
 		h := stampede(g, 100, true)

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A series is what one contender measured, a value a round, in the order of the rounds.
+// A series has the measurements of one contender, one value for each round, in the order of the
+// rounds.
 type series []float64
 
 // at returns the value below which the share q of the series lies.
@@ -25,14 +26,14 @@ func (s series) at(q float64) float64 {
 
 func (s series) median() float64 { return s.at(0.5) }
 
-// String is the median, and the range without the lowest and the highest tenth.
+// String returns the median, and the range without the lowest and the highest tenth.
 func (s series) String() string {
 	return fmt.Sprintf("%s (%s–%s)", number(s.median()), number(s.at(0.1)), number(s.at(0.9)))
 }
 
-// over is the median of the rounds' ratios. The two values of a round were measured
-// one right after the other, so that what slowed one down slowed the other too:
-// on a busy machine their ratio is steadier than the ratio of the medians.
+// over returns the median of the ratios of the rounds. The two values of a round were measured one
+// right after the other, so that what slowed one down slowed the other too. On a busy machine their
+// ratio is steadier than the ratio of the medians.
 func (s series) over(base series) float64 { return s.ratios(base).median() }
 
 func (s series) ratios(base series) series {
@@ -43,7 +44,7 @@ func (s series) ratios(base series) series {
 	return r
 }
 
-// number writes v with three digits that matter, a whole one in full.
+// number writes v with three significant digits, and a whole number in full.
 func number(v float64) string {
 	switch {
 	case math.IsNaN(v):
@@ -65,8 +66,8 @@ func number(v float64) string {
 	return text
 }
 
-// inTurns measures n contenders in each round, forwards and backwards in turns
-// (A B B A …), so that none is always the one that finds the machine warm.
+// inTurns measures n contenders in each round, forwards and backwards in turns (A B B A …), so that
+// no contender always has the warm machine.
 func inTurns(rounds, n int, measure func(contender int) float64) []series {
 	all := make([]series, n)
 	must(turns(rounds, n, func(i int) error {
@@ -76,7 +77,7 @@ func inTurns(rounds, n int, measure func(contender int) float64) []series {
 	return all
 }
 
-// turns is inTurns for what notes by itself what it measures, and ends with the first error.
+// turns is inTurns for a measure that records its results itself. It ends with the first error.
 func turns(rounds, n int, measure func(contender int) error) error {
 	for r := range rounds {
 		for turn := range n {
@@ -92,12 +93,12 @@ func turns(rounds, n int, measure func(contender int) error) error {
 	return nil
 }
 
-// A contender is an operation that is repeated: loop makes n calls of it, directly,
-// so that what the compiler inlines for a user is inlined here.
+// A contender is an operation that is repeated. loop makes n direct calls of it, so that calls are
+// inlined here as for a user.
 type contender struct {
 	name string
 	loop func(n int)
-	// beside starts and stops, once, what loop looks at; nil: that cannot be done.
+	// beside starts and stops, once, what loop calls. Nil: it cannot.
 	beside func()
 }
 
@@ -133,7 +134,7 @@ func (b *bench) ns(cs []contender, how setup) []series {
 	return all
 }
 
-// busy is how many processors the loop keeps busy.
+// busy returns the number of processors that the loop keeps busy.
 func (how setup) busy() int { return min(how.procs, how.goroutines) }
 
 // calibrate returns how many calls a goroutine makes in about d.
@@ -145,8 +146,8 @@ func calibrate(c contender, how setup, d time.Duration) int {
 	}
 }
 
-// elapsed is how long the goroutines take for n calls each. To overlap is added how
-// many processors they had, if they are several.
+// elapsed returns how long the goroutines take for n calls each. If they are several, it adds to
+// overlap how many processors they had.
 func elapsed(c contender, how setup, n int, overlap *series) time.Duration {
 	if how.beside {
 		stop, stopped := make(chan struct{}), make(chan struct{})
@@ -189,9 +190,9 @@ func elapsed(c contender, how setup, n int, overlap *series) time.Duration {
 	return took / time.Duration(how.busy())
 }
 
-// clock is the processor time of this process: on a busy machine a thread that has to
-// wait for a processor seems slow by any other clock. Beside a start and stop it
-// is time as it passes, for their processor time is not the caller's.
+// clock measures the processor time of this process. On a busy machine, a thread that waits for a
+// processor would seem slow by any other clock. With beside, it measures real time, because the
+// processor time of the starts and stops is not the caller's.
 func (how setup) clock() (since func() time.Duration) {
 	if how.beside {
 		began := time.Now()
@@ -201,14 +202,14 @@ func (how setup) clock() (since func() time.Duration) {
 	return func() time.Duration { return cpuTime() - began }
 }
 
-// cpuTime is what this process has spent on all processors.
+// cpuTime returns the time that this process has spent on all processors.
 func cpuTime() time.Duration {
 	var t unix.Timespec
 	must(unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t))
 	return time.Duration(t.Nano())
 }
 
-// heap is what f allocates for each of its n parts.
+// heap returns what f allocates for each of its n parts.
 func heap(n int, f func()) (allocs, bytes float64) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// random is what payloads are made of: bytes that no compression makes smaller. A batch holds
-// nothing twice, for it is smaller than this.
+// random has the bytes of the payloads, which no compression makes smaller. A batch is smaller than
+// this, so it has nothing twice.
 var random = sync.OnceValue(func() []byte {
 	b := make([]byte, 16<<20)
 	r := rand.NewChaCha8([32]byte{})
@@ -18,14 +18,15 @@ var random = sync.OnceValue(func() []byte {
 
 var taken atomic.Int64
 
-// payload is the next size bytes of random.
+// payload returns the next size bytes of random.
 func payload(size int) []byte {
 	b := random()
 	at := int(taken.Add(int64(size))) % (len(b) - size)
 	return b[at : at+size : at+size]
 }
 
-// text is some size bytes as services write them: JSON with names that repeat, and values that do not.
+// text returns about size bytes as services write them: JSON with names that repeat, and values
+// that do not.
 func text(size int) []byte {
 	r := rand.New(rand.NewPCG(uint64(taken.Add(1)), 0))
 	b := []byte(`{"service":"checkout","region":"eu-central-1"`)

@@ -14,14 +14,13 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// What a user would pick instead: each guards the same resource, an int that is
-// opened by a function.
+// The alternatives. Each guards the same resource, an int that a function opens.
 
 var background = context.Background()
 
 func nothing(context.Context, *fsm.Scope) (int, error) { return 0, nil }
 
-// must is for what fails only if the program is wrong.
+// must panics on errors that only a mistake in the program can cause.
 func must(err error) {
 	if err != nil {
 		panic(err)
@@ -115,7 +114,7 @@ func fire(m *looplab.FSM, events ...string) {
 	}
 }
 
-// Where results go, so that no call is optimized away.
+// The results go here, so that no call is optimized away.
 var (
 	sinkState atomic.Uint32
 	sinkValue atomic.Int64

@@ -7,22 +7,30 @@ import (
 	"time"
 )
 
-// The producer next to other clients, kafka-go's Writer among them, and to itself with other
+// The producer beside other clients, kafka-go's Writer among them, and beside itself with other
 // settings.
 
-// kafka is the broker of this run, started by the first part that needs it.
+// kafka returns the broker of this run. The first part that needs it starts it.
 func (b *bench) kafka() (*cluster, error) {
 	return b.shared(&b.apache, func() (*cluster, error) { return apache(background) })
 }
 
-// hole is the black hole of this run, likewise.
+// hole returns the black hole of this run, in the same way.
 func (b *bench) hole() (*cluster, error) {
 	return b.shared(&b.blackHole, func() (*cluster, error) { return embedded(background, true) })
+}
+
+func (b *bench) kafkaAndHole() (k, hole *cluster, err error) {
+	if k, err = b.kafka(); err == nil {
+		hole, err = b.hole()
+	}
+	return k, hole, err
 }
 
 func (b *bench) shared(c **cluster, start func() (*cluster, error)) (_ *cluster, err error) {
 	if *c == nil {
 		if *c, err = start(); err == nil {
+			(*c).profiles = b.profiles
 			b.atEnd = append(b.atEnd, (*c).stop)
 		}
 	}
@@ -102,13 +110,9 @@ func (b *bench) clientsOn(s *section, c *cluster) error {
 	return nil
 }
 
-// overWriter is the Producer next to kafka-go's Writer.
+// overWriter measures the Producer beside kafka-go's Writer.
 func (b *bench) overWriter(s *section) error {
-	k, err := b.kafka()
-	if err != nil {
-		return err
-	}
-	hole, err := b.hole()
+	k, hole, err := b.kafkaAndHole()
 	if err != nil {
 		return err
 	}
@@ -144,7 +148,7 @@ func (b *bench) overWriter(s *section) error {
 	return nil
 }
 
-// tuning is the curve from which the Producer's defaults are chosen.
+// tuning shows the curve from which the Producer's defaults are chosen.
 func (b *bench) tuning(s *section) error {
 	k, err := b.kafka()
 	if err != nil {
@@ -181,8 +185,8 @@ func (b *bench) tuning(s *section) error {
 	}
 	s.show(out)
 
-	// The best of many is in part the luckiest: the first three are measured again,
-	// next to the defaults.
+	// The best of many is partly the luckiest. So the first three are measured again, beside the
+	// defaults.
 	order := make([]int, len(all))
 	for i := range order {
 		order[i] = i
@@ -230,7 +234,7 @@ func (t tuning) String() string {
 	return name
 }
 
-// tune measures settings on a topic of their own, and sees that it holds what was
+// tune measures settings on a topic of their own, and checks that the topic holds what was
 // acknowledged.
 func (c *cluster) tune(t tunings) ([]tuned, error) {
 	t.Addr = c.addr
@@ -243,8 +247,8 @@ func (c *cluster) tune(t tunings) ([]tuned, error) {
 	return r.All, err
 }
 
-// firsts is the first write after a start, next to those that follow, and to one that
-// follows a rest: nothing is new to it but that the machine was not just doing the same.
+// firsts measures the first write after a start, those that follow, and one after a rest. The only
+// difference of the last is that the machine did something else meanwhile.
 func (b *bench) firsts(s *section) error {
 	k, err := b.kafka()
 	if err != nil {
@@ -256,6 +260,7 @@ func (b *bench) firsts(s *section) error {
 	}
 	names := []string{theProducer, theWriter, theFranz, theSarama}
 	first, later, rested := make([]series, len(names)), make([]series, len(names)), make([]series, len(names))
+	var inside, insideLater series // of the producer
 	var failed error
 	inTurns(rounds, len(names), func(i int) float64 {
 		w := w
@@ -264,6 +269,9 @@ func (b *bench) firsts(s *section) error {
 		if err != nil {
 			failed = err
 			return 0
+		}
+		if i == 0 {
+			inside, insideLater = append(inside, y.Inside...), append(insideLater, y.InsideLater...)
 		}
 		first[i], later[i], rested[i] = append(first[i], y.Firsts...), append(later[i], y.Laters...), append(rested[i], y.Rested...)
 		return 0
@@ -278,6 +286,8 @@ func (b *bench) firsts(s *section) error {
 		t.row(name, first[i].String(), later[i].String(), first[i].ratios(later[i]).String(), rested[i].String(), first[i].ratios(rested[i]).String())
 	}
 	s.show(t)
+	s.say("In the producer itself, before the request is written and after the answer is read, pass %s µs of the first write, and %s µs of a later one. "+
+		"The rest is the system's and the broker's.", inside, insideLater)
 	b.budget("first write after Start over the later ones", first[0].over(later[0]), 1.2, " ×")
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -49,8 +50,8 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// A section is what one part of the program found. Its name is the part's, and the
-// mark in the documentation between which it is written.
+// A section is the result of one part of the program. Its name is the name of the part, and of the
+// marks in the documentation between which it is written.
 type section struct {
 	name string
 	text strings.Builder
@@ -62,8 +63,7 @@ func (s *section) say(format string, args ...any) {
 
 func (s *section) show(t *table) { fmt.Fprintf(&s.text, "%s\n", t) }
 
-// A budget is a promise about speed: a figure of this run, and the most that it may be, or the
-// least that it must be.
+// A budget is a promise about speed: a figure of this run, and its upper or lower limit.
 type budget struct {
 	what     string
 	measured float64
@@ -79,7 +79,7 @@ func (b budget) holds() bool {
 	return b.measured <= b.limit
 }
 
-// bound is the limit, and on which side of it the figure has to be.
+// bound returns the limit, and on which side of it the figure has to be.
 func (b budget) bound() string {
 	side := "at most "
 	if b.least {
@@ -116,16 +116,37 @@ func record(path string, sections []*section) error {
 		return err
 	}
 	for _, s := range sections {
-		first, last := fmt.Sprintf("<!-- bench %s -->\n", s.name), fmt.Sprintf("<!-- end %s -->", s.name)
-		before, rest, ok := bytes.Cut(text, []byte(first))
-		if !ok {
-			return fmt.Errorf("%s: no mark %q", path, strings.TrimSpace(first))
+		before, after, err := around(path, text, s.name)
+		if err != nil {
+			return err
 		}
-		_, after, ok := bytes.Cut(rest, []byte(last))
-		if !ok {
-			return fmt.Errorf("%s: no mark %q after %q", path, last, strings.TrimSpace(first))
-		}
-		text = bytes.Join([][]byte{before, []byte(first), []byte("\n" + s.text.String()), []byte(last), after}, nil)
+		text = slices.Concat(before, []byte("\n"+s.text.String()), after)
 	}
 	return os.WriteFile(path, text, 0o666)
+}
+
+// around splits the text at the marks of a section.
+func around(path string, text []byte, name string) (before, after []byte, err error) {
+	first, last := fmt.Sprintf("<!-- bench %s -->\n", name), fmt.Sprintf("<!-- end %s -->", name)
+	begin := bytes.Index(text, []byte(first))
+	if begin < 0 {
+		return nil, nil, fmt.Errorf("%s: no mark %q", path, strings.TrimSpace(first))
+	}
+	begin += len(first)
+	end := bytes.Index(text[begin:], []byte(last))
+	if end < 0 {
+		return nil, nil, fmt.Errorf("%s: no mark %q after %q", path, last, strings.TrimSpace(first))
+	}
+	return text[:begin], text[begin+end:], nil
+}
+
+// marked reports whether the file has marks for all parts. Otherwise measurements would be lost.
+func marked(path string, parts []part) error {
+	text, err := os.ReadFile(path)
+	for _, p := range parts {
+		if err == nil {
+			_, _, err = around(path, text, p.name)
+		}
+	}
+	return err
 }

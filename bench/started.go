@@ -10,7 +10,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// What it costs to ask for what is started already.
+// The cost of calls on something that is started already.
 
 const (
 	theStart = iota // where those that have a budget stand
@@ -20,8 +20,8 @@ const (
 	theMutex
 )
 
-// startedContenders are calls on something that has been started. A loop makes
-// four calls a turn, so that where its branch lies matters less.
+// startedContenders are calls on something that has been started. A loop makes four calls in each
+// iteration, so that the place of its branch matters less.
 func startedContenders() []contender {
 	ctx := background
 	l := started()
@@ -154,27 +154,33 @@ func startedContenders() []contender {
 
 func (b *bench) started(s *section) {
 	cs := startedContenders()
-	alone := b.ns(cs, setup{procs: 1, goroutines: 1})
-	b.overlap = nil
-	two := b.ns(cs, setup{procs: 2, goroutines: 2})
-	beside := b.ns(cs, setup{procs: 2, goroutines: 1, beside: true})
-
-	s.say("Nanoseconds of processor time for a call. *Beside*: another goroutine stops and starts it about a thousand times "+
-		"a second (a `Start` that comes upon that waits, or opens it itself); there it is time as it passes. × is the ratio to `sync.Once.Do` of the same round. %s", b.how())
-	s.say("%s", b.had())
-	t := &table{head: []string{"when started", "1 proc", "×", "2 procs, both at it", "×", "2 procs, beside", "allocations"}}
-	for i, c := range cs {
-		allocs, _ := heap(1000, func() { c.loop(1000) })
-		t.row(c.name, alone[i].String(), number(alone[i].over(alone[theOnce])), two[i].String(), number(two[i].over(two[theOnce])),
-			orDash(beside[i]), number(float64(int(allocs))))
-	}
-	s.show(t)
-
+	alone, two := b.besideChanges(s, cs, theOnce, "when started",
+		"Nanoseconds of processor time for a call. *Beside*: another goroutine stops and starts it about a thousand times "+
+			"a second (a `Start` that comes upon that waits, or opens it itself); there it is time as it passes. × is the ratio to `sync.Once.Do` of the same round.")
 	allocs, _ := heap(1000, func() { cs[theStart].loop(1000) })
 	b.budget("`Start` when started, against `sync.Once.Do`, 1 proc", alone[theStart].over(alone[theOnce]), 1.5, " ×")
 	b.budget("the same, 2 procs", two[theStart].over(two[theOnce]), 1.5, " ×")
 	b.budget("`Start` when started, against a mutex and a flag, 2 procs", two[theStart].over(two[theMutex]), 0.1, " ×")
 	b.budget("allocations of `Start` when started", float64(int(allocs)), 0, "")
+}
+
+// besideChanges measures the contenders on one processor, on two, and beside a goroutine that changes
+// their state. It shows them, with the ratios to the contender reference.
+func (b *bench) besideChanges(s *section, cs []contender, reference int, what, about string) (alone, two []series) {
+	alone = b.ns(cs, setup{procs: 1, goroutines: 1})
+	b.overlap = nil
+	two = b.ns(cs, setup{procs: 2, goroutines: 2})
+	beside := b.ns(cs, setup{procs: 2, goroutines: 1, beside: true})
+	s.say("%s %s", about, b.how())
+	s.say("%s", b.had())
+	t := &table{head: []string{what, "1 proc", "×", "2 procs, both at it", "×", "2 procs, beside", "allocations"}}
+	for i, c := range cs {
+		allocs, _ := heap(1000, func() { c.loop(1000) })
+		t.row(c.name, alone[i].String(), number(alone[i].over(alone[reference])), two[i].String(), number(two[i].over(two[reference])),
+			orDash(beside[i]), number(float64(int(allocs))))
+	}
+	s.show(t)
+	return alone, two
 }
 
 func orDash(s series) string {
@@ -192,8 +198,8 @@ func (b *bench) least(what string, measured, least float64, unit string) {
 	b.budgets = append(b.budgets, budget{what: what, measured: measured, limit: least, unit: unit, least: true})
 }
 
-// had says whether those that were to run at the same time could: on a busy machine
-// they take turns, and do not get into each other's way.
+// had says whether goroutines that should run at the same time could. On a busy machine they take
+// turns, and do not disturb each other.
 func (b *bench) had() string {
 	return fmt.Sprintf("Both at it had %s processors (median): with fewer than two they got into each other's way less than on a quiet machine.", number(b.overlap.median()))
 }

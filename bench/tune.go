@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// tunings is the Producer with different settings, in one process, in turns.
+// tunings runs the Producer with different settings, in one process, in turns.
 type tunings struct {
 	Addr, Topic string
 	Settings    []tuning
@@ -18,7 +18,7 @@ type tunings struct {
 	Lone        int
 }
 
-// tuned is what a setting gave, a value a round.
+// tuned has the measurements of a setting, one value for each round.
 type tuned struct {
 	Bulk    series // messages a second, of callers with many
 	Singles series // of callers with one
@@ -26,7 +26,7 @@ type tuned struct {
 	Bytes   series // allocated by a lone write
 }
 
-// tuneResult is what a child gives back.
+// tuneResult is the result that a child returns.
 type tuneResult struct {
 	All  []tuned
 	Sent int64 // acknowledged, of all settings

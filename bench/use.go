@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// What it costs to hold the resource open, and how that goes with more callers.
+// The cost of holding the resource open, and how it changes with more callers.
 
 const (
 	theAcquire = iota
@@ -78,27 +78,16 @@ func useContenders() []contender {
 
 func (b *bench) use(s *section) {
 	cs := useContenders()
-	alone := b.ns(cs, setup{procs: 1, goroutines: 1})
-	b.overlap = nil
-	two := b.ns(cs, setup{procs: 2, goroutines: 2})
-	beside := b.ns(cs, setup{procs: 2, goroutines: 1, beside: true})
-	s.say("Nanoseconds of processor time for a pair. × is the ratio to `RWMutex.RLock` + `RUnlock` of the same round; an atomic add and one back are the floor, "+
-		"for a use must be counted. *Beside*: another goroutine stops and starts it about a thousand times a second, or takes the write lock. %s", b.how())
-	s.say("%s", b.had())
-	t := &table{head: []string{"hold it open", "1 proc", "×", "2 procs, both at it", "×", "2 procs, beside", "allocations"}}
-	for i, c := range cs {
-		allocs, _ := heap(1000, func() { c.loop(1000) })
-		t.row(c.name, alone[i].String(), number(alone[i].over(alone[theRLock])), two[i].String(), number(two[i].over(two[theRLock])),
-			orDash(beside[i]), number(float64(int(allocs))))
-	}
-	s.show(t)
+	alone, two := b.besideChanges(s, cs, theRLock, "hold it open",
+		"Nanoseconds of processor time for a pair. × is the ratio to `RWMutex.RLock` + `RUnlock` of the same round; an atomic add and one back are the floor, "+
+			"for a use must be counted. *Beside*: another goroutine stops and starts it about a thousand times a second, or takes the write lock.")
 	allocs, _ := heap(1000, func() { cs[theAcquire].loop(1000) })
 	b.budget("`Acquire` + `Release`, against `RLock` + `RUnlock`, 1 proc", alone[theAcquire].over(alone[theRLock]), 1.5, " ×")
 	b.budget("the same, 2 procs", two[theAcquire].over(two[theRLock]), 1.5, " ×")
 	b.budget("allocations of `Acquire` + `Release`", float64(int(allocs)), 0, "")
 }
 
-// curve is how a call goes with the number of goroutines that make it.
+// curve shows how the cost of a call changes with the number of goroutines that make it.
 func (b *bench) curve(s *section) {
 	sc, uc := startedContenders(), useContenders()
 	cs := []contender{sc[theStart], sc[theOnce], sc[theMutex], uc[theAcquire], uc[theRLock], uc[theAdd]}

@@ -25,27 +25,29 @@ type workload struct {
 	For            time.Duration // for so long, of 100 B; and again of 1 KiB
 }
 
-// A yield is what a client made of a workload.
+// A yield is the result of a client for a workload.
 type yield struct {
 	Sent        int64     // acknowledged
 	Lost        int64     // of them, those that the topic does not hold
 	Firsts      []float64 // ms of the first write after each open
 	Laters      []float64 // ms, the median of the writes that followed it, one upon the other
 	Rested      []float64 // ms of one more, after a rest
+	Inside      []float64 // µs of Firsts in the client: see stopwatch
+	InsideLater []float64 // the same, of Laters
 	P50, P99    float64   // ms of a lone write
 	Small       flow      // of 100 B
 	Large       flow      // of 1 KiB
 	PeakRSS, Go float64   // MB; Go: of them, what this program has without a client
 }
 
-// A flow is messages a second, and what the client's process spent on each.
+// A flow is messages a second, and the processor time that the client's process spent on each.
 type flow struct {
 	PerSecond float64
 	CPU       float64 // µs of processor time a message
 }
 
-// children runs a workload in a process of its own, on a new topic, and sees to it
-// that the topic then holds what was acknowledged.
+// run runs a workload in a process of its own, on a new topic, and checks that the topic then holds
+// what was acknowledged.
 func (c *cluster) run(ctx context.Context, w workload) (yield, error) {
 	topic, err := c.topic(ctx)
 	if err != nil {
@@ -72,7 +74,7 @@ func (c *cluster) run(ctx context.Context, w workload) (yield, error) {
 	return y, err
 }
 
-// child runs this program as a child that does one thing, from JSON to JSON.
+// child runs this program as a child for one workload, from JSON to JSON.
 func child(ctx context.Context, what string, in, out any) error {
 	text, err := json.Marshal(in)
 	if err != nil {
@@ -132,40 +134,47 @@ func beChild(what string) error {
 	return fmt.Errorf("no child is called %q", what)
 }
 
-// rest is long enough for the processors to turn to something else, or to sleep.
+// rest is long enough for the processors to run something else, or to sleep.
 const rest = 20 * time.Millisecond
 
 func (w workload) do(ctx context.Context) (y yield, err error) {
 	y.Go = rss("VmRSS")
+	random() // takes milliseconds
 	c, err := clientNamed(w.Client)
 	if err != nil {
 		return y, err
 	}
-	to := target{Addr: w.Addr, Topic: w.Topic, Codec: w.Codec}
+	to := target{Addr: w.Addr, Topic: w.Topic, Codec: w.Codec, watch: new(stopwatch)}
 	for range w.Firsts {
 		s, err := c.open(ctx, to)
 		if err != nil {
 			return y, err
 		}
-		first, err := lone(ctx, s, 1)
-		if err != nil {
-			return y, err
-		}
-		later, err := lone(ctx, s, 9)
-		if err != nil {
-			return y, err
+		var writes, inside series
+		for range 10 {
+			var ms []float64
+			us, err := to.watch.inside(func() (err error) {
+				ms, err = lone(ctx, s, 1)
+				return err
+			})
+			if err != nil {
+				return y, err
+			}
+			writes, inside = append(writes, ms[0]), append(inside, us)
 		}
 		time.Sleep(rest)
 		rested, err := lone(ctx, s, 1)
 		if err != nil {
 			return y, err
 		}
-		y.Sent += int64(len(first) + len(later) + len(rested))
-		y.Firsts, y.Laters, y.Rested = append(y.Firsts, first[0]), append(y.Laters, series(later).median()), append(y.Rested, rested[0])
+		y.Sent += int64(len(writes) + len(rested))
+		y.Firsts, y.Laters, y.Rested = append(y.Firsts, writes[0]), append(y.Laters, writes[1:].median()), append(y.Rested, rested[0])
+		y.Inside, y.InsideLater = append(y.Inside, inside[0]), append(y.InsideLater, inside[1:].median())
 		if err := s.close(); err != nil {
 			return y, err
 		}
 	}
+	to.watch = nil
 	s, err := c.open(ctx, to)
 	if err != nil {
 		return y, err
@@ -194,9 +203,12 @@ func (w workload) do(ctx context.Context) (y yield, err error) {
 	return y, s.close()
 }
 
+// loneSize is the size of a lone write, in bytes.
+const loneSize = 100
+
 // lone writes a message, n times, or for two seconds, one after the other.
 func lone(ctx context.Context, s sender, n int) (ms []float64, err error) {
-	value := [][]byte{payload(100)}
+	value := [][]byte{payload(loneSize)}
 	for began := time.Now(); len(ms) < n && time.Since(began) < 2*time.Second; {
 		t := time.Now()
 		if err := s.send(ctx, value); err != nil {
@@ -207,7 +219,7 @@ func lone(ctx context.Context, s sender, n int) (ms []float64, err error) {
 	return ms, nil
 }
 
-// A flood is as much as a client takes.
+// A flood sends as many messages as a client takes.
 type flood struct {
 	callers, batch, size int // so many callers, so many messages a call, so many bytes each
 	text                 bool
@@ -252,7 +264,7 @@ func (f flood) run(ctx context.Context, s sender) (int64, flow, error) {
 	}
 }
 
-// rss is a figure of /proc/self/status in MB; on others than Linux 0.
+// rss returns a figure of /proc/self/status in MB, or 0 on systems other than Linux.
 func rss(name string) float64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil || runtime.GOOS != "linux" {

@@ -33,7 +33,7 @@ func (r *run) call(caller int, kind abstract.Call, ended bool) {
 	go r.perform(caller, c)
 }
 
-// perform makes the call, and logs how it ended, also if that is by a panic or an exit.
+// perform makes the call and logs its end, also if that is a panic or runtime.Goexit.
 func (r *run) perform(caller int, c *inCall) {
 	var (
 		err      error
@@ -80,15 +80,15 @@ func (r *run) perform(caller int, c *inCall) {
 	returned = true
 }
 
-// use is what a caller does once it is admitted.
+// use is the body of an admitted use.
 func (r *run) use(caller int, c *inCall, ctx context.Context) {
 	r.mu.Lock()
 	attempt := r.attempt
 	c.use = make(chan struct{})
-	gate := c.use
+	end := c.use
 	r.log(history.Event{Kind: history.Admitted, Caller: uint8(caller), Attempt: attempt})
 	r.mu.Unlock()
-	<-gate
+	<-end
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.use = nil
@@ -100,7 +100,7 @@ func (r *run) use(caller int, c *inCall, ctx context.Context) {
 	r.log(history.Event{Kind: history.UseMayEnd, Caller: uint8(caller)})
 }
 
-// result says which of the contract's results err may be.
+// result sets which results of the contract err may be.
 func (r *run) result(e *history.Event, c *inCall, err error, ran bool) {
 	if c.kind == abstract.InUse {
 		switch {
@@ -116,7 +116,7 @@ func (r *run) result(e *history.Event, c *inCall, err error, ran bool) {
 	if err == nil {
 		e.Out.Out = abstract.Ok
 		if c.kind != abstract.InStart && !(c.open && r.caps.has(KeepsCause)) {
-			e.May = history.OutsOf(abstract.Ok, abstract.RelErr) // how a release went may be told to others
+			e.May = history.OutsOf(abstract.Ok, abstract.RelErr) // another caller may have the release's error
 		}
 		return
 	}
@@ -146,12 +146,12 @@ func (r *run) startResult(e *history.Event, c *inCall, err error, own bool) {
 		foreign = foreign || i != c.number-1 && errors.Is(err, cause)
 	}
 	switch {
-	case foreign: // no May: no call may return another's (G6)
+	case foreign: // no May: no call may return the cause of another caller's context (G6)
 	case errors.As(err, &opens) && own:
 		e.Attempt, e.May = opens.attempt, history.OutsOf(abstract.Failed, abstract.Ctx, abstract.Stopped, abstract.Closed)
-	case opens != nil: // which may well have failed because of a Stop
+	case opens != nil: // open may have failed because of a Stop
 		e.Attempt, e.Out.Out, e.May = opens.attempt, abstract.Failed, history.OutsOf(abstract.Failed, abstract.Stopped, abstract.Closed)
-	case own: // also if it was stopped, or shut down, before
+	case own: // or a Stop or Shutdown came first
 		e.Out.Out, e.May = abstract.Ctx, history.OutsOf(abstract.Ctx, abstract.Stopped, abstract.Closed)
 	case errors.Is(err, errDeath):
 		e.May = history.OutsOf(abstract.Failed, abstract.Stopped, abstract.Closed)

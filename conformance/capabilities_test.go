@@ -12,7 +12,7 @@ import (
 	"github.com/seed3893aba4/surestart/conformance"
 )
 
-// right is a lifecycle that has all that it is written to have, and what can be taken out of that.
+// right is a lifecycle that keeps every guarantee, with the capabilities that can be removed from it.
 type right struct {
 	name  string
 	has   conformance.Capability
@@ -30,7 +30,7 @@ func repeatOf(caps conformance.Capability) error {
 const (
 	sequential = conformance.Idempotent | conformance.Restarts | conformance.Retries | conformance.KeepsCause
 	concurrent = sequential | conformance.JoinsStarts | conformance.JoinsStops | conformance.StopsStarts
-	leaving    = concurrent | conformance.HeedsContext | conformance.HeedsStopContext | conformance.CancelsOpen | conformance.Final
+	leaving    = concurrent | conformance.HonoursContext | conformance.HonoursStopContext | conformance.CancelsOpen | conformance.Final
 )
 
 var rights = []right{
@@ -46,13 +46,13 @@ var rights = []right{
 	{"owned", leaving, 0, func(p *parts, caps conformance.Capability) conformance.Lifecycle {
 		return &owned{parts: *p, repeat: repeatOf(caps), noStops: caps&conformance.StopsStarts == 0}
 	}},
-	{"polite", sequential | conformance.HeedsStopContext, 0, func(p *parts, caps conformance.Capability) conformance.Lifecycle {
+	{"polite", sequential | conformance.HonoursStopContext, 0, func(p *parts, caps conformance.Capability) conformance.Lifecycle {
 		return &owned{parts: *p, repeat: repeatOf(caps), polite: true}
 	}},
 	{"surestart", conformance.Everything, 0, func(p *parts, _ conformance.Capability) conformance.Lifecycle { return newShipped(p.Hooks) }},
 }
 
-// sets are subsets of what r has: all where these are few; else none, each alone, all but each, and some at random.
+// sets are subsets of r's capabilities: all if these are few; otherwise none, each alone, all except each, and random ones.
 func (r *right) sets() (sets []conformance.Capability) {
 	var single []conformance.Capability
 	for bit := conformance.Capability(1); bit <= r.has; bit <<= 1 {
@@ -90,9 +90,9 @@ func (r *right) sets() (sets []conformance.Capability) {
 	return sets
 }
 
-// A right lifecycle passes with any set of capabilities that it has (every second of sets is tried, one in 30 with
-// -short): nothing is held against it, every guarantee that it offers is reached, and it is asked for nothing that it
-// does not declare.
+// A right lifecycle passes with any set of capabilities that it has. (Half of the sets are tried,
+// or one in 30 with -short.) No guarantee breaks, every guarantee that it offers is reached, and
+// the suite requires nothing that it does not declare.
 func TestRightLifecyclesPassWithAnySetOfTheirCapabilities(t *testing.T) {
 	tried, each := 0, 2
 	if testing.Short() {
@@ -132,8 +132,9 @@ func checked(format string, args ...any) {
 	}
 }
 
-// A Stop that returns nil while something is held is found by name (G7), whatever is declared: the suite as it is
-// called, with the sets that people declare. TestG7StopThatLeavesSomethingHeldIsANoWithAnySet has the others.
+// The suite finds a Stop that returns nil while a part is held by its name (G7), whatever is
+// declared. The sets here are those that people declare.
+// TestG7StopThatLeavesSomethingHeldIsANoWithAnySet has the others.
 func TestG7StopThatLeavesSomethingHeldIsFound(t *testing.T) {
 	found := 0
 	for i, caps := range []conformance.Capability{0, conformance.Idempotent, conformance.ErrorsOnRepeat | conformance.Retries, sequential, concurrent, leaving} {

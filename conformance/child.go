@@ -14,8 +14,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/history"
 )
 
-// request is a schedule that the child is to run: the moves that can be made, and
-// then those that the words choose.
+// request is a schedule for the child to run: the moves, as far as they are enabled, then
+// the moves that the words choose.
 type request struct {
 	Moves []move
 	Words []uint32
@@ -23,28 +23,29 @@ type request struct {
 	Locks bool // outside a bubble
 }
 
-// line is what the child says, as it happens: so that it is known also if the child dies of it.
+// line is a message of the child. It is sent at once: the parent has it even if the child
+// crashes next.
 type line struct {
 	Move  *move          `json:",omitempty"`
 	Event *history.Event `json:",omitempty"`
 	End   end            `json:",omitempty"`
-	Stack string         `json:",omitempty"` // of the goroutines that are left, or hang; of wrong: what is
+	Stack string         `json:",omitempty"` // the stacks of goroutines that are left or hang; with wrong: the reason
 }
 
 type end string
 
 const (
 	ended end = "ended"
-	gone  end = "gone"  // ended, and the child exits: something is left of the schedule
-	locks end = "locks" // it has to be run outside a bubble
-	spins end = "spins" // it never comes to rest
-	wrong end = "wrong" // the subject makes no sense
+	gone  end = "gone"  // ended, and the child exits: goroutines of the schedule are left
+	locks end = "locks" // it must be run outside a bubble
+	spins end = "spins" // it is never quiet
+	wrong end = "wrong" // the subject is invalid
 )
 
 // childEnv names the call of Test that a child process serves.
 const childEnv = "SURESTART_CONFORMANCE_CHILD"
 
-// serve runs schedules for the parent until it has no more.
+// serve runs the schedules that the parent requests, then exits.
 func serve(t *testing.T, s Subject) {
 	in := json.NewDecoder(bufio.NewReader(os.NewFile(3, "requests")))
 	c := &child{t: t, subject: s, out: json.NewEncoder(os.NewFile(4, "lines"))}
@@ -70,9 +71,9 @@ type child struct {
 	subject Subject
 	mu      sync.Mutex
 	out     *json.Encoder
-	waits   atomic.Int64 // odd while the controller waits for rest
-	last    Lifecycle    // of the schedule before
-	making  atomic.Bool  // New runs
+	waits   atomic.Int64 // odd while the controller waits until all is quiet
+	last    Lifecycle    // of the previous schedule
+	making  atomic.Bool  // New is running
 }
 
 func (c *child) say(l line) {
@@ -83,7 +84,7 @@ func (c *child) say(l line) {
 	}
 }
 
-// schedule runs one, and then lets all come to its end.
+// schedule runs one schedule, then ends everything that it started.
 func (c *child) schedule(q request, at place) {
 	r := &run{caps: q.Caps, parts: c.subject.Parts, deaths: map[int]func(error){}}
 	r.log = func(e history.Event) { c.say(line{Event: &e}) }
@@ -111,7 +112,7 @@ func (c *child) schedule(q request, at place) {
 			goesOn = step(m)
 		}
 	}
-	for range 50 { // it lets all go on
+	for range 50 { // let every call and hook end
 		m, ok := r.lets(r.enabled())
 		if !ok {
 			m, ok = r.windUp()
@@ -131,13 +132,13 @@ func (c *child) schedule(q request, at place) {
 	c.say(line{End: ended})
 }
 
-// refuse says what is wrong with the subject, and does not return.
+// refuse reports why the subject is invalid, and exits.
 func (c *child) refuse(why string) {
 	c.say(line{End: wrong, Stack: why})
 	os.Exit(0)
 }
 
-// exit is for when what runs cannot be ended otherwise.
+// exit ends the process: goroutines of the schedule cannot be ended otherwise.
 func (c *child) exit(how end, at place) {
 	var stacks []string
 	for _, g := range at.others() {
@@ -147,7 +148,7 @@ func (c *child) exit(how end, at place) {
 	os.Exit(0)
 }
 
-// watch looks at a bubble whose controller waits for it to rest.
+// watch detects a bubble that never becomes quiet.
 func (c *child) watch() {
 	const between = 5 * time.Millisecond
 	last, looks, stuck := int64(0), 0, 0

@@ -1,8 +1,8 @@
-// Package conformance tells which of the guarantees of a lifecycle one of your own
-// has: like testing/fstest, for Start and Stop.
+// Package conformance tests which of the guarantees G1 to G15 of package fsm your own lifecycle
+// keeps, as testing/fstest tests a file system.
 //
-// Write your lifecycle around two hooks that the suite controls, say what it
-// offers, and call [Test] from a test:
+// Build your lifecycle with the two hooks, open and release, that the suite passes in. Declare its
+// capabilities, and call [Test] from a test:
 //
 //	func TestLifecycle(t *testing.T) {
 //		conformance.Test(t, conformance.Subject{
@@ -15,35 +15,30 @@
 //
 // # What it does
 //
-// It draws schedules: who calls what and when, when a hook returns and how, whose
-// context ends. It sees calls, returns and hooks only. After each it follows every
-// state that the contract (tla/Abstract.tla, as an executable model that is held
-// equal to TLC's graph) can be in; where none is left, a guarantee is broken. What
-// the lifecycle does inside is its own business. The guarantees G1 to G15 are
-// those of package fsm.
+// The suite draws schedules: which caller calls which method, when and how a hook returns, which
+// context ends. It observes only calls, returns and hooks. After each of them it computes every
+// state that the contract allows. The contract is tla/Abstract.tla as Go code; tests compare it
+// with the graph of the model checker, TLC. If no state is possible, a guarantee is broken.
 //
-// The result is a [Scorecard]: for each guarantee "yes", "no" with a schedule
-// from which no step can be left out, "not offered", or "not reached" where no
-// schedule came to what it is about. What is broken in a situation that the
-// capabilities lead to is a "no" also where the guarantee as a whole is not offered. With go test -conformance.report FILE it is also
-// written as a page of HTML.
+// The result is a [Scorecard] with a verdict for each guarantee: "yes"; "no", with a minimal
+// schedule; "not offered"; or "not reached", if the premise of the guarantee held in no schedule.
+// If a guarantee breaks in a situation that the declared capabilities allow, its verdict is "no",
+// even if no declared capability offers it. The flag -conformance.report FILE of go test also
+// writes the scorecards as a page of HTML.
 //
-// # How it does it
+// # How it works
 //
-// Each step of a schedule waits until nothing goes on by itself: all goroutines
-// are blocked on something that only another one can change. Time is that of
-// testing/synctest, and a second of it passes after each step. A lifecycle that
-// holds a mutex while a hook runs never lets synctest rest: then the suite
-// runs outside a bubble, reads from the goroutines' stacks that all are blocked,
-// and time is real.
+// Each step waits until every goroutine is blocked. Time is synctest's fake clock; one second
+// passes after each step. If a lifecycle holds a mutex while a hook runs, synctest never counts the
+// goroutines that wait for the mutex as blocked. Such a lifecycle runs outside a synctest bubble,
+// in real time. The suite then reads from the stacks whether every goroutine is blocked.
 //
-// Schedules run in a child process, which is the test's own binary, run again up to the same call of
-// Test: what stands before that call in the test runs there too. So a lifecycle that
-// hangs, spins or crashes is found and reported, and does not take the suite with it.
+// Schedules run in a child process: the child runs your test up to the same call of Test, so the
+// code before that call runs there, too. The suite thus finds and reports a lifecycle that hangs,
+// spins or crashes, and continues.
 //
 // # When not to use it
 //
-// It asks for orders of calls and hooks, one step at a time, and so not for data
-// races: run your own tests with -race besides. A "yes" means that no schedule of
-// those drawn broke it.
+// The suite tests orders of calls and hooks, one step at a time. It finds no data races: run your
+// own tests with -race as well. A "yes" means that no drawn schedule broke the guarantee.
 package conformance

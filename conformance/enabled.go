@@ -5,8 +5,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/history"
 )
 
-// enabled are the steps that can be taken where all is quiet, and that the
-// subject's capabilities let the suite take.
+// enabled returns the steps that are possible while all is quiet, and that the subject's
+// capabilities allow.
 func (r *run) enabled() (can []move) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -32,13 +32,13 @@ func (r *run) enabled() (can []move) {
 	if free >= 0 {
 		start, stop := r.mayStart(starts, stops), r.mayStop(starts, stops)
 		add(start, callStart, free)
-		add(start && r.caps.has(HeedsContext), callStartEnded, free)
+		add(start && r.caps.has(HonoursContext), callStartEnded, free)
 		add(stop, callStop, free)
-		add(stop && r.caps.has(HeedsStopContext), callStopEnded, free)
+		add(stop && r.caps.has(HonoursStopContext), callStopEnded, free)
 		add(stop && r.caps.has(Final), callShutdown, free)
 		add(r.caps.has(DrainsUses), callUse, free)
 		add(r.caps.has(DrainsUses) && r.up, callUse, free) // twice as likely
-		for range 5 {                                      // which is rare: a use has to be there
+		for range 5 {                                      // more likely: Stops during a use are rare
 			add(stop && uses, callStop, free)
 		}
 	}
@@ -46,11 +46,11 @@ func (r *run) enabled() (can []move) {
 		if c == nil {
 			continue
 		}
-		heeds := HeedsStopContext
+		honours := HonoursStopContext
 		if c.kind == abstract.InStart {
-			heeds = HeedsContext
+			honours = HonoursContext
 		}
-		add(c.kind != abstract.InUse && !c.ended && r.caps.has(heeds), endContext, i)
+		add(c.kind != abstract.InUse && !c.ended && r.caps.has(honours), endContext, i)
 		add(c.use != nil, endUse, i)
 	}
 	opens, releases := false, false
@@ -63,7 +63,7 @@ func (r *run) enabled() (can []move) {
 	add(opens && r.caps.has(ContainsPanics), openExits, 0)
 	add(releases, releaseReturns, 0)
 	add(releases, releaseFails, 0)
-	if r.caps.has(HearsOfDeath) {
+	if r.caps.has(ReportsFailure) {
 		add(r.deaths[r.attempt] != nil && (r.opening || len(r.held) > 0), dies, 0)
 		add(r.deaths[r.attempt-1] != nil, diedOld, 0)
 	}
@@ -98,7 +98,7 @@ func (r *run) mayStop(starts, stops bool) bool {
 	return true
 }
 
-// lets are the steps that let what runs come to its end, the most harmless first.
+// lets returns a step that ends a running use or hook without a failure.
 func (r *run) lets(can []move) (move, bool) {
 	for _, do := range []act{endUse, openReturns, releaseReturns} {
 		for _, m := range can {
@@ -110,7 +110,7 @@ func (r *run) lets(can []move) (move, bool) {
 	return move{}, false
 }
 
-// windUp is the last call of a schedule, if something is held: it has to be given back.
+// windUp returns the last call of a schedule: a Stop, if a part is held.
 func (r *run) windUp() (move, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,7 +122,7 @@ func (r *run) windUp() (move, bool) {
 	return move{callStop, 0}, len(r.held) > 0
 }
 
-// left logs what is left when a schedule has been wound up.
+// left logs the goroutines and hooks that are left after the end of a schedule.
 func (r *run) left(goroutines int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/history"
 )
 
-// leaking is a lifecycle with all methods whose Stop returns nil, having done what stop does.
+// leaking is a lifecycle with all methods whose Stop calls stop and returns nil.
 type leaking struct {
 	*Hooks
 	stop    func(*leaking)
@@ -122,7 +122,7 @@ func TestG7StopThatLeavesSomethingHeldIsANoWithAnySet(t *testing.T) {
 	fmt.Printf("CHECKED conformance black box Stops that leave something held, judged=%d\n", tried)
 }
 
-// What a schedule leaves when it has been wound up is judged whatever was declared.
+// Goroutines that remain after the end of a schedule are judged, whatever is declared.
 func TestG7LeftWhenAScheduleHasBeenWoundUp(t *testing.T) {
 	open := history.History{
 		{Kind: history.Call, Call: abstract.InStart, Context: 1},

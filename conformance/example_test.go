@@ -14,7 +14,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// flagged is what most programs have: a flag, under a mutex.
+// flagged is the lifecycle of most programs: a flag, under a mutex.
 type flagged struct {
 	*conformance.Hooks
 	mu      sync.Mutex

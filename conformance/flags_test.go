@@ -118,7 +118,7 @@ func TestFlagsAreNotEnough(t *testing.T) {
 			New: func(h *conformance.Hooks) conformance.Lifecycle { return &tidy{early{Hooks: h}} }}},
 		{"stops", "G8", conformance.Subject{Capabilities: conformance.StopsStarts | conformance.Retries | conformance.Restarts | conformance.Idempotent,
 			New: func(h *conformance.Hooks) conformance.Lifecycle { return &tidy{early{Hooks: h}} }}},
-		{"locked", "G12", conformance.Subject{Capabilities: flags&^conformance.JoinsStarts | conformance.HeedsContext,
+		{"locked", "G12", conformance.Subject{Capabilities: flags&^conformance.JoinsStarts | conformance.HonoursContext,
 			New: func(h *conformance.Hooks) conformance.Lifecycle { return &locked{Hooks: h} }}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

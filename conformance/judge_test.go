@@ -43,7 +43,7 @@ func TestG6StartMayFindOutLateThatAStopWasCalled(t *testing.T) {
 	if f := judge(&outcome{history: slices.Concat(before, stop, after, stopped)}, nil); f != nil {
 		t.Errorf("with a Stop: %v", f.Violation)
 	}
-	const why = "it makes no attempt of its own: what failed is an attempt before it"
+	const why = "it makes no attempt of its own, and returns the failure of an earlier one"
 	if f := judge(&outcome{history: slices.Concat(before, after)}, nil); f == nil || f.Guarantee.ID != "G5" || f.Why != why {
 		t.Errorf("without: %v; want G5: %s", f, why)
 	}
@@ -162,8 +162,8 @@ func (r *randomLifecycle) Use(ctx context.Context, f func(context.Context) error
 	return f(ctx)
 }
 
-// Whatever a lifecycle does, what is said of it is a sentence about calls, opens and releases: it speaks of no
-// contract and no model.
+// For every finding the suite prints a sentence about calls, opens and releases. The sentence
+// mentions no contract and no model.
 func TestWhyIsASentenceToActOn(t *testing.T) {
 	said := map[string]int{}
 	some := rand.New(rand.NewPCG(1, 2))
@@ -257,11 +257,11 @@ func (s *slow) Shutdown(ctx context.Context) error {
 	}
 }
 
-// A queued Start whose own context ends after a Shutdown was called may say either.
+// A queued Start whose own context ends after a Shutdown was called may return either error.
 func TestG6StartMaySayThatItsContextHasEndedAfterAShutdown(t *testing.T) {
 	f := play(t, Subject{
 		New:          func(h *Hooks) Lifecycle { return &slow{Hooks: h, token: make(chan struct{}, 1)} },
-		Capabilities: JoinsStarts | Retries | StopsStarts | HeedsContext | HeedsStopContext | Final,
+		Capabilities: JoinsStarts | Retries | StopsStarts | HonoursContext | HonoursStopContext | Final,
 	}, []move{{callStart, 0}, {endContext, 0}, {callStart, 0}, {callShutdown, 1}, {endContext, 1}, {endContext, 0}}, nil)
 	if f != nil {
 		t.Errorf("%v", f.Violation)
@@ -277,10 +277,64 @@ func TestNoStopComesDuringAnAttemptThatWasLeft(t *testing.T) {
 				s = &slow{Hooks: h, token: make(chan struct{}, 1)}
 				return s
 			},
-			Capabilities: Idempotent | HeedsContext | caps,
+			Capabilities: Idempotent | HonoursContext | caps,
 		}, []move{{callStart, 0}, {endContext, 0}, {callStop, 0}, {openReturns, 0}}, nil)
 		if want := map[Capability]int{0: 0, StopsStarts: 1}[caps]; s.while != want {
 			t.Errorf("with %v: %d Stops during the attempt; want %d", caps, s.while, want)
+		}
+	}
+}
+
+// shared opens once for all who call, on the first caller's context.
+type shared struct {
+	*Hooks
+	mu   sync.Mutex
+	done chan struct{}
+	err  error
+}
+
+func (s *shared) Start(ctx context.Context) error {
+	s.mu.Lock()
+	if s.done == nil {
+		s.done = make(chan struct{})
+		go func() {
+			s.err = s.Open(ctx)
+			close(s.done)
+		}()
+	}
+	done := s.done
+	s.mu.Unlock()
+	select {
+	case <-done:
+		return s.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *shared) Stop(ctx context.Context) error { return s.Release(ctx) }
+
+// A start that is cancelled with the first caller's context breaks G6 for the others, however it
+// then ends. A Start in a queue, whose turn comes after that one, is not cancelled.
+func TestG6OpenIsCancelledUnderAnotherCaller(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		new  func(*Hooks) Lifecycle
+		end  act
+		why  string // it breaks G6; "": it does not
+	}{
+		{"and opens", func(h *Hooks) Lifecycle { return &shared{Hooks: h} }, openReturns,
+			"another caller left, and the context of the open ended although this caller waited for it"},
+		{"and fails", func(h *Hooks) Lifecycle { return &shared{Hooks: h} }, openFails,
+			"it returns the cause of another caller's context"},
+		{"in a queue", func(h *Hooks) Lifecycle { return &slow{Hooks: h, token: make(chan struct{}, 1)} }, openFails, ""},
+	} {
+		f := play(t, Subject{New: c.new, Capabilities: JoinsStarts | Retries | HonoursContext | CancelsOpen},
+			[]move{{callStart, 0}, {callStart, 1}, {endContext, 0}, {c.end, 0}, {openFails, 0}}, nil)
+		if c.why == "" && f != nil {
+			t.Errorf("%s: %v", c.name, f)
+		} else if c.why != "" && (f == nil || f.Guarantee.ID != "G6" || f.Why != c.why) {
+			t.Errorf("%s: %v; want G6: %s", c.name, f, c.why)
 		}
 	}
 }

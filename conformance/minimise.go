@@ -2,11 +2,11 @@ package conformance
 
 import "slices"
 
-// simpler is what a step may be replaced by, if the same guarantee breaks all the same.
+// simpler has, for a step, a simpler one that replaces it if the same guarantee still breaks.
 var simpler = map[act]act{openExits: openFails, openPanics: openFails, callShutdown: callStop,
 	callStopEnded: callStop, releaseFails: releaseReturns, dies: openFails}
 
-// size is how long a schedule is and, of two as long, how many callers it needs.
+// size orders schedules by their length, then by the callers that they need.
 func size(moves []move) int {
 	n := 100 * len(moves)
 	for _, m := range moves {
@@ -15,14 +15,14 @@ func size(moves []move) int {
 	return n
 }
 
-// minimise looks for a schedule that breaks the same guarantee and from which no
-// step, and no two, can be left out.
+// minimise searches for a schedule that breaks the same guarantee, and from which no step
+// and no two steps can be left out.
 func (e *exploration) minimise(f *finding) (*finding, error) {
 	id := f.Guarantee.ID
 	spun := e.d.spun
 	try := func(moves []move, orEqual bool) (bool, error) {
 		if e.d.spun > spun+2*mostSpun {
-			return false, nil // each costs the subject's patience
+			return false, nil // each such run takes as long as Subject.Patience
 		}
 		o, err := e.d.run(moves, nil)
 		if err != nil {
@@ -54,7 +54,7 @@ func (e *exploration) minimise(f *finding) (*finding, error) {
 				}
 			}
 		}
-		for i := 0; i+1 < len(f.moves); i++ { // one caller after the other is simpler than both at once
+		for i := 0; i+1 < len(f.moves); i++ { // calls one after another are simpler than concurrent ones
 			moves := slices.Clone(f.moves)
 			moves[i], moves[i+1] = moves[i+1], moves[i]
 			ok, err := try(moves, false)
@@ -67,22 +67,22 @@ func (e *exploration) minimise(f *finding) (*finding, error) {
 			if to, ok := simpler[f.moves[i].Do]; ok {
 				moves := slices.Clone(f.moves)
 				moves[i].Do = to
-				if _, err := try(moves, true); err != nil { // it may simplify once more when it is shorter
+				if _, err := try(moves, true); err != nil { // a shorter schedule may be simplified again
 					return nil, err
 				}
 			}
 		}
 	}
-	again := 0
+	reproduced := 0
 	for range 3 {
 		ok, err := try(f.moves, true)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			again++
+			reproduced++
 		}
 	}
-	f.again = again
+	f.reproduced = reproduced
 	return f, nil
 }

@@ -2,8 +2,8 @@ package conformance
 
 import "fmt"
 
-// move is one thing that the suite does; a schedule is a list of them. One that cannot be done where it
-// stands is left out.
+// move is one step of the suite; a schedule is a list of moves. A move that is not enabled
+// is skipped.
 type move struct {
 	Do     act
 	Caller int `json:",omitempty"`
@@ -26,8 +26,8 @@ const (
 	openExits
 	releaseReturns
 	releaseFails
-	dies    // what is opening or open
-	diedOld // the attempt before
+	dies    // the resource that is opening or open
+	diedOld // the resource of the previous attempt
 	insideStart
 	insideStop
 	numActs
@@ -44,7 +44,7 @@ func (m move) String() string {
 	return actNames[m.Do]
 }
 
-// weights are how likely each is drawn among those that can be done.
+// weights are the relative probabilities of the enabled moves.
 var weights = [numActs]uint32{
 	callStart: 12, callStartEnded: 1, callStop: 5, callStopEnded: 1, callShutdown: 2, callUse: 5, endContext: 4, endUse: 5,
 	openReturns: 12, openFails: 5, openPanics: 2, openExits: 1, releaseReturns: 12, releaseFails: 2, dies: 2, diedOld: 2,
@@ -53,8 +53,8 @@ var weights = [numActs]uint32{
 
 const callers = 3
 
-// moods are steps that half of the schedules do without, each kind for itself:
-// what needs much to go well is rare among so much that may go wrong.
+// moods are sets of steps. Each set is left out of half of the schedules: with every
+// failure possible, long successful runs would be rare.
 var moods = [...]map[act]bool{
 	{openFails: true, openPanics: true, openExits: true, releaseFails: true},
 	{dies: true, diedOld: true},
@@ -65,8 +65,8 @@ var moods = [...]map[act]bool{
 	{insideStart: true, insideStop: true},
 }
 
-// choose draws one of those that can be done, or returns false. The low bits of
-// mood are the moods.
+// choose draws one of the enabled moves; false: none is left. The low bits of mood select
+// the moods.
 func choose(word, mood uint32, can []move) (move, bool) {
 	weight := func(m move) uint32 {
 		for i, without := range moods {

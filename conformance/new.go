@@ -6,14 +6,14 @@ import (
 	"runtime/debug"
 )
 
-// new makes the lifecycle of a schedule. If New cannot be meant so, it says what is wrong, and does not return.
+// new makes the lifecycle of a schedule. If Subject.New is invalid, it reports why and exits.
 func (c *child) new(r *run, at place) Lifecycle {
 	var (
 		lc  Lifecycle
 		why = "Subject.New calls runtime.Goexit, as t.FailNow and t.Fatal do; want a lifecycle that was never started"
 	)
 	done := make(chan struct{})
-	go func() { // so that one that waits is seen to
+	go func() { // a New that blocks is detected below
 		defer close(done)
 		defer func() {
 			if v := recover(); v != nil {
@@ -31,9 +31,9 @@ func (c *child) new(r *run, at place) Lifecycle {
 	default:
 		switch r.mu.Lock(); {
 		case len(r.hooks) > 0:
-			why = "Subject.New opens, or releases, and waits for that; want a lifecycle that was never started: it opens in Start"
+			why = "Subject.New calls a hook; want a lifecycle that was never started: it opens in Start"
 		case rests:
-			why = "Subject.New waits for something that does not happen; want it to return at once"
+			why = "Subject.New blocks; want it to return at once"
 		default:
 			why = c.subject.busy()
 		}
@@ -50,7 +50,8 @@ func (s *Subject) busy() string {
 	return fmt.Sprintf("Subject.New has not returned after %v (Subject.Patience); want it to return at once", s.Patience)
 }
 
-// refuse says why lc is none that can be tested, or "". last is that of the schedule before.
+// refuse returns why lc cannot be tested, "" if it can. last is the lifecycle of the
+// previous schedule.
 func (s *Subject) refuse(lc, last Lifecycle) string {
 	if lc == nil {
 		return "Subject.New returns nil; want a lifecycle"

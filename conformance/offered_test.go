@@ -33,8 +33,8 @@ func (o *odd) Stop(ctx context.Context) error {
 
 type does = func(*odd, context.Context) error
 
-// What one caller sees who does one thing after the other is judged whatever is declared: also by a
-// guarantee that is not offered as a whole.
+// Sequential calls of one caller are judged, whatever is declared, also by a guarantee that is not
+// offered as a whole.
 func TestWhatOneCallerSeesIsANoAlsoWhereItIsNotOffered(t *testing.T) {
 	for _, c := range []struct {
 		name, breaks, why string
@@ -48,7 +48,7 @@ func TestWhatOneCallerSeesIsANoAlsoWhereItIsNotOffered(t *testing.T) {
 				}
 				return o.err
 			}, nil},
-		{"G5-is-failed-forever", "G5", "it makes no attempt of its own: what failed is an attempt before it", conformance.Retries,
+		{"G5-is-failed-forever", "G5", "it makes no attempt of its own, and returns the failure of an earlier one", conformance.Retries,
 			func(o *odd, ctx context.Context) error {
 				if o.err != nil {
 					return errors.New("failed forever")
@@ -56,7 +56,7 @@ func TestWhatOneCallerSeesIsANoAlsoWhereItIsNotOffered(t *testing.T) {
 				o.err = o.bare.Start(ctx)
 				return o.err
 			}, nil},
-		{"G4-starts-once", "G4", "it was stopped and all is given back, and this Start does not open again", conformance.Restarts,
+		{"G4-starts-once", "G4", "it was stopped and everything is released, and this Start does not open again", conformance.Restarts,
 			func(o *odd, ctx context.Context) error {
 				if o.calls++; o.calls > 1 {
 					return errStopped
@@ -104,10 +104,10 @@ func TestWhatOneCallerSeesIsANoAlsoWhereItIsNotOffered(t *testing.T) {
 	}
 }
 
-// What is not reached says what did not happen, and what to change.
+// A guarantee that is not reached has a reason, and says what to change.
 func TestNotReachedSaysWhatToChange(t *testing.T) {
 	var none context.Context
-	const caps = conformance.Retries | conformance.HearsOfDeath | conformance.RefusesReentry
+	const caps = conformance.Retries | conformance.ReportsFailure | conformance.RefusesReentry
 	card := conformance.Measure(t, conformance.Subject{
 		New: func(h *conformance.Hooks) conformance.Lifecycle {
 			return &odd{bare: bare{parts: parts{Hooks: h}},
@@ -121,7 +121,7 @@ func TestNotReachedSaysWhatToChange(t *testing.T) {
 		return
 	}
 	for id, want := range map[string]string{
-		"G13": "no attempt's failure function was known in %d schedules; call Hooks.OnDeath before the attempt opens its last part, raise Subject.Schedules, or take HearsOfDeath out of Subject.Capabilities",
+		"G13": "no attempt's failure function was known in %d schedules; call Hooks.OnDeath before the attempt opens its last part, raise Subject.Schedules, or take ReportsFailure out of Subject.Capabilities",
 		"G15": "no open or release was given a context in %d schedules; pass Hooks.Open and Release the contexts by which the lifecycle knows its own calls, raise Subject.Schedules, or take RefusesReentry out of Subject.Capabilities",
 	} {
 		want = fmt.Sprintf(want, card.Schedules)

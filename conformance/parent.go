@@ -15,25 +15,25 @@ import (
 	"github.com/seed3893aba4/surestart/internal/history"
 )
 
-// outcome is what a schedule came to.
+// outcome is the result of a schedule.
 type outcome struct {
 	moves   []move
-	at      []int // how many events there were before each
+	at      []int // the number of events before each move
 	history history.History
-	stack   string // of what was left or hangs
-	said    string // what a process that died said last
+	stack   string // of goroutines that are left or hang
+	said    string // the last output of a process that died
 }
 
-// driver runs schedules in a child process, and a new one when that is gone.
+// driver runs schedules in a child process. It starts a new one when that has exited.
 type driver struct {
 	test   string // the name of the test whose call of Test the child serves
 	number int
 	caps   Capability
-	waits  time.Duration // for the child to say something
+	waits  time.Duration // the longest time between two messages of the child
 	locks  bool          // outside a bubble
 	runs   int
 	starts int
-	spun   int // schedules that never came to rest
+	spun   int // schedules that were never quiet
 
 	cmd    *exec.Cmd
 	in     io.Closer
@@ -44,7 +44,7 @@ type driver struct {
 
 // run runs one schedule.
 func (d *driver) run(moves []move, words []uint32) (*outcome, error) {
-	for range 2 { // a second time if it has to be run outside a bubble
+	for range 2 { // a second time if it must be run outside a bubble
 		o, how, err := d.once(request{moves, words, d.caps, d.locks})
 		if err != nil {
 			return nil, err
@@ -114,7 +114,7 @@ func (d *driver) start() error {
 	}
 	cmd := exec.Command(exe, "-test.run="+strings.Join(pattern, "/"), "-test.timeout=0")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s", childEnv, d.number, d.test),
-		strings.TrimSpace("GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")) // else each that ends sleeps for a second, under -race
+		strings.TrimSpace("GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")) // otherwise, under -race, each child sleeps for a second at its end
 	d.stderr = &beginning{}
 	cmd.Stdout, cmd.Stderr = d.stderr, d.stderr
 	requests, in, err := os.Pipe()
@@ -148,7 +148,7 @@ func (d *driver) start() error {
 	return nil
 }
 
-// wait waits for the child's end, and returns what it said last.
+// wait waits for the end of the child, and returns its output.
 func (d *driver) wait() string {
 	err := d.cmd.Wait()
 	return strings.TrimSpace(fmt.Sprintf("%s\n%v", d.stderr, err))
@@ -160,13 +160,13 @@ func (d *driver) close() {
 		return
 	}
 	d.in.Close()
-	for range d.lines { // so that it is not held up by what nobody reads
+	for range d.lines { // a child that writes must not block
 	}
 	d.cmd.Wait()
 	d.cmd = nil
 }
 
-// beginning keeps the beginning of what is written: of a panic, that is what matters.
+// beginning keeps the first 16 KiB that are written: they contain the message of a panic.
 type beginning struct{ bytes.Buffer }
 
 func (t *beginning) Write(p []byte) (int, error) {

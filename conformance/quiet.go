@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// goroutine is one of a dump of all stacks.
+// goroutine is a goroutine of a dump of all stacks.
 type goroutine struct {
 	id      int
 	state   string
-	durable bool // blocked, and only its own bubble can change that
+	durable bool // blocked until a goroutine of its own bubble acts
 	bubble  string
 	stack   string
 }
 
 var header = regexp.MustCompile(`^goroutine (\d+)[^\[]*\[([^\]]*)\]:`)
 
-// goroutines are all that there are, this one first.
+// goroutines returns all goroutines, the caller's first.
 func goroutines() (all []goroutine) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -51,22 +51,22 @@ func goroutines() (all []goroutine) {
 	return all
 }
 
-// blocked says whether it waits for another goroutine, and not for time or the world.
+// blocked reports whether g waits for another goroutine, not for time or I/O.
 func (g goroutine) blocked() bool {
 	switch {
 	case strings.HasPrefix(g.state, "chan "), strings.HasPrefix(g.state, "select"), strings.HasPrefix(g.state, "sync."):
 		return true
 	}
-	return false // "semacquire" is not: it is how the runtime waits for itself, for a collection say
+	return false // "semacquire" is not: with it the runtime waits for itself, for example for a collection
 }
 
-// A place is where a schedule runs: in a bubble, or on real time.
+// A place is where a schedule runs: in a bubble, or in real time.
 type place interface {
-	quiet() bool         // wait until nothing goes on by itself; false: that never comes
-	others() []goroutine // all but the controller, and those from before
+	quiet() bool         // wait until every goroutine is blocked; false: that never happens
+	others() []goroutine // all except the controller, and those that ran before
 }
 
-// bubble is a synctest bubble. Whether it comes to rest is watched from outside.
+// bubble is a synctest bubble. child.watch detects from outside that it is never quiet.
 type bubble struct {
 	name  string
 	waits *atomic.Int64
@@ -90,14 +90,14 @@ func (b *bubble) others() (all []goroutine) {
 	return all
 }
 
-// ours says whether it is the controller, or the testing package's.
+// ours reports whether g is the controller, or a goroutine of the testing packages.
 func (g goroutine) ours() bool {
 	return strings.Contains(g.stack, "(*child).schedule(") || strings.HasPrefix(g.state, "synctest.") ||
 		strings.Contains(g.stack, "testing.tRunner(") || strings.Contains(g.stack, "testing/synctest.")
 }
 
-// locked says whether all in a bubble are blocked, and one on a lock: then
-// synctest does not call it rest.
+// locked reports whether all goroutines in a bubble are blocked, and one of them on a
+// lock: then synctest.Wait does not return.
 func locked(all []goroutine) bool {
 	lock := false
 	for _, g := range all {
@@ -112,7 +112,7 @@ func locked(all []goroutine) bool {
 	return lock
 }
 
-// outside is real time, with the goroutines that were there before.
+// outside is real time; before are the goroutines that ran before the schedule.
 type outside struct {
 	patience time.Duration
 	before   map[int]bool
@@ -126,8 +126,8 @@ func newOutside(patience time.Duration) *outside {
 	return o
 }
 
-// quiet looks at all stacks until everything is blocked. The world stands still
-// for a look, so one is enough: whatever could wake a goroutine would be seen running.
+// quiet reads all stacks until every goroutine is blocked. One such dump is enough: the
+// world is stopped during it, so a goroutine that could wake another is seen running.
 func (o *outside) quiet() bool {
 	for began := time.Now(); ; {
 		rest := true

@@ -2,15 +2,15 @@ package conformance
 
 import "fmt"
 
-// missed says what did not happen in any schedule where a guarantee was not reached.
+// missed says, for each guarantee, what happened in no schedule if it was not reached.
 var missed = map[string]string{
 	"G1":  "no Start was called while an open or a release ran",
-	"G2":  "no Start of a started one was called, and no Stop of a stopped one",
+	"G2":  "no Start was called while it was started, and no Stop while it was stopped",
 	"G3":  "no Start returned nil",
 	"G4":  "no open failed",
 	"G5":  "no Start was called after an attempt had failed",
 	"G6":  "no context of a Start ended during its call",
-	"G7":  "no schedule came to its end",
+	"G7":  "no schedule ended",
 	"G8":  "no Stop was called while it was opening",
 	"G9":  "no Stop was called while a use ran",
 	"G10": "no Use was called",
@@ -21,7 +21,7 @@ var missed = map[string]string{
 	"G15": "no open or release was given a context",
 }
 
-// fix says what makes a guarantee reached, where more schedules are not enough.
+// fix says how a guarantee is reached, if more schedules are not enough.
 var fix = map[string]string{
 	"G3":  "let Start call Hooks.Open, or OpenPart for each of Subject.Parts, and return nil when they have",
 	"G4":  "let Start call Hooks.Open or OpenPart",
@@ -32,8 +32,8 @@ var fix = map[string]string{
 	"G15": "pass Hooks.Open and Release the contexts by which the lifecycle knows its own calls",
 }
 
-// reached says why a guarantee was not, and what to change.
-func reached(id string, schedules int) string {
+// notReached says why a guarantee was not reached, and what to change.
+func notReached(id string, schedules int) string {
 	why := fmt.Sprintf("%s in %d schedules; ", missed[id], schedules)
 	if how := fix[id]; how != "" {
 		why += how + ", "

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -22,11 +23,12 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 		cells[l.Who] = l.Said
 		return cells
 	},
-	"without": func(c *Scorecard) Capability { return Everything &^ c.Capabilities },
+	"without": func(c *Scorecard) string { return list(Everything &^ c.Capabilities) },
+	"list":    list,
 	"add":     func(a, b int) int { return a + b },
 }).Parse(page))
 
-// WriteHTML writes the scorecards as one page that needs nothing else.
+// WriteHTML writes the scorecards as one self-contained page. It returns the error of w.
 func WriteHTML(w io.Writer, cards ...*Scorecard) error { return pageTemplate.Execute(w, cards) }
 
 var reported struct {
@@ -34,8 +36,8 @@ var reported struct {
 	cards []*Scorecard
 }
 
-// report writes the page anew with one more scorecard, so that it is there also
-// if a later test crashes.
+// report writes the page again with one more scorecard. So the page exists even if a later
+// test crashes.
 func report(card *Scorecard) error {
 	if *reportFile == "" {
 		return nil
@@ -52,4 +54,12 @@ func report(card *Scorecard) error {
 		return err
 	}
 	return f.Close()
+}
+
+// list returns the names of capabilities for people.
+func list(c Capability) string {
+	if c == 0 {
+		return ""
+	}
+	return strings.ReplaceAll(c.String(), "|", ", ")
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/seed3893aba4/surestart/internal/history"
 )
 
-// run is one schedule, on one lifecycle. The controller takes a step when all is
-// quiet; calls and hooks are in goroutines of their own, and log what they see.
+// run is one schedule, on one lifecycle. The controller takes a step when all is quiet.
+// Calls and hooks run in goroutines of their own, and log their events.
 type run struct {
 	caps  Capability
 	parts int
 	lc    Lifecycle
 	log   func(history.Event) // under mu
-	// invalid reports what is wrong with the subject, and does not return.
+	// invalid reports why the subject is invalid, and exits.
 	invalid func(why string)
 
 	mu       sync.Mutex
 	calls    [callers]*inCall
-	hooks    []*hook // that run
+	hooks    []*hook // the running ones
 	inside   *inside
 	contexts []error // the cause of each, from 1
 	attempt  int
@@ -34,24 +34,24 @@ type run struct {
 
 	up, failed, stopped, shut bool // a Start has returned nil; an attempt has failed; a Stop, a Shutdown was called
 	odd                       bool // the latest open ended by a panic or exit
-	unsure                    bool // a Stop's own context has ended: it may have left what is open as it was
+	unsure                    bool // a Stop's own context has ended: the resource may still be open
 }
 
 type inCall struct {
 	kind   abstract.Call
 	ctx    context.Context
-	number int // of its context
+	number int // of ctx
 	cancel context.CancelCauseFunc
 	ended  bool
-	odd    bool          // an open ended by a panic or exit meanwhile
-	open   bool          // a Stop: all was open, and nothing ran
-	use    chan struct{} // the use's function waits for this
+	odd    bool          // an open ended by a panic or exit during the call
+	open   bool          // a Stop: every part was held, and no hook ran
+	use    chan struct{} // the use ends when it is closed
 }
 
 type hook struct {
-	opens bool
-	ctx   context.Context
-	gate  chan act
+	opens  bool
+	ctx    context.Context
+	resume chan act
 }
 
 type inside struct {
@@ -59,7 +59,7 @@ type inside struct {
 	err  error
 }
 
-// openError is how an open fails; releaseError a release.
+// openError is the error of an open, releaseError that of a release.
 type openError struct {
 	attempt int
 	cause   error
@@ -73,18 +73,18 @@ type releaseError struct{}
 func (*releaseError) Error() string { return "release failed" }
 
 func (r *run) open(ctx context.Context, part int) error {
-	r.uses("OpenPart", part)
+	r.checkPart("OpenPart", part)
 	r.mu.Lock()
 	if part == 0 || !r.opening {
 		r.attempt++
 		r.opening, r.failed, r.stopped, r.odd = true, false, r.stopped && !r.caps.has(Restarts), false
 		r.log(history.Event{Kind: history.OpenBegun, Attempt: r.attempt})
-		r.held = nil // if any are, that was it
+		r.held = nil // parts that are still held have been reported
 	}
 	attempt := r.attempt
 	h := r.enter(ctx, true)
 	r.mu.Unlock()
-	end := <-h.gate
+	end := <-h.resume
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leave(h)
@@ -117,21 +117,21 @@ func (r *run) open(ctx context.Context, part int) error {
 	return err
 }
 
-// opened logs that the attempt's open is over.
+// opened logs the end of the attempt's open.
 func (r *run) opened(bad bool) {
 	r.opening = false
 	r.log(history.Event{Kind: history.OpenReturns, Attempt: r.attempt, Part: len(r.held), Bad: bad, Panicked: r.odd})
 }
 
-// uses refuses a part that there is not.
-func (r *run) uses(hook string, part int) {
+// checkPart refuses the number of a part that does not exist.
+func (r *run) checkPart(hook string, part int) {
 	if part < 0 || part >= r.parts {
 		r.invalid(fmt.Sprintf("Hooks.%s is called with part %d; want 0 to %d, as Subject.Parts is %d", hook, part, r.parts-1, r.parts))
 	}
 }
 
 func (r *run) release(ctx context.Context, part int) error {
-	r.uses("ReleasePart", part)
+	r.checkPart("ReleasePart", part)
 	r.mu.Lock()
 	running := 0
 	for _, h := range r.hooks {
@@ -139,15 +139,15 @@ func (r *run) release(ctx context.Context, part int) error {
 			running++
 		}
 	}
-	if r.opening && running == 0 { // between two parts it was told that nobody wants it
+	if r.opening && running == 0 { // the attempt was cancelled between two parts
 		r.failed = true
 		r.opened(true)
 	}
-	ended := ctx != nil && ctx.Err() != nil && r.caps.has(HeedsContext)
+	ended := ctx != nil && ctx.Err() != nil && r.caps.has(HonoursContext)
 	r.log(history.Event{Kind: history.ReleaseBegun, Attempt: r.attempt, Part: part + 1, Ended: ended})
 	h := r.enter(ctx, false)
 	r.mu.Unlock()
-	end := <-h.gate
+	end := <-h.resume
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leave(h)
@@ -173,7 +173,7 @@ func (r *run) leave(h *hook) {
 
 func (r *run) onDeath(report func(error)) {
 	if report == nil {
-		r.invalid("Hooks.OnDeath is called with nil; want the function that tells the attempt that its resource has died")
+		r.invalid("Hooks.OnDeath is called with nil; want the function that reports to the attempt that its resource has died")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,7 +184,7 @@ func (r *run) onDeath(report func(error)) {
 	r.deaths[attempt] = report
 }
 
-// do takes a step that can be taken.
+// do takes an enabled step.
 func (r *run) do(m move) {
 	r.mu.Lock()
 	c, hooks := r.calls[m.Caller], slices.Clone(r.hooks)
@@ -211,7 +211,7 @@ func (r *run) do(m move) {
 	default:
 		for _, h := range hooks {
 			if h.opens == (m.Do <= openExits) {
-				h.gate <- m.Do
+				h.resume <- m.Do
 				return
 			}
 		}
@@ -249,7 +249,7 @@ func (r *run) report(attempt int) {
 
 func (r *run) callInside(do act, ctx context.Context) {
 	in := &inside{done: make(chan struct{})}
-	r.inside = in // the controller's own
+	r.inside = in // used by the controller only
 	go func() {
 		defer close(in.done)
 		if do == insideStart {
@@ -260,7 +260,8 @@ func (r *run) callInside(do act, ctx context.Context) {
 	}()
 }
 
-// rest logs that all is quiet, and what is known besides. It is false if it makes no sense to go on.
+// rest logs that all is quiet, with what else is known. It returns false if the schedule
+// cannot continue.
 func (r *run) rest() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -279,8 +280,8 @@ func (r *run) rest() bool {
 	}
 	q := history.Rest{
 		Running:  len(r.hooks) > 0,
-		Leaves:   r.caps.has(HeedsContext),
-		StopsEnd: r.caps.has(HeedsStopContext),
+		Leaves:   r.caps.has(HonoursContext),
+		StopsEnd: r.caps.has(HonoursStopContext),
 	}
 	for _, c := range r.calls {
 		q.Running = q.Running || c != nil && c.use != nil

@@ -7,41 +7,42 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Verdict is what the suite says of a guarantee.
+// Verdict is the result of the suite for a guarantee.
 type Verdict string
 
-// The verdicts. Only Yes is one that a subject can be praised for.
+// The verdicts. Only Yes says that the subject has the guarantee.
 const (
-	Yes        Verdict = "yes"         // no schedule broke it, and at least one came to what it is about
+	Yes        Verdict = "yes"         // no schedule broke it, and its premise held in at least one
 	No         Verdict = "no"          // a schedule breaks it
-	NotOffered Verdict = "not offered" // it was not asked as a whole: a capability is not declared. Nothing that was asked breaks it
-	NotReached Verdict = "not reached" // it is offered, and no schedule came to what it is about
+	NotOffered Verdict = "not offered" // a capability that it needs is not declared; no schedule that could be drawn breaks it
+	NotReached Verdict = "not reached" // it is offered, and its premise held in no schedule
 )
 
-// A Scorecard is what the suite found out about a subject.
+// A Scorecard is the result of the suite for a subject.
 type Scorecard struct {
 	Subject      string // the test's name
 	Capabilities Capability
 	Rows         []Row // one for each guarantee, in order
-	Schedules    int
-	Processes    int  // that were needed: one more for each schedule that left something running
-	Outside      bool // it holds a lock while a hook runs, so that it was run in real time
-	Cut          bool // it ended before all schedules had run: too many processes were lost
+	Schedules    int   // how many were run
+	Processes    int   // how many child processes ran: one more for each schedule that left goroutines running
+	Outside      bool  // the subject holds a lock while a hook runs: its schedules ran in real time
+	Cut          bool  // not all schedules were run: too many child processes were lost
 }
 
-// A Row is what it found out about one guarantee.
+// A Row is the result for one guarantee.
 type Row struct {
-	ID, Name, Promise string
+	ID, Name, Promise string // as in spec.Guarantee
 	Verdict           Verdict
-	Asked             int        // schedules that came to what it is about
-	Missing           Capability // what would have to be declared for it to be asked
-	Why               string     // of a No: what happened that may not; of a NotReached: what did not happen, and what to change
-	Again             int        // of a No: of three more runs of the schedule, how many broke it too
-	Schedule          []Line     // of a No: the shortest that was found
-	Stacks            string     // of a No: the goroutines that hang, or are left, or the crash
+	Reached           int        // schedules in which its premise held
+	Missing           Capability // NotOffered: the capabilities to declare
+	Why               string     // No: what happened that must not; NotReached: what did not happen, and what to change
+	Reproduced        int        // No: how many of three more runs of the schedule broke it, too
+	Schedule          []Line     // No: the shortest that was found
+	Stacks            string     // No: the goroutines that hang or are left, or the crash
 }
 
-// Row returns the row of the guarantee with that number, "G3".
+// Row returns the row of the guarantee with that number, for example "G3"; the zero Row if
+// no guarantee has it.
 func (c *Scorecard) Row(id string) Row {
 	for _, r := range c.Rows {
 		if r.ID == id {
@@ -54,26 +55,26 @@ func (c *Scorecard) Row(id string) Row {
 func (e *exploration) scorecard(name string, s Subject) *Scorecard {
 	card := &Scorecard{Subject: name, Capabilities: s.Capabilities, Schedules: e.d.runs, Processes: e.d.starts, Outside: e.d.locks, Cut: e.cut}
 	for _, g := range spec.Guarantees() {
-		r := Row{ID: g.ID, Name: g.Name, Promise: g.Promise, Asked: e.asked[g.ID], Verdict: Yes}
+		r := Row{ID: g.ID, Name: g.Name, Promise: g.Promise, Reached: e.reached[g.ID], Verdict: Yes}
 		f := e.broken[g.ID]
 		switch missing := offered[g.ID] &^ s.Capabilities; {
-		case f != nil: // also where the guarantee as a whole is not offered: what was asked of it is
-			r.Verdict, r.Why, r.Again, r.Schedule, r.Stacks = No, f.Why, f.again, f.lines(), strings.TrimSpace(f.stack+f.said)
+		case f != nil: // even if the guarantee as a whole is not offered
+			r.Verdict, r.Why, r.Reproduced, r.Schedule, r.Stacks = No, f.Why, f.reproduced, f.lines(), strings.TrimSpace(f.stack+f.said)
 		case missing != 0:
-			r.Verdict, r.Missing, r.Asked = NotOffered, missing, 0
-		case r.Asked == 0:
-			r.Verdict, r.Why = NotReached, reached(g.ID, e.d.runs)
+			r.Verdict, r.Missing, r.Reached = NotOffered, missing, 0
+		case r.Reached == 0:
+			r.Verdict, r.Why = NotReached, notReached(g.ID, e.d.runs)
 		}
 		card.Rows = append(card.Rows, r)
 	}
 	return card
 }
 
-// String is the scorecard as a table, and below it the schedule of each No.
+// String returns the scorecard as a table, and below it the schedule of each No.
 func (c *Scorecard) String() string {
 	var b strings.Builder
 	for _, r := range c.Rows {
-		note := fmt.Sprintf("asked in %d schedules", r.Asked)
+		note := fmt.Sprintf("reached in %d schedules", r.Reached)
 		switch r.Verdict {
 		case No, NotReached:
 			note = r.Why

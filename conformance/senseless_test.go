@@ -33,7 +33,7 @@ var (
 	forever = true
 )
 
-// senseless are subjects that make no sense, and what is said of each.
+// senseless are invalid subjects, with the message for each.
 var senseless = map[string]struct {
 	subject conformance.Subject
 	says    string
@@ -56,7 +56,7 @@ var senseless = map[string]struct {
 	"New-waits": {conformance.Subject{New: func(*conformance.Hooks) conformance.Lifecycle {
 		<-make(chan int)
 		return nil
-	}}, "Subject.New waits for something that does not happen; want it to return at once"},
+	}}, "Subject.New blocks; want it to return at once"},
 	"New-spins": {conformance.Subject{Patience: 100 * time.Millisecond, New: func(*conformance.Hooks) conformance.Lifecycle {
 		for forever {
 			runtime.Gosched()
@@ -66,7 +66,7 @@ var senseless = map[string]struct {
 	"New-opens": {conformance.Subject{New: func(h *conformance.Hooks) conformance.Lifecycle {
 		h.Open(context.Background())
 		return newBare(h)
-	}}, "Subject.New opens, or releases, and waits for that; want"},
+	}}, "Subject.New calls a hook; want"},
 	"New-the-same": {conformance.Subject{New: func(h *conformance.Hooks) conformance.Lifecycle {
 		if theOne == nil {
 			theOne = newBare(h)
@@ -79,13 +79,14 @@ var senseless = map[string]struct {
 	"no-such-release": {conformance.Subject{New: starting(func(f *scripted, ctx context.Context) error {
 		return f.ReleasePart(ctx, -1)
 	})}, "Hooks.ReleasePart is called with part -1; want 0 to 0, as Subject.Parts is 1"},
-	"death-nil": {conformance.Subject{Capabilities: conformance.HearsOfDeath, New: starting(func(f *scripted, ctx context.Context) error {
+	"death-nil": {conformance.Subject{Capabilities: conformance.ReportsFailure, New: starting(func(f *scripted, ctx context.Context) error {
 		f.OnDeath(nil)
 		return f.bare.Start(ctx)
 	})}, "Hooks.OnDeath is called with nil; want the function"},
 }
 
-// A subject that makes no sense is t.Fatal, with a sentence that says what is wrong and what would be right.
+// An invalid subject is fatal for t, with a sentence that says what is wrong and what would be
+// right.
 func TestSenselessSubjectsAreFatal(t *testing.T) {
 	const asked = "SURESTART_SENSELESS"
 	for name, c := range senseless {

@@ -35,7 +35,7 @@ func (p *parts) release(ctx context.Context, n int) (err error) {
 	return err
 }
 
-// close is what a Stop does with what is open.
+// close releases an open resource, for a Stop.
 func (p *parts) close(ctx context.Context) error {
 	if p.stop != nil {
 		return p.stop(p, ctx)
@@ -66,7 +66,7 @@ var leaks = []struct {
 	}},
 }
 
-// bare is a lifecycle for one caller, who does one thing after the other.
+// bare is a lifecycle for one caller that makes one call after another.
 type bare struct {
 	parts
 	started bool
@@ -103,10 +103,11 @@ func (a *again) Start(ctx context.Context) error {
 	return a.bare.Start(ctx)
 }
 
-// queued lets one call at a time in. A Start that waits for its turn finds out only then that a Stop was called meanwhile.
+// queued runs one call at a time. A Start that waits for its turn finds out only then that a Stop
+// was called meanwhile.
 type queued struct {
 	bare
-	token chan struct{} // whoever has sent has its turn
+	token chan struct{} // a call that has sent runs alone
 	mu    sync.Mutex
 	stops int
 }
@@ -279,7 +280,7 @@ type deaf struct{ *owned }
 
 func (*deaf) Stop(context.Context) error { return nil }
 
-// strict panics where it is asked for what its capabilities do not have.
+// strict panics in situations that its capabilities exclude.
 type strict struct {
 	conformance.Lifecycle
 	caps conformance.Capability
@@ -307,7 +308,7 @@ func (s *strict) Start(ctx context.Context) error {
 	s.starts--
 	s.up = s.up || err == nil && s.stops == 0 && !s.stopped
 	s.failed = err != nil && s.starts == 0 && !s.up && !errors.Is(err, errStopped) && !errors.Is(err, errRepeated)
-	s.must(ctx.Err() != nil, conformance.HeedsContext, "a Start whose context ends")
+	s.must(ctx.Err() != nil, conformance.HonoursContext, "a Start whose context ends")
 	return err
 }
 
@@ -328,7 +329,7 @@ func (s *strict) Stop(ctx context.Context) error {
 	up, ended := s.isUp(), ctx.Err() != nil
 	defer s.stopping(false)()
 	err := s.Lifecycle.Stop(ctx)
-	s.must(ctx.Err() != nil, conformance.HeedsStopContext, "a Stop whose context ends")
+	s.must(ctx.Err() != nil, conformance.HonoursStopContext, "a Stop whose context ends")
 	if o, ok := s.Lifecycle.(*owned); ok && o.polite && up && ended && err != nil { // it has left it as it was
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -15,10 +15,10 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Test tells which guarantees the subject has, and fails t for each that a schedule
-// breaks, or that is offered and that no schedule came to. It blocks until all
-// schedules have run, some seconds. It may be called in parallel tests. A
-// subject that makes no sense is t.Fatal. The scorecard is for those who want to know more.
+// Test measures which guarantees the subject has, and returns the scorecard. It fails t for
+// each guarantee that a schedule breaks, and for each one that is offered and was not
+// reached. An invalid subject is fatal for t. Test blocks until all schedules have run,
+// some seconds. It may be called in parallel tests.
 func Test(t *testing.T, s Subject) *Scorecard {
 	t.Helper()
 	card := Measure(t, s)
@@ -34,7 +34,7 @@ func Test(t *testing.T, s Subject) *Scorecard {
 	return card
 }
 
-// Measure is Test that leaves the judgement to the caller: t fails only if nothing can be measured.
+// Measure is Test without the judgement: t fails only if nothing can be measured.
 func Measure(t *testing.T, s Subject) *Scorecard {
 	t.Helper()
 	if err := s.check(); err != nil {
@@ -71,8 +71,8 @@ var counts struct {
 	of map[*testing.T]int
 }
 
-// count tells the calls of Test within one test apart; a test that is run again,
-// as with -count, begins anew.
+// count numbers the calls of Test within one test. A test that is run again, as with
+// -count, begins at 1 again.
 func count(t *testing.T) int {
 	counts.Lock()
 	defer counts.Unlock()
@@ -90,36 +90,36 @@ func count(t *testing.T) int {
 	return counts.of[t]
 }
 
-// exploration is what the schedules have shown so far.
+// exploration holds the results of the schedules so far.
 type exploration struct {
-	d      *driver
-	asked  map[string]int // schedules that came to what a guarantee is about
-	broken map[string]*finding
-	err    error
-	cut    bool // it ended early: too many processes were lost
+	d       *driver
+	reached map[string]int // how many schedules reached a guarantee's premise
+	broken  map[string]*finding
+	err     error
+	cut     bool // ended early: too many processes were lost
 }
 
 // finding is a schedule that breaks a guarantee.
 type finding struct {
 	*outcome
 	*history.Violation
-	moves []move // those made up to where it breaks
-	again int    // of 3 more runs, those that broke it too
+	moves      []move // up to the one that breaks it
+	reproduced int    // how many of 3 more runs broke it, too
 }
 
-// mostStarts is how many child processes are used up before it has to be enough.
+// mostStarts is the number of child processes after which no more schedules are run.
 const mostStarts = 100
 
-// mostSpun is how many schedules may never come to rest before it has to be enough.
+// mostSpun is the number of schedules that were never quiet after which no more are run.
 const mostSpun = 3
 
-// quietTB lets rapid draw, and keeps its word of how many to itself.
+// quietTB suppresses rapid's log of how many schedules passed.
 type quietTB struct{ testing.TB }
 
 func (quietTB) Logf(string, ...any) {}
 
 func explore(t testing.TB, d *driver, n int) *exploration {
-	e := &exploration{d: d, asked: map[string]int{}, broken: map[string]*finding{}}
+	e := &exploration{d: d, reached: map[string]int{}, broken: map[string]*finding{}}
 	words := rapid.SliceOfN(rapid.Uint32(), 4, 24)
 	for !e.enough(n) {
 		rapid.Check(quietTB{t}, func(rt *rapid.T) {
@@ -144,13 +144,14 @@ func explore(t testing.TB, d *driver, n int) *exploration {
 	return e
 }
 
-// enough says whether n schedules have been run, and where something that is offered was not reached as many again.
+// enough reports whether n schedules have been run, or 2n if an offered guarantee was not
+// reached.
 func (e *exploration) enough(n int) bool {
 	if e.cut || e.err != nil || e.d.runs >= 2*n {
 		return true
 	}
 	return e.d.runs >= n && !slices.ContainsFunc(spec.Guarantees(), func(g spec.Guarantee) bool {
-		return e.asked[g.ID] == 0 && e.broken[g.ID] == nil && e.d.caps.has(offered[g.ID])
+		return e.reached[g.ID] == 0 && e.broken[g.ID] == nil && e.d.caps.has(offered[g.ID])
 	})
 }
 
@@ -164,7 +165,7 @@ func (e *exploration) add(o *outcome, err error) error {
 	if err != nil {
 		return err
 	}
-	f := judge(o, e.asked)
+	f := judge(o, e.reached)
 	if f == nil {
 		return nil
 	}
@@ -175,10 +176,10 @@ func (e *exploration) add(o *outcome, err error) error {
 	return nil
 }
 
-// judge holds a schedule against the contract.
-func judge(o *outcome, asked map[string]int) *finding {
+// judge checks a schedule against the contract.
+func judge(o *outcome, reached map[string]int) *finding {
 	var v *history.Violation
-	if !errors.As(followed(o.history, asked), &v) {
+	if !errors.As(followed(o.history, reached), &v) {
 		return nil
 	}
 	f := &finding{outcome: o, Violation: v}

@@ -9,19 +9,19 @@ import (
 	"github.com/seed3893aba4/surestart/internal/history"
 )
 
-// A Line is one event of a schedule: who, a caller from 0 or Resource, and what.
+// A Line is one event of a schedule.
 type Line struct {
-	Who    int
-	Said   string
-	Breaks bool // the guarantee
+	Who    int    // a caller, counted from 0, or Resource
+	Said   string // what happened
+	Breaks bool   // this event breaks the guarantee
 }
 
-// Resource is the Who of what happens to the resource.
+// Resource is the Who of an event of the resource.
 const Resource = callers
 
 var callNames = map[abstract.Call]string{abstract.InStart: "Start", abstract.InStop: "Stop", abstract.InShut: "Shutdown", abstract.InUse: "Use"}
 
-// lines are the events of a finding, up to the one that breaks the guarantee.
+// lines returns the events of a finding, up to the one that breaks the guarantee.
 func (f *finding) lines() (all []Line) {
 	in := map[uint8]history.Event{}
 	for i, e := range f.History[:f.At+1] {
@@ -106,8 +106,8 @@ func (f *finding) lines() (all []Line) {
 	return all
 }
 
-// Timeline is the schedule of a No as text: a column for each caller, one for the
-// hooks, time downwards. It is empty otherwise.
+// Timeline returns the schedule of a No as text: a column for each caller and one for the
+// hooks, time downwards. It returns "" for other verdicts.
 func (r Row) Timeline() string {
 	if len(r.Schedule) == 0 {
 		return ""
@@ -138,8 +138,8 @@ func (r Row) Timeline() string {
 		row(mark, cells)
 	}
 	fmt.Fprintf(&b, "  ✗  %s", r.Why)
-	if r.Again < 3 {
-		fmt.Fprintf(&b, " (and again in %d of 3 runs)", r.Again)
+	if r.Reproduced < 3 {
+		fmt.Fprintf(&b, " (and again in %d of 3 runs)", r.Reproduced)
 	}
 	if r.Stacks != "" && strings.HasPrefix(r.Stacks, "goroutine ") {
 		fmt.Fprintf(&b, "\n\n%s", shorten(r.Stacks))
@@ -147,7 +147,7 @@ func (r Row) Timeline() string {
 	return b.String()
 }
 
-// cell is an error's text, not longer than a column should be.
+// cell returns text shortened to the width of a column.
 func cell(said string) string {
 	said = strings.ReplaceAll(said, "\n", " ")
 	if runes := []rune(said); len(runes) > 44 {
@@ -156,7 +156,7 @@ func cell(said string) string {
 	return said
 }
 
-// shorten leaves of stacks the functions.
+// shorten returns the lines of stacks that name functions.
 func shorten(stacks string) string {
 	var b strings.Builder
 	for line := range strings.Lines(stacks) {

@@ -25,7 +25,7 @@ func TestG12StopOfWhatNobodyUses(t *testing.T) {
 	}
 }
 
-// ends is what a call returns that is made now: see resultOf.
+// ends makes a call and returns its error: see resultOf.
 func ends(t *testing.T, what string, call func() error) error {
 	t.Helper()
 	returned := make(chan error, 1)
@@ -33,7 +33,8 @@ func ends(t *testing.T, what string, call func() error) error {
 	return resultOf(t, what, returned)
 }
 
-// resultOf is what a call returns; it fails the test, where it would hang, if it never does.
+// resultOf returns the error that a call returns. If the call never returns, it fails the test
+// instead of hanging.
 func resultOf(t *testing.T, what string, returned <-chan error) error {
 	t.Helper()
 	select {
@@ -69,7 +70,7 @@ func TestG12LockIsTakenAndLeft(t *testing.T) {
 		select {
 		case <-returned:
 			t.Errorf("%s does not take the lock", step.what)
-		case <-time.After(5 * time.Millisecond): // whoever takes longer is not found out
+		case <-time.After(5 * time.Millisecond): // a longer delay is not detected
 		}
 		l.mu.Unlock()
 		<-returned
@@ -83,8 +84,8 @@ func TestG12LockIsTakenAndLeft(t *testing.T) {
 
 // Who is admitted finds it Started: the word is written before the gate can be found.
 func TestG10WordBeforeGate(t *testing.T) {
-	h := &telling{told: make(chan struct{})}
-	h.l = New(func(context.Context, *Scope) (int, error) { <-h.told; return 1, nil },
+	h := &notified{delivered: make(chan struct{})}
+	h.l = New(func(context.Context, *Scope) (int, error) { <-h.delivered; return 1, nil },
 		WithObserver(func(Transition) {}), control.WithHook(h).(Option))
 	if err := h.l.Start(context.Background()); err != nil {
 		t.Fatal(err)
@@ -107,10 +108,10 @@ func TestG6WordBeforeContext(t *testing.T) {
 		"the last caller leaves": func(_ *Lifecycle[int], _ *Scope, leave func()) { leave() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &telling{told: make(chan struct{})}
+			h := &notified{delivered: make(chan struct{})}
 			opening, returned := make(chan *Scope), make(chan error, 1)
 			h.l = New(func(ctx context.Context, s *Scope) (int, error) {
-				<-h.told
+				<-h.delivered
 				h.ctx = ctx
 				opening <- s
 				<-ctx.Done()
@@ -134,30 +135,30 @@ func TestG6WordBeforeContext(t *testing.T) {
 	}
 }
 
-// telling notes what is there when the observers' goroutine is made, for the second
+// notified records the state when the observers' goroutine is made, for the second
 // transition of a life: under the lock, right after the word.
-type telling struct {
+type notified struct {
 	dueBeside
-	told chan struct{}   // closed when the observer has been told of the first
-	ctx  context.Context // of open; nil: not looked at
+	delivered chan struct{}   // closed when the first transition is delivered
+	ctx       context.Context // of open; nil: not checked
 
 	goroutines  int
 	state       State
 	gate, ended bool
 }
 
-func (h *telling) Go(f func()) func() {
+func (h *notified) Go(f func()) func() {
 	switch h.goroutines++; h.goroutines {
 	case 1:
-		return func() { defer close(h.told); f() }
+		return func() { defer close(h.delivered); f() }
 	case 3: // the second is the operation's
-		h.state, h.gate = h.l.State(), h.l.gate.Load() != nil
+		h.state, h.gate = h.l.State(), h.l.opened.Load() != nil
 		h.ended = h.ctx != nil && h.ctx.Err() != nil
 	}
 	return f
 }
 
-func (h *telling) mustHaveSeen(t *testing.T, want State) {
+func (h *notified) mustHaveSeen(t *testing.T, want State) {
 	t.Helper()
 	h.l.mu.Lock()
 	defer h.l.mu.Unlock()

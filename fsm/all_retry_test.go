@@ -10,29 +10,29 @@ import (
 	"time"
 
 	"github.com/seed3893aba4/surestart/internal/control"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// dueBeside lets a try become due in the instant in which something else takes effect:
-// who waits for it is told that it is due, and has not the lock yet.
+// dueBeside makes a try become due in the instant in which something else takes effect. The waiting
+// goroutine has received that the try is due, and does not have the lock yet.
 type dueBeside struct {
 	t      *testing.T
 	l      *Lifecycle[int]
 	beside func()
-	asked  atomic.Int64 // how often it was waited for
+	waits  atomic.Int64 // how often it was waited for
 }
 
 func (h *dueBeside) Go(f func()) func() { return f }
 
 func (h *dueBeside) Wait(action spec.Action, _ control.Attempt, _, _ <-chan struct{}) {
 	if action == spec.TryAgain {
-		h.asked.Add(1)
+		h.waits.Add(1)
 	}
 }
 
 func (h *dueBeside) Point(action spec.Action, _ control.Attempt) {
-	if action == spec.TryAgain && h.asked.Load() == 1 {
+	if action == spec.TryAgain && h.waits.Load() == 1 {
 		h.beside()
 	}
 }
@@ -68,7 +68,7 @@ func TestG8StopAsTheNextTryIsDue(t *testing.T) {
 	if err := resultOf(t, "Stop", stopped); err != nil {
 		t.Errorf("Stop: %v; want nil", err)
 	}
-	if n := h.asked.Load(); opens != 1 || n != 1 {
+	if n := h.waits.Load(); opens != 1 || n != 1 {
 		t.Errorf("G8 StopWins is broken: open was called %d times, and the next try waited for %d times; want once each", opens, n)
 	}
 }
@@ -99,7 +99,7 @@ type always struct{}
 
 func (always) Next(int, error) (time.Duration, bool) { return 0, true }
 
-// What goes well is not logged: nobody has to be told.
+// Success is not logged.
 func TestNothingIsLogged(t *testing.T) {
 	l := New(func(context.Context, *Scope) (int, error) { return 0, nil }, WithLogger(slog.New(fails{t: t})), WithBreaker(allows{}))
 	if err := errors.Join(l.Start(context.Background()), l.Stop(context.Background()), l.Close()); err != nil {
@@ -124,8 +124,8 @@ func (f fails) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// A log handler that ends its goroutine, which has nothing left to do: none takes its
-// place that goes on for ever.
+// A log handler ends its goroutine, which has nothing left to do. No goroutine takes its place and
+// remains.
 func TestG7LogHandlerExits(t *testing.T) {
 	var scope *Scope
 	l := New(func(_ context.Context, s *Scope) (int, error) {
@@ -136,11 +136,11 @@ func TestG7LogHandlerExits(t *testing.T) {
 	if err := l.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	scope.Fail(errors.New("dead")) // nobody waits for the release, whose failure is logged
+	scope.Fail(errors.New("dead")) // no caller waits for the release, whose failure is logged
 	if err := ends(t, "Wait", func() error { _, err := l.Wait(context.Background(), Idle); return err }); err != nil {
 		t.Error(err)
 	}
-	left.Nothing(t, nil, nil)
+	leakcheck.Nothing(t, nil, nil)
 }
 
 type exits struct{ slog.Handler }

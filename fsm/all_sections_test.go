@@ -14,8 +14,8 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A section looks at the lifecycle where it makes a goroutine, within the critical section: right after a
-// transition, for the observers, or to run what is due.
+// A section examines the lifecycle where it starts a goroutine, within the critical section: right
+// after a transition, for the observers, or to run what is due.
 type section struct {
 	dueBeside
 	look    func(State)
@@ -24,7 +24,7 @@ type section struct {
 
 func newSection(t *testing.T, look func(l *Lifecycle[int], s State), open func(context.Context, *Scope) (int, error), opts ...Option) *section {
 	h := &section{dueBeside: dueBeside{t: t, beside: func() {}}}
-	h.asked.Store(1) // dueBeside stands in for no try
+	h.waits.Store(1) // dueBeside stands in for no try
 	h.l = New(open, append(opts, WithObserver(func(Transition) {}), control.WithHook(h).(Option))...)
 	h.look = func(s State) { look(h.l, s) }
 	return h
@@ -41,8 +41,8 @@ func (h *section) Go(f func()) func() {
 	return func() { defer h.running.Add(-1); f() }
 }
 
-// await waits until no more than n of the goroutines run: those of the observers have ended, and the next
-// transition makes one. Within an open or a release n is 1, for the operation.
+// await waits until at most n of the goroutines run. Then those of the observers have ended, and
+// the next transition starts one. Within an open or a release n is 1, for the operation.
 func (h *section) await(n int64) {
 	for h.running.Load() > n {
 		runtime.Gosched()
@@ -65,7 +65,7 @@ func TestG10GateIsClosedFirst(t *testing.T) {
 					return
 				}
 				seen++
-				if a := l.gate.Load(); a != nil && a.gate.Load() >= 0 {
+				if a := l.opened.Load(); a != nil && a.gate.Load() >= 0 {
 					t.Error("G10 UseOnlyStarted is broken: a use is admitted that has seen Stopping")
 				}
 			}, func(_ context.Context, s *Scope) (int, error) { scope = s; return 1, nil })
@@ -85,7 +85,7 @@ func TestG10GateIsClosedFirst(t *testing.T) {
 	}
 }
 
-// Each transition is made under the lock, whatever makes it.
+// Each transition is made under the lock, whichever code makes it.
 func TestG12TransitionsTakeTheLock(t *testing.T) {
 	var scope *Scope
 	fail := errors.New("boom")
@@ -140,6 +140,32 @@ func TestG12OpenThatExitsEnds(t *testing.T) {
 	if err := ends(t, "Close", l.Close); err != nil {
 		t.Error(err)
 	}
+}
+
+// A Backoff that calls runtime.Goexit is called once, and the attempt ends, also if open had returned nil after a
+// failure was reported.
+func TestG12BackoffThatExitsEnds(t *testing.T) {
+	boom := errors.New("boom")
+	var asked atomic.Int64
+	l := New(func(_ context.Context, s *Scope) (int, error) {
+		s.Fail(boom)
+		return 0, nil
+	}, WithRetry(nextExits{&asked}))
+	if err := ends(t, "Start", func() error { return l.Start(context.Background()) }); !errors.Is(err, boom) || asked.Load() != 1 {
+		t.Errorf("Start: %v, after %d calls of Next; want %v, after one", err, asked.Load(), boom)
+	}
+	if err := ends(t, "Close", l.Close); err != nil {
+		t.Error(err)
+	}
+}
+
+// nextExits is a Backoff.
+type nextExits struct{ calls *atomic.Int64 }
+
+func (b nextExits) Next(int, error) (time.Duration, bool) {
+	b.calls.Add(1)
+	runtime.Goexit()
+	return 0, true
 }
 
 // A Wait that has its answer at once leaves nothing behind.

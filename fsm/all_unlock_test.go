@@ -60,7 +60,7 @@ func TestG12NoLockIsLeft(t *testing.T) {
 	}
 }
 
-// unlocked fails the test, where it would hang, if the lifecycle's lock is held for ever.
+// unlocked fails the test if the lifecycle's lock is never unlocked, instead of hanging.
 func unlocked[R any](t testing.TB, l *fsm.Lifecycle[R]) {
 	t.Helper()
 	returns(t, "Status", func() { l.Status() })

@@ -9,50 +9,52 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// An attempt is one opening of the resource and all that follows from it: its
-// rollback, or its use and release. Its operation is the goroutine that runs
-// what is due, if there is anything.
+// An attempt is one opening of the resource and what follows: its rollback, or its
+// uses and its release. Its operation is the goroutine that opens, drains or releases.
 type attempt[R any] struct {
 	l *Lifecycle[R]
 
-	// gate counts the admitted uses while it is open; when it is closed its sign
-	// is negative and its count means nothing: inUse has what remained. As in
-	// sync.RWMutex, so that a use costs one atomic add at each end.
+	// gate counts the admitted uses while it is open. A closed gate is negative and
+	// its count means nothing: inUse has the uses that remained. As in sync.RWMutex,
+	// a use costs one atomic add at each end.
 	gate atomic.Int64
 
 	// Fixed when the attempt is made.
-	values context.Context // where its contexts take their values from; it never ends
-	outer  *token          // of the Start that made it
+	values context.Context // has the values of the attempt's contexts; it never ends
+	outer  *marker         // the live marker of the Start that made it; nil: none
 
-	// Fixed when it begins; the first three each time that it tries again.
+	// Fixed when it begins; the first three change with each try.
 	ctx     context.Context // open's, and the resource's
 	cancel  context.CancelCauseFunc
-	opening *token // of ctx: over when open has returned
+	opening *marker // of ctx: over when open has returned
 	number  uint64
 	timer   *time.Timer // the start timeout; nil: none, or the outcome is decided
 
-	// The operation's own; resource is fixed when it is offered.
-	resource R
-	ran      bool                 // the hook that is due has been called
-	hookErr  error                // what it ended with
-	again    bool                 // open is to be tried again
-	pause    time.Duration        // before that
-	done     func(Outcome, error) // the Breaker's, until it is called
-	returned chan struct{}        // closed when done has returned; nil: there is none
-	unasked  bool                 // open has returned, and the Backoff has not been asked about its error
+	// Only the operation uses these; resource is fixed once the state is Started.
+	resource     R
+	ran          bool                 // the hook that is due has been called
+	hookErr      error                // its error
+	retry        bool                 // another try follows
+	pause        time.Duration        // before that try
+	done         func(Outcome, error) // the Breaker's, until it is called
+	doneReturned chan struct{}        // closed when done has returned; nil: there is no done
+	backoffDue   bool                 // open has returned, and the Backoff has not been called for this try
 
 	// Under l.mu.
-	op       spec.Op
-	restart  bool    // it was begun by WithRestart, and neither opened nor was called off since
-	reported error   // the failure of this try that was reported before open returned; nil: none
-	outcome  Outcome // 0: not decided
-	fate     error   // why it is rolled back; nil: it is not
-	reason   error   // why its uses and its context end
-	waiters  int     // Starts that wait for the answer
-	stoppers int     // Stops and Shutdowns that wait for the end
+	op          spec.Op
+	restart     bool        // WithRestart began it, and it has neither opened nor been cancelled
+	reported    error       // the failure that was reported in this try before open returned; nil: none
+	outcome     Outcome     // 0: not decided
+	rollbackErr error       // why it is rolled back, fate in tla/Algorithm.tla; nil: it is not
+	reason      error       // why its uses and its context end
+	left        *LeaveError // of the last caller, whose leaving cancelled it; nil: none
+	waiters     int         // Starts that wait for the answer
+	stoppers    int         // Stops and Shutdowns that wait for the end
+	holds       int         // of the waiters, those that will hold the resource
+	holders     *holders    // among whom these count, once it is open
 
-	// answered is closed when the Starts have their result, startErr;
-	// finished, made by the first stopper, when the stoppers have theirs, stopErr.
+	// answered is closed when startErr, the result of the Starts, is set. The first
+	// stopper makes finished; it is closed when stopErr, the stoppers' result, is set.
 	answered   chan struct{}
 	isAnswered bool
 	startErr   error
@@ -60,19 +62,19 @@ type attempt[R any] struct {
 	isFinished bool
 	stopErr    error
 
-	tried     int    // the tries that failed and were to be made again
-	lastTry   error  // why the last of them did
-	acquiring string // Scope.Part
-	parts     []part // held, in the order of acquiring
-	releasing *part  // taken off parts, its release is running: still held
-	badPart   string // the first whose release failed
-	badErrs   []error
+	tried       int    // failed tries after which another one followed
+	lastTry     error  // the error of the last of them
+	acquiring   string // Scope.Part
+	parts       []part // held, in the order of acquiring
+	releasing   *part  // its release is running: no longer in parts, and still held
+	failedPart  string // the first part whose release failed
+	releaseErrs []error
 
-	stepped time.Time     // of the last step that was told
-	inUse   int           // uses admitted and not ended, once the gate is closed
-	forced  bool          // the drain was cut short
-	drained chan struct{} // closed when inUse is 0 or forced; nil if there was nothing to drain
-	uses    useSet
+	lastStep time.Time     // of the last Step
+	inUse    int           // admitted uses that have not ended, once the gate is closed
+	forced   bool          // the drain was cut short
+	drained  chan struct{} // closed when inUse is 0 or forced; nil: no uses were left to drain
+	uses     useSet
 }
 
 type part struct {
@@ -82,13 +84,13 @@ type part struct {
 
 const gateClosed = math.MinInt64
 
-func (l *Lifecycle[R]) newAttempt(values context.Context, outer *token) *attempt[R] {
+func (l *Lifecycle[R]) newAttempt(values context.Context, outer *marker) *attempt[R] {
 	a := &attempt[R]{l: l, values: values, outer: outer, answered: make(chan struct{})}
 	a.gate.Store(gateClosed)
 	return a
 }
 
-// beginLocked makes a the current attempt; its operation has yet to run.
+// beginLocked makes a the current attempt. The caller starts its operation.
 func (l *Lifecycle[R]) beginLocked(a *attempt[R]) {
 	l.begun++
 	l.stopped = false
@@ -100,17 +102,17 @@ func (l *Lifecycle[R]) beginLocked(a *attempt[R]) {
 	}
 }
 
-// openContextLocked makes the context that open gets.
+// openContextLocked makes the context of the next call of open.
 func (a *attempt[R]) openContextLocked() {
-	a.ctx, a.opening = a.l.hand(a.values, a.outer)
+	a.ctx, a.opening = a.l.mark(a.values, a.outer)
 	a.ctx, a.cancel = context.WithCancelCause(a.ctx)
 }
 
-// operate runs the operation of a, and of the attempt that is queued behind it.
-// A hook that calls runtime.Goexit takes this goroutine with it: another one
-// goes on where it ended.
+// operate runs the operation of a, then of the attempt that is queued behind it.
+// A hook that calls runtime.Goexit ends this goroutine: a new one continues at the
+// same place.
 func (l *Lifecycle[R]) operate(a *attempt[R]) {
-	grow(0)
+	growStack(0)
 	exited := true
 	defer func() {
 		if exited {
@@ -122,39 +124,38 @@ func (l *Lifecycle[R]) operate(a *attempt[R]) {
 		case spec.OpOpen:
 			ran := a
 			a = l.runOpen(a)
-			ran.report()
+			ran.callDone()
 		case spec.OpDrain:
 			l.drain(a)
 		case spec.OpRelease:
 			a = l.release(a)
-		default: // it had ended when this goroutine's forerunner exited
+		default: // the attempt had ended when the goroutine before this one exited
 			a = nil
 		}
 	}
 	exited = false
 }
 
-// grow makes the stack of a new goroutine as large as an operation needs it: looplab's
-// Event alone takes 700 bytes of the 2 KiB that it begins with. Here there is next to
-// nothing on it that has to be moved; where it is needed first, that takes a quarter of
-// the time of a whole life.
+// growStack grows the stack of a new goroutine to the size that an operation needs:
+// looplab's Event alone takes 700 of the first 2 KiB. Growing copies the stack. Here the
+// stack is nearly empty; later the copy takes a quarter of the time of a start and stop.
 //
 //go:noinline
-func grow(i uint8) byte {
+func growStack(i uint8) byte {
 	var room [2048]byte
 	return room[i]
 }
 
-// runOpen calls open and decides: the resource is offered, or rolled back.
+// runOpen calls open, then publishes the resource, tries again or rolls back.
 func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
-	err := a.once(a.try)
+	err := a.runHook(a.try)
 	a.opening.over.Store(true)
 	action := spec.OpenOk
 	for {
 		if l.backoff != nil {
-			err = l.consider(a, err)
+			err = l.askBackoff(a, err)
 		}
-		if action = outcome(err, spec.OpenOk, spec.OpenErr); a.again {
+		if action = outcome(err, spec.OpenOk, spec.OpenErr); a.retry {
 			action = spec.OpenRetry
 		}
 		l.point(action, a)
@@ -162,11 +163,11 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 		if err != nil || a.reported == nil {
 			break
 		}
-		l.mu.Unlock() // it was reported since
+		l.mu.Unlock() // a failure was reported since open returned: take it into account
 	}
 	defer l.mu.Unlock()
 	defer l.tookLocked(action, a)
-	if a.again && l.State() == spec.Starting {
+	if a.retry && l.State() == spec.Starting {
 		a.retryLocked(err)
 		a.op = spec.OpRelease
 		a.popLocked()
@@ -178,14 +179,14 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 		a.restart = false
 		a.op = spec.OpNone
 		a.gate.Store(0)
-		// The word before the gate: who is admitted finds it Started.
+		// The state before the gate: every admitted use sees Started.
 		l.mustFireLocked(spec.EventOpened, nil)
-		l.gate.Store(a)
+		l.opened.Store(a)
 		l.supervisor.openedLocked()
 		a.answerLocked(nil)
 		return nil
 	}
-	// An attempt that was cancelled is not kept, whatever open returned (G6).
+	// The result of a cancelled attempt is discarded, whatever open returned (G6).
 	if err != nil && l.fireLocked(spec.EventFailed, err) {
 		l.rollBackLocked(a, Failed, a.failure(err), err)
 	}
@@ -194,11 +195,11 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 	return a
 }
 
-// rollBackLocked cancels an attempt that was opening, right after the machine
-// went to Stopping: its Starts will get result, its context ends with reason.
+// rollBackLocked cancels an attempt that was opening, directly after the transition to
+// Stopping. Its Starts will return result; its context ends with the cause reason.
 func (l *Lifecycle[R]) rollBackLocked(a *attempt[R], outcome Outcome, result, reason error) {
 	a.stopTimerLocked()
-	a.outcome, a.fate, a.reason = outcome, result, reason
+	a.outcome, a.rollbackErr, a.reason = outcome, result, reason
 	l.cause = result
 	if _, ok := result.(*StartError); !ok {
 		l.cause = a.failure(reason)
@@ -206,7 +207,7 @@ func (l *Lifecycle[R]) rollBackLocked(a *attempt[R], outcome Outcome, result, re
 	a.cancel(reason)
 }
 
-// stopTimerLocked ends the start timeout, and what its timer keeps in memory.
+// stopTimerLocked stops the start timeout, and lets go of the memory that its timer holds.
 func (a *attempt[R]) stopTimerLocked() {
 	if a.timer != nil {
 		a.timer.Stop()
@@ -214,7 +215,7 @@ func (a *attempt[R]) stopTimerLocked() {
 	}
 }
 
-// fail is Scope.Fail and Lease.Fail: the resource of a, or its attempt, is dead.
+// fail implements Scope.Fail and Lease.Fail: the resource of a has died, or its try has failed.
 func (l *Lifecycle[R]) fail(a *attempt[R], try int, cause error) {
 	if cause == nil {
 		cause = errNoCause
@@ -222,15 +223,15 @@ func (l *Lifecycle[R]) fail(a *attempt[R], try int, cause error) {
 	l.point(spec.Fail, a)
 	cut := func() {}
 	l.mu.Lock()
-	if try != a.tried { // of a try that has failed already (G13)
+	if try != a.tried { // that try has failed already (G13)
 		l.mu.Unlock()
 		return
 	}
 	switch {
-	case l.current != a: // an older one, or a queued one's (G13)
+	case l.current != a: // an older attempt, or a queued one (G13)
 	case l.State() == spec.Starting && l.backoff != nil:
-		// The try has failed, and its context ends. What open returns counts as that
-		// failure; until then nothing is rolled back, and others may join.
+		// The try has failed, and its context ends. Whatever open returns counts as this
+		// failure. Until then nothing is rolled back, and Starts may join.
 		if a.reported == nil {
 			a.reported = cause
 			a.cancel(cause)
@@ -241,7 +242,7 @@ func (l *Lifecycle[R]) fail(a *attempt[R], try int, cause error) {
 	case l.State() == spec.Started:
 		l.cause = cause
 		if l.supervisor == nil {
-			l.overLocked(cause)
+			l.endRunsLocked(cause)
 		}
 		l.supervisor.diedLocked(a.values)
 		l.releaseLocked(a, spec.EventDied, cause)
@@ -252,7 +253,7 @@ func (l *Lifecycle[R]) fail(a *attempt[R], try int, cause error) {
 	cut()
 }
 
-// timeout is what the start timeout's timer runs.
+// timeout is called by the timer of the start timeout.
 func (l *Lifecycle[R]) timeout(a *attempt[R]) {
 	l.point(spec.Timeout, a)
 	l.mu.Lock()
@@ -264,10 +265,13 @@ func (l *Lifecycle[R]) timeout(a *attempt[R]) {
 	}
 }
 
-// answerLocked gives the attempt's Starts their result.
+// answerLocked gives the Starts that wait for the attempt their result.
 func (a *attempt[R]) answerLocked(result error) {
 	if a.isAnswered {
 		return
+	}
+	if result == nil && a.holds > 0 {
+		a.holders = a.l.holdLocked(a.holds)
 	}
 	a.isAnswered, a.startErr, a.waiters = true, result, 0
 	close(a.answered)

@@ -13,7 +13,7 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Side by side: each of ours next to what it is measured against, in one run.
+// Each of our calls beside its alternative, in one run.
 //
 //	go test -run '^$' -bench . -benchmem -cpu 1,2 -count 6 ./fsm
 
@@ -131,7 +131,7 @@ func BenchmarkUse(b *testing.B) {
 	})
 }
 
-// flight is singleflight.Do without its map: who comes first works, the rest wait.
+// flight is singleflight.Do without its map: the first caller works, the others wait.
 type flight struct {
 	mu   sync.Mutex
 	call *flightCall

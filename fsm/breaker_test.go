@@ -22,15 +22,15 @@ type breaker struct {
 	failures int
 	until    time.Time
 	outcomes []fsm.Outcome
-	settled  []error
-	asked    int
+	results  []error
+	allows   int
 	pending  bool
 }
 
 var errOpen = errors.New("open for a minute")
 
 func (b *breaker) Allow() (func(fsm.Outcome, error), error) {
-	b.asked++
+	b.allows++
 	if b.pending {
 		b.t.Error("G1 SingleFlight is broken: two attempts at once")
 	}
@@ -41,7 +41,7 @@ func (b *breaker) Allow() (func(fsm.Outcome, error), error) {
 	return func(o fsm.Outcome, err error) {
 		b.pending = false
 		b.outcomes = append(b.outcomes, o)
-		b.settled = append(b.settled, err)
+		b.results = append(b.results, err)
 		if err == nil {
 			b.failures = 0
 		} else if b.failures++; b.failures >= b.after {
@@ -67,7 +67,7 @@ func TestBreaker(t *testing.T) {
 			t.Errorf("open was called %d times; want 2", r.opened)
 		}
 		time.Sleep(time.Minute)
-		asked := b.asked
+		before := b.allows
 		var calls []*call
 		proceed := make(chan struct{})
 		r.at = func(context.Context, string) error { <-proceed; return nil }
@@ -80,13 +80,13 @@ func TestBreaker(t *testing.T) {
 			wantNil(t, "Start after the cool-down", c.result())
 		}
 		synctest.Wait()
-		if b.asked != asked+1 || b.settled[2] != nil || len(b.settled) != 3 {
-			t.Errorf("the breaker was asked %d times for ten Starts and told %v", b.asked-asked, b.settled)
+		if b.allows != before+1 || b.results[2] != nil || len(b.results) != 3 {
+			t.Errorf("Allow was called %d times for ten Starts, and done with %v", b.allows-before, b.results)
 		}
 		wantNil(t, "Stop", l.Stop(background()))
 		wantNil(t, "Shutdown", l.Shutdown(background()))
 	})
-	bubble(t, "is told once of an attempt, however often it tries", func(t *testing.T) {
+	bubble(t, "has its done called once for an attempt, with all its tries", func(t *testing.T) {
 		r := newRig(t, "a")
 		r.failing(2, "a")
 		b := &breaker{t: t, after: 100}
@@ -95,12 +95,12 @@ func TestBreaker(t *testing.T) {
 		wantNil(t, "Stop", l.Stop(background()))
 		r.failing(100, "a")
 		wantIs(t, "Start", l.Start(background()), errBoom)
-		if b.asked != 2 || len(b.settled) != 2 || b.settled[0] != nil || !errors.Is(b.settled[1], errBoom) {
-			t.Errorf("asked %d times, told %v", b.asked, b.settled)
+		if b.allows != 2 || len(b.results) != 2 || b.results[0] != nil || !errors.Is(b.results[1], errBoom) {
+			t.Errorf("Allow was called %d times, done with %v", b.allows, b.results)
 		}
 	})
 	for name, retry := range map[string][]fsm.Option{"while open runs": nil, "between tries": {fsm.WithRetry(&backoff{n: 1})}} {
-		bubble(t, "is told why an attempt was cancelled "+name, func(t *testing.T) {
+		bubble(t, "gets the cause of a cancelled attempt "+name, func(t *testing.T) {
 			r := newRig(t, "a")
 			r.at = func(ctx context.Context, _ string) error {
 				if retry == nil {
@@ -114,8 +114,8 @@ func TestBreaker(t *testing.T) {
 			start.mustPend("Start")
 			wantNil(t, "Stop", l.Stop(background()))
 			wantIs(t, "Start", start.result(), fsm.ErrStopped)
-			if !slices.Equal(b.settled, []error{fsm.ErrStopped}) {
-				t.Errorf("told %v; want %v", b.settled, fsm.ErrStopped)
+			if !slices.Equal(b.results, []error{fsm.ErrStopped}) {
+				t.Errorf("done was called with %v; want %v", b.results, fsm.ErrStopped)
 			}
 		})
 	}
@@ -159,8 +159,8 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// Who ended an attempt decides its outcome, whatever open returns and its error wraps
-// (R36: ai-gateway #199, cockroach #35433); what is open at that moment is not kept (G6).
+// What ended an attempt decides its outcome, not what open returns or what its error wraps (R36:
+// ai-gateway #199, cockroach #35433). A resource that opens at that moment is not kept (G6).
 func TestR36OutcomeIsWhatEndedTheAttempt(t *testing.T) {
 	errMine := errors.New("mine")
 	type world struct {
@@ -220,8 +220,8 @@ func TestR36OutcomeIsWhatEndedTheAttempt(t *testing.T) {
 					t.Errorf("Start: %v, and the outcome should be %v", err, outcome)
 				}
 				synctest.Wait()
-				if len(b.outcomes) != 1 || b.outcomes[0] != outcome || b.settled[0] != want {
-					t.Errorf("the breaker's done was called with %v, %v; want %v, %v", b.outcomes, b.settled, outcome, want)
+				if len(b.outcomes) != 1 || b.outcomes[0] != outcome || b.results[0] != want {
+					t.Errorf("the breaker's done was called with %v, %v; want %v, %v", b.outcomes, b.results, outcome, want)
 				}
 				wantNil(t, "Close", l.Close())
 			})
@@ -282,8 +282,8 @@ func TestR36DoneComesAfterTheDecision(t *testing.T) {
 		cancel()
 		wantIs(t, "Stop with an ended context while done runs", l.Stop(over), context.Canceled) // G12
 		wantNil(t, "Stop", l.Stop(background()))
-		if len(b.outcomes) != 4 || b.asked != 4 {
-			t.Errorf("asked %d times, done called with %v", b.asked, b.outcomes)
+		if len(b.outcomes) != 4 || b.allows != 4 {
+			t.Errorf("Allow was called %d times, done with %v", b.allows, b.outcomes)
 		}
 	})
 	bubble(t, "a nil done is not called", func(t *testing.T) {

@@ -6,17 +6,17 @@ import (
 )
 
 // The contexts of callers are foreign: their methods may panic, block or lie. They are
-// read in the caller's goroutine, before the call takes effect. After that they are read
-// only where no other goroutine waits. Use reads its context once more after it has
-// been admitted: that is a part of the use.
+// read in the caller's goroutine, before the call takes effect, and later only where no
+// other goroutine waits. Use reads its context again once it is admitted: the use is
+// under way then.
 
-// A caller is what a call reads of its context.
+// A caller is what a call has read from its context.
 type caller struct {
 	ctx    context.Context
 	done   <-chan struct{}
-	cause  error  // why it had ended when the call began; nil: it had not
-	handed *token // its innermost live token
-	within bool   // it is of an open, release or use of this lifecycle that had not ended (G15)
+	cause  error   // why ctx had ended when the call began; nil: it had not
+	marker *marker // the innermost live marker of ctx
+	within bool    // ctx belongs to an open, release or use of this lifecycle that has not ended (G15)
 }
 
 func (l *Lifecycle[R]) read(ctx context.Context, method string) caller {
@@ -24,8 +24,8 @@ func (l *Lifecycle[R]) read(ctx context.Context, method string) caller {
 	if ctx == nil {
 		panic("fsm: " + method + "(nil): want a context")
 	}
-	c := caller{ctx: ctx, done: ctx.Done(), handed: handed(ctx)}
-	c.within = l.reentrant(c.handed)
+	c := caller{ctx: ctx, done: ctx.Done(), marker: liveMarker(ctx)}
+	c.within = l.reentrant(c.marker)
 	select {
 	case <-c.done:
 		c.cause = noNil(context.Cause(ctx))
@@ -35,15 +35,15 @@ func (l *Lifecycle[R]) read(ctx context.Context, method string) caller {
 	return c
 }
 
-// why returns why c's context, whose Done is closed, has ended. It contains a panic of
-// the context's methods.
+// why returns the cause of c's context, whose Done is closed. It contains a panic of the
+// context's methods.
 func (c caller) why() error {
 	return noNil(contain(func() error { return context.Cause(c.ctx) }))
 }
 
 var errNoErr = fmt.Errorf("fsm: the context's Done is closed, but its Err is nil: %w", context.Canceled)
 
-// noNil replaces what a context says that lies: nil would be taken for success.
+// noNil replaces the nil cause of an ended context that lies: nil would mean success.
 func noNil(cause error) error {
 	if cause == nil {
 		return errNoErr
@@ -51,7 +51,7 @@ func noNil(cause error) error {
 	return cause
 }
 
-// valuesOf returns where the attempt that c begins takes its values from; it never ends.
+// valuesOf returns a context with the values of an attempt that c begins. It never ends.
 func (l *Lifecycle[R]) valuesOf(c caller) context.Context {
 	if l.callerContext == nil {
 		return l.base
@@ -60,69 +60,69 @@ func (l *Lifecycle[R]) valuesOf(c caller) context.Context {
 	if ctx == nil {
 		return l.base
 	}
-	return layered{l.base, context.WithoutCancel(ctx)}
+	return overlaid{l.base, context.WithoutCancel(ctx)}
 }
 
-// layered has the values of over and, where that has none, those of the base.
-type layered struct {
+// overlaid has the values of over and, for a key without a value there, those of the base.
+type overlaid struct {
 	context.Context
 	over context.Context
 }
 
-func (c layered) Value(key any) any {
+func (c overlaid) Value(key any) any {
 	if v := c.over.Value(key); v != nil {
 		return v
 	}
 	return c.Context.Value(key)
 }
 
-// A useContext is the parent of a use's context: the caller's context, wrapped so that
-// ending the use's context calls none of its methods. For that, package context asks
-// the parent for Done and for the value of cancelKey: both are read in advance.
+// A useContext is the parent of a use's context: it wraps the caller's context. Ending
+// the use's context calls none of the caller's methods: package context asks the parent
+// for Done and the value of cancelKey, and useContext has read both in advance.
 type useContext struct {
 	context.Context
 	done   <-chan struct{}
 	cancel any // the value of cancelKey
-	token  token
+	marker marker
 }
 
-// newUseContext returns the context of a use by c, what ends it, and its token.
-func (l *Lifecycle[R]) newUseContext(c caller) (context.Context, context.CancelCauseFunc, *token) {
+// newUseContext returns the context of a use by c, its cancel function and its marker.
+func (l *Lifecycle[R]) newUseContext(c caller) (context.Context, context.CancelCauseFunc, *marker) {
 	u := &useContext{Context: c.ctx, done: c.done, cancel: c.ctx.Value(cancelKey)}
-	u.token.by, u.token.outer = l.done, c.handed
+	u.marker.by, u.marker.outer = l.done, c.marker
 	ctx, cancel := context.WithCancelCause(u)
-	return ctx, cancel, &u.token
+	return ctx, cancel, &u.marker
 }
 
 func (u *useContext) Done() <-chan struct{} { return u.done }
 
-// Err is called once done is closed, perhaps in a goroutine of package context's: there
-// a panic would end the process, as nil would.
+// Err is called once done is closed, perhaps in a goroutine of package context: there a
+// panic, or nil, would end the process.
 func (u *useContext) Err() error { return noNil(contain(u.Context.Err)) }
 
 func (u *useContext) Value(key any) any {
 	switch key {
-	case handedKey{}:
-		return &u.token
+	case markerKey{}:
+		return &u.marker
 	case cancelKey:
 		return u.cancel
 	}
 	return u.Context.Value(key)
 }
 
-// cancelKey is the key under which package context finds the nearest context that it can
+// cancelKey is the key by which package context finds the nearest context that it can
 // cancel itself.
 var cancelKey = func() any {
 	var p probe
 	context.Cause(&p)
-	return p.asked
+	return p.key
 }()
 
-// A probe notes for which key it is asked.
+// A probe records the key that its Value is called with.
 type probe struct {
 	context.Context
-	asked any
+	key any
 }
 
-func (p *probe) Value(key any) any { p.asked = key; return nil }
+func (p *probe) Value(key any) any { p.key = key; return nil }
 func (p *probe) Err() error        { return context.Canceled }

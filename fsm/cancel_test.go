@@ -112,8 +112,8 @@ func TestG6NoForeignCancellation(t *testing.T) {
 	})
 }
 
-// The attempt is cancelled by these only; each tells open why, moves the state
-// at once, and what open then returns does not matter.
+// Only these cancel the attempt. Each gives open the reason, and changes the state at once. What
+// open then returns does not matter.
 func TestG6CancelledBy(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -192,7 +192,7 @@ func TestG6CancelledBy(t *testing.T) {
 
 // The context that open gets belongs to the resource.
 func TestOpenContext(t *testing.T) {
-	bubble(t, "values of the first caller, if they are asked for, not its end", func(t *testing.T) {
+	bubble(t, "values of the first caller with WithCallerContext, not its end", func(t *testing.T) {
 		r := newRig(t, "a")
 		r.at = func(context.Context, string) error { time.Sleep(time.Second); return nil }
 		l := r.new(fsm.WithCallerContext(itself))
@@ -221,13 +221,7 @@ func TestOpenContext(t *testing.T) {
 		wantNil(t, "Stop", l.Stop(background()))
 	})
 	bubble(t, "it lives as long as uses drain", func(t *testing.T) {
-		r := newRig(t, "a")
-		l := r.new()
-		wantNil(t, "Start", l.Start(background()))
-		lease, err := l.Acquire()
-		wantNil(t, "Acquire", err)
-		stop := begin(t, func() error { return l.Stop(background()) })
-		stop.mustPend("Stop")
+		r, _, lease, stop := draining(t)
 		if r.ctx.Err() != nil {
 			t.Error("the resource's context ended before its release began")
 		}
@@ -269,8 +263,7 @@ func (detached) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (detached) Done() <-chan struct{}       { return nil }
 func (detached) Err() error                  { return nil }
 
-// Whether a call's context has ended is what its Err says, and only why it did
-// may come from what it is derived of.
+// A call's context has ended if its Err says so. Only the cause may come from its parent.
 func TestG6DetachedContext(t *testing.T) {
 	bubble(t, "of a parent that has ended", func(t *testing.T) {
 		parent, cancel := context.WithCancelCause(background())
@@ -288,8 +281,8 @@ func TestG6DetachedContext(t *testing.T) {
 	})
 }
 
-// Real threads: from the instant at which an attempt's context ends the state is
-// Stopping, for whoever looks (G6). open looks all the time.
+// Real threads: from the instant at which an attempt's context ends, every observer finds the state
+// Stopping (G6). open reads it all the time.
 func TestG6StoppingWhenTheContextEnds(t *testing.T) {
 	tries := 2_000
 	if testing.Short() {

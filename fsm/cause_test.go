@@ -172,14 +172,13 @@ func TestG14CauseKept(t *testing.T) {
 		if !errors.As(cause, &e) || e.Part != "a" || !errors.Is(cause, errStuck) || !strings.Contains(cause.Error(), "no cause") {
 			t.Errorf("Status.Cause = %v; want the death and the part whose release failed", cause)
 		}
-		if n := strings.Count(log.String(), "stuck"); n != 1 { // nobody waited for it
+		if n := strings.Count(log.String(), "stuck"); n != 1 { // no caller waited for it
 			t.Errorf("logged %q; want the failed release, once", log.String())
 		}
 	})
 }
 
-// What open failed with stays the cause, also if the backoff that is asked about it panics
-// or exits.
+// The error of open stays the cause, also if the backoff panics or exits.
 func TestG14OpensErrorSurvivesTheBackoff(t *testing.T) {
 	for name, how := range map[string]func(){"panics": func() { panic("the backoff's") }, "exits": runtime.Goexit} {
 		bubble(t, name, func(t *testing.T) {

@@ -1,9 +1,24 @@
-// Package fsm makes the start and stop of a long-lived resource safe under
+// Package fsm makes the start and the stop of a long-lived resource safe under
 // concurrency, cancellation and failure.
 //
-// A [Lifecycle] guards one resource: a Kafka producer, a database handle, a
-// server's listener. Start may be called from anywhere, any number of times, at
-// any moment: the resource is opened once, or not at all.
+// A [Lifecycle] guards one resource: a Kafka producer, a database handle, a server's
+// listener. Start may be called by any number of goroutines, any number of times, in every
+// state. However many Starts run together, the resource is opened once, or not at all.
+//
+//	l := fsm.New(func(ctx context.Context, s *fsm.Scope) (*sql.DB, error) { // the open
+//		db, err := sql.Open("pgx", dsn)
+//		if err == nil {
+//			s.Defer("pool", func(context.Context) error { return db.Close() }) // a part, and its release
+//		}
+//		return db, err
+//	})
+//	defer l.Close()
+//	err := l.Start(ctx)
+//	err = l.Use(ctx, func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }) // a use
+//
+// An attempt calls open, once or, with WithRetry, several times; each call is a try. Each thing
+// that open acquires is a part. Open and the releases are hooks. A use is a call of
+// [Lifecycle.Use], or the time from [Lifecycle.Acquire] to the Release of its [Lease].
 //
 //	Idle ──start──▶ Starting ──opened──▶ Started
 //	 ▲                 │ failed, abandoned,  │
@@ -15,39 +30,42 @@
 //	 Idle ─shutdown─▶ Closed   (final)
 //
 // Stopping is both the rollback of a failed attempt and the release of a running
-// resource: in both, parts are being given back, and nobody may join.
+// resource. In both, parts are being released. A Start that arrives meanwhile
+// waits for the end, and then begins a new attempt.
 //
 // # How it works
 //
-// One operation, an opening attempt or a release, exists at a time. It runs in
-// its own goroutine, on a context of its own. Callers join it and wait; they
-// never run it, so a caller that gives up takes nobody with it. While Idle,
-// Started or Closed no goroutine of the library runs.
+// One operation, an opening attempt or a release, exists at a time. It runs in its own goroutine,
+// with a context of its own. Callers join it and wait; they never run it, so a caller that leaves
+// does not cancel the attempt for the others. While Idle, Started or Closed no goroutine of the
+// library remains, except briefly for observers, log lines and the backoff of a restart.
 //
-// # What is promised
+// # Guarantees
 //
-// The guarantees G1 to G15 that the comments cite are properties of the same
-// name in the TLA+ specification, and the tests of this package bear their names:
+// Comments in this package cite the guarantees G1 to G15 by number. G1 to G13 are properties of the same names
+// in the TLA+ specification; G14 and G15 are only tested. Tests are named after them (TestG1SingleFlight):
 //
 //	G1  SingleFlight           one operation at a time; N Starts, one open
-//	G2  Idempotence            Start of a started one, Stop of an idle one: nil, nothing runs
-//	G3  StartedIsOpen          Start returned nil: it was open, all parts held
-//	G4  Rollback               a failed attempt gives back what it held, in reverse, first
-//	G5  NoStaleFailure         nobody gets the error of an attempt that he came too late for
-//	G6  NoForeignCancellation  a caller that gives up leaves alone
-//	G7  NoLeak                 Idle or Closed: no part, no goroutine
+//	G2  Idempotence            Start when Started, Stop when Idle: nil, and nothing runs
+//	G3  StartedIsOpen          if Start returns nil, the resource was open, all parts held
+//	G4  Rollback               a failed attempt releases what it held, in reverse, before a waiting Start returns
+//	G5  NoStaleFailure         a Start never gets the error of an attempt that was already failing when Start was called
+//	G6  NoForeignCancellation  a caller that leaves does not cancel the attempt for the others
+//	G7  NoLeak                 when Idle or Closed, no part is held and no goroutine runs, except as said above
 //	G8  StopWins               a Stop during a start cancels it, and waits for its rollback
-//	G9  DrainFirst             a release waits for the uses, or is forced and says how many it cut off
-//	G10 UseOnlyStarted         a use is admitted only while Started, and never closed under unforced
-//	G11 CloseIsFinal           after Shutdown nothing is opened, ever
-//	G12 Progress               every call returns; whatever the hooks do, promptly once its context ends
-//	G13 OwnGeneration          an old attempt, lease or failure report never affects a newer one
-//	G14 CauseKept              why it failed is readable until the next successful start
-//	G15 NoSelfDeadlock         a call with the context that its own open, release or use was given returns ErrReentrant
+//	G9  DrainFirst             a release waits for the uses, or is forced and counts those that it cuts off
+//	G10 UseOnlyStarted         a use is admitted only when Started; until it ends, only a forced release closes the resource
+//	G11 CloseIsFinal           after Shutdown nothing is opened
+//	G12 Progress               every call returns if hooks and uses end; in any case its wait ends once its context ends
+//	G13 OwnGeneration          an old attempt, lease or failure report never affects a newer attempt
+//	G14 CauseKept              the cause of the last failure is readable until the next successful start
+//	G15 NoSelfDeadlock         Start, Stop or Shutdown within a hook or use, with its context, returns ErrReentrant
 //
 // # When not to use it
 //
 // For a value that is computed once and never closed, sync.OnceValue is enough.
-// For a tree of services with restarts, a supervisor is what you want; a
-// Lifecycle can be one of its leaves.
+//
+// # Several resources
+//
+// Package group makes one lifecycle of many that need each other.
 package fsm

@@ -123,7 +123,7 @@ func TestG9DrainFirst(t *testing.T) {
 			quiet(t)
 		})
 	}
-	bubble(t, "a lease whose context nobody had asked for is cut off too", func(t *testing.T) {
+	bubble(t, "a lease without a call of Context before is cut off, too", func(t *testing.T) {
 		l := started(t, newRig(t, "a"))
 		lease, err := l.Acquire()
 		wantNil(t, "Acquire", err)
@@ -185,7 +185,7 @@ func TestG9DrainFirst(t *testing.T) {
 		uses[0].result()
 		uses[1].result()
 	})
-	bubble(t, "a Shutdown's end forces, whoever else waits", func(t *testing.T) {
+	bubble(t, "the end of a Shutdown's context forces, even if others wait", func(t *testing.T) {
 		r := newRig(t, "a")
 		r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
 		l := started(t, r)
@@ -199,7 +199,7 @@ func TestG9DrainFirst(t *testing.T) {
 		if e := stopError(t, l.Shutdown(over)); e.CutOff != 2 || e.Err != context.Canceled {
 			t.Errorf("Shutdown: %+v; want two cut off", e)
 		}
-		// Who comes now, or leaves now, cut nobody off.
+		// Callers that come or leave now cut off no use.
 		if e := stopError(t, l.Shutdown(over)); e.CutOff != 0 {
 			t.Errorf("a second Shutdown: %+v; want none cut off", e)
 		}

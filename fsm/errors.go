@@ -10,16 +10,19 @@ import (
 	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
-// Conditions, for errors.Is.
+// Conditions, for errors.Is. ErrStopped and ErrClosed are also the causes of the contexts
+// that a Stop or a Shutdown ends, see New and Use.
 var (
-	// ErrNotStarted: a use was asked for while nothing is open (G10).
+	// ErrNotStarted: Use, Acquire or Do was called while the resource is not open (G10),
+	// or Ready before any attempt began.
 	ErrNotStarted = errors.New("fsm: not started")
-	// ErrStopped: a Stop took effect while the Start was waiting (G8).
+	// ErrStopped: a Stop took effect while the Start waited (G8). Ready: a Stop took effect
+	// since the last attempt began.
 	ErrStopped = errors.New("fsm: stopped")
-	// ErrClosed: Shutdown or Close has been called; nothing will be opened again (G11).
+	// ErrClosed: Shutdown or Close has been called. Nothing is opened again (G11).
 	ErrClosed = errors.New("fsm: closed")
-	// ErrReentrant: the call's context is one that this lifecycle handed to an
-	// open, release or use that has not ended; the call would wait for itself (G15).
+	// ErrReentrant: the call's context is that of an open, release or use of this
+	// lifecycle which has not ended. The call would wait for itself (G15).
 	ErrReentrant = errors.New("fsm: called from within its own open, release or use")
 )
 
@@ -28,25 +31,25 @@ var (
 	errNoCause = errors.New("the resource failed; no cause was given")
 )
 
-// StartError is why an attempt to start failed (G14). Start returns it to every
+// StartError says why an attempt to start failed (G14). Start returns it to every
 // caller that waited for that attempt.
 type StartError struct {
-	Attempt  uint64 // which attempt it was, counted from 1
-	Part     string // what was being acquired, as named by Scope.Part; may be empty
-	Err      error  // open's error, a *PanicError, context.DeadlineExceeded for the start timeout, or what Scope.Fail was given
-	Rollback error  // what failed while the parts were being given back; nil if nothing did
+	Attempt  uint64 // the attempt, counted from 1
+	Part     string // the part that was being acquired (Scope.Part); may be empty
+	Err      error  // open's error, a *PanicError, context.DeadlineExceeded for the start timeout, or the cause given to Scope.Fail
+	Rollback error  // the errors of the releases during the rollback, joined; nil: none
 }
 
-// Error says which attempt failed, at which part, and why.
+// Error returns the attempt, the part and the errors on one line; what does not print is escaped.
 func (e *StartError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "fsm: start: attempt %d", e.Attempt)
 	if e.Part != "" {
-		fmt.Fprintf(&b, ": %s", e.Part)
+		fmt.Fprintf(&b, ": %s", oneline.Escape(e.Part))
 	}
-	b.WriteString(": " + oneline.Text(e.Err))
+	b.WriteString(": " + oneline.Line(e.Err))
 	if e.Rollback != nil {
-		fmt.Fprintf(&b, " (rollback: %s)", oneline.Text(e.Rollback))
+		fmt.Fprintf(&b, " (rollback: %s)", oneline.Line(e.Rollback))
 	}
 	return b.String()
 }
@@ -63,7 +66,7 @@ func (e *StartError) MarshalJSON() ([]byte, error) {
 	}{e.Error(), e.Attempt, e.Part, text(e.Err), text(e.Rollback)})
 }
 
-// LogValue is a group of the fields: attempt, part, err, and rollback if it is set.
+// LogValue returns a group: attempt, part if it is set, err, and rollback if it is set.
 func (e *StartError) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.Uint64("attempt", e.Attempt)}
 	if e.Part != "" {
@@ -84,27 +87,27 @@ func (e *StartError) Unwrap() []error {
 	return []error{e.Err, e.Rollback}
 }
 
-// LeaveError is what Start returns to a caller whose own context ends while it waits.
-// It is no StartError: the attempt goes on for the others that wait for it, and may
-// succeed; without others it is cancelled (G6). For errors.Is it is Err and, if Err is a
-// cause of the caller's own, also the context's Err, context.Canceled or
-// context.DeadlineExceeded.
+// LeaveError is the error of a Start whose own context ends while it waits. It is no
+// StartError: the attempt continues for its other waiters, and may succeed; without
+// other waiters it is cancelled (G6). errors.Is matches Err and, if Err is a cause of the
+// caller's own, also the context's Err: context.Canceled or context.DeadlineExceeded.
 type LeaveError struct {
 	Attempt uint64 // the attempt that the caller waited for, counted from 1; 0: it had not begun
-	Part    string // what was being acquired, as named by Scope.Part; may be empty
+	Part    string // the part that was being acquired (Scope.Part); may be empty
 	Err     error  // the cause of the caller's context
-	ended   error  // its Err: one of context's two
+	ended   error  // the Err of that context: one of context's two
 }
 
-// Error says which attempt the caller left, at which part, and why.
+// Error returns the attempt, the part and the cause on one line; what does not print is escaped.
 func (e *LeaveError) Error() string {
-	switch {
-	case e.Attempt == 0:
-		return "fsm: start: left before an attempt began: " + oneline.Text(e.Err)
-	case e.Part == "":
-		return fmt.Sprintf("fsm: start: left attempt %d: %s", e.Attempt, oneline.Text(e.Err))
+	left := "before an attempt began"
+	if e.Attempt != 0 {
+		left = fmt.Sprintf("attempt %d", e.Attempt)
+		if e.Part != "" {
+			left += ": " + oneline.Escape(e.Part)
+		}
 	}
-	return fmt.Sprintf("fsm: start: left attempt %d: %s: %s", e.Attempt, e.Part, oneline.Text(e.Err))
+	return "fsm: start: left " + left + ": " + oneline.Line(e.Err)
 }
 
 // MarshalJSON writes the fields in lower case, the error as its text, and Error's text as
@@ -118,7 +121,7 @@ func (e *LeaveError) MarshalJSON() ([]byte, error) {
 	}{e.Error(), e.Attempt, e.Part, text(e.Err)})
 }
 
-// LogValue is a group of the fields: attempt, part if it is set, err.
+// LogValue returns a group: attempt, part if it is set, err.
 func (e *LeaveError) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.Uint64("attempt", e.Attempt)}
 	if e.Part != "" {
@@ -133,14 +136,14 @@ func (e *LeaveError) Unwrap() error { return e.Err }
 // Is reports whether target is the Err of the caller's context.
 func (e *LeaveError) Is(target error) bool { return e.ended != nil && target == e.ended }
 
-// StopError is why a Stop, Shutdown or Close did not end cleanly (G9).
+// StopError says why a Stop, Shutdown or Close did not end cleanly (G9).
 type StopError struct {
-	Part   string // the first part whose release failed; empty if none did
-	CutOff int    // admitted uses that were cut off because this caller left
-	Err    error  // the releases' errors joined, or the cause of the caller's context
+	Part   string // the first part whose release failed; empty: none did
+	CutOff int    // admitted uses that were cut off because this caller's context ended
+	Err    error  // the errors of the releases, joined, or the cause of the caller's context
 }
 
-// Error says what failed, and how many uses were cut off.
+// Error returns the number of uses that were cut off, and Err.
 func (e *StopError) Error() string {
 	var b strings.Builder
 	b.WriteString("fsm: stop: ")
@@ -165,7 +168,7 @@ func (e *StopError) MarshalJSON() ([]byte, error) {
 	}{e.Error(), e.Part, e.CutOff, text(e.Err)})
 }
 
-// LogValue is a group of the fields that are set: part, cut_off, err.
+// LogValue returns a group of the fields that are set: part, cut_off, err.
 func (e *StopError) LogValue() slog.Value {
 	var attrs []slog.Attr
 	if e.Part != "" {
@@ -180,13 +183,13 @@ func (e *StopError) LogValue() slog.Value {
 // Unwrap returns Err.
 func (e *StopError) Unwrap() error { return e.Err }
 
-// PanicError is a panic of an open or a release, kept from unwinding further (G4).
+// PanicError is a panic of an open or a release that was recovered (G4).
 type PanicError struct {
-	Value any    // what was passed to panic
-	Stack []byte // where, as debug.Stack prints it
+	Value any    // the value passed to panic
+	Stack []byte // the stack of the panic, as debug.Stack formats it
 }
 
-// Error says what was passed to panic; the stack is left to whoever wants it.
+// Error returns "panic: " and Value, without the stack.
 func (e *PanicError) Error() string { return "panic: " + oneline.Text(e.Value) }
 
 // MarshalJSON writes Error's text as "message", and the stack as a text.
@@ -197,7 +200,7 @@ func (e *PanicError) MarshalJSON() ([]byte, error) {
 	}{e.Error(), string(e.Stack)})
 }
 
-// LogValue is a group of the fields: panic, the text of Value, and stack.
+// LogValue returns a group: panic, the text of Value, and stack.
 func (e *PanicError) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("panic", oneline.Text(e.Value)), slog.String("stack", string(e.Stack)))
 }
@@ -208,39 +211,43 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// The errors below are put together under the lifecycle's lock. Their texts are made
-// when somebody asks: the methods of the errors in them are foreign, and may block.
+// The errors below are composed under the lifecycle's lock. Their texts are made only in
+// Error: the methods of the errors in them are foreign, and may block.
 
-// A partError is what the release of a part failed with.
+// A partError is the error of a part's release.
 type partError struct {
 	part string
 	err  error
 }
 
-func (e *partError) Error() string { return e.part + ": " + text(e.err) }
+func (e *partError) Error() string { return oneline.Escape(e.part) + ": " + text(e.err) }
 func (e *partError) Unwrap() error { return e.err }
 
-// A triedError is why an attempt failed whose earlier tries failed too.
+// A triedError is the error of an attempt whose earlier tries failed too.
 type triedError struct {
 	err   error
-	tries int   // before
-	last  error // what the last of those failed with
+	tries int   // the failed tries before this one
+	last  error // the error of the last of them
 }
 
 func (e *triedError) Error() string {
-	return fmt.Sprintf("%s (%d tries failed before, the last with: %s)", oneline.Text(e.err), e.tries, oneline.Text(e.last))
+	text, last := oneline.Text(e.err), oneline.Text(e.last)
+	if last == text {
+		return fmt.Sprintf("%s (%d tries failed before, the last with the same error)", text, e.tries)
+	}
+	return fmt.Sprintf("%s (%d tries failed before, the last with: %s)", text, e.tries, last)
 }
 
 func (e *triedError) Unwrap() []error { return []error{e.err, e.last} }
 
-// A bothError is two errors, as errors.Join joins them. Unlike that, it survives one whose Error panics.
+// A bothError joins two errors as errors.Join does, but tolerates an Error method that panics.
 type bothError struct{ first, second error }
 
 func (e *bothError) Error() string   { return oneline.Text(e.first) + "\n" + oneline.Text(e.second) }
 func (e *bothError) Unwrap() []error { return []error{e.first, e.second} }
 
-// text is the text of err, "" for nil. Unlike err.Error it does not panic: err may be a
-// nil pointer in an interface that is none, whose Error cannot work.
+// text returns the text of err, "" for nil. Unlike err.Error it does not panic: err may
+// be a non-nil interface that holds a nil pointer.
 func text(err error) string {
 	if err == nil {
 		return ""

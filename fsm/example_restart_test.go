@@ -17,7 +17,7 @@ func (soon) Next(try int, err error) (wait time.Duration, again bool) {
 	return time.Duration(try) * time.Millisecond, try <= 5
 }
 
-// A session that died is started again, until somebody stops it.
+// A session that died is started again, until a Stop.
 func ExampleWithRestart() {
 	opened := 0
 	var session *fsm.Scope
@@ -34,7 +34,7 @@ func ExampleWithRestart() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	l.Start(ctx)
-	session.Fail(errors.New("reset by peer")) // whoever watches it reports that it died
+	session.Fail(errors.New("reset by peer")) // its watcher reports that it died
 	l.Wait(ctx, fsm.Started)
 	l.Use(ctx, func(_ context.Context, s string) error { fmt.Println(s); return nil })
 
@@ -44,7 +44,7 @@ func ExampleWithRestart() {
 	// <nil> true
 }
 
-// Ready tells a probe whether the resource is open, and if not why nobody opens it.
+// Ready reports whether the resource is open or, if nothing is going to open it, why.
 func ExampleLifecycle_Ready() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (string, error) { return "session", nil })
 	ctx := context.Background()

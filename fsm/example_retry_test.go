@@ -11,16 +11,16 @@ import (
 
 var errRefused = errors.New("connection refused")
 
-// doubling is a Backoff without state: what it says depends on the try alone. Package
-// resilience has one with jitter and limits.
+// doubling is a Backoff without state: its answer depends only on the try. Package resilience has
+// one with jitter and limits.
 type doubling struct{ tries int }
 
 func (d doubling) Next(try int, err error) (wait time.Duration, again bool) {
 	return time.Millisecond << (try - 1), try < d.tries && errors.Is(err, errRefused)
 }
 
-// A start that meets what passes by itself is tried again; what a try held is given back
-// before the next. A Tracer sees each.
+// A start is tried again after a temporary error. The parts of a try are released before the next.
+// A Tracer receives each try.
 func ExampleWithRetry() {
 	tries := 0
 	retries := make(chan fsm.Step, 10)
@@ -54,14 +54,14 @@ func ExampleWithRetry() {
 	// <nil>
 }
 
-// steps is a Tracer that is told the steps alone.
+// steps is a Tracer of the steps only.
 type steps func(fsm.Step)
 
 func (f steps) Step(s fsm.Step)           { f(s) }
 func (f steps) Transition(fsm.Transition) {}
 
-// once is a Breaker that lets attempts through until one has failed. Package resilience
-// has one that recovers.
+// once is a Breaker that admits attempts until one has failed. Package resilience has one that
+// recovers.
 type once struct{ failed error }
 
 func (b *once) Allow() (done func(fsm.Outcome, error), err error) {

@@ -37,7 +37,7 @@ func ExampleDo() {
 	// Output: 7 <nil>
 }
 
-// A lease must not be copied, and go vet says so; Move hands it on.
+// A lease must not be copied, and go vet reports a copy; Move passes it on.
 func ExampleLease_Move() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil })
 	l.Start(context.Background())

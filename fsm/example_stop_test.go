@@ -30,3 +30,33 @@ func ExampleLifecycle_Shutdown() {
 	// cut off: 1
 	// Closed context canceled
 }
+
+// Two components share one connection. Neither knows of the other.
+func ExampleLifecycle_Hold() {
+	shared := fsm.New(func(_ context.Context, s *fsm.Scope) (string, error) {
+		fmt.Println("opened")
+		s.Defer("connection", func(context.Context) error { fmt.Println("closed"); return nil })
+		return "connection", nil
+	})
+	ctx := context.Background()
+
+	_, releaseFirst, err := shared.Hold(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	held, releaseSecond, err := shared.Hold(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("first releases:", releaseFirst(ctx))
+	fmt.Println("still held:", held.Err() == nil)
+	fmt.Println("second releases:", releaseSecond(ctx))
+	// Output:
+	// opened
+	// first releases: <nil>
+	// still held: true
+	// closed
+	// second releases: <nil>
+}

@@ -11,7 +11,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A listener, guarded: opened once whoever asks, closed once.
+// A guarded listener: opened once for all callers, closed once.
 func Example() {
 	listener := fsm.New(func(ctx context.Context, s *fsm.Scope) (net.Listener, error) {
 		s.Part("listener")
@@ -151,17 +151,17 @@ func ExampleScope() {
 }
 
 func ExampleWithObserver() {
-	told := make(chan struct{})
+	received := make(chan struct{})
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 0, nil },
 		fsm.WithObserver(func(t fsm.Transition) {
 			fmt.Printf("%s: %s to %s\n", t.Event, t.From, t.To)
 			if t.To == fsm.Closed {
-				close(told)
+				close(received)
 			}
 		}))
 	_ = l.Start(context.Background())
 	_ = l.Close()
-	<-told // perhaps after Close has returned
+	<-received // perhaps after Close has returned
 	// Output:
 	// start: Idle to Starting
 	// opened: Starting to Started
@@ -169,8 +169,8 @@ func ExampleWithObserver() {
 	// closed: Stopping to Closed
 }
 
-// An observer sees a transition after the call that caused it: a program that ends waits
-// for it, and for the lines of package fsmlog.
+// An observer receives a transition after the call that caused it. A program that ends waits for
+// it, and for the lines of package fsmlog.
 func ExampleLifecycle_FlushObservers() {
 	seen := 0
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, fsm.WithObserver(func(fsm.Transition) { seen++ }))
@@ -249,12 +249,12 @@ func ExampleErrNotStarted() {
 	// true
 }
 
-// What a Start waits for is stopped by somebody else.
+// Another caller stops the attempt that a Start waits for.
 func ExampleErrStopped() {
 	opening := make(chan struct{})
 	l := fsm.New(func(ctx context.Context, _ *fsm.Scope) (int, error) {
 		close(opening)
-		<-ctx.Done() // nobody wants it any more
+		<-ctx.Done() // no caller wants it any more
 		return 0, context.Cause(ctx)
 	})
 	started := make(chan error)
@@ -268,12 +268,12 @@ func ExampleErrStopped() {
 	// fsm: stopped true
 }
 
-// A resource that dies by itself says so; it is released, and the reason kept.
+// A resource that dies reports its failure. It is released, and the reason kept.
 func ExampleScope_Fail() {
 	died := make(chan func(error), 1)
 	l := fsm.New(func(_ context.Context, s *fsm.Scope) (string, error) {
 		s.Defer("connection", func(context.Context) error { return nil })
-		died <- s.Fail // for whoever reads from the connection
+		died <- s.Fail // for the goroutine that reads from the connection
 		return "connected", nil
 	})
 	ctx := context.Background()
@@ -290,7 +290,7 @@ func ExampleScope_Fail() {
 	// <nil>
 }
 
-// Whoever uses the resource and finds it dead says so.
+// A user of the resource that finds it dead reports the failure.
 func ExampleLease_Fail() {
 	l := fsm.New(func(context.Context, *fsm.Scope) (string, error) { return "connected", nil })
 	ctx := context.Background()
@@ -323,7 +323,7 @@ func ExamplePanicError() {
 	// runtime error: index out of range [0] with length 0
 }
 
-// A release that fails does not keep the others from running, and the stopper is told.
+// A release fails, the others run all the same, and Stop returns the error.
 func ExampleStopError() {
 	l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
 		s.Defer("file", func(context.Context) error {
@@ -366,7 +366,7 @@ func ExampleOption() {
 	// Output: the program's
 }
 
-// printing prints what a Tracer sees: the transitions, and between them each step.
+// printing prints what a Tracer receives: the transitions, and between them each step.
 type printing struct{ done chan struct{} }
 
 func (p printing) Transition(t fsm.Transition) {

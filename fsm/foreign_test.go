@@ -52,8 +52,8 @@ func (f *foreign) Err() error {
 	return nil
 }
 
-// each runs scenario with contexts that block, and with ones that panic, at their first
-// call, at their second, and so on, until none is made any more.
+// each runs scenario with contexts that block, and with contexts that panic: at their first call,
+// at their second, and so on, as long as there are more calls.
 func each(t *testing.T, scenario func(t *testing.T, f *foreign)) {
 	for _, how := range []string{"blocks", "panics"} {
 		acted := true
@@ -67,7 +67,7 @@ func each(t *testing.T, scenario func(t *testing.T, f *foreign)) {
 				if how == "blocks" {
 					f.act = func() { <-unblock }
 				}
-				finish := time.AfterFunc(time.Hour, func() { close(unblock) }) // nobody else waits so long
+				finish := time.AfterFunc(time.Hour, func() { close(unblock) }) // no other wait is so long
 				scenario(t, f)
 				if finish.Stop() {
 					close(unblock)
@@ -94,8 +94,8 @@ func contained(f func() error) func() error {
 	}
 }
 
-// What a caller's context does harms its own caller only: no other one waits for it, and
-// a caller that is gone is not counted.
+// A caller's context can harm only that caller's call. No other caller waits for it, and a caller
+// that is gone does not count.
 func TestG12ForeignContextHarmsItsOwnCaller(t *testing.T) {
 	hang := func(ctx context.Context, s *fsm.Scope) (int, error) {
 		s.Defer("a", func(context.Context) error { return nil })
@@ -190,8 +190,8 @@ func TestG12ForeignContextHarmsItsOwnCaller(t *testing.T) {
 	})
 }
 
-// A forced release calls no method of the contexts that Use was given, whatever became of
-// them since: it neither panics, nor is it held up.
+// A forced release calls no method of the contexts that Use received, whatever they do by now: it
+// neither panics nor blocks.
 func TestG9ForcedReleaseAsksNoForeignContext(t *testing.T) {
 	for name, force := range map[string]func(l *fsm.Lifecycle[int], lease *fsm.Lease[int]){
 		"Stop": func(l *fsm.Lifecycle[int], _ *fsm.Lease[int]) {
@@ -317,7 +317,7 @@ type ended struct{ context.Context }
 
 func (ended) Err() error { return context.Canceled }
 
-// Such a context has ended, too: the call begins nothing.
+// Such a context has ended too: the call begins nothing.
 func TestG6ContextWithErrHasEnded(t *testing.T) {
 	l := fsm.New(func(context.Context, *fsm.Scope) (int, error) {
 		t.Error("opened for a caller whose context has ended")

@@ -7,12 +7,12 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// How the user's functions are called: open and the releases.
+// How the user's functions, open and the releases, are called.
 
-// once runs the hook that is due, and contains its panic. A hook that called
-// runtime.Goexit has taken the goroutine with it: to the one that goes on it has
-// run already, and failed.
-func (a *attempt[R]) once(hook func() error) error {
+// runHook runs the hook that is due, once, and contains its panic. A hook that calls
+// runtime.Goexit ends the goroutine: the goroutine that continues finds that the hook
+// has run and failed.
+func (a *attempt[R]) runHook(hook func() error) error {
 	if !a.ran {
 		a.ran, a.hookErr = true, errExited
 		a.hookErr = contain(hook)
@@ -29,18 +29,17 @@ func contain(hook func() error) (err error) {
 	return hook()
 }
 
-// runRelease calls the release of p, on a fresh context of its own (G4). It may run
-// beside the attempt's operation, for a part that is registered late: it reads of a
-// only what is fixed.
+// runRelease calls the release of p with a fresh context (G4). For a part that is
+// registered late it runs beside the attempt's operation: of a it reads only fixed fields.
 func (a *attempt[R]) runRelease(p *part, forced bool) error {
-	ctx, token := a.l.hand(context.WithValue(a.values, forcedKey{}, forced), a.outer)
+	ctx, marker := a.l.mark(context.WithValue(a.values, forcedKey{}, forced), a.outer)
 	ctx, cancel := context.WithTimeout(ctx, a.l.releaseTimeout)
 	stop := context.AfterFunc(ctx, func() {
 		a.l.log().Warn("surestart: a release outlives its timeout; its part stays held until it returns",
 			"part", p.name, "attempt", a.number, "timeout", a.l.releaseTimeout)
 	})
 	defer func() {
-		token.over.Store(true) // before the end: what it wakes is not within this release any more
+		marker.over.Store(true) // before cancel: what cancel wakes is no longer within this release
 		stop()
 		cancel()
 	}()
@@ -49,15 +48,16 @@ func (a *attempt[R]) runRelease(p *part, forced bool) error {
 
 type forcedKey struct{}
 
-// Forced tells a release whether the drain before it was cut short, so that uses
-// may still be running: then it should cut them off rather than wait for them.
-// It is decided before the first release runs. False for any other context.
+// Forced reports whether the drain before a release was cut short; ctx is the context of
+// the release. Then uses may still be running, and the release should cut them off, not
+// wait for them. The answer is the same for all releases of an attempt, and false for any
+// other context.
 func Forced(ctx context.Context) bool {
 	forced, _ := ctx.Value(forcedKey{}).(bool)
 	return forced
 }
 
-// outcome is the action that a hook's return is.
+// outcome returns the action of a hook's return: ok or bad.
 func outcome(err error, ok, bad spec.Action) spec.Action {
 	if err != nil {
 		return bad

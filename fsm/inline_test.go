@@ -12,7 +12,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// callersContext notes who asks for its values: Start does, off its fast path.
+// callersContext records which code asks for its values: Start does, off its fast path.
 type callersContext struct {
 	context.Context
 	pcs []uintptr

@@ -48,9 +48,9 @@ func TestLatePartIsNotHeld(t *testing.T) {
 	}
 }
 
-// What the end of a use's or a release's context wakes is not within it any more:
-// a Stop from there is no Stop from within (G15). Many are woken, so that the first
-// run before the last is told.
+// A goroutine that the end of a use's or a release's context wakes is no longer within it: a Stop
+// from there is no Stop from within (G15). Many goroutines are woken, so that the first run before
+// the last one is.
 func TestG15OverBeforeTheContextEnds(t *testing.T) {
 	for what, use := range map[string]func(l *Lifecycle[int], f func(context.Context)){
 		"Lease": func(l *Lifecycle[int], f func(context.Context)) {
@@ -88,7 +88,7 @@ func TestG15OverBeforeTheContextEnds(t *testing.T) {
 					woken.Add(1)
 					context.AfterFunc(ctx, func() {
 						defer woken.Done()
-						if l.reentrant(handed(context.WithoutCancel(ctx))) {
+						if l.reentrant(liveMarker(context.WithoutCancel(ctx))) {
 							within.Add(1)
 						}
 					})
@@ -171,14 +171,15 @@ func TestG9ContextsEndBeforeAForcedRelease(t *testing.T) {
 	}
 }
 
-// How package context finds what it can cancel itself: a use's context rests on it, see useContext.
+// Package context finds a context that it can cancel itself in this way. A use's context rests on
+// it, see useContext.
 func TestCancelKey(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if found := context.WithValue(ctx, handedKey{}, 1).Value(cancelKey); found != ctx {
+	if found := context.WithValue(ctx, markerKey{}, 1).Value(cancelKey); found != ctx {
 		t.Errorf("under cancelKey there is %v; want the context that is to be cancelled", found)
 	}
 }
 
-// What go vet looks for in a type that must not be copied.
+// A Lease has the methods by which go vet recognises a type that must not be copied.
 var _ sync.Locker = (*noCopy)(nil)

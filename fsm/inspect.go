@@ -5,7 +5,7 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// What a scheduler reads: the fields themselves, not a copy kept beside them.
+// A scheduler reads the fields themselves, not a copy of them: see package control.
 
 func init() {
 	control.Inspect = func(l any) control.Machine { return l.(interface{ inspect() control.Machine }).inspect() }
@@ -22,8 +22,8 @@ func init() {
 
 func (l *Lifecycle[R]) inspect() control.Machine {
 	return control.Machine{
-		Word: l.State(), State: l.machine.state(), Closing: l.closing, Begun: l.begun,
-		Current: exposed(l.current), Queued: exposed(l.queued), Gate: exposed(l.gate.Load()),
+		StateWord: l.State(), State: l.machine.state(), Closing: l.closing, Begun: l.begun,
+		Current: exposed(l.current), Queued: exposed(l.queued), Opened: exposed(l.opened.Load()),
 		Due: l.supervisor.isDueLocked(), Again: l.current != nil && l.current.restart, Restarts: l.restarts(),
 	}
 }
@@ -37,10 +37,10 @@ func (l *Lifecycle[R]) restarts() int {
 
 func (l *Lifecycle[R]) inspectRestart() control.Restart {
 	s := l.supervisor
-	return control.Restart{Asking: s.asking, Renewed: s.renewed, Timer: s.timer != nil}
+	return control.Restart{AwaitingDelay: s.awaitingDelay, DiedAgain: s.diedAgain, Timer: s.timer != nil}
 }
 
-// exposed is a as a scheduler sees it: a nil *attempt is a nil Attempt.
+// exposed returns a as a control.Attempt, nil for a nil *attempt.
 func exposed[R any](a *attempt[R]) control.Attempt {
 	if a == nil {
 		return nil
@@ -77,9 +77,9 @@ func (a *attempt[R]) View(v *control.View) {
 	*v = control.View{
 		Number: a.number,
 		Op:     a.op, Held: held, Open: a.gate.Load() >= 0, InUse: a.inUseLocked(),
-		Forced: a.forced, RelErr: a.badErrs != nil, Reported: a.reported != nil,
+		Forced: a.forced, RelErr: a.releaseErrs != nil, Reported: a.reported != nil,
 		Waiters: a.waiters, Stoppers: a.stoppers,
 		Answered: a.isAnswered, StartErr: a.startErr,
-		Finished: a.isFinished, StopErr: a.stopErr, Fate: a.fate, Acquiring: a.acquiring,
+		Finished: a.isFinished, StopErr: a.stopErr, RollbackErr: a.rollbackErr, Acquiring: a.acquiring,
 	}
 }

@@ -76,8 +76,8 @@ func TestG13LatePartWhileADrainIsForced(t *testing.T) {
 	}
 }
 
-// A release that has ended is not within the next try, which goes on: a call with its
-// context is no call from within (G15). That holds for a part that came late, too.
+// A release that has ended is not within the next try, which goes on: a call with its context is no
+// call from within (G15). The same holds for a part that came late.
 func TestG15EndedReleaseIsNotWithinTheNextTry(t *testing.T) {
 	for _, when := range []string{"in time", "late"} {
 		bubble(t, when, func(t *testing.T) {

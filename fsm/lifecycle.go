@@ -9,50 +9,52 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Lifecycle starts and stops one resource of type R. Make one with New: the methods
-// of a zero one panic. They may be called concurrently. They panic on a nil context,
-// except Start when already started. A Lifecycle must not be copied.
+// A Lifecycle starts and stops one resource of type R. New makes one; the methods of a
+// zero Lifecycle panic. All methods may be called concurrently. They panic on a nil
+// context, except Start when already started. A Lifecycle must not be copied.
 type Lifecycle[R any] struct {
-	// Read without the lock, written with it. No operation outside the lock
-	// reads both: that is what makes a critical section that writes both atomic.
-	// They come first: near the beginning a load is half as long to encode.
-	word atomic.Uint32              // the State
-	gate atomic.Pointer[attempt[R]] // the attempt that Acquire tries
+	// Read without the lock, written with it. No operation outside the lock reads
+	// both: so a critical section that writes both is atomic. They come first: the
+	// instruction of a load near the beginning is half as long.
+	stateWord atomic.Uint32              // the State
+	opened    atomic.Pointer[attempt[R]] // the attempt whose gate Acquire tries; nil: none
 
 	config
 	open func(context.Context, *Scope) (R, error)
 
-	mu      sync.Mutex // never held across anything foreign
+	mu      sync.Mutex // not held during a call of foreign code
 	machine machine
-	closing bool        // Shutdown has been called
-	staying []*stay[R]  // Runs
-	begun   uint64      // attempts begun
-	current *attempt[R] // the latest, until it has ended
-	queued  *attempt[R] // what Starts wait for that came during a release, or while a restart is due
-	stopped bool        // a Stop or Shutdown has taken effect since an attempt began last
-	cause   error       // see Status.Cause
-	since   time.Time   // of the last transition
+	closing bool          // Shutdown has been called
+	runs    []*runCall[R] // calls of Run
+	begun   uint64        // how many attempts have begun
+	current *attempt[R]   // the latest, until it has ended
+	queued  *attempt[R]   // the next: Starts during a release, or while a restart is due, wait for it
+	stopped bool          // a Stop or Shutdown has taken effect since an attempt began last
+	cause   error         // see Status.Cause
+	since   time.Time     // of the last transition
 
 	supervisor *supervisor // nil without WithRestart
+	holders    *holders    // nil: none
 
-	watchers []*watcher   // Wait
-	readies  []chan error // Ready
-	logs     queue[logLine]
-	done     chan struct{}
+	watchers     []*watcher   // calls of Wait
+	readyWaiters []chan error // calls of Ready
+	logs         queue[logLine]
+	done         chan struct{}
 }
 
-// New returns an idle lifecycle of what open opens; it opens nothing.
+// New returns an idle lifecycle of the resource that open opens. New itself opens nothing.
 //
-// open acquires the resource part by part and registers the release of each with
-// its Scope as soon as it holds it; it should return soon after its context
-// ends. Its context carries nothing of the context of a Start, unless
-// WithCallerContext says what; WithBaseContext gives it values. It belongs to the resource: it ends
-// when the attempt is cancelled (its cause says why: ErrStopped, ErrClosed,
-// context.DeadlineExceeded for the start timeout, a caller's cause when the last
-// one left) or when the resource's release begins: after the drain, just before the
-// first part is released. If open returns an error,
-// panics, calls runtime.Goexit or was cancelled, whatever it then returns, all
-// that it has registered is released in reverse order (G4).
+// open acquires the resource part by part, and registers the release of each part with
+// its Scope as soon as it holds the part. It should return soon after its context ends.
+// If open returns an error, panics, calls runtime.Goexit or was cancelled (whatever it
+// returns then), everything that it has registered is released in reverse order (G4).
+//
+// The context of open belongs to the resource. It carries no values of a Start's context,
+// except those that WithCallerContext passes on; WithBaseContext gives it values. It ends
+// when the attempt is cancelled, with the cause ErrStopped, ErrClosed,
+// context.DeadlineExceeded (the start timeout) or the cause of the last caller that left.
+// Otherwise it ends when the release of the resource begins: after the drain, directly
+// before the first part is released.
 //
 // New panics if open or an option is nil.
 func New[R any](open func(context.Context, *Scope) (R, error), opts ...Option) *Lifecycle[R] {
@@ -77,23 +79,23 @@ func New[R any](open func(context.Context, *Scope) (R, error), opts ...Option) *
 //
 //   - nil if the resource is open, all parts held, at an instant between call
 //     and return (G3); if it was open already, at once and having run nothing (G2);
-//   - ErrReentrant, without any effect, if ctx is one that this lifecycle handed
-//     to an open, release or use that has not ended (G15);
+//   - ErrReentrant, without any effect, if ctx belongs to an open, release or use of
+//     this lifecycle that has not ended (G15);
 //   - ErrClosed if Shutdown or Close has been called (G11);
 //   - the cause of ctx, without any effect, if ctx has ended already;
-//   - a *LeaveError once ctx ends: this caller leaves alone, the attempt goes on for
-//     the others and is cancelled only when the last one has left (G6);
-//   - a *StartError if the attempt failed: every part it held has been released
-//     by then (G4), and Start works again. An attempt that had begun to roll back
-//     when Start was called is not joined: Start waits for it to end and makes an
-//     attempt of its own (G5). While a restart is due (WithRestart) it waits for that;
-//   - ErrStopped if a Stop took effect while it was waiting (G8).
+//   - a *LeaveError once ctx ends: only this caller leaves. The attempt continues for
+//     the others, and is cancelled when the last of them has left (G6);
+//   - a *StartError if the attempt failed: every part that it held has been released
+//     (G4), and Start may be called again. Start does not join an attempt that is
+//     already rolling back: it waits for the end of it and begins an attempt of its
+//     own (G5). While a restart is due (WithRestart), Start waits for the restart;
+//   - ErrStopped if a Stop took effect while Start was waiting (G8).
 //
-// The first of these that applies, in this order, is decided on entry.
-// Concurrent Starts of an idle lifecycle run open once and all get its result (G1).
+// On entry the first of these that applies, in this order, decides.
+// Concurrent Starts of an idle lifecycle call open once and all get its result (G1).
 func (l *Lifecycle[R]) Start(ctx context.Context) error {
-	// Not l.State(): so Start is just cheap enough to be inlined where it is called.
-	if l.word.Load() == uint32(spec.Started) {
+	// Not l.State(): with it Start would be too large for the compiler to inline.
+	if l.stateWord.Load() == uint32(spec.Started) {
 		return nil
 	}
 	return l.start(ctx)
@@ -101,13 +103,13 @@ func (l *Lifecycle[R]) Start(ctx context.Context) error {
 
 func (l *Lifecycle[R]) start(ctx context.Context) error {
 	l.point(spec.StartEnter, nil)
-	return l.startFor(l.read(ctx, "Start"), nil)
+	return l.startFor(l.read(ctx, "Start"), nil, nil)
 }
 
-// startFor is a Start of c, that of a Run if s is not nil.
-func (l *Lifecycle[R]) startFor(c caller, s *stay[R]) error {
+// startFor is a Start by c; s is the Run and h the Hold that calls it, nil: none.
+func (l *Lifecycle[R]) startFor(c caller, s *runCall[R], h *hold[R]) error {
 	var values context.Context
-	if c.cause == nil && !c.within { // else it begins nothing
+	if c.cause == nil && !c.within { // otherwise the call begins no attempt
 		values = l.valuesOf(c)
 	}
 
@@ -115,7 +117,10 @@ func (l *Lifecycle[R]) startFor(c caller, s *stay[R]) error {
 	a, refused := l.enterLocked(c, values)
 	if s != nil && refused == nil {
 		s.start = a
-		l.staying = append(l.staying, s)
+		l.runs = append(l.runs, s)
+	}
+	if h != nil && refused == nil {
+		h.enterLocked(a)
 	}
 	l.tookLocked(spec.StartEnter, a)
 	l.mu.Unlock()
@@ -123,27 +128,27 @@ func (l *Lifecycle[R]) startFor(c caller, s *stay[R]) error {
 		return refused
 	}
 	if c.done == nil && l.hook == nil {
-		<-a.answered // a context that cannot end: no select, and less stack for each of thousands
+		<-a.answered // ctx never ends: a plain receive takes less time and stack than a select
 		return a.startErr
 	}
-	return l.await(c, a)
+	return l.await(c, a, h)
 }
 
-// mustBeMade panics on a zero Lifecycle, before any lock: it could only hang, or fail
-// where nothing shows why.
+// mustBeMade panics on a zero Lifecycle, before any lock: a later failure would not show
+// the reason.
 func (l *Lifecycle[R]) mustBeMade() {
 	if l.done == nil {
 		panic("fsm: a zero Lifecycle: make one with New")
 	}
 }
 
-// await waits for the answer to a Start.
-func (l *Lifecycle[R]) await(c caller, a *attempt[R]) error {
+// await waits for the answer to a Start, or to the Start of h.
+func (l *Lifecycle[R]) await(c caller, a *attempt[R], h *hold[R]) error {
 	if l.wait(spec.StartLeave, a, a.answered, c.done) {
 		return a.startErr
 	}
 	l.point(spec.StartLeave, a)
-	return l.leaveStart(c, a)
+	return l.leaveStart(c, a, h)
 }
 
 // enterLocked returns the attempt that the caller is to wait for, or nil and the
@@ -159,20 +164,20 @@ func (l *Lifecycle[R]) enterLocked(c caller, values context.Context) (*attempt[R
 	case c.cause != nil:
 		return nil, c.cause
 	}
-	return l.joinLocked(values, c.handed), nil
+	return l.joinLocked(values, c.marker), nil
 }
 
-// joinLocked makes the caller a waiter of the attempt that is opening, of a new
-// one, or of the next: the one after the release that is under way, or the restart
-// that is due. A new one takes its values from values, and is within outer.
-func (l *Lifecycle[R]) joinLocked(values context.Context, outer *token) *attempt[R] {
+// joinLocked makes the caller a waiter of the attempt that is opening, of a new attempt,
+// or of the queued one, which follows the running release or is the restart that is due.
+// A new attempt has the values of values, and is within outer.
+func (l *Lifecycle[R]) joinLocked(values context.Context, outer *marker) *attempt[R] {
 	var a *attempt[R]
 	switch state := l.State(); {
 	case state == spec.Starting:
 		a = l.current
 	case state == spec.Stopping || l.supervisor.isDueLocked():
-		// The attempt that is being rolled back is not joined, not even to
-		// share its error: that is G5.
+		// An attempt that is rolling back is not joined: its error is none of this
+		// caller's (G5).
 		if l.queued == nil {
 			l.queued = l.newAttempt(values, outer)
 		}
@@ -185,13 +190,16 @@ func (l *Lifecycle[R]) joinLocked(values context.Context, outer *token) *attempt
 	return a
 }
 
-// leaveStart takes a caller whose context has ended out of the attempt, whatever
-// happens when the context is asked why.
-func (l *Lifecycle[R]) leaveStart(c caller, a *attempt[R]) (err error) {
+// leaveStart removes a caller whose context has ended from the waiters of a, even if a
+// method of that context panics or exits.
+func (l *Lifecycle[R]) leaveStart(c caller, a *attempt[R], h *hold[R]) (err error) {
 	left := &LeaveError{Err: errExited, ended: context.Canceled}
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if h != nil {
+			a.holds-- // in the same section: the attempt may open for others
+		}
 		err = l.leaveStartLocked(a, left)
 	}()
 	left.Err = c.why()
@@ -209,12 +217,13 @@ func (l *Lifecycle[R]) leaveStartLocked(a *attempt[R], left *LeaveError) error {
 	cause := left.Err
 	a.waiters--
 	switch {
-	case a.waiters > 0 || a.restart: // the lifecycle itself wants a restart
+	case a.waiters > 0 || a.restart: // a restart continues without waiters
 	case a == l.queued:
 		l.queued = nil
 	case a == l.current:
-		// Refused if it is being rolled back already.
+		// The table refuses the event if a is being rolled back already.
 		if l.fireLocked(spec.EventAbandoned, cause) {
+			a.left = left
 			l.rollBackLocked(a, Cancelled, a.failure(cause), cause)
 		}
 	}
@@ -224,7 +233,7 @@ func (l *Lifecycle[R]) leaveStartLocked(a *attempt[R], left *LeaveError) error {
 
 // State returns the state; one atomic load. It never blocks.
 func (l *Lifecycle[R]) State() State {
-	s := State(l.word.Load())
+	s := State(l.stateWord.Load())
 	if s == spec.Idle {
 		l.mustBeMade()
 	}
@@ -237,45 +246,45 @@ func (l *Lifecycle[R]) Done() <-chan struct{} {
 	return l.done
 }
 
-// fireLocked moves the machine by e if the table allows it here, and tells
-// whoever watches.
+// fireLocked makes the transition of e if the table has it for the present state, and
+// notifies Waits and observers. It reports whether it did.
 func (l *Lifecycle[R]) fireLocked(e spec.Event, cause error) bool {
 	from := l.State()
 	to, err := l.machine.fire(e)
 	if err != nil {
 		return false
 	}
-	l.word.Store(uint32(to)) // before anybody is told: who is finds it so
+	l.stateWord.Store(uint32(to)) // stored first, so that observers see the new state
 	l.noteLocked(e, from, to, cause)
 	return true
 }
 
-// mustFireLocked is fireLocked where the state has been looked at already.
+// mustFireLocked is fireLocked for an event that the present state allows.
 func (l *Lifecycle[R]) mustFireLocked(e spec.Event, cause error) {
 	if !l.fireLocked(e, cause) {
 		panic("fsm: the transition table lacks " + e.String() + " in " + l.State().String())
 	}
 }
 
-// point is where a scheduler may hold the calling goroutine.
+// point is a place at which a scheduler may pause the calling goroutine.
 func (l *Lifecycle[R]) point(action spec.Action, a *attempt[R]) {
 	if l.hook != nil {
 		l.hook.Point(action, exposed(a))
 	}
 }
 
-// tookLocked ends the critical section of the action. A recorder learns that it ran:
-// the order of these calls is the order of the sections.
+// tookLocked ends the critical section of the action: it answers the calls of Ready, and
+// reports the action to a recorder. The calls have the order of the critical sections.
 func (l *Lifecycle[R]) tookLocked(action spec.Action, a *attempt[R]) {
-	if l.readies != nil {
-		l.answerReadiesLocked()
+	if l.readyWaiters != nil {
+		l.answerReadyLocked()
 	}
 	if l.hook != nil {
 		l.hook.Took(action, exposed(a))
 	}
 }
 
-// wait returns true when done is closed, false when ended is; true if both are.
+// wait returns true once done is closed, false once ended is, true if both are closed.
 func (l *Lifecycle[R]) wait(action spec.Action, a *attempt[R], done, ended <-chan struct{}) bool {
 	if l.hook != nil {
 		l.hook.Wait(action, a, done, ended)

@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// What WithLogger's logger gets goes through a queue of its own: the logger may be
-// slow, hang or panic, and the lifecycle logs where an open, a release or a restart is
-// to follow.
+// Log lines go through a queue of their own. The logger may be slow, hang or panic, and
+// the lifecycle logs at places where an open, a release or a restart follows.
 
-// A logLine is a record, and where it goes.
+// A logLine is a record and its logger.
 type logLine struct {
 	to     *slog.Logger
 	record slog.Record
@@ -22,7 +21,7 @@ type logQueue[R any] struct{ l *Lifecycle[R] }
 
 func (l *Lifecycle[R]) log() logQueue[R] { return logQueue[R]{l} }
 
-// Error logs a line at that level; args as slog has them.
+// Error logs a line at that level; args are as in slog.
 func (q logQueue[R]) Error(msg string, args ...any) { q.add(slog.LevelError, msg, args) }
 
 // Warn logs a line at that level.
@@ -30,7 +29,7 @@ func (q logQueue[R]) Warn(msg string, args ...any) { q.add(slog.LevelWarn, msg, 
 
 func (q logQueue[R]) add(level slog.Level, msg string, args []any) {
 	var pc [1]uintptr
-	runtime.Callers(3, pc[:]) // the line that logs
+	runtime.Callers(3, pc[:]) // the caller of Error or Warn
 	record := slog.NewRecord(time.Now(), level, msg, pc[0])
 	record.Add(args...)
 	if logs := &q.l.logs; logs.push(logLine{q.l.config.log(), record}) {
@@ -38,7 +37,7 @@ func (q logQueue[R]) add(level slog.Level, msg string, args []any) {
 	}
 }
 
-// write gives a line to its logger. A panic is contained; there is nowhere to log it.
+// write gives a line to its logger. It contains a panic, which no logger is left for.
 func write(line logLine) {
 	_ = contain(func() error {
 		ctx, handler := context.Background(), line.to.Handler()

@@ -29,7 +29,7 @@ func (h logger) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// enabler is one that does it already when it is asked whether it wants a line.
+// enabler misbehaves already in Enabled.
 type enabler struct {
 	slog.Handler
 	do func()
@@ -83,7 +83,7 @@ func mishaps(t *testing.T, log fsm.Option) {
 	cancel()
 	lease, err := l.Acquire()
 	wantNil(t, "Acquire", err)
-	stopError(t, l.Stop(over)) // nobody waits for the release, which fails
+	stopError(t, l.Stop(over)) // no caller waits for the release, which fails
 	lease.Release()
 	_, err = l.Wait(background(), fsm.Idle)
 	wantNil(t, "Wait", err)
@@ -112,9 +112,9 @@ func mishaps(t *testing.T, log fsm.Option) {
 
 // Everything that a lifecycle may have to log: what mishaps has it log, sorted, without times and stacks.
 var everyLine = []string{
-	`level=ERROR msg="surestart: a release failed and nobody waits for it" attempt=1 error.part=a error.err="a: boom"`,
+	`level=ERROR msg="surestart: a release failed and no caller waits for its error" attempt=1 error.part=a error.err="a: boom"`,
 	`level=ERROR msg="surestart: a release failed before another try" attempt=1 error="a: boom"`,
-	`level=ERROR msg="surestart: a resource that died is not started again any more" restarts=1 error.attempt=4 error.part=a error.err="boom (1 tries failed before, the last with: boom)"`,
+	`level=ERROR msg="surestart: a resource that died is not started again any more" restarts=1 error.attempt=4 error.part=a error.err="boom (1 tries failed before, the last with the same error)"`,
 	`level=ERROR msg="surestart: an observer panicked" transition=opened error.panic="an observer's"`,
 	`level=ERROR msg="surestart: an observer panicked" transition=opened error.panic="an observer's"`,
 	`level=ERROR msg="surestart: an observer panicked" transition=opened error.panic="an observer's"`,
@@ -131,22 +131,27 @@ var everyLine = []string{
 
 var loggedStack = regexp.MustCompile(` error\.stack="(\\.|[^"\\])*"`)
 
-// A logger that hangs, panics or exits holds up and kills nothing: every attempt has its
-// open, its releases and its end, whatever there is to log on the way.
+// A logger that hangs, panics or exits delays and kills nothing: every attempt has its open, its
+// releases and its end, whatever it logs.
 func TestG12NoLoggerHoldsUpAnAttempt(t *testing.T) {
-	bubble(t, "that writes", func(t *testing.T) { // or the others show nothing
-		var log logBuffer
-		mishaps(t, fsm.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))))
-		lines := strings.Split(strings.TrimSpace(loggedStack.ReplaceAllString(log.String(), "")), "\n")
-		for i, line := range lines {
-			_, lines[i], _ = strings.Cut(line, " ") // its time
-		}
-		slices.Sort(lines) // an observer and a breaker have queues of their own
-		if want, got := strings.Join(everyLine, "\n"), strings.Join(lines, "\n"); got != want {
-			t.Errorf("logged:\n%s\nwant:\n%s", got, want)
-		}
-		quiet(t)
-	})
+	for level, want := range map[slog.Level][]string{ // or the others show nothing
+		slog.LevelWarn:  everyLine,
+		slog.LevelError: everyLine[:len(everyLine)-1], // without the warning
+	} {
+		bubble(t, fmt.Sprint("that writes from ", level), func(t *testing.T) {
+			var log logBuffer
+			mishaps(t, fsm.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))))
+			lines := strings.Split(strings.TrimSpace(loggedStack.ReplaceAllString(log.String(), "")), "\n")
+			for i, line := range lines {
+				_, lines[i], _ = strings.Cut(line, " ") // its time
+			}
+			slices.Sort(lines) // an observer and a breaker have queues of their own
+			if want, got := strings.Join(want, "\n"), strings.Join(lines, "\n"); got != want {
+				t.Errorf("logged:\n%s\nwant:\n%s", got, want)
+			}
+			quiet(t)
+		})
+	}
 	for _, c := range []struct {
 		name    string
 		handler func(hang chan struct{}) slog.Handler
@@ -205,7 +210,7 @@ func TestLinesAreKept(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			want := []string{"1s hooks.go surestart: a release outlives its timeout; its part stays held until it returns",
-				"1m0s release.go surestart: a release failed and nobody waits for it"}
+				"1m0s release.go surestart: a release failed and no caller waits for its error"}
 			if strings.Join(got, "\n") != strings.Join(want, "\n") {
 				t.Errorf("logged\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}

@@ -12,8 +12,8 @@ import (
 	looplab "github.com/looplab/fsm"
 )
 
-// How looplab/fsm v1.0.3 really behaves. What this package keeps away from, and
-// what it relies on: an upgrade that changes any of it has to be looked at.
+// The real behaviour of looplab/fsm v1.0.3: what this package avoids, and what it relies on. An
+// upgrade that changes any of it needs a review.
 
 const looplabVersion = "github.com/looplab/fsm v1.0.3"
 
@@ -71,10 +71,10 @@ func TestLooplabPanicInLeaveWedges(t *testing.T) {
 	wantWedged(t, m, "a panic in leave_")
 }
 
-// A deadlock on looplab's own mutex, for as long as the callback waits; here it
-// gives up, and cancels the event: one that goes through writes its transition
-// field once more after it has let go of the mutex, which is a race with the next
-// Event, and one reason why fire is called in a critical section of ours.
+// A deadlock on looplab's own mutex, for as long as the callback waits. Here the callback gives up,
+// and cancels the event. An event that goes through writes its transition field once more after the
+// mutex is unlocked, which races with the next Event. That is one reason why fire is called in a
+// critical section of ours.
 func TestLooplabCallbacksDeadlock(t *testing.T) {
 	var asked sync.WaitGroup
 	defer asked.Wait()
@@ -100,9 +100,8 @@ func TestLooplabCallbacksDeadlock(t *testing.T) {
 	}
 }
 
-// tryWithin reports whether ask returns while the callback runs: it is given all
-// the time that other goroutines take to run many times over. asked is done when
-// ask has returned after all.
+// tryWithin reports whether ask returns while the callback runs. It has the time that other
+// goroutines need to run many times. asked is done when ask has returned after all.
 func tryWithin(asked *sync.WaitGroup, m *looplab.FSM, ask func(m *looplab.FSM)) bool {
 	done := make(chan struct{})
 	asked.Go(func() {
@@ -153,7 +152,7 @@ func TestLooplabEnterRunsUnlocked(t *testing.T) {
 	})
 }
 
-// What fire relies on: three refusals that errors.As tells apart.
+// fire relies on these three refusals, which errors.As distinguishes.
 func TestLooplabTypedErrors(t *testing.T) {
 	m := door(nil)
 	var invalid looplab.InvalidEventError

@@ -10,12 +10,12 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// machine is looplab/fsm on the generated table. It is used inside the critical
-// sections of one Lifecycle and never leaves this package.
+// machine is looplab/fsm on the generated table. It is used only inside the critical
+// sections of one Lifecycle.
 //
-// looplab's sharp edges stay out of reach: no callbacks (they deadlock, run out
-// of order, or wedge the machine when they panic), and never a context that can
-// be cancelled (a cancelled one leaves the machine in transition for good).
+// It uses no callbacks: they deadlock, run out of order, or wedge the machine when they
+// panic. It passes no context that can be cancelled: a cancelled context leaves the
+// machine in transition for ever.
 type machine struct{ fsm *looplab.FSM }
 
 var (
@@ -23,8 +23,8 @@ var (
 	states = byName()
 )
 
-// describe turns the table into looplab's events, and panics on a table that
-// looplab would accept in silence: no known state, two destinations, a self-loop.
+// describe turns the table into looplab's events. It panics on mistakes that looplab
+// accepts silently: an unknown state or event, two destinations, a self-loop.
 func describe(rows []spec.Row) []looplab.EventDesc {
 	type key struct {
 		event spec.Event
@@ -64,9 +64,9 @@ func newMachine() machine {
 	return machine{looplab.NewFSM(spec.Idle.String(), events, nil)}
 }
 
-// fire moves by e and returns where to. An event that the table does not allow
-// in the present state is refused with looplab's InvalidEventError and changes
-// nothing; any other error is a bug of this package.
+// fire makes the transition of e and returns the new state. An event that the table lacks
+// for the present state changes nothing and returns looplab's InvalidEventError. Any other
+// error is a bug of this package: fire panics.
 func (m machine) fire(e spec.Event) (State, error) {
 	if err := m.fsm.Event(context.Background(), e.String()); err != nil {
 		if !errors.As(err, new(looplab.InvalidEventError)) {

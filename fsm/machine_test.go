@@ -20,7 +20,7 @@ func TestEveryEventInEveryState(t *testing.T) {
 		for _, e := range spec.Events() {
 			l := New(func(context.Context, *Scope) (int, error) { return 0, nil })
 			l.machine.fsm.SetState(from.String())
-			l.word.Store(uint32(from))
+			l.stateWord.Store(uint32(from))
 			before := l.Status()
 
 			to, err := l.machine.fire(e)
@@ -39,7 +39,7 @@ func TestEveryEventInEveryState(t *testing.T) {
 			if to != from || l.machine.state() != from {
 				t.Errorf("%v in %v: refused, but the state is %v", e, from, l.machine.state())
 			}
-			// And through the lifecycle: no transition, nothing told, nothing changed.
+			// And through the lifecycle: no transition, no notification, no change.
 			if l.fireLocked(e, nil) {
 				t.Errorf("%v in %v: allowed", e, from)
 			}

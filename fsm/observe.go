@@ -9,17 +9,17 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Transition is a change of state, as observers see it.
+// A Transition is a change of state. Observers receive it (WithObserver, WithTracer).
 type Transition struct {
 	From, To State
-	Event    spec.Event
-	Attempt  uint64        // the latest attempt begun
+	Event    Event
+	Attempt  uint64        // the latest attempt that has begun, counted from 1; 0: none
 	At       time.Time     // when it took effect
-	Took     time.Duration // how long the state From had lasted
-	Cause    error         // why, where there is a reason: a failure, a cancellation, a Stop
+	Took     time.Duration // how long the state From lasted
+	Cause    error         // of a failure, a cancellation or a Stop; otherwise nil
 }
 
-// noteLocked wakes those who wait for the state, and notifies the observers.
+// noteLocked answers the Waits for the new state, and notifies the observers.
 func (l *Lifecycle[R]) noteLocked(e spec.Event, from, to State, cause error) {
 	now := time.Now()
 	took := now.Sub(l.since)
@@ -30,7 +30,7 @@ func (l *Lifecycle[R]) noteLocked(e spec.Event, from, to State, cause error) {
 	waiting := l.watchers[:0]
 	for _, w := range l.watchers {
 		if w.wants(to) || to == spec.Closed {
-			w.seen <- to // has room for one
+			w.seen <- to // has a buffer of one
 		} else {
 			waiting = append(waiting, w)
 		}
@@ -46,17 +46,16 @@ func (l *Lifecycle[R]) noteLocked(e spec.Event, from, to State, cause error) {
 	l.notifyLocked(notification{Transition: Transition{from, to, e, l.begun, now, took, cause}})
 }
 
-// A notification is what observers receive: a transition, or a step.
+// A notification is a transition or a step, for the observers.
 type notification struct {
 	Transition
 	step *Step // nil: it is a transition
 }
 
-// An observer is a function of WithObserver or WithTracer, with the notifications that
-// it has yet to receive.
+// An observer is a function of WithObserver or WithTracer, with its pending notifications.
 type observer struct {
 	receive func(notification)
-	steps   bool // it receives these too
+	steps   bool // it receives steps, too
 	queue[notification]
 }
 
@@ -68,7 +67,7 @@ func (l *Lifecycle[R]) notifyLocked(n notification) {
 	}
 }
 
-// notify calls an observer. It may hang: then its own queue waits, and no other.
+// notify calls an observer. One that hangs holds up only its own queue.
 func (l *Lifecycle[R]) notify(o *observer, n notification) {
 	if err := contain(func() error { o.receive(n); return nil }); err != nil {
 		l.log().Error("surestart: an observer panicked", n.attr(), "error", err)
@@ -84,14 +83,14 @@ func (l *Lifecycle[R]) undeliveredLocked() (n int) {
 }
 
 // FlushObservers waits until every observer and tracer has returned from every
-// transition and step that took effect before the call. It returns nil then, also if
-// ctx has ended; else the cause of ctx, once ctx ends. Those that take effect during
-// the call are not waited for. It does not wait for the lines that the lifecycle
-// itself logs (WithLogger); those of fsmlog are an observer's.
+// transition and step that took effect before the call. Then it returns nil, even if ctx
+// has ended; otherwise it returns the cause of ctx once ctx ends. It does not wait for
+// transitions and steps during the call, nor for the lines that the lifecycle itself logs
+// (WithLogger). It does wait for fsmlog, which is an observer.
 //
-// It may be called concurrently and in every state. An observer that hangs holds it up
-// until ctx ends. So does an observer that calls it: it would wait for its own return,
-// and no other observer is held up by that.
+// It may be called concurrently and in every state. It blocks until ctx ends if an
+// observer hangs, or if an observer calls it, which would wait for its own return. The
+// other observers continue.
 func (l *Lifecycle[R]) FlushObservers(ctx context.Context) error {
 	c := l.read(ctx, "FlushObservers")
 	// The lock: State and Done show a transition a moment before it is queued.
@@ -134,12 +133,15 @@ func (w *watcher) wants(s State) bool {
 
 var errNoStates = errors.New("fsm: Wait: want at least one state to wait for")
 
-// Wait returns the first of the states that the lifecycle is in or enters: one
-// that it only passes through counts. It returns ErrClosed, with Closed, once
-// the lifecycle is Closed and Closed was not asked for; the cause of ctx, with
-// the present state, once ctx ends; and an error if no state is named. It takes no
-// part in the detection of ErrReentrant: a wait from within an open, release or
-// use of its own may wait for itself.
+// Wait blocks until the lifecycle is in one of the states, and returns that state; a
+// state that the lifecycle only passes through counts. It returns
+//
+//   - ErrClosed, with Closed, once the lifecycle is Closed and Closed is not among states;
+//   - the cause of ctx, with the present state, once ctx ends;
+//   - an error, at once, if states is empty.
+//
+// Wait never returns ErrReentrant: within an open, release or use of its own lifecycle it
+// may wait for itself.
 func (l *Lifecycle[R]) Wait(ctx context.Context, states ...State) (State, error) {
 	c := l.read(ctx, "Wait")
 	if len(states) == 0 {

@@ -93,7 +93,7 @@ func TestObserver(t *testing.T) {
 		}
 		quiet(t) // G7: once it has returned, its goroutine is gone
 	})
-	bubble(t, "a panic or an exit harms nobody", func(t *testing.T) {
+	bubble(t, "a panic or an exit has no other effect", func(t *testing.T) {
 		var log logBuffer
 		var second []spec.Event
 		l := newRig(t, "a").new(
@@ -324,7 +324,8 @@ func nothingForeign(t *testing.T) {
 	wantNil(t, "Close", l.Close())
 }
 
-// Real threads: who learns of a state, from Done or from Wait, finds it.
+// Real threads: a goroutine that learns of a state, from Done or from Wait, finds the lifecycle in
+// it.
 func TestToldOfAStateFindsIt(t *testing.T) {
 	tries := 20_000
 	if testing.Short() {
@@ -350,19 +351,19 @@ func TestToldOfAStateFindsIt(t *testing.T) {
 func TestNothingToLog(t *testing.T) {
 	bubble(t, "a whole life, observed", func(t *testing.T) {
 		var log logBuffer
-		told := 0
-		l := newRig(t, "a").new(log.option(), fsm.WithObserver(func(fsm.Transition) { told++ }))
+		received := 0
+		l := newRig(t, "a").new(log.option(), fsm.WithObserver(func(fsm.Transition) { received++ }))
 		wantNil(t, "Start", l.Start(background()))
 		wantNil(t, "Stop", l.Stop(background()))
 		wantNil(t, "Close", l.Close())
 		synctest.Wait()
-		if got := log.String(); got != "" || told != 5 {
-			t.Errorf("logged %q after %d transitions; want nothing after 5", got, told)
+		if got := log.String(); got != "" || received != 5 {
+			t.Errorf("logged %q after %d transitions; want nothing after 5", got, received)
 		}
 	})
 }
 
-// Real threads: those who wait for a state are told, while others begin to wait and
+// Real threads: each Wait for a state returns, while others begin to wait and
 // leave at the same moment.
 func TestG12NoWaiterIsForgotten(t *testing.T) {
 	tries := 20_000

@@ -9,7 +9,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/control"
 )
 
-// Option configures a Lifecycle; see New.
+// An Option configures a Lifecycle, see New. If an option is given twice, the last one
+// counts; but each WithObserver and each WithTracer adds an observer.
 type Option func(*config)
 
 type config struct {
@@ -18,13 +19,13 @@ type config struct {
 	releaseTimeout time.Duration
 	backoff        Backoff                               // nil: one try
 	breaker        Breaker                               // may be nil
-	restart        Backoff                               // nil: who has died stays so
+	restart        Backoff                               // nil: a resource that died is not restarted
 	base           context.Context                       // WithBaseContext; it never ends
 	callerContext  func(context.Context) context.Context // may be nil
-	logger         *slog.Logger                          // nil: slog.Default, asked when there is something to log
+	logger         *slog.Logger                          // nil: slog.Default(), called for each line
 	observers      []*observer
-	steps          bool         // one of the observers receives these too
-	hook           control.Hook // nil, but under a scheduler
+	steps          bool         // an observer receives steps, too
+	hook           control.Hook // nil, except under a scheduler
 }
 
 func init() {
@@ -44,9 +45,9 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithStartTimeout bounds each attempt to open: when d has passed the attempt is
-// cancelled with context.DeadlineExceeded as its cause, rolled back, and fails.
-// Zero, the default, is no bound. A negative d panics.
+// WithStartTimeout bounds each attempt to open, with all its tries: after d the attempt is
+// cancelled with the cause context.DeadlineExceeded, rolled back, and fails. Zero, the
+// default, means no bound. A negative d panics.
 func WithStartTimeout(d time.Duration) Option {
 	if d < 0 {
 		panic(fmt.Sprintf("fsm: WithStartTimeout(%v): want 0 (none) or more", d))
@@ -54,9 +55,9 @@ func WithStartTimeout(d time.Duration) Option {
 	return func(c *config) { c.startTimeout = d }
 }
 
-// WithStopTimeout bounds Close: when d has passed it cuts the drain short, as a
-// Shutdown does whose context ends. The default is 30 seconds. A d that is not
-// positive panics.
+// WithStopTimeout bounds Close and the close of a Run: after d the drain is cut short, as
+// by a Shutdown whose context ends. The default is 30 seconds. A d that is not positive
+// panics.
 func WithStopTimeout(d time.Duration) Option {
 	if d <= 0 {
 		panic(fmt.Sprintf("fsm: WithStopTimeout(%v): want more than 0", d))
@@ -64,10 +65,9 @@ func WithStopTimeout(d time.Duration) Option {
 	return func(c *config) { c.stopTimeout = d }
 }
 
-// WithReleaseTimeout bounds the context that each part's release is given; a
-// release that outlives it is logged once and waited for all the same, and its
-// part stays held in Status (G9). The default is 10 seconds a part. A d that is
-// not positive panics.
+// WithReleaseTimeout bounds the context of each part's release. A release that outlives d
+// is logged once; the lifecycle waits for it all the same, and Status shows its part as
+// held (G9). The default is 10 seconds for each part. A d that is not positive panics.
 func WithReleaseTimeout(d time.Duration) Option {
 	if d <= 0 {
 		panic(fmt.Sprintf("fsm: WithReleaseTimeout(%v): want more than 0", d))
@@ -76,8 +76,8 @@ func WithReleaseTimeout(d time.Duration) Option {
 }
 
 // WithBaseContext gives the contexts of open, of the releases and of the leases the
-// values of ctx. The end of ctx has no effect. By default these contexts carry no
-// values: a caller's context may be a request's, and the resource outlives it. A nil
+// values of ctx. The end of ctx has no effect. By default these contexts have no values:
+// a caller's context may belong to a request, and the resource outlives the request. A nil
 // ctx panics.
 func WithBaseContext(ctx context.Context) Option {
 	if ctx == nil {
@@ -86,18 +86,17 @@ func WithBaseContext(ctx context.Context) Option {
 	return func(c *config) { c.base = context.WithoutCancel(ctx) }
 }
 
-// WithCallerContext gives an attempt values of the Start that began it. Each Start that
+// WithCallerContext gives an attempt values of the Start that begins it. Each Start that
 // may begin or join an attempt calls f with its own context: in the caller's goroutine,
-// outside every lock, before it takes effect. The attempt carries the values, not the
-// end, of what f returned for the first caller that waited for it, also after that
-// caller has left; a key without a value there has the one of WithBaseContext. A
-// restart (WithRestart) carries the values of the attempt that died.
+// outside every lock, before the Start takes effect. The attempt has the values, but not
+// the end, of the context that f returned for the first caller that waited for it, also
+// after that caller has left. A key without a value there has that of WithBaseContext. A
+// restart (WithRestart) has the values of the attempt that died.
 //
-// f decides what outlives the call: a context that has only the link to the caller's
-// trace, say. To return the caller's context itself is right only if its values may be
-// read, and kept in memory, until the resource is closed. If f returns nil, that caller
-// has no values to give. If f panics, Start panics, and nothing has happened. A nil f
-// panics.
+// f selects what outlives the call, for example only the link to the caller's trace. f may
+// return the caller's context itself only if its values may be read, and kept in memory,
+// until the resource is closed. If f returns nil, the attempt has no values of that
+// caller. If f panics, Start panics without any effect. A nil f panics.
 func WithCallerContext(f func(caller context.Context) context.Context) Option {
 	if f == nil {
 		panic("fsm: WithCallerContext(nil): want a function")
@@ -105,27 +104,27 @@ func WithCallerContext(f func(caller context.Context) context.Context) Option {
 	return func(c *config) { c.callerContext = f }
 }
 
-// WithLogger sets where misbehaviour is logged that no caller would otherwise
-// learn of: a release that outlives its timeout, a failed release that nobody
-// waits for, a panic in an observer. The default is slog.Default. The logger is called on
-// a goroutine of its own that ends when there is nothing more to log: it may be slow,
-// hang or panic, and holds up nothing but its own lines. So a line may come after the
-// call that it is of has returned.
+// WithLogger sets the logger for misbehaviour that no caller's error shows: a release that
+// outlives its timeout, a failed release that no call waits for, a panic of an observer.
+// The default, also for a nil logger, is slog.Default().
+//
+// The logger is called in a goroutine of its own, which ends when no lines are left. A
+// logger that is slow, hangs or panics holds up only its own lines. A line may be logged
+// after the call that it belongs to has returned.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger = logger }
 }
 
-// WithObserver makes the lifecycle call f for every transition: in order, none lost,
-// one at a time, on a goroutine of its own that ends when there is nothing more to
-// deliver, outside every lock. f is called after the transition took effect, perhaps
+// WithObserver makes the lifecycle call f for every transition: in order, none lost, one
+// at a time, outside every lock. f runs in a goroutine of its own, which ends when no
+// transitions are pending. It is called after the transition has taken effect, perhaps
 // after the call that caused it has returned; FlushObservers waits for f.
 //
 // Each observer has a queue of its own: one that is slow or hangs holds up neither the
-// lifecycle, nor the logger, nor the other observers, between which there is no order.
-// The queue has no bound: behind an f that hangs it grows by each transition, and
-// Status.Undelivered says how long it is. A panic in f is logged and harms nobody; f
-// may call any method, but must not wait for its own return (FlushObservers). A nil f
-// panics.
+// lifecycle, nor the logger, nor other observers. Between observers there is no order. The
+// queue has no bound: if f hangs, each transition makes it longer, and Status.Undelivered
+// is its length. A panic of f is logged and has no other effect. f may call any method,
+// but must not wait for its own return (FlushObservers). A nil f panics.
 func WithObserver(f func(Transition)) Option {
 	if f == nil {
 		panic("fsm: WithObserver(nil): want a function")

@@ -20,8 +20,8 @@ type wrong struct{ text string }
 
 func (e *wrong) Error() string { return e.text }
 
-// A Status is one line whatever the errors and the names of the parts hold: nothing in
-// it moves a terminal's cursor, and no name passes for two.
+// A Status is one line, whatever the errors and the names of the parts contain. Nothing in it moves
+// a terminal's cursor, and no name can look like two.
 func TestStatusIsOneLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain, über; \"quoted\" \\n": "plain, über; \"quoted\" \\n", // as it is, after the names
@@ -89,7 +89,7 @@ type unprintable struct{}
 
 func (unprintable) Error() string { panic(unprintable{}) }
 
-// The errors of this package have a text whatever is in them, also where two are joined.
+// The errors of this package have a text, whatever they wrap, also if two are joined.
 func TestErrorsOfErrorsThatPanic(t *testing.T) {
 	var none *wrong
 	for _, c := range []struct{ err, want any }{
@@ -134,10 +134,31 @@ func TestErrorsOfErrorsThatPanic(t *testing.T) {
 		once := nextFunc(func(try int, _ error) (time.Duration, bool) { return 0, try == 1 })
 		err := r.new(fsm.WithRetry(once)).Start(background())
 		cannot := "(a fsm_test.unprintable that cannot be printed)"
-		if want := "fsm: start: attempt 1: a: " + cannot + " (1 tries failed before, the last with: " + cannot + ")"; err.Error() != want {
+		if want := "fsm: start: attempt 1: a: " + cannot + " (1 tries failed before, the last with the same error)"; err.Error() != want {
 			t.Errorf("Start: %v\nwant %s", err, want)
 		}
 	})
+}
+
+// The text of a failed or left start is one line, whatever the part and the errors contain.
+// The errors themselves stay as they are.
+func TestErrorsAreOneLine(t *testing.T) {
+	evil := errors.New("a\nb\x1b[2J\xff")
+	for want, err := range map[string]error{
+		`fsm: start: attempt 1: p\nq: a; b\x1b[2J\xff (rollback: a; b\x1b[2J\xff; boom)`: &fsm.StartError{Attempt: 1, Part: "p\nq", Err: evil, Rollback: errors.Join(evil, errBoom)},
+		`fsm: start: left attempt 2: p\nq: a; b\x1b[2J\xff`:                              &fsm.LeaveError{Attempt: 2, Part: "p\nq", Err: evil},
+		`fsm: start: left attempt 2: a; b\x1b[2J\xff`:                                    &fsm.LeaveError{Attempt: 2, Err: evil},
+		`fsm: start: left before an attempt began: a; b\x1b[2J\xff`:                      &fsm.LeaveError{Err: evil},
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("%T: %q; want %q", err, got, want)
+		}
+		wantIs(t, "it", err, evil)
+		var back map[string]any
+		if text, e := json.Marshal(err); e != nil || json.Unmarshal(text, &back) != nil || back["message"] != want || back["err"] != "a\nb\x1b[2J\ufffd" {
+			t.Errorf("%T: as JSON %s, %v", err, text, e)
+		}
+	}
 }
 
 // The errors say the same as JSON and in a log as their fields do.
@@ -174,7 +195,7 @@ func TestErrorsAsJSONAndInLogs(t *testing.T) {
 	}
 }
 
-// What an attempt that was tried several times failed with can be told apart, and reads well.
+// The errors of an attempt with several tries can be distinguished, and read well.
 func TestTriedErrorsUnwrap(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")

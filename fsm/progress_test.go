@@ -105,7 +105,7 @@ func TestG12Progress(t *testing.T) {
 			}
 		}
 	})
-	bubble(t, "Starting leads on, when nobody is left", func(t *testing.T) {
+	bubble(t, "Starting ends, when no caller is left", func(t *testing.T) {
 		r := newRig(t, "a")
 		r.at = func(ctx context.Context, part string) error { time.Sleep(time.Second); return nil }
 		l := r.new()

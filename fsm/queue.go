@@ -2,25 +2,25 @@ package fsm
 
 import "sync"
 
-// A queue is what one observer, or the logger, has yet to receive, in order. It has
-// no bound: nothing is lost, and nobody waits for a slow receiver. Its lock is the
-// innermost; nothing foreign is called under it.
+// A queue holds, in order, the values that one observer, or the logger, has not yet
+// received. It has no bound: no value is lost, and no sender waits for a slow receiver.
+// Its lock is the innermost; no foreign code is called under it.
 type queue[T any] struct {
 	mu       sync.Mutex
-	first    *queued[T] // the receiver has it, if draining
+	first    *queued[T] // being delivered, if draining
 	last     *queued[T]
 	length   int
-	draining bool // a goroutine is, or is about to be
+	draining bool // a goroutine delivers, or is about to
 }
 
 type queued[T any] struct {
 	value     T
 	next      *queued[T]
-	delivered chan struct{} // closed once it is; nil: nobody waits for that
+	delivered chan struct{} // closed once it is delivered; nil: no flush waits for it
 }
 
-// push appends value. If it returns true, the caller starts a goroutine that runs
-// drain: there is none.
+// push appends value. If it returns true, no goroutine delivers: the caller starts one
+// that calls drain.
 func (q *queue[T]) push(value T) (start bool) {
 	item := &queued[T]{value: value}
 	q.mu.Lock()
@@ -37,8 +37,8 @@ func (q *queue[T]) push(value T) (start bool) {
 	return start
 }
 
-// drain gives receive what is queued, one at a time, until nothing is. A receive that
-// calls runtime.Goexit takes this goroutine with it: another one goes on.
+// drain calls receive for each value, one at a time, until the queue is empty. A receive
+// that calls runtime.Goexit ends this goroutine: a new one continues.
 func (q *queue[T]) drain(spawn func(func()), receive func(T)) {
 	exited := true
 	defer func() {
@@ -52,7 +52,7 @@ func (q *queue[T]) drain(spawn func(func()), receive func(T)) {
 	exited = false
 }
 
-// head returns the item that is due; nil, and nobody drains any more, if there is none.
+// head returns the first item. If there is none, it returns nil and ends the draining.
 func (q *queue[T]) head() *queued[T] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -60,7 +60,7 @@ func (q *queue[T]) head() *queued[T] {
 	return q.first
 }
 
-// deliver gives receive the first item. However that ends, the item is delivered.
+// deliver calls receive with the first item, which counts as delivered however receive ends.
 func (q *queue[T]) deliver(value T, receive func(T)) {
 	defer func() {
 		q.mu.Lock()
@@ -77,9 +77,9 @@ func (q *queue[T]) deliver(value T, receive func(T)) {
 	receive(value)
 }
 
-// flushed returns a channel that is closed once everything queued now is delivered;
-// nil if nothing is queued. Those who ask meanwhile share it: what waits for a
-// receiver that hangs does not add up.
+// flushed returns a channel that is closed once everything queued now is delivered; nil
+// if the queue is empty. Callers share the channel: behind a receiver that hangs they do
+// not each allocate one.
 func (q *queue[T]) flushed() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -217,7 +217,7 @@ func TestR37ObserversAreOfLinearCost(t *testing.T) {
 	}
 }
 
-// What was delivered is kept by nobody.
+// A delivered value is not kept in memory.
 func TestG7DeliveredIsForgotten(t *testing.T) {
 	type big struct{ _ [1 << 16]byte }
 	var isKept func() bool

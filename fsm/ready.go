@@ -8,33 +8,33 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Ready waits until the resource is open and returns nil; it starts nothing. As soon
-// as nobody is going to open it, Ready returns why:
+// Ready waits until the resource is open, then returns nil. It starts nothing. It waits
+// while an attempt is opening, while a Start waits for the end of a release, and while a
+// restart is due (WithRestart). If nothing is going to open the resource, it returns
 //
 //   - ErrClosed once Shutdown or Close has been called;
-//   - ErrStopped if a Stop took effect and no Start has begun an attempt since;
+//   - ErrStopped if a Stop took effect and no attempt has begun since;
 //   - ErrNotStarted if no attempt ever began;
-//   - otherwise the cause that Status keeps: the *StartError of the attempt that
-//     failed, or why the resource died and is not started again.
+//   - otherwise Status.Cause: the *StartError of the attempt that failed, or the cause of
+//     death of a resource that is not restarted.
 //
-// While an attempt is opening, while a Start waits for a release to end, and while a
-// restart is due (WithRestart), Ready waits. It returns the cause of ctx once ctx
-// ends. It may be called concurrently, and takes no part in the detection of
-// ErrReentrant: within an open of its own it waits for itself. A nil ctx panics.
+// It returns the cause of ctx once ctx ends. It may be called concurrently. It never
+// returns ErrReentrant: within an open of its own lifecycle it waits for itself. A nil
+// ctx panics.
 func (l *Lifecycle[R]) Ready(ctx context.Context) error {
 	c := l.read(ctx, "Ready")
 	answer := make(chan error, 1)
 	l.mu.Lock()
 	err, decided := l.readyLocked()
 	if !decided {
-		l.readies = append(l.readies, answer)
+		l.readyWaiters = append(l.readyWaiters, answer)
 	}
 	l.mu.Unlock()
 	if decided {
 		return err
 	}
 	err, answered := receive(&l.mu, c, answer, func() {
-		l.readies = slices.DeleteFunc(l.readies, func(other chan error) bool { return other == answer })
+		l.readyWaiters = slices.DeleteFunc(l.readyWaiters, func(other chan error) bool { return other == answer })
 	})
 	if !answered {
 		return c.why()
@@ -42,8 +42,8 @@ func (l *Lifecycle[R]) Ready(ctx context.Context) error {
 	return err
 }
 
-// receive waits for the value that comes on ch, which has room for one. It returns false
-// if c's context ends first: forgetLocked sees to it that from then on none comes.
+// receive waits for a value on ch, which has a buffer of one. It returns false if c's
+// context ends first; after forgetLocked, which it then calls, no value is sent.
 func receive[T any](mu *sync.Mutex, c caller, ch <-chan T, forgetLocked func()) (value T, came bool) {
 	select {
 	case value = <-ch:
@@ -54,14 +54,14 @@ func receive[T any](mu *sync.Mutex, c caller, ch <-chan T, forgetLocked func()) 
 	forgetLocked()
 	mu.Unlock()
 	select {
-	case value = <-ch: // it came first
+	case value = <-ch: // sent before forgetLocked
 		return value, true
 	default:
 		return value, false
 	}
 }
 
-// readyLocked returns what Ready does now; false: it waits.
+// readyLocked returns the result of a Ready; decided is false while Ready waits.
 func (l *Lifecycle[R]) readyLocked() (err error, decided bool) {
 	switch {
 	case l.State() == spec.Started:
@@ -78,14 +78,14 @@ func (l *Lifecycle[R]) readyLocked() (err error, decided bool) {
 	return l.cause, true
 }
 
-// answerReadiesLocked answers every Ready, if there is something to answer.
-func (l *Lifecycle[R]) answerReadiesLocked() {
+// answerReadyLocked answers every waiting Ready, if its result is decided.
+func (l *Lifecycle[R]) answerReadyLocked() {
 	err, decided := l.readyLocked()
 	if !decided {
 		return
 	}
-	for _, answer := range l.readies {
-		answer <- err // has room for one
+	for _, answer := range l.readyWaiters {
+		answer <- err // has a buffer of one
 	}
-	l.readies = nil
+	l.readyWaiters = nil
 }

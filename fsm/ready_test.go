@@ -13,7 +13,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// Ready says at once what is so, where nobody is going to open the resource.
+// Ready returns the reason at once if nothing is going to open the resource.
 func TestReadyAnswersAtOnce(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
@@ -46,7 +46,7 @@ func TestReadyAnswersAtOnce(t *testing.T) {
 	})
 }
 
-// Ready waits while somebody is going to open it, and no longer.
+// Ready waits while the resource is going to be opened, and no longer.
 func TestReadyWaits(t *testing.T) {
 	bubble(t, "for an attempt", func(t *testing.T) {
 		for _, fails := range []bool{false, true} {
@@ -76,13 +76,7 @@ func TestReadyWaits(t *testing.T) {
 		}
 	})
 	bubble(t, "not for a drain", func(t *testing.T) {
-		r := newRig(t, "a")
-		l := r.new()
-		wantNil(t, "Start", l.Start(background()))
-		lease, err := l.Acquire()
-		wantNil(t, "Acquire", err)
-		stop := begin(t, func() error { return l.Stop(background()) })
-		stop.mustPend("Stop")
+		_, l, lease, stop := draining(t)
 		wantIs(t, "Ready while it drains", l.Ready(background()), fsm.ErrStopped)
 		start := begin(t, func() error { return l.Start(background()) })
 		start.mustPend("Start that waits for the release")
@@ -95,13 +89,7 @@ func TestReadyWaits(t *testing.T) {
 		wantNil(t, "Stop", l.Stop(background()))
 	})
 	bubble(t, "for a Start that leaves", func(t *testing.T) {
-		r := newRig(t, "a")
-		l := r.new()
-		wantNil(t, "Start", l.Start(background()))
-		lease, err := l.Acquire()
-		wantNil(t, "Acquire", err)
-		stop := begin(t, func() error { return l.Stop(background()) })
-		stop.mustPend("Stop")
+		_, l, lease, stop := draining(t)
 		ctx, cancel := context.WithCancel(background())
 		start := begin(t, func() error { return l.Start(ctx) })
 		start.mustPend("Start that waits for the release")
@@ -161,7 +149,7 @@ func TestReadyWaits(t *testing.T) {
 	})
 }
 
-// Real threads: whatever happens, every Ready returns, and nil only if it was open.
+// Real threads: every Ready returns, and nil only if the resource was open.
 func TestG12ReadyRaces(t *testing.T) {
 	rounds := 300
 	if testing.Short() {

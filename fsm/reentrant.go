@@ -5,29 +5,29 @@ import (
 	"sync/atomic"
 )
 
-// Reentrancy (G15). Each context that is handed out carries a token; it is over
-// when the open, release or use that the context was handed to has ended.
+// Reentrancy (G15). The context of each open, release and use carries a marker, which is
+// over once that open, release or use has ended.
 
-type handedKey struct{}
+type markerKey struct{}
 
-type token struct {
+type marker struct {
 	over  atomic.Bool
-	by    <-chan struct{} // Done of the lifecycle that handed it out; only compared
-	outer *token          // handed out before, perhaps by another lifecycle, and live then
+	by    <-chan struct{} // Done of the lifecycle that made it; only compared
+	outer *marker         // the marker that was live when this was made, perhaps of another lifecycle
 }
 
-// handed returns the innermost live token of ctx, nil if there is none. ctx is
-// foreign: not under the lock.
-func handed(ctx context.Context) *token {
-	t, _ := ctx.Value(handedKey{}).(*token)
+// liveMarker returns the innermost live marker of ctx, nil if there is none. Not to be
+// called under a lock: ctx is foreign.
+func liveMarker(ctx context.Context) *marker {
+	t, _ := ctx.Value(markerKey{}).(*marker)
 	for t != nil && t.over.Load() {
 		t = t.outer
 	}
 	return t
 }
 
-// reentrant reports whether t, or one outside it, is live and of this lifecycle.
-func (l *Lifecycle[R]) reentrant(t *token) bool {
+// reentrant reports whether t, or a marker outside it, is live and of this lifecycle.
+func (l *Lifecycle[R]) reentrant(t *marker) bool {
 	for ; t != nil; t = t.outer {
 		if t.by == l.done && !t.over.Load() {
 			return true
@@ -36,8 +36,8 @@ func (l *Lifecycle[R]) reentrant(t *token) bool {
 	return false
 }
 
-// hand returns a context with the values of ctx that carries a new token, within outer.
-func (l *Lifecycle[R]) hand(ctx context.Context, outer *token) (context.Context, *token) {
-	t := &token{by: l.done, outer: outer}
-	return context.WithValue(ctx, handedKey{}, t), t
+// mark returns a context that has the values of ctx and a new marker within outer.
+func (l *Lifecycle[R]) mark(ctx context.Context, outer *marker) (context.Context, *marker) {
+	t := &marker{by: l.done, outer: outer}
+	return context.WithValue(ctx, markerKey{}, t), t
 }

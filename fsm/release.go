@@ -8,7 +8,7 @@ import (
 
 // releaseLocked closes the gate of the running attempt and begins its release.
 func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason error) {
-	// The gate before the word: who has seen Stopping is not admitted any more.
+	// The gate before the state: a caller that has seen Stopping is not admitted.
 	a.inUse = int(a.gate.Add(gateClosed) - gateClosed)
 	l.mustFireLocked(event, reason)
 	a.op, a.reason = spec.OpDrain, reason
@@ -18,9 +18,8 @@ func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason err
 	l.spawn(func() { l.operate(a) })
 }
 
-// forceLocked cuts the drain short (G9). The caller calls cut as soon as it has
-// let go of the lock: it ends the uses' contexts, of which there may be many, and only
-// then lets the release go ahead.
+// forceLocked cuts the drain short (G9). The caller calls cut once it has unlocked: cut
+// ends the contexts of the uses, of which there may be many, and then lets the release begin.
 func (a *attempt[R]) forceLocked() (cut func()) {
 	a.stepLocked(StepForced, "", a.inUse, nil)
 	a.forced = true
@@ -43,35 +42,34 @@ func (l *Lifecycle[R]) drain(a *attempt[R]) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a.op = spec.OpRelease // from here nobody can force it
+	a.op = spec.OpRelease // from here on it cannot be forced
 	a.cancel(a.reason)
 	a.popLocked()
 	l.tookLocked(spec.DrainEnd, a)
 }
 
-// release runs the release of the part that is due, or ends the attempt if there
-// is none. It returns what is to be operated next: a, the attempt that was
-// queued behind it, or nil.
+// release runs the release of the part that is due. If there is none, it ends the try or
+// the attempt. It returns the attempt to operate next: a, the queued one, or nil.
 func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 	if a.releasing == nil {
 		if l.tryAgain(a) {
 			return a
 		}
-		if a.again { // it was cancelled between two tries
-			a.report()
+		if a.retry { // it was cancelled between two tries
+			a.callDone()
 		}
-		if a.returned != nil {
-			<-a.returned // by the goroutine that opened it: before another attempt asks Allow
+		if a.doneReturned != nil {
+			<-a.doneReturned // called by the goroutine that opened a: before the next call of Allow
 		}
 		l.point(spec.Finish, a)
-		next, unheard := l.finish(a)
-		if unheard != nil {
-			l.log().Error("surestart: a release failed and nobody waits for it", "attempt", a.number, "error", unheard)
+		next, unreported := l.finish(a)
+		if unreported != nil {
+			l.log().Error("surestart: a release failed and no caller waits for its error", "attempt", a.number, "error", unreported)
 		}
 		l.supervise()
 		return next
 	}
-	err := a.once(func() error { return a.runRelease(a.releasing, a.forced) })
+	err := a.runHook(func() error { return a.runRelease(a.releasing, a.forced) })
 	action := outcome(err, spec.ReleaseOk, spec.ReleaseErr)
 	l.point(action, a)
 
@@ -79,17 +77,17 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 	defer l.mu.Unlock()
 	a.stepLocked(StepReleased, a.releasing.name, 0, err)
 	if err != nil {
-		if a.badErrs == nil {
-			a.badPart = a.releasing.name
+		if a.releaseErrs == nil {
+			a.failedPart = a.releasing.name
 		}
-		a.badErrs = append(a.badErrs, &partError{a.releasing.name, err})
+		a.releaseErrs = append(a.releaseErrs, &partError{a.releasing.name, err})
 	}
 	a.popLocked()
 	l.tookLocked(action, a)
 	return a
 }
 
-// popLocked takes the part that is to be released next, the last acquired.
+// popLocked makes the part that was acquired last the next to be released.
 func (a *attempt[R]) popLocked() {
 	a.releasing, a.ran = nil, false
 	if n := len(a.parts); n > 0 {
@@ -99,60 +97,60 @@ func (a *attempt[R]) popLocked() {
 	}
 }
 
-// finish ends an attempt that holds nothing any more. Every waiter is answered. Queued
-// Starts get an attempt of their own at the same instant, or wait on for the restart
-// that is due. unheard is a failure that no caller receives.
-func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unheard error) {
+// finish ends an attempt that holds nothing any more, and answers its waiters. For queued
+// Starts the next attempt begins at the same instant, unless they wait for the restart
+// that is due. unreported is an error that no caller receives.
+func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unreported error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(a.parts) > 0 { // registered after open had returned
+	if len(a.parts) > 0 { // parts that were registered after open had returned
 		a.popLocked()
 		return a, nil
 	}
-	if bad := errors.Join(a.badErrs...); bad != nil {
-		a.stopErr = &StopError{Part: a.badPart, Err: bad}
+	if bad := errors.Join(a.releaseErrs...); bad != nil {
+		a.stopErr = &StopError{Part: a.failedPart, Err: bad}
 		l.rememberLocked(a, bad)
-		_, told := a.fate.(*StartError) // Rollback says it
-		if a.stoppers == 0 && (a.waiters == 0 || !told) {
-			unheard = a.stopErr
+		_, shown := a.rollbackErr.(*StartError) // in its Rollback
+		if a.stoppers == 0 && (a.waiters == 0 || !shown) {
+			unreported = a.stopErr
 		}
 	}
-	// An answered caller runs at once, and State takes no lock: the answers come
-	// after the transition, or a Stop would return while the state is Stopping.
+	// An answered caller runs at once, and State takes no lock: were the answers before the
+	// transition, a Stop could return while the state is Stopping.
 	defer func() {
-		a.answerLocked(a.fate)
+		a.answerLocked(a.rollbackErr)
 		a.finishLocked()
 		l.tookLocked(spec.Finish, a)
 	}()
-	if a.restart { // not called off: so it has failed
+	if a.restart { // not cancelled: the restart has failed
 		l.supervisor.dueLocked(a.values)
 	}
 	a.op, a.restart = spec.OpNone, false
 	l.current = nil
-	l.gate.Store(nil)
+	l.opened.Store(nil)
 	if l.closing {
 		l.mustFireLocked(spec.EventClosed, nil)
-		return nil, unheard
+		return nil, unreported
 	}
 	l.mustFireLocked(spec.EventReleased, nil)
 	if next = l.queued; next == nil || l.supervisor.isDueLocked() {
-		return nil, unheard
+		return nil, unreported
 	}
 	l.queued = nil
 	l.beginLocked(next)
-	return next, unheard
+	return next, unreported
 }
 
-// rememberLocked adds what failed in the releases to why the attempt failed (G14).
-// Errors that callers may hold already are not written to.
+// rememberLocked adds the errors of the releases to the cause that Status keeps (G14). It
+// does not write to errors that callers may hold already.
 func (l *Lifecycle[R]) rememberLocked(a *attempt[R], bad error) {
 	failed, ok := l.cause.(*StartError)
 	switch {
-	case ok && a.fate != nil:
+	case ok && a.rollbackErr != nil:
 		with := *failed
 		with.Rollback = bad
-		if a.fate == l.cause {
-			a.fate = &with
+		if a.rollbackErr == l.cause {
+			a.rollbackErr = &with
 		}
 		l.cause = &with
 	case l.cause != nil:
@@ -162,7 +160,7 @@ func (l *Lifecycle[R]) rememberLocked(a *attempt[R], bad error) {
 	}
 }
 
-// finishLocked gives the attempt's stoppers their result, stopErr.
+// finishLocked gives the stoppers of the attempt their result, stopErr.
 func (a *attempt[R]) finishLocked() {
 	a.isFinished, a.stoppers = true, 0
 	if a.finished != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // reporting is a resource of which a failure is reported before open returns, in its
-// first tries; then open waits until it is told to return, or for its context.
+// first tries; then open waits until it may return, or until its context ends.
 type reporting struct {
 	fails   int // of how many tries
 	tries   int
@@ -44,9 +44,9 @@ func (r *reporting) open(ctx context.Context, s *fsm.Scope) (int, error) {
 	return 0, r.result
 }
 
-// A failure that is reported before open has returned ends the try's context at once.
-// With WithRetry the state stays Starting until open returns, so that others may join;
-// whatever open returns counts as that failure, and the Backoff is asked about it.
+// A failure that is reported before open has returned ends the try's context at once. With
+// WithRetry the state stays Starting until open returns, so that others may join. Whatever open
+// returns, the try counts as that failure, and Next of the Backoff gets it.
 func TestG13ReportBeforeOpenReturns(t *testing.T) {
 	for name, result := range map[string]error{"open returns the resource": nil, "open returns another error": errBoom} {
 		bubble(t, name, func(t *testing.T) {
@@ -55,18 +55,18 @@ func TestG13ReportBeforeOpenReturns(t *testing.T) {
 			l := fsm.New(r.open, fsm.WithRetry(b))
 			first := begin(t, func() error { return l.Start(background()) })
 			first.mustPend("Start")
-			if l.State() != fsm.Starting || !slices.Equal(r.causes, []error{errDead}) || b.asked != nil {
-				t.Errorf("G13 OwnGeneration is broken: %v, the context ended with %v, the backoff was asked %q; want Starting, %v, not asked",
-					l.State(), r.causes, b.asked, errDead)
+			if l.State() != fsm.Starting || !slices.Equal(r.causes, []error{errDead}) || b.calls != nil {
+				t.Errorf("G13 OwnGeneration is broken: %v, the context ended with %v, Next was called with %q; want Starting, %v, no call",
+					l.State(), r.causes, b.calls, errDead)
 			}
 			second := begin(t, func() error { return l.Start(background()) })
 			second.mustPend("G5 NoStaleFailure: Start that joins")
 			close(r.proceed)
 			wantNil(t, "Start", first.result())
 			wantNil(t, "Start that joined", second.result())
-			if want := []string{"1 dead"}; !slices.Equal(b.asked, want) || l.Status().Attempt != 1 || r.tries != 2 {
-				t.Errorf("G13 OwnGeneration is broken: the backoff was asked %q, attempt %d, %d tries; want %q, attempt 1, 2 tries",
-					b.asked, l.Status().Attempt, r.tries, want)
+			if want := []string{"1 dead"}; !slices.Equal(b.calls, want) || l.Status().Attempt != 1 || r.tries != 2 {
+				t.Errorf("G13 OwnGeneration is broken: Next was called with %q, attempt %d, %d tries; want %q, attempt 1, 2 tries",
+					b.calls, l.Status().Attempt, r.tries, want)
 			}
 			r.scopes[0].Fail(errBoom) // of an earlier try
 			wantState(t, l, fsm.Started)
@@ -119,8 +119,8 @@ func TestG13ReportBeforeOpenReturns(t *testing.T) {
 		_, err := l.Wait(background(), fsm.Idle)
 		wantNil(t, "Wait", err)
 		wantNil(t, "Ready", l.Ready(background()))
-		if want := []string{"1 boom", "2 fsm: start: attempt 2: a: dead"}; !slices.Equal(restarts.asked, want) {
-			t.Errorf("the backoff of the restarts was asked %q; want %q", restarts.asked, want)
+		if want := []string{"1 boom", "2 fsm: start: attempt 2: a: dead"}; !slices.Equal(restarts.calls, want) {
+			t.Errorf("Next of the restarts was called with %q; want %q", restarts.calls, want)
 		}
 		wantNil(t, "Stop", l.Stop(background()))
 	})
@@ -160,8 +160,8 @@ func TestG13ReportAsOpenReturns(t *testing.T) {
 		b := &backoff{n: 3}
 		l := fsm.New(r.open, fsm.WithRetry(b), control.WithHook(&reportsLate{r, 2}).(fsm.Option))
 		wantNil(t, "Start", l.Start(background()))
-		if want := []string{"1 dead", "2 dead"}; !slices.Equal(b.asked, want) || r.tries != 3 {
-			t.Errorf("G13 OwnGeneration is broken: the backoff was asked %q, %d tries; want %q, 3 tries", b.asked, r.tries, want)
+		if want := []string{"1 dead", "2 dead"}; !slices.Equal(b.calls, want) || r.tries != 3 {
+			t.Errorf("G13 OwnGeneration is broken: Next was called with %q, %d tries; want %q, 3 tries", b.calls, r.tries, want)
 		}
 		wantNil(t, "Stop", l.Stop(background()))
 	})

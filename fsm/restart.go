@@ -7,26 +7,27 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// WithRestart makes a lifecycle supervise its resource: one that died while it ran
-// (Scope.Fail, Lease.Fail) is started again once it has been released. b says when:
-// its try is the number of the restart, from 1, counted since the last Stop, since b
-// last gave up, or since the resource last ran for a minute; its err is why the
-// resource died, or why the restart before failed. If b has a method
-// Restarts() Backoff, as resilience.Retry has, what that returns is asked instead.
-// Restarts are made until one opens the resource, until a Stop, Shutdown or Close
-// takes effect (of an idle lifecycle too), or until b gives up: that is logged, and
-// Status keeps the cause (G14).
+// WithRestart makes a lifecycle supervise its resource: a resource that died while it was
+// open (Scope.Fail, Lease.Fail) is started again after its release. Restarts are made
+// until one opens the resource, until a Stop, Shutdown or Close takes effect (when Idle,
+// too), or until b gives up: then a line is logged, and Status keeps the cause (G14).
 //
-// From the death on, a Start waits for the restart: it joins that attempt and gets
-// its outcome, or leaves when its own context ends. So callers that Start and Use in
-// a loop do not defeat the backoff. A Stop answers it ErrStopped, a Shutdown
-// ErrClosed (G8); a Start after a Stop opens at once. If b gives up while Starts
+// b.Next returns the pause before each restart. Its try is the number of the restart, from
+// 1, counted since the last Stop, since b last gave up, or since the resource last ran for
+// a minute. Its err is the cause of death, or the error of the restart before. If b has a
+// method Restarts() Backoff, as resilience.Retry has, the result of that is used instead
+// of b. If b.Next panics, b has given up. A nil b panics.
+//
+// From the death on, a Start waits for the restart: it joins that attempt and gets its
+// outcome, or leaves when its own context ends. So callers that Start and Use in a loop do
+// not defeat the backoff. After a Stop the waiting Start returns ErrStopped, after a
+// Shutdown ErrClosed (G8); a Start after a Stop opens at once. If b gives up while Starts
 // wait, an attempt begins for them, as it does for the next Start.
 //
-// A restart is not abandoned when the callers that joined it leave (G6). While a
-// restart is due there is a timer and no goroutine (G7). The attempt's context has the
-// values of the attempt that died. An attempt that a Start began and that fails is not
-// made again; with WithRetry it is. If b.Next panics, b has given up. A nil b panics.
+// A restart continues when the callers that joined it leave (G6). While a restart is due,
+// a timer and no goroutine waits (G7). The context of the restart has the values of the
+// attempt that died. If an attempt that a Start began fails, WithRestart does not repeat
+// it; WithRetry does.
 func WithRestart(b Backoff) Option {
 	if b == nil {
 		panic("fsm: WithRestart(nil): want a Backoff")
@@ -39,26 +40,26 @@ func WithRestart(b Backoff) Option {
 	return func(c *config) { c.restart = b }
 }
 
-// A supervisor starts the resource again. All is under l.mu.
+// A supervisor makes the restarts. Its fields are under l.mu.
 type supervisor struct {
 	due      bool            // a restart is to be made: Starts wait for it
-	restarts int             // made in a row, see WithRestart
-	opened   time.Time       // when the resource was, last
+	restarts int             // how many were made in a row, see WithRestart
+	opened   time.Time       // when the resource was opened last
 	values   context.Context // of the attempt that died; nil unless a restart is due
 
-	asking  bool        // the Backoff is being asked when
-	renewed bool        // what is due is no longer what it was asked about
-	at      time.Time   // when the restart begins, once that is known
-	timer   *time.Timer // until then; nil: none
+	awaitingDelay bool        // Next of the Backoff is running
+	diedAgain     bool        // another restart became due since that call of Next began
+	restartAt     time.Time   // when the restart begins; zero: not known
+	timer         *time.Timer // begins the restart; nil: none
 }
 
-// steady is how long a resource has to run for its restarts to be counted anew.
+// steady is the time that a resource has to run before its restarts are counted from 1 again.
 const steady = time.Minute
 
 // isDueLocked reports whether Starts wait for a restart.
 func (s *supervisor) isDueLocked() bool { return s != nil && s.due }
 
-// diedLocked: the running resource of an attempt with these values has died.
+// diedLocked makes a restart due: the open resource of an attempt with these values has died.
 func (s *supervisor) diedLocked(values context.Context) {
 	if s == nil {
 		return
@@ -69,37 +70,37 @@ func (s *supervisor) diedLocked(values context.Context) {
 	}
 }
 
-// dueLocked: a restart is to be made, with these values.
+// dueLocked makes a restart with these values due.
 func (s *supervisor) dueLocked(values context.Context) {
-	s.due, s.renewed, s.values = true, true, values
+	s.due, s.diedAgain, s.values = true, true, values
 }
 
-// openedLocked: a restart, or an attempt of a Start, has opened the resource.
+// openedLocked records that an attempt has opened the resource.
 func (s *supervisor) openedLocked() {
 	if s != nil {
 		s.opened = time.Now()
 	}
 }
 
-// stopLocked: a Stop or Shutdown takes effect, or the Backoff gives up.
+// stopLocked ends the restarts: a Stop or Shutdown takes effect, or the Backoff gives up.
 func (s *supervisor) stopLocked() {
 	if s == nil {
 		return
 	}
-	s.settleLocked()
+	s.clearDueLocked()
 	s.restarts = 0
 }
 
-// settleLocked: nothing is due any more.
-func (s *supervisor) settleLocked() {
-	s.due, s.at, s.values = false, time.Time{}, nil
+// clearDueLocked: no restart is due any more.
+func (s *supervisor) clearDueLocked() {
+	s.due, s.restartAt, s.values = false, time.Time{}, nil
 	if s.timer != nil {
 		s.timer.Stop()
 		s.timer = nil
 	}
 }
 
-// supervise sees to the restart that is due, if one is.
+// supervise schedules the restart that is due, if one is.
 func (l *Lifecycle[R]) supervise() {
 	if l.supervisor != nil {
 		l.mu.Lock()
@@ -107,35 +108,35 @@ func (l *Lifecycle[R]) supervise() {
 	}
 }
 
-// superviseLocked asks the Backoff when to make the restart that is due, if the
-// lifecycle is idle and that is not known or being asked already. It lets go of the
-// lock.
+// superviseLocked calls Next of the Backoff for the restart that is due and sets the
+// timer, unless a call or a timer exists, or the lifecycle is not idle. It unlocks l.mu.
 func (l *Lifecycle[R]) superviseLocked() {
 	s := l.supervisor
-	if !s.due || s.asking || s.timer != nil || l.State() != spec.Idle {
+	if !s.due || s.awaitingDelay || s.timer != nil || l.State() != spec.Idle {
 		l.mu.Unlock()
 		return
 	}
-	s.asking, s.renewed = true, false
+	s.awaitingDelay, s.diedAgain = true, false
 	try, cause := s.restarts+1, l.cause
 	l.mu.Unlock()
 
 	var wait time.Duration
 	again := false
-	defer func() { // whatever Next did
+	defer func() { // also after a panic or runtime.Goexit of Next
 		l.mu.Lock()
-		s.asking = false
+		s.awaitingDelay = false
 		gaveUp := false
 		switch {
-		case !s.due || s.renewed: // a Stop, and perhaps another death since
+		case !s.due || s.diedAgain: // a Stop, and perhaps another death, came meanwhile
 		case again:
 			l.scheduleLocked(wait)
 		default:
 			gaveUp = true
-			l.overLocked(cause)
+			l.stepGaveUpLocked(cause)
+			l.endRunsLocked(cause)
 			l.giveUpLocked()
 		}
-		l.superviseLocked() // another death has its own answer
+		l.superviseLocked() // after another death Next is called again
 		if gaveUp {
 			l.log().Error("surestart: a resource that died is not started again any more", "restarts", try-1, "error", cause)
 		}
@@ -151,13 +152,13 @@ func (l *Lifecycle[R]) superviseLocked() {
 
 func (l *Lifecycle[R]) scheduleLocked(wait time.Duration) {
 	s := l.supervisor
-	s.at = time.Now().Add(wait)
+	s.restartAt = time.Now().Add(wait)
 	var timer *time.Timer
 	timer = time.AfterFunc(wait, func() { l.startAgain(&timer) })
 	s.timer = timer
 }
 
-// startAgain is what the timer runs: the restart begins, unless it was called off at
+// startAgain is called by the timer: it begins the restart, unless that was cancelled at
 // this moment.
 func (l *Lifecycle[R]) startAgain(timer **time.Timer) {
 	s := l.supervisor
@@ -172,14 +173,14 @@ func (l *Lifecycle[R]) startAgain(timer **time.Timer) {
 		a = l.newAttempt(s.values, nil)
 	}
 	a.values, a.outer, a.restart = s.values, nil, true
-	s.settleLocked()
+	s.clearDueLocked()
 	s.restarts++
 	l.beginNextLocked(a)
 	l.tookLocked(spec.Restart, a)
 }
 
-// giveUpLocked: nothing is started again. Those who wait for it get an attempt of
-// their own, as the next Start would (G12).
+// giveUpLocked ends the restarts. An attempt begins for the Starts that wait, as it would
+// for the next Start (G12).
 func (l *Lifecycle[R]) giveUpLocked() {
 	l.supervisor.stopLocked()
 	a := l.queued
@@ -189,7 +190,7 @@ func (l *Lifecycle[R]) giveUpLocked() {
 	l.tookLocked(spec.GivesUp, a)
 }
 
-// beginNextLocked begins an attempt for those who wait for it, in a goroutine of its own.
+// beginNextLocked begins an attempt, and its operation in a goroutine of its own.
 func (l *Lifecycle[R]) beginNextLocked(a *attempt[R]) {
 	l.queued = nil
 	l.beginLocked(a)

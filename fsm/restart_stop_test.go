@@ -172,8 +172,8 @@ func TestG8StopWhileAFailedRestartIsRolledBack(t *testing.T) {
 	})
 }
 
-// Real threads: deaths, starts and stops at random. When the last Stop has returned
-// nothing is opened any more, whatever was on its way.
+// Real threads: deaths, starts and stops at random. When the last Stop has returned, nothing opens
+// any more.
 func TestG8RestartsRaceStops(t *testing.T) {
 	rounds := 3000
 	if testing.Short() {

@@ -65,8 +65,8 @@ func TestG7RestartAfterADeath(t *testing.T) {
 		time.Sleep(time.Hour)
 		wantState(t, l, fsm.Idle)
 		r.wantLog("open +a +b -b -a open +a +b -b -a")
-		if want := []string{"1 boom"}; !slices.Equal(b.asked, want) {
-			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		if want := []string{"1 boom"}; !slices.Equal(b.calls, want) {
+			t.Errorf("Next was called with %q; want %q", b.calls, want)
 		}
 		if log.String() != "" {
 			t.Errorf("logged: %s; want nothing, all went well", &log)
@@ -74,22 +74,26 @@ func TestG7RestartAfterADeath(t *testing.T) {
 	})
 }
 
-// What fails is made again until the backoff gives up; what nobody supervises is not.
+// A failed restart is repeated until the backoff gives up; a failed Start is not repeated.
 func TestRestartLimit(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
 		b := &backoff{n: 3}
 		var log logBuffer
-		l := r.new(log.option(), fsm.WithRestart(b))
+		gaveUp := make(gaveUps, 10)
+		l := r.new(log.option(), fsm.WithRestart(b), fsm.WithTracer(gaveUp))
 		r.failing(100, "a")
 		wantIs(t, "Start", l.Start(background()), errBoom)
 		time.Sleep(time.Hour)
-		if r.opened != 1 || b.asked != nil {
-			t.Errorf("a Start that failed: opened %d times, asked %q; it is its caller's affair", r.opened, b.asked)
+		if r.opened != 1 || b.calls != nil {
+			t.Errorf("a Start that failed: opened %d times, Next was called with %q; want no restart", r.opened, b.calls)
 		}
 		r.at = nil
 		for range 2 { // a Stop calls off what was before it, and no more
 			wantNil(t, "Stop", l.Stop(background()))
+			if !l.Status().Stopped {
+				t.Error("after a Stop: Status.Stopped is false")
+			}
 			wantNil(t, "Start", l.Start(background()))
 		}
 		r.failing(100, "a")
@@ -98,24 +102,43 @@ func TestRestartLimit(t *testing.T) {
 		quiet(t)
 		wantState(t, l, fsm.Idle)
 		start := func(n int) string { return fmt.Sprintf("fsm: start: attempt %d: a: boom", n) }
-		if want := []string{"1 gone", "2 " + start(4), "3 " + start(5), "4 " + start(6)}; !slices.Equal(b.asked, want) {
-			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		if want := []string{"1 gone", "2 " + start(4), "3 " + start(5), "4 " + start(6)}; !slices.Equal(b.calls, want) {
+			t.Errorf("Next was called with %q; want %q", b.calls, want)
 		}
-		if s := l.Status(); s.Attempt != 6 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() {
+		if s := l.Status(); s.Attempt != 6 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() || s.Stopped {
 			t.Errorf("G14 CauseKept is broken: %+v; want why the last of six attempts failed, nothing due", s)
 		}
 		if want := `a resource that died is not started again any more" restarts=3 error.attempt=6 error.part=a error.err=boom`; strings.Count(log.String(), want) != 1 {
 			t.Errorf("the log has %q; want %q", log.String(), want)
 		}
+		select {
+		case s := <-gaveUp:
+			if s.Attempt != 6 || !errors.Is(s.Err, errBoom) || s.Context == nil || !s.At.Equal(time.Now().Add(3*time.Second-time.Hour)) {
+				t.Errorf("the tracer received %+v; want attempt 6 and its error, when Next gave up", s)
+			}
+		default:
+			t.Error("the tracer received no StepGaveUp")
+		}
 		wantIs(t, "Start after it has given up", l.Start(background()), errBoom)
 		synctest.Wait()
-		if len(b.asked) != 4 {
-			t.Errorf("the backoff was asked %q; want nothing after it has given up", b.asked)
+		if len(b.calls) != 4 {
+			t.Errorf("Next was called with %q; want nothing after it has given up", b.calls)
 		}
 		r.at = nil
 		wantNil(t, "Start after it has given up", l.Start(background()))
 		wantNil(t, "Stop", l.Stop(background()))
 	})
+}
+
+// gaveUps is a tracer that keeps each StepGaveUp.
+type gaveUps chan fsm.Step
+
+func (gaveUps) Transition(fsm.Transition) {}
+
+func (g gaveUps) Step(s fsm.Step) {
+	if s.Kind == fsm.StepGaveUp {
+		g <- s
+	}
 }
 
 // One that dies again and again, young, runs into the limit; one that has run for a
@@ -135,8 +158,8 @@ func TestRestartCountsAnewOnceItHasRun(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		wantState(t, l, fsm.Idle)
-		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom", "3 boom", "4 boom"}; !slices.Equal(b.asked, want) {
-			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom", "3 boom", "4 boom"}; !slices.Equal(b.calls, want) {
+			t.Errorf("Next was called with %q; want %q", b.calls, want)
 		}
 	})
 }
@@ -218,7 +241,8 @@ func TestG8StartWaitsForTheRestart(t *testing.T) {
 		for _, w := range workers {
 			wantIs(t, "worker", w.result(), context.DeadlineExceeded)
 		}
-		// The first; then three restarts every three seconds, and one attempt more for those who wait.
+		// The first, then three restarts every three seconds, and one attempt more for the waiting
+		// callers.
 		if n := r.times(); n > 1+60/3*4 {
 			t.Errorf("G8 StopWins is broken: what dies at once was opened %d times in a minute, past a backoff of a second", n)
 		}
@@ -226,13 +250,13 @@ func TestG8StartWaitsForTheRestart(t *testing.T) {
 	})
 }
 
-// When the backoff gives up, those who wait for the restart get an attempt of their own.
+// When the backoff gives up, the callers that wait for the restart get an attempt of their own.
 func TestG12GivingUpLeavesNobodyWaiting(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
-		asked := make(chan struct{})
+		goOn := make(chan struct{})
 		b := nextFunc(func(try int, _ error) (time.Duration, bool) {
-			<-asked
+			<-goOn
 			return 0, false
 		})
 		l := r.new(fsm.WithRestart(b), fsm.WithLogger(slog.New(slog.DiscardHandler)))
@@ -241,8 +265,8 @@ func TestG12GivingUpLeavesNobodyWaiting(t *testing.T) {
 			r.die(errBoom)
 			synctest.Wait()
 			start := begin(t, func() error { return l.Start(background()) })
-			start.mustPend("Start while the backoff is asked")
-			asked <- struct{}{}
+			start.mustPend("Start during Next")
+			goOn <- struct{}{}
 			wantNil(t, "Start when it has given up", start.result())
 			if s := l.Status(); s.Attempt != 2*(round+1) {
 				t.Errorf("%v; want attempt %d", s, 2*(round+1))
@@ -271,13 +295,13 @@ func TestR38GivingUpBeginsTheCountAnew(t *testing.T) {
 			synctest.Wait()
 			wantState(t, l, fsm.Idle)
 		}
-		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom", "1 boom", "2 boom"}; !slices.Equal(b.asked, want) {
-			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom", "1 boom", "2 boom"}; !slices.Equal(b.calls, want) {
+			t.Errorf("Next was called with %q; want %q", b.calls, want)
 		}
 	})
 }
 
-// A Backoff that has another for restarts is asked by that.
+// If a Backoff has a method Restarts, its result decides about restarts.
 func TestRestartsOfABackoff(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
@@ -287,8 +311,8 @@ func TestRestartsOfABackoff(t *testing.T) {
 		r.die(errBoom)
 		time.Sleep(time.Minute)
 		wantState(t, l, fsm.Started)
-		if want := []string{"1 boom"}; !slices.Equal(own.asked, want) {
-			t.Errorf("it was asked %q; want %q", own.asked, want)
+		if want := []string{"1 boom"}; !slices.Equal(own.calls, want) {
+			t.Errorf("Next was called with %q; want %q", own.calls, want)
 		}
 		wantNil(t, "Stop", l.Stop(background()))
 	})
@@ -320,13 +344,13 @@ func TestRestartCountsAnewAfterAStop(t *testing.T) {
 			}
 			wantNil(t, "Stop", l.Stop(background()))
 		}
-		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom"}; !slices.Equal(b.asked, want) {
-			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		if want := []string{"1 boom", "2 boom", "1 boom", "2 boom"}; !slices.Equal(b.calls, want) {
+			t.Errorf("Next was called with %q; want %q", b.calls, want)
 		}
 	})
 }
 
-// A restart is joined by those who start the resource meanwhile, and goes on when they leave.
+// Callers that start the resource meanwhile join a restart. It goes on when they leave.
 func TestG6RestartAndOtherCallers(t *testing.T) {
 	bubble(t, "one joins the restart and leaves", func(t *testing.T) {
 		r := newRig(t, "a")
@@ -373,34 +397,34 @@ func TestRestartBackoffMisbehaves(t *testing.T) {
 			r.wantLog("open +a -a open +a -a")
 		})
 	}
-	// A Stop, and another death, while it is being asked: it is asked by one at a time, and
-	// what it says of the first death does not count for the second.
+	// A Stop, and another death, during Next. One goroutine at a time calls Next, and its answer
+	// about the first death does not count for the second.
 	bubble(t, "takes long", func(t *testing.T) {
 		r := newRig(t, "a")
-		var asked []string
+		var calls []string
 		l := r.new(fsm.WithRestart(nextFunc(func(try int, err error) (time.Duration, bool) {
-			asked = append(asked, fmt.Sprint(try, " ", err))
+			calls = append(calls, fmt.Sprint(try, " ", err))
 			time.Sleep(time.Second)
-			return -time.Hour, len(asked) > 1
+			return -time.Hour, len(calls) > 1
 		})))
 		wantNil(t, "Start", l.Start(background()))
 		r.die(errBoom)
 		synctest.Wait()
-		wantNil(t, "Stop while it is asked", l.Stop(background()))
+		wantNil(t, "Stop during Next", l.Stop(background()))
 		wantNil(t, "Start", l.Start(background()))
 		r.die(errors.New("gone"))
 		synctest.Wait()
-		if len(asked) != 1 {
-			t.Errorf("asked %q; want one at a time", asked)
+		if len(calls) != 1 {
+			t.Errorf("Next was called with %q; want one call at a time", calls)
 		}
 		_, err := l.Wait(background(), fsm.Started) // though of the first death it said no
 		wantNil(t, "Wait", err)
-		if want := []string{"1 boom", "1 gone"}; !slices.Equal(asked, want) {
-			t.Errorf("asked %q; want %q", asked, want)
+		if want := []string{"1 boom", "1 gone"}; !slices.Equal(calls, want) {
+			t.Errorf("Next was called with %q; want %q", calls, want)
 		}
 		r.die(errBoom)
 		synctest.Wait()
-		wantNil(t, "Stop while it is asked", l.Stop(background()))
+		wantNil(t, "Stop during Next", l.Stop(background()))
 		time.Sleep(time.Hour)
 		wantState(t, l, fsm.Idle)
 	})

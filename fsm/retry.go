@@ -1,32 +1,33 @@
 package fsm
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Backoff decides whether an attempt to start that has failed is made again, and
-// when. Package resilience makes one of github.com/cenkalti/backoff.
+// A Backoff decides whether and when a failed attempt to start is tried again. Package
+// resilience makes one from github.com/cenkalti/backoff.
 type Backoff interface {
-	// Next is called after each try that failed, in the attempt's own goroutine,
-	// one call at a time: try counts the tries of this attempt, from 1, and err is
-	// what open returned. It returns how long to pause before the next try (less
-	// than zero is zero), or false to let the attempt fail with err. If the attempt
-	// has been cancelled meanwhile the answer is not used. If Next
-	// panics, or calls runtime.Goexit, the attempt fails with err; a panic is logged.
+	// Next is called after each try that failed, in the attempt's own goroutine, one call
+	// at a time. try counts the tries of this attempt, from 1, and err is open's error.
+	// Next returns the pause before the next try (a negative one means none), or false to
+	// let the attempt fail with err. If the attempt has been cancelled meanwhile, the result
+	// is not used. If Next panics, or calls runtime.Goexit, the attempt fails with err; a
+	// panic is logged.
 	Next(try int, err error) (wait time.Duration, again bool)
 }
 
-// WithRetry makes an attempt try again, inside itself, when open returns an error
-// and b says so: the state remains Starting, whoever waits goes on waiting, and
-// others may join. What a try holds is given back, in reverse, before the pause
-// (G4); the next try has a context of its own, with the values of the first.
-// Neither a Stop, a Shutdown, the start timeout (which bounds the attempt, with
-// all its tries), nor the leaving of the last caller waits for a pause to end (G6,
-// G8). A release that fails while a try is given back is logged, and does not
-// keep the next try from being made. What open has panicked with is not tried
+// WithRetry makes an attempt try again when open returns an error and b.Next returns true.
+// The state remains Starting: the waiting Starts go on waiting, and others may join. What
+// a try holds is released, in reverse, before the pause (G4). The next try has a context
+// of its own, with the values of the first.
+//
+// A Stop, a Shutdown, the start timeout (which bounds the attempt with all its tries) and
+// the leaving of the last caller end a pause at once (G6, G8). A release that fails after a
+// try is logged, and the next try is made all the same. A panic of open is not tried
 // again. A nil b panics.
 func WithRetry(b Backoff) Option {
 	if b == nil {
@@ -35,33 +36,38 @@ func WithRetry(b Backoff) Option {
 	return func(c *config) { c.backoff = b }
 }
 
-// Breaker lets attempts to start through, or refuses them for a while after many
-// have failed. github.com/sony/gobreaker's TwoStepCircuitBreaker is one; package
-// resilience makes one that says until when it refuses.
+// A Breaker allows attempts to start, or refuses them for a while after many have failed.
+// github.com/sony/gobreaker's TwoStepCircuitBreaker is one; package resilience makes one
+// whose errors say until when it refuses.
 type Breaker interface {
-	// Allow is called once as each attempt begins, in the attempt's own goroutine, before
-	// open. With an error the attempt fails, with that error in its StartError, and open
-	// is not called. Otherwise done, unless it is nil, is called once: in the same
-	// goroutine, outside every lock, after the outcome of the attempt is decided and
-	// open has returned, before any Start returns the attempt's failure, and before
-	// Allow is called again. What decides is what ended the attempt, not what open's
-	// error wraps. A done that panics is logged; one that blocks holds up its attempt's
-	// rollback or, if that opened the resource, the end of its release.
+	// Allow is called once at the beginning of each attempt, in the attempt's own
+	// goroutine, before open. If it returns an error, the attempt fails with that error in
+	// its StartError, and open is not called. Otherwise done, unless it is nil, is called
+	// once: in the same goroutine, outside every lock, after the outcome of the attempt is
+	// decided and open has returned, before any Start returns the attempt's failure, and
+	// before Allow is called again.
+	//
+	// The outcome depends on the event that ended the attempt, not on the errors that
+	// open's error wraps. A panic of done is logged. A done that blocks holds up the
+	// rollback of its attempt or, if the attempt opened the resource, the end of its release.
 	Allow() (done func(Outcome, error), err error)
 }
 
-// Outcome is what an attempt to start came to, as a Breaker's done gets it.
+// Outcome is the outcome of an attempt to start, which a Breaker's done receives. The
+// zero Outcome is none of them.
 type Outcome uint8
 
 const (
 	// Opened: the resource is open. The error is nil.
 	Opened Outcome = iota + 1
 	// Failed: open returned an error or panicked, the start timeout passed, or a
-	// failure was reported before open had returned. The error says which.
+	// failure was reported before open had returned. The error is the cause.
 	Failed
 	// Cancelled: a Stop or Shutdown took effect, or the last caller left, before the
 	// resource was open. The error is ErrStopped, ErrClosed, or the cause of that
-	// caller's context.
+	// caller's context. If the cause does not show whether the context's deadline passed,
+	// it is in a *LeaveError, whose method Is does: one of the two, the cause and the Err of
+	// that context, is context.DeadlineExceeded, and the other is not.
 	Cancelled
 )
 
@@ -78,10 +84,9 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }
 
-// WithBreaker makes each attempt ask b first. As there is one attempt at a time
-// (G1), the attempt that b lets through to see whether the trouble is over is the
-// only one: whoever else calls Start joins it. Stop and Shutdown do not ask. A nil
-// b panics.
+// WithBreaker makes each attempt call b.Allow first. As one attempt exists at a time (G1),
+// an attempt that b allows as a trial is the only one: other Starts join it. Stop and
+// Shutdown do not call b. A nil b panics.
 func WithBreaker(b Breaker) Option {
 	if b == nil {
 		panic("fsm: WithBreaker(nil): want a Breaker")
@@ -89,7 +94,7 @@ func WithBreaker(b Breaker) Option {
 	return func(c *config) { c.breaker = b }
 }
 
-// try calls open, if the Breaker allows it, and asks the Backoff about its error.
+// try calls the Breaker's Allow, in the first try, and then open.
 func (a *attempt[R]) try() (err error) {
 	l := a.l
 	if l.breaker != nil && a.tried == 0 {
@@ -98,18 +103,18 @@ func (a *attempt[R]) try() (err error) {
 			return err
 		}
 		if done != nil {
-			a.done, a.returned = done, make(chan struct{})
+			a.done, a.doneReturned = done, make(chan struct{})
 		}
 	}
 	a.resource, err = l.open(a.ctx, &Scope{a, a.tried})
-	a.unasked = l.backoff != nil
+	a.backoffDue = l.backoff != nil
 	return err
 }
 
-// consider returns what the try ended with, and asks the Backoff about it, once. A
+// askBackoff returns the error of the try, and calls Next of the Backoff with it, once. A
 // failure that was reported before open returned counts, whatever open returned.
-func (l *Lifecycle[R]) consider(a *attempt[R], err error) error {
-	if !a.unasked { // open panicked or exited, or the Backoff did
+func (l *Lifecycle[R]) askBackoff(a *attempt[R], err error) error {
+	if !a.backoffDue { // open panicked or exited, or Next was called
 		return err
 	}
 	l.mu.Lock()
@@ -120,9 +125,9 @@ func (l *Lifecycle[R]) consider(a *attempt[R], err error) error {
 	if err == nil {
 		return nil
 	}
-	a.unasked = false
+	a.backoffDue, a.hookErr = false, err // if Next exits, the goroutine that continues finds this error
 	failed := contain(func() error {
-		a.pause, a.again = l.backoff.Next(a.tried+1, err)
+		a.pause, a.retry = l.backoff.Next(a.tried+1, err)
 		return nil
 	})
 	if failed != nil {
@@ -131,24 +136,27 @@ func (l *Lifecycle[R]) consider(a *attempt[R], err error) error {
 	return err
 }
 
-// report calls the Breaker's done if the outcome is decided. It may end the goroutine.
-func (a *attempt[R]) report() {
+// callDone calls the Breaker's done if the outcome is decided. done may exit the goroutine.
+func (a *attempt[R]) callDone() {
 	done := a.done
 	if done == nil || a.outcome == 0 {
 		return
 	}
 	a.done = nil
-	defer close(a.returned)
+	defer close(a.doneReturned)
 	var why error
 	if a.outcome != Opened {
 		why = a.reason
+	}
+	if l := a.left; l != nil && (l.Err == context.DeadlineExceeded) != l.Is(context.DeadlineExceeded) {
+		why = l
 	}
 	if err := contain(func() error { done(a.outcome, why); return nil }); err != nil {
 		a.l.log().Error("surestart: the breaker panicked", "attempt", a.number, "error", err)
 	}
 }
 
-// retryLocked ends a try that is to be made again: what it holds is released next.
+// retryLocked ends a try that another one follows. Its parts are released next.
 func (a *attempt[R]) retryLocked(err error) {
 	a.stepLocked(StepRetry, a.acquiring, 0, err)
 	a.l.cause = a.failure(err)
@@ -156,13 +164,13 @@ func (a *attempt[R]) retryLocked(err error) {
 	a.reported = nil
 	a.tried++ // from here on its Scope is of no effect
 	a.lastTry = err
-	a.openContextLocked() // the next one's: it ends if the attempt is cancelled before
+	a.openContextLocked() // of the next try: it ends if the attempt is cancelled before
 }
 
-// tryAgain waits until the next try is due. It returns false if the attempt was
-// cancelled.
+// tryAgain waits until the next try is due. It returns false if no try follows, or if the
+// attempt was cancelled.
 func (l *Lifecycle[R]) tryAgain(a *attempt[R]) bool {
-	if !a.again {
+	if !a.retry {
 		return false
 	}
 	due := make(chan struct{})
@@ -177,9 +185,9 @@ func (l *Lifecycle[R]) tryAgain(a *attempt[R]) bool {
 		l.mu.Unlock()
 		return false
 	}
-	bad := a.badErrs
-	a.op, a.ran, a.again, a.acquiring = spec.OpOpen, false, false, ""
-	a.badPart, a.badErrs = "", nil
+	bad := a.releaseErrs
+	a.op, a.ran, a.retry, a.acquiring = spec.OpOpen, false, false, ""
+	a.failedPart, a.releaseErrs = "", nil
 	a.stepLocked(StepTryAgain, "", 0, nil)
 	l.tookLocked(spec.TryAgain, a)
 	l.mu.Unlock()
@@ -189,7 +197,7 @@ func (l *Lifecycle[R]) tryAgain(a *attempt[R]) bool {
 	return true
 }
 
-// failure is the error of the attempt that failed because of err.
+// failure returns the StartError of an attempt that failed with err.
 func (a *attempt[R]) failure(err error) error {
 	if a.tried > 0 {
 		err = &triedError{err, a.tried, a.lastTry}

@@ -15,15 +15,15 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A backoff tries again n times, a second after each failure, and remembers what it was asked.
+// A backoff tries again n times, a second after each failure, and records its calls.
 type backoff struct {
 	n     int           // how often it says yes
 	pause time.Duration // 0: a second
-	asked []string
+	calls []string
 }
 
 func (b *backoff) Next(try int, err error) (time.Duration, bool) {
-	b.asked = append(b.asked, fmt.Sprintf("%d %v", try, err))
+	b.calls = append(b.calls, fmt.Sprintf("%d %v", try, err))
 	return cmp.Or(b.pause, time.Second), try <= b.n
 }
 
@@ -57,8 +57,8 @@ func TestG4RetryRollsBackBeforeTheNextTry(t *testing.T) {
 			t.Errorf("it took %v; want two pauses of a second", took)
 		}
 		r.wantLog("open +a +b -b -a open +a +b -b -a open +a +b +c")
-		if want := []string{"1 boom", "2 boom"}; !slices.Equal(b.asked, want) {
-			t.Errorf("the backoff was asked %q; want %q", b.asked, want)
+		if want := []string{"1 boom", "2 boom"}; !slices.Equal(b.calls, want) {
+			t.Errorf("Next was called with %q; want %q", b.calls, want)
 		}
 		if s := l.Status(); s.Attempt != 1 || s.Cause != nil {
 			t.Errorf("%+v; want attempt 1 and no cause", s)
@@ -71,7 +71,7 @@ func TestG4RetryRollsBackBeforeTheNextTry(t *testing.T) {
 		r.failing(100, "b")
 		l := r.new(fsm.WithRetry(&backoff{n: 2}))
 		failed := startError(t, l.Start(background()))
-		if want := "fsm: start: attempt 1: b: boom (2 tries failed before, the last with: boom)"; failed.Error() != want || !errors.Is(failed, errBoom) {
+		if want := "fsm: start: attempt 1: b: boom (2 tries failed before, the last with the same error)"; failed.Error() != want || !errors.Is(failed, errBoom) {
 			t.Errorf("%q; want %q", failed, want)
 		}
 		wantState(t, l, fsm.Idle)
@@ -116,8 +116,8 @@ func TestG4RetryOnlyOfErrors(t *testing.T) {
 			b := &backoff{n: 5}
 			startError(t, r.new(fsm.WithRetry(b)).Start(background()))
 			r.wantLog("open +a -a")
-			if b.asked != nil {
-				t.Errorf("the backoff was asked %q", b.asked)
+			if b.calls != nil {
+				t.Errorf("Next was called with %q", b.calls)
 			}
 		})
 		bubble(t, name+" of the backoff", func(t *testing.T) {
@@ -337,14 +337,13 @@ func TestG15ReentrantInALaterTry(t *testing.T) {
 	})
 }
 
-// The steps tell of a try that failed, and of the next as it begins; a pause of less
-// than nothing is none.
+// The steps report a failed try, and the next one as it begins. A negative pause counts as none.
 func TestRetryIsTold(t *testing.T) {
 	for _, pause := range []time.Duration{-time.Second, 0, time.Second} {
 		bubble(t, fmt.Sprint(pause), func(t *testing.T) {
 			r := newRig(t, "a", "b")
 			r.failing(1, "b")
-			var told []string
+			var received []string
 			l := r.new(fsm.WithTracer(stepsFunc(func(s fsm.Step) {
 				about := fmt.Sprint(s.Kind, " ", s.Part)
 				if s.CutOff != 0 {
@@ -359,7 +358,7 @@ func TestRetryIsTold(t *testing.T) {
 				case fsm.StepTryAgain:
 					about += fmt.Sprint("after ", s.Took)
 				}
-				told = append(told, about)
+				received = append(received, about)
 			})), fsm.WithRetry(nextFunc(func(int, error) (time.Duration, bool) { return pause, true })))
 			wantNil(t, "Start", l.Start(background()))
 			wantNil(t, "Stop", l.Stop(background()))
@@ -369,27 +368,27 @@ func TestRetryIsTold(t *testing.T) {
 				"begun ", "acquiring a", "held a", "acquiring b", fmt.Sprintf("retry b: %v, %v", errBoom, waits), "releasing a", "released a",
 				fmt.Sprint("try again after ", waits), "acquiring a", "held a", "acquiring b", "held b",
 				"releasing b", "released b", "releasing a", "released a",
-			}; !slices.Equal(told, want) {
-				t.Errorf("told %q\nwant %q", told, want)
+			}; !slices.Equal(received, want) {
+				t.Errorf("received %q\nwant %q", received, want)
 			}
 		})
 	}
 }
 
-// Of a try that a Stop keeps from being made nothing is told.
+// A try that a Stop prevents has no steps.
 func TestRetryThatIsNotMadeIsNotTold(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
 		r.failing(1, "a")
-		var told []fsm.StepKind
-		l := r.new(fsm.WithTracer(stepsFunc(func(s fsm.Step) { told = append(told, s.Kind) })), fsm.WithRetry(&backoff{n: 1}))
+		var received []fsm.StepKind
+		l := r.new(fsm.WithTracer(stepsFunc(func(s fsm.Step) { received = append(received, s.Kind) })), fsm.WithRetry(&backoff{n: 1}))
 		start := begin(t, func() error { return l.Start(background()) })
 		start.mustPend("Start")
 		wantNil(t, "Stop", l.Stop(background()))
 		wantIs(t, "Start", start.result(), fsm.ErrStopped)
 		synctest.Wait()
-		if want := []fsm.StepKind{fsm.StepBegun, fsm.StepAcquiring, fsm.StepRetry}; !slices.Equal(told, want) {
-			t.Errorf("told %v; want %v", told, want)
+		if want := []fsm.StepKind{fsm.StepBegun, fsm.StepAcquiring, fsm.StepRetry}; !slices.Equal(received, want) {
+			t.Errorf("received %v; want %v", received, want)
 		}
 	})
 }

@@ -15,10 +15,9 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A rig is a resource in parts that knows what no lifecycle may ever do to it,
-// and fails the test on the spot if it is done: two operations at once (G1), a
-// release that is not of the last part held, not once, or not on a fresh bounded
-// context (G4), a release under an admitted use that was not forced (G9, G10).
+// A rig is a resource in parts. It knows what no lifecycle may ever do to it, and fails the test if
+// that happens: two operations at once (G1); a release that is not of the last held part, not once,
+// or without a fresh bounded context (G4); an unforced release under an admitted use (G9, G10).
 type rig struct {
 	t     testing.TB
 	parts []string
@@ -41,6 +40,18 @@ type rig struct {
 func newRig(t testing.TB, parts ...string) *rig { return &rig{t: t, parts: parts} }
 
 func (r *rig) new(opts ...fsm.Option) *fsm.Lifecycle[*rig] { return fsm.New(r.open, opts...) }
+
+// draining returns a rig and its lifecycle, in which a Stop waits for the lease.
+func draining(t testing.TB) (*rig, *fsm.Lifecycle[*rig], *fsm.Lease[*rig], *call) {
+	r := newRig(t, "a")
+	l := r.new()
+	wantNil(t, "Start", l.Start(background()))
+	lease, err := l.Acquire()
+	wantNil(t, "Acquire", err)
+	stop := begin(t, func() error { return l.Stop(background()) })
+	stop.mustPend("Stop")
+	return r, l, &lease, stop
+}
 
 func (r *rig) open(ctx context.Context, s *fsm.Scope) (*rig, error) {
 	r.enter("open")
@@ -119,7 +130,7 @@ func (r *rig) exit() {
 	r.busy = false
 }
 
-// use is what a function given to Use should do with the resource.
+// use is what a function that Use calls should do with the resource.
 func (r *rig) use(f func()) {
 	r.mu.Lock()
 	r.uses++
@@ -214,7 +225,7 @@ func wantState[R any](t testing.TB, l *fsm.Lifecycle[R], want fsm.State) {
 	}
 }
 
-// startError returns err as what a failed attempt tells its callers.
+// startError returns err as the error that a failed attempt gives its callers.
 func startError(t testing.TB, err error) *fsm.StartError {
 	t.Helper()
 	e, ok := err.(*fsm.StartError)
@@ -279,8 +290,8 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
-// String is what was logged, once nothing more is to come: the logger is called on a
-// goroutine of its own. In a bubble only.
+// String returns what was logged, once no more lines follow, because the logger runs on a goroutine
+// of its own. In a bubble only.
 func (b *logBuffer) String() string {
 	synctest.Wait()
 	b.mu.Lock()
@@ -297,7 +308,7 @@ func background() context.Context { return context.Background() }
 // itself is for WithCallerContext: all that the caller's context has.
 func itself(caller context.Context) context.Context { return caller }
 
-// leaveError returns err as what a caller gets whose own context has ended.
+// leaveError returns err as the error of a caller whose own context has ended.
 func leaveError(t testing.TB, err error) *fsm.LeaveError {
 	t.Helper()
 	e, ok := err.(*fsm.LeaveError)

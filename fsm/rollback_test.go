@@ -135,7 +135,7 @@ func TestG4Rollback(t *testing.T) {
 	}
 }
 
-// Each release gets a context of its own: fresh, bounded, whatever ended the attempt.
+// Each release gets a context of its own: fresh and bounded, whatever ended the attempt.
 func TestG4ReleaseContext(t *testing.T) {
 	for _, c := range []struct {
 		opts []fsm.Option

@@ -5,20 +5,20 @@ import (
 	"slices"
 )
 
-// Run is the whole life of a resource that one caller owns: it starts, stays until ctx
-// ends or the resource has died for good, then closes within WithStopTimeout, as Close
-// does: for every other user of the lifecycle, too. A resource has died for good when it
-// has died (Scope.Fail, Lease.Fail) and WithRestart was not given, or has given up. Run returns
+// Run owns the whole life of a resource: it starts the resource, waits until ctx ends or
+// the resource has died for good, then calls Close. That closes the lifecycle for all of
+// its users. A resource has died for good when it has died (Scope.Fail, Lease.Fail) and
+// WithRestart was not given or has given up. Run returns
 //
-//   - nil once ctx has ended, also during the start or before it, and everything is given back;
-//   - nil once somebody else's Stop or Shutdown has given everything back, or has come
-//     before: the lifecycle stays as that has left it;
+//   - nil once ctx has ended, also before or during the start, and everything is released;
+//   - nil once another caller's Stop or Shutdown has released everything, also if the
+//     Shutdown came before the start: Run then leaves the lifecycle as it is;
 //   - the *StartError of an attempt that failed, at once: the lifecycle is then Idle, and
 //     may be started again;
-//   - the cause of death, after the close; joined with the *StopError, if that failed;
+//   - the cause of death, after the close; joined with the *StopError if the close failed;
 //   - the *StopError of a close that failed;
-//   - ErrReentrant, without any effect, if ctx is one that this lifecycle handed to an
-//     open, release or use that has not ended (G15).
+//   - ErrReentrant, without any effect, if ctx belongs to an open, release or use of this
+//     lifecycle that has not ended (G15).
 //
 // Without WithStartTimeout only ctx bounds the start.
 func (l *Lifecycle[R]) Run(ctx context.Context) error {
@@ -29,12 +29,12 @@ func (l *Lifecycle[R]) Run(ctx context.Context) error {
 	case c.cause != nil:
 		return l.Close()
 	}
-	s := &stay[R]{over: make(chan error, 1)}
+	s := &runCall[R]{ended: make(chan error, 1)}
 	defer l.leaveRun(s)
-	err := l.startFor(c, s)
+	err := l.startFor(c, s, nil)
 	switch err.(type) {
 	case nil:
-		died, ended := l.stay(c, s)
+		died, ended := l.awaitEnd(c, s)
 		if ended {
 			return l.Close()
 		}
@@ -49,53 +49,58 @@ func (l *Lifecycle[R]) Run(ctx context.Context) error {
 	case *LeaveError:
 		return l.Close()
 	}
-	// Stopped, or closed, by somebody else: that release may still go on.
+	// Another caller has stopped or closed the lifecycle: the release may still be running.
 	if _, err := l.Wait(ctx, Idle, Starting, Started, Closed); err != nil {
 		return l.Close()
 	}
 	return nil
 }
 
-// A stay is a Run's.
-type stay[R any] struct {
-	over  chan error  // gets nil once a Stop took effect, else why the resource died for good
-	start *attempt[R] // the Run is still in its Start, unless this attempt is answered; nil: it is not
+// A runCall is a call of Run.
+type runCall[R any] struct {
+	ended chan error  // receives nil once a Stop took effect, or the cause of a death for good
+	start *attempt[R] // the attempt that Run's Start waits for, until it is answered; nil: Start has returned
 }
 
-// stay waits until c's context has ended, or until s is over, and returns why.
-func (l *Lifecycle[R]) stay(c caller, s *stay[R]) (cause error, ended bool) {
+// awaitEnd waits until c's context ends, or until a Stop or a death for good ends s.
+func (l *Lifecycle[R]) awaitEnd(c caller, s *runCall[R]) (cause error, ended bool) {
 	l.mu.Lock()
-	s.start = nil // not to be kept for as long as this lasts
+	s.start = nil // not to be kept in memory while this waits
 	l.mu.Unlock()
 	select {
-	case cause = <-s.over:
+	case cause = <-s.ended:
 		return cause, false
 	case <-c.done:
 		return nil, true
 	}
 }
 
-func (l *Lifecycle[R]) leaveRun(s *stay[R]) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.staying = slices.DeleteFunc(l.staying, func(other *stay[R]) bool { return other == s })
+// ownsLocked reports whether the Start of s has found the resource open: then s closes it.
+func (s *runCall[R]) ownsLocked() bool {
+	return s.start == nil || s.start.isAnswered && s.start.startErr == nil
 }
 
-// overLocked ends every Run: cause is nil if a Stop or Shutdown takes effect, else why
-// the resource has died, and nothing is going to start it again. Then a Run whose own
-// Start waits goes on: that has its own outcome.
-func (l *Lifecycle[R]) overLocked(cause error) {
-	l.staying = slices.DeleteFunc(l.staying, func(s *stay[R]) bool {
-		if cause != nil && s.start != nil && !s.start.isAnswered {
+func (l *Lifecycle[R]) leaveRun(s *runCall[R]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.runs = slices.DeleteFunc(l.runs, func(other *runCall[R]) bool { return other == s })
+}
+
+// endRunsLocked ends every Run. cause is nil if a Stop or Shutdown takes effect, otherwise
+// the cause of a death for good; then a Run that still waits in Start is not ended: its
+// Start has an outcome of its own.
+func (l *Lifecycle[R]) endRunsLocked(cause error) {
+	l.runs = slices.DeleteFunc(l.runs, func(s *runCall[R]) bool {
+		if cause != nil && !s.ownsLocked() {
 			return false
 		}
-		s.over <- cause // has room for one
+		s.ended <- cause // has a buffer of one
 		return true
 	})
 }
 
-// Do is Use for a function with a result: it calls f with the resource of l, as Use does,
-// and returns what f returned; the zero T and Use's error if f was not called. A nil f panics.
+// Do is Use for a function with a result. It calls f with the resource of l, as Use does,
+// and returns f's results, or the zero T and Use's error if f was not called. A nil f panics.
 func Do[R, T any](ctx context.Context, l *Lifecycle[R], f func(context.Context, R) (T, error)) (result T, err error) {
 	if f == nil {
 		panic("fsm: Do: a nil function")

@@ -139,7 +139,7 @@ func untilEnd(ctx context.Context, _ string) error { <-ctx.Done(); return contex
 
 // Two owners share a component, and the first of them stops it (R53: otel-contrib #46918): the
 // Stop waits for the other one's lease. With Run the end of the first ends both, and
-// says so to the second.
+// says so to the second. With Hold the first owner does not stop it.
 func TestR53SharedComponent(t *testing.T) {
 	bubble(t, "a lease keeps it open", func(t *testing.T) {
 		r := newRig(t, "a")
@@ -175,6 +175,16 @@ func TestR53SharedComponent(t *testing.T) {
 		wantState(t, l, fsm.Closed)
 		r.wantLog("open +a -a")
 	})
+	bubble(t, "with Hold only the last owner stops it", func(t *testing.T) {
+		r := newRig(t, "a")
+		l := r.new()
+		_, first := wantHeld(t, l)
+		_, second := wantHeld(t, l)
+		wantNil(t, "the first owner's release", first(background()))
+		wantState(t, l, fsm.Started)
+		wantNil(t, "the second owner's release", second(background()))
+		r.wantLog("open +a -a")
+	})
 }
 
 func TestDo(t *testing.T) {
@@ -198,6 +208,14 @@ func TestDo(t *testing.T) {
 		if text != "resource" || err != nil || within.Err() == nil {
 			t.Errorf("Do: %q, %v; its context has ended with %v", text, err, within.Err())
 		}
+		func() {
+			defer func() {
+				if v := recover(); v != "fsm: Do: a nil function" {
+					t.Errorf("Do of a nil function panicked with %v", v)
+				}
+			}()
+			fsm.Do[string, int](background(), l, nil)
+		}()
 		wantNil(t, "Close", l.Close())
 		synctest.Wait()
 	})

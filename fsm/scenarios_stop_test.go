@@ -140,7 +140,7 @@ func TestR29ListenerCallsBack(t *testing.T) {
 			l.Status()
 			switch tr.Event {
 			case spec.EventOpened:
-				// Another goroutine asks too, and the listener waits for it.
+				// Another goroutine makes the same calls, and the listener waits for it.
 				together(2, func(int) error { l.Status(); return l.Start(bg) })
 				mustBe(t, "Stop in a listener", l.Stop(bg), nil)
 			case spec.EventReleased:
@@ -194,7 +194,7 @@ func TestR31LateErrorAfterATimeout(t *testing.T) {
 		ctx, cancel := context.WithTimeout(bg, time.Second)
 		defer cancel()
 		mustBe(t, "Shutdown", l.Shutdown(ctx), context.DeadlineExceeded)
-		scope.Fail(errBroker) // nobody listens any more
+		scope.Fail(errBroker) // no goroutine listens any more
 		<-l.Done()
 		scope.Fail(errBroker)
 		mustBe(t, "the release's error is kept", l.Status().Cause, errBroker)
@@ -213,7 +213,7 @@ func TestR32NothingSurvivesClose(t *testing.T) {
 		go func() {
 			use <- l.Use(bg, func(ctx context.Context, _ *sender) error {
 				close(inUse)
-				<-ctx.Done() // hears that it is cut off
+				<-ctx.Done() // it is cut off
 				return context.Cause(ctx)
 			})
 		}()

@@ -18,8 +18,8 @@ import (
 
 var errBroker = errors.New("the broker is down")
 
-// A sender is what a started client runs in the background: it beats until it is
-// released. A live one that nobody owns is the leak that most of these bugs left.
+// A sender is the background work of a started client: it beats until it is released. A live sender
+// without an owner is the leak that most of these bugs left.
 type sender struct {
 	mu    sync.Mutex
 	live  int // that run
@@ -293,7 +293,7 @@ func TestR15ShutdownBeforeStart(t *testing.T) {
 	})
 }
 
-// otel-contrib #31927: stopping what was never started panics.
+// otel-contrib #31927: a Stop before any Start panics.
 func TestR16StopOfTheNeverStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sender{}

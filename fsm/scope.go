@@ -6,9 +6,9 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Scope is what open registers the parts of the resource with. It belongs to
-// one attempt (with WithRetry, to one try of it), and may be kept for as long as
-// the resource runs. Its methods may be called concurrently; those of a zero one panic.
+// A Scope registers the parts of the resource for open. It belongs to one attempt (with
+// WithRetry, to one try), and may be kept while the resource is open. Its methods may be
+// called concurrently; those of a zero Scope panic.
 type Scope struct {
 	owner owner
 	try   int // of the attempt
@@ -20,16 +20,16 @@ type owner interface {
 	reportFailure(try int, cause error)
 }
 
-// Part names what is being acquired from now on, until the next Part, for
-// StartError.Part, Status and logs. Defer does not change it.
+// Part sets the name of the part that open acquires next. StartError, LeaveError, Status
+// and Tracers show the name until the next call of Part; Defer does not change it. Once
+// the try has failed, Part does nothing.
 func (s *Scope) Part(name string) { s.of("Part").setPart(s.try, name) }
 
-// Defer registers the release of a part that has just been acquired. Releases
-// run one at a time, the last registered first, each once, each on a fresh context
-// of its own that WithReleaseTimeout bounds (G4); one that fails, panics or calls
-// runtime.Goexit does not keep the others from running. After the attempt has
-// ended, or the try has failed, release is called at once, in the caller's
-// goroutine, and an error of it is logged. A nil release panics.
+// Defer registers the release of a part that has just been acquired. Releases run one at
+// a time, the last registered first, each once, each with a fresh context that
+// WithReleaseTimeout bounds (G4). If one fails, panics or calls runtime.Goexit, the others
+// run all the same. After the attempt has ended, or the try has failed, Defer calls
+// release at once, in its caller's goroutine, and logs an error. A nil release panics.
 func (s *Scope) Defer(name string, release func(context.Context) error) {
 	if release == nil {
 		panic("fsm: Scope.Defer: part " + name + ": a nil release")
@@ -37,11 +37,12 @@ func (s *Scope) Defer(name string, release func(context.Context) error) {
 	s.of("Defer").push(s.try, part{name, release})
 }
 
-// Fail reports that the resource died: it is released at once, without waiting
-// for its uses, and cause is kept (G14). Before open has returned it fails the
-// attempt. Of an attempt or a try that is being given back (also while a Stop still
-// drains: then the Stop's context decides), or that is not the latest, it does
-// nothing (G13). It does not wait. A nil cause is replaced by one that says so.
+// Fail reports that the resource has died: it is released at once, without waiting for
+// its uses, and Status keeps cause (G14). Before open has returned, Fail makes the attempt
+// (with WithRetry, the try) fail. Fail does nothing if the attempt or try is being released
+// already (also while a Stop drains: the Stop's context bounds the drain), or is not the
+// latest (G13). It does not block. A nil cause is replaced by an error that says that no
+// cause was given.
 func (s *Scope) Fail(cause error) { s.of("Fail").reportFailure(s.try, cause) }
 
 func (s *Scope) of(method string) owner {

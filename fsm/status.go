@@ -12,40 +12,42 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Status is what a Lifecycle was doing at one instant.
+// Status is a snapshot of a Lifecycle at one instant.
 type Status struct {
 	State     State     `json:"state"`
-	Attempt   uint64    `json:"attempt"`             // the latest attempt begun, counted from 1; 0: none yet
+	Attempt   uint64    `json:"attempt"`             // the latest attempt that has begun, counted from 1; 0: none
 	Since     time.Time `json:"since"`               // of the last transition, or of New
-	Waiters   int       `json:"waiters"`             // callers in Start, Stop and Shutdown that wait
-	InFlight  int       `json:"inFlight"`            // admitted uses that have not ended, of the latest attempt
-	Acquiring string    `json:"acquiring,omitempty"` // what open, which runs, is acquiring (Scope.Part); empty: it has not said
+	Waiters   int       `json:"waiters"`             // callers that wait in Start, Stop and Shutdown
+	InFlight  int       `json:"inFlight"`            // admitted uses of the latest attempt that have not ended
+	Acquiring string    `json:"acquiring,omitempty"` // the part that the running open acquires (Scope.Part); empty: not named
 	Held      []string  `json:"held,omitempty"`      // the parts held, in the order of acquiring
-	Releasing string    `json:"releasing,omitempty"` // the part whose release is running; it is held until that returns
-	// Cause is why the last attempt failed (a *StartError), the resource died
-	// (what Fail was given) or the last release failed (a *StopError); nil after a
-	// successful start (G14).
+	Releasing string    `json:"releasing,omitempty"` // the part whose release is running; Held has it until that returns
+	// Cause is the error of the last attempt that failed (a *StartError), the cause of the
+	// resource's death (as given to Fail), or the error of the last release that failed (a
+	// *StopError). It is nil after a successful start (G14).
 	Cause error `json:"-"` // its text: see MarshalJSON
-	// RestartAt is when the resource, which died, is started again (WithRestart);
-	// zero: nothing is due, or it is not yet released.
+	// RestartAt is when a resource that died is started again (WithRestart). It is zero if
+	// no restart is due, or its time is not yet known.
 	RestartAt time.Time `json:"restartAt,omitzero"`
-	// Undelivered is how many transitions, and steps of a Tracer, wait until an observer
-	// has received them: those of the observer that is furthest behind. One that it is
-	// being called for is among them. See FlushObservers.
+	// Stopped reports whether a Stop or Shutdown took effect and no attempt has begun since.
+	Stopped bool `json:"stopped,omitempty"`
+	// Undelivered is the number of transitions, and steps of a Tracer, that are pending for
+	// the observer that is furthest behind, including one that it is being called with. See
+	// FlushObservers.
 	Undelivered int `json:"undelivered,omitempty"`
 }
 
-// Status returns what the lifecycle is doing. It does not block.
+// Status returns a snapshot of the lifecycle. It does not block.
 func (l *Lifecycle[R]) Status() Status {
 	l.mustBeMade()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Status{State: l.State(), Attempt: l.begun, Since: l.since, Cause: l.cause, Undelivered: l.undeliveredLocked()}
+	s := Status{State: l.State(), Attempt: l.begun, Since: l.since, Cause: l.cause, Stopped: l.stopped, Undelivered: l.undeliveredLocked()}
 	if l.queued != nil {
 		s.Waiters = l.queued.waiters
 	}
 	if l.supervisor != nil {
-		s.RestartAt = l.supervisor.at
+		s.RestartAt = l.supervisor.restartAt
 	}
 	a := l.current
 	if a == nil {
@@ -73,9 +75,10 @@ func (a *attempt[R]) inUseLocked() int {
 	return a.inUse
 }
 
-// String is the Status on one line, for a person. The name of a part and the text of a
-// cause are quoted, as by strconv.Quote, if they hold what does not print (a line feed,
-// an escape sequence); a name also if it holds what separates the names.
+// String returns the Status on one line, for people. The name of a part and the text of a
+// cause are quoted, as by strconv.Quote, if they contain characters that do not print (a
+// line feed, an escape sequence); a name is also quoted if it is empty or contains a
+// separator.
 func (s Status) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v since %s, attempt %d", s.State, s.Since.Format(time.RFC3339), s.Attempt)
@@ -121,7 +124,8 @@ func printableName(s string) string {
 	return printable(s)
 }
 
-// MarshalJSON writes the state's name and, as "cause", the text of Cause if there is one.
+// MarshalJSON writes the fields, with the name of the state and, as "cause", the text of
+// Cause unless it is nil.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type fields Status
 	return json.Marshal(struct {
@@ -130,5 +134,5 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	}{fields(s), text(s.Cause)})
 }
 
-// LogValue is String, for slog.
+// LogValue returns String, for slog.
 func (s Status) LogValue() slog.Value { return slog.StringValue(s.String()) }

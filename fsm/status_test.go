@@ -11,7 +11,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A Status reads well, as a line, as JSON and in a log; what is empty is left out.
+// A Status reads well, as a line, as JSON and in a log. It omits empty fields.
 func TestStatusPrints(t *testing.T) {
 	since := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {

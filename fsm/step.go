@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// A Tracer sees what an observer sees and, between the transitions, each step of
-// an attempt: which part was acquired when, and how long its release took. Logs,
-// traces and metrics are made of it; package fsmlog is one.
+// A Tracer receives the transitions and, between them, the steps of an attempt: when
+// each part was acquired, and how long its release took. Logs, traces and metrics are made
+// from it; package fsmlog has a Tracer.
 type Tracer interface {
 	Transition(Transition)
 	Step(Step)
 }
 
-// WithTracer makes t see every transition and every step, in the order in which
-// they took effect, with all that WithObserver promises. A nil t panics.
+// WithTracer makes the lifecycle call t for every transition and every step, in the order
+// in which they took effect, as WithObserver describes. A nil t panics.
 func WithTracer(t Tracer) Option {
 	if t == nil {
 		panic("fsm: WithTracer(nil): want a Tracer")
@@ -33,27 +33,27 @@ func WithTracer(t Tracer) Option {
 	}
 }
 
-// A Step is what happened to an attempt between two transitions, as a Tracer sees it.
+// A Step is an event of an attempt between two transitions. Tracers receive it.
 type Step struct {
 	Kind    StepKind
-	Attempt uint64
-	Part    string        // as Scope.Part or Scope.Defer named it; empty in StepBegun, StepForced and StepTryAgain
+	Attempt uint64        // counted from 1
+	Part    string        // as given to Scope.Part or Scope.Defer; empty in StepBegun, StepForced, StepTryAgain and StepGaveUp
 	At      time.Time     // when it took effect
-	Took    time.Duration // since the step of this attempt before; 0 in StepBegun
+	Took    time.Duration // since the previous step of this attempt; 0 in StepBegun and StepGaveUp
 	CutOff  int           // StepForced: the admitted uses that were cut off
-	Err     error         // StepReleased: what the release failed with; StepRetry: what open did
+	Err     error         // StepReleased: the release's error; StepRetry: open's error; StepGaveUp: the cause of death, or the last restart's error
 	Pause   time.Duration // StepRetry: until the next try
-	// Context carries the values that open's context has (WithBaseContext,
-	// WithCallerContext), and never ends. A Tracer that keeps it after the attempt has
-	// ended keeps alive whatever those are.
+	// Context has the values of open's context (WithBaseContext, WithCallerContext), and
+	// never ends. A Tracer that keeps it after the attempt has ended keeps those values in
+	// memory.
 	Context context.Context
 }
 
-// StepKind is what a Step says.
+// StepKind is the kind of a Step.
 type StepKind uint8
 
 const (
-	// StepBegun: an attempt begins; the Transition that says so comes next.
+	// StepBegun: an attempt begins. The Transition of EventStart follows.
 	StepBegun StepKind = iota
 	// StepAcquiring: open called Scope.Part.
 	StepAcquiring
@@ -61,39 +61,42 @@ const (
 	StepHeld
 	// StepForced: the release does not wait for the uses in flight (G9).
 	StepForced
-	// StepReleasing: the release of a part begins. Took says, of the first, how long
-	// the drain lasted, or an open that was cancelled took to return.
+	// StepReleasing: the release of a part begins. For the first part, Took is the time of
+	// the drain, or the time that a cancelled open took to return.
 	StepReleasing
-	// StepReleased: it has returned. Took is how long it ran.
+	// StepReleased: the release has returned. Took is the time that it ran.
 	StepReleased
-	// StepRetry: open failed with Err and is tried again once what it held is given
-	// back and Pause has passed (WithRetry).
+	// StepRetry: open failed with Err. The next try begins once the parts are released and
+	// Pause has passed (WithRetry).
 	StepRetry
-	// StepTryAgain: it has passed, and the next try begins, which holds nothing yet. If
-	// the attempt is cancelled before, there is none.
+	// StepTryAgain: the next try begins, and holds nothing yet. Absent if the attempt is
+	// cancelled before.
 	StepTryAgain
+	// StepGaveUp: the Backoff of WithRestart gave up. The dead resource stays down until a
+	// Start. Attempt is the latest one, which has ended.
+	StepGaveUp
 )
 
-// String returns begun, acquiring, held, forced, releasing, released, retry or try again.
+// String returns begun, acquiring, held, forced, releasing, released, retry, try again or gave up.
 func (k StepKind) String() string {
-	names := [...]string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry", "try again"}
+	names := [...]string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry", "try again", "gave up"}
 	if int(k) < len(names) {
 		return names[k]
 	}
 	return fmt.Sprintf("StepKind(%d)", uint8(k))
 }
 
-// stepLocked notifies the tracers of a step. Without one it costs a test.
+// stepLocked notifies the tracers of a step. Without a tracer it costs one comparison.
 func (a *attempt[R]) stepLocked(kind StepKind, part string, cutOff int, err error) {
 	if !a.l.steps || a.isFinished {
 		return
 	}
 	now := time.Now()
-	took := now.Sub(a.stepped)
+	took := now.Sub(a.lastStep)
 	if kind == StepBegun {
 		took = 0
 	}
-	a.stepped = now
+	a.lastStep = now
 	var pause time.Duration
 	if kind == StepRetry {
 		pause = max(a.pause, 0)
@@ -101,7 +104,14 @@ func (a *attempt[R]) stepLocked(kind StepKind, part string, cutOff int, err erro
 	a.l.notifyLocked(notification{step: &Step{kind, a.number, part, now, took, cutOff, err, pause, a.values}})
 }
 
-// attr names the notification in a log.
+// stepGaveUpLocked notifies the tracers that no restart follows.
+func (l *Lifecycle[R]) stepGaveUpLocked(cause error) {
+	if l.steps {
+		l.notifyLocked(notification{step: &Step{Kind: StepGaveUp, Attempt: l.begun, At: time.Now(), Err: cause, Context: l.supervisor.values}})
+	}
+}
+
+// attr returns the log attribute for the notification.
 func (n notification) attr() slog.Attr {
 	if n.step != nil {
 		return slog.Any("step", n.step.Kind)

@@ -13,8 +13,8 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A diary is a tracer that writes a line for each thing that it sees, with how
-// long it took and what came of it, and fails the test if the times do not fit together.
+// A diary is a tracer that writes a line for each step, with its duration and outcome. It fails the
+// test if the times do not fit together.
 type diary struct {
 	t     *testing.T
 	mu    sync.Mutex
@@ -54,7 +54,7 @@ func (d *diary) Step(s fsm.Step) {
 	d.note(line)
 }
 
-// forget returns what it saw since the last call.
+// forget returns the lines since the last call.
 func (d *diary) forget() []string {
 	synctest.Wait()
 	d.mu.Lock()
@@ -212,19 +212,19 @@ func (panicky) Step(s fsm.Step) {
 
 func TestStepKind(t *testing.T) {
 	var names []string
-	for k := range fsm.StepTryAgain + 2 {
+	for k := range fsm.StepGaveUp + 2 {
 		names = append(names, k.String())
 	}
-	if want := []string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry", "try again", "StepKind(8)"}; !slices.Equal(names, want) {
+	if want := []string{"begun", "acquiring", "held", "forced", "releasing", "released", "retry", "try again", "gave up", "StepKind(9)"}; !slices.Equal(names, want) {
 		t.Errorf("%q; want %q", names, want)
 	}
 }
 
-// Real threads: what several goroutines of one open acquire at once is all told.
+// Real threads: the steps of parts that several goroutines of one open acquire at once all arrive.
 func TestTracerConcurrentParts(t *testing.T) {
 	const rounds, threads, each = 50, 4, 50
 	for range rounds {
-		told, over := make(map[fsm.StepKind]int), make(chan struct{})
+		received, over := make(map[fsm.StepKind]int), make(chan struct{})
 		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
 			var all sync.WaitGroup
 			for range threads {
@@ -237,13 +237,13 @@ func TestTracerConcurrentParts(t *testing.T) {
 			}
 			all.Wait()
 			return 0, nil
-		}, fsm.WithTracer(tally{told, over}))
+		}, fsm.WithTracer(tally{received, over}))
 		wantNil(t, "Start", l.Start(background()))
 		wantNil(t, "Close", l.Close())
 		<-over
 		for k, want := range map[fsm.StepKind]int{fsm.StepAcquiring: threads * each, fsm.StepHeld: threads, fsm.StepReleasing: threads, fsm.StepReleased: threads} {
-			if told[k] != want {
-				t.Fatalf("%d parts were %v; want %d", told[k], k, want)
+			if received[k] != want {
+				t.Fatalf("%d parts were %v; want %d", received[k], k, want)
 			}
 		}
 	}
@@ -251,11 +251,11 @@ func TestTracerConcurrentParts(t *testing.T) {
 
 // tally counts the steps of each kind, until the lifecycle is closed.
 type tally struct {
-	told map[fsm.StepKind]int
-	over chan struct{}
+	received map[fsm.StepKind]int
+	over     chan struct{}
 }
 
-func (c tally) Step(s fsm.Step) { c.told[s.Kind]++ }
+func (c tally) Step(s fsm.Step) { c.received[s.Kind]++ }
 
 func (c tally) Transition(tr fsm.Transition) {
 	if tr.To == fsm.Closed {

@@ -6,36 +6,35 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Stop releases the resource and waits until everything is given back; then the
-// lifecycle is Idle and may be started again. A restart that is due (WithRestart) is
-// called off. It waits for the uses in flight
-// first (G9). A Stop during a start cancels the attempt and waits for its
-// rollback; the Starts get ErrStopped (G8). Concurrent Stops join. It returns
+// Stop waits for the uses in flight (G9), releases the resource, and waits until every
+// part is released. Then the lifecycle is Idle and may be started again. A Stop during a
+// start cancels the attempt and waits for its rollback; the waiting Starts return
+// ErrStopped (G8). A Stop cancels a restart that is due (WithRestart). Concurrent Stops
+// join. Stop returns
 //
-//   - nil if nothing was held at an instant after it was called; of an idle or
-//     closed lifecycle at once, having run nothing (G2);
-//   - ErrReentrant, without any effect, if ctx is one that this lifecycle handed
-//     to an open, release or use that has not ended (G15);
-//   - a *StopError with the releases' errors joined, if any failed; every part
-//     has been released all the same;
-//   - a *StopError with the cause of ctx once ctx ends. If no other Stop or
-//     Shutdown waits and uses are in flight, the drain is then cut short: the
-//     uses' contexts are cancelled before Stop returns, CutOff is their number,
-//     and the release follows without waiting for them. Otherwise CutOff is 0 and
-//     the release goes on without this caller.
+//   - nil if no part was held at an instant after it was called; for an idle or closed
+//     lifecycle at once, and nothing runs (G2);
+//   - ErrReentrant, without any effect, if ctx belongs to an open, release or use of
+//     this lifecycle that has not ended (G15);
+//   - a *StopError with the releases' errors, joined, if any failed; every part has been
+//     released all the same;
+//   - a *StopError with the cause of ctx once ctx ends. If uses are in flight then, and no
+//     other Stop or Shutdown waits, the drain is cut short: the uses' contexts are
+//     cancelled before Stop returns, CutOff is the number of uses, and the release does
+//     not wait for them. Otherwise CutOff is 0. In both cases the release continues.
 //
-// A Stop whose ctx has ended already takes effect all the same.
+// A Stop whose ctx has already ended takes effect all the same.
 func (l *Lifecycle[R]) Stop(ctx context.Context) error { return l.stop(ctx, false) }
 
-// Shutdown is Stop for good: from its call on no attempt begins, ever, and Start,
-// Use and Acquire get ErrClosed; after it returned nil nothing is open (G11). The
-// end of its context cuts the drain short, also if other Stops wait (G9). On a closed
-// lifecycle it returns nil.
+// Shutdown is Stop for good: from its call on no attempt begins, and Start, Use and
+// Acquire return ErrClosed. After it has returned nil, nothing is open (G11). The end of
+// its context cuts the drain short even if other Stops wait (G9). On a closed lifecycle it
+// returns nil.
 func (l *Lifecycle[R]) Shutdown(ctx context.Context) error { return l.stop(ctx, true) }
 
-// Close is Shutdown bounded by WithStopTimeout, 30 seconds by default. It takes
-// no part in the detection of ErrReentrant: a Close from within an open, release
-// or use of its own waits for as long as that bound.
+// Close is Shutdown with a context that ends after WithStopTimeout, 30 seconds by default.
+// It never returns ErrReentrant: within an open, release or use of its own lifecycle it
+// waits for that time.
 func (l *Lifecycle[R]) Close() error {
 	l.mustBeMade()
 	ctx, cancel := context.WithTimeout(context.Background(), l.stopTimeout)
@@ -57,6 +56,11 @@ func (l *Lifecycle[R]) stop(ctx context.Context, final bool) error {
 	l.mu.Lock()
 	a := l.beginStopLocked(final, reason)
 	l.tookLocked(action, a)
+	return l.awaitStop(c, a, final)
+}
+
+// awaitStop unlocks l.mu, and waits for the end of a; nil: nothing is to be waited for.
+func (l *Lifecycle[R]) awaitStop(c caller, a *attempt[R], final bool) error {
 	if a == nil {
 		l.mu.Unlock()
 		return nil
@@ -75,16 +79,16 @@ func (l *Lifecycle[R]) stop(ctx context.Context, final bool) error {
 	return l.leaveStop(c, a, final)
 }
 
-// beginStopLocked returns the attempt whose end the caller is to wait for, nil
-// if there is nothing to stop.
+// beginStopLocked begins the stop. It returns the attempt whose end the caller waits for,
+// nil if nothing is to be stopped.
 func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 	event := spec.EventStop
 	if final {
 		event, l.closing = spec.EventShutdown, true
 	}
 	l.supervisor.stopLocked()
-	l.overLocked(nil)
-	l.stopped = true
+	l.endRunsLocked(nil)
+	l.stopped, l.holders = true, nil
 	a := l.current // nil in Idle and in Closed
 	if a != nil {
 		a.restart = false
@@ -106,8 +110,8 @@ func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 	return a
 }
 
-// answerQueuedLocked answers the Starts that wait for the next attempt: they were
-// waiting when the Stop took effect.
+// answerQueuedLocked answers the Starts that wait for the next attempt: the Stop has
+// stopped them, too.
 func (l *Lifecycle[R]) answerQueuedLocked(reason error) {
 	if q := l.queued; q != nil {
 		l.queued = nil
@@ -115,8 +119,8 @@ func (l *Lifecycle[R]) answerQueuedLocked(reason error) {
 	}
 }
 
-// leaveStop takes a caller whose context has ended out of the release, and cuts
-// the drain short if it is his to cut (G9). Only then the context is asked why it ended.
+// leaveStop removes a caller whose context has ended from the stoppers, and cuts the drain
+// short if this caller may (G9). Only after that it calls methods of the context.
 func (l *Lifecycle[R]) leaveStop(c caller, a *attempt[R], final bool) error {
 	l.mu.Lock()
 	if a.isFinished {

@@ -264,7 +264,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// Errors of a release reach who waits for it to the end; who left has his own.
+// Errors of a release reach the callers that wait to the end. A caller that left has its own error.
 func TestStopErrors(t *testing.T) {
 	bubble(t, "stayed and left", func(t *testing.T) {
 		errStuck := errors.New("stuck")
@@ -306,8 +306,8 @@ func TestStateWhenACallReturns(t *testing.T) {
 	<-l.Done()
 }
 
-// What failed in a rollback is logged if it reaches no caller: not the Starts,
-// who are told that they were stopped, nor a Stop that has left.
+// A failed rollback is logged if its error reaches no caller: neither the Starts, whose error says
+// that they were stopped, nor a Stop that has left.
 func TestUnheardFailureIsLogged(t *testing.T) {
 	bubble(t, "the Stop has left", func(t *testing.T) {
 		var log logBuffer
@@ -388,8 +388,8 @@ func TestUnheardFailureIsLogged(t *testing.T) {
 	})
 }
 
-// lateHook lets a caller leave whose context has ended, but only once what it waits
-// for has come: between its choice and its critical section.
+// lateHook makes a caller whose context has ended leave late: only once the event that it waits for
+// has come, between its choice and its critical section.
 type lateHook struct {
 	pointHook
 	done  <-chan struct{}

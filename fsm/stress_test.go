@@ -17,9 +17,9 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// TestStress lets real goroutines loose on a lifecycle whose hooks err, panic,
-// exit and do not listen, and asserts the guarantees in the hooks themselves and
-// on every result. It takes about a second, or SURESTART_STRESS=30s of it.
+// TestStress runs real goroutines on a lifecycle whose hooks fail, panic, exit and ignore their
+// contexts. It asserts the guarantees in the hooks themselves and on every result. It takes about a
+// second, or SURESTART_STRESS=30s of it.
 func TestStress(t *testing.T) {
 	d := time.Second
 	if s := os.Getenv("SURESTART_STRESS"); s != "" {
@@ -46,15 +46,15 @@ type world struct {
 	seed uint64
 	l    *fsm.Lifecycle[*incarnation]
 
-	mu      sync.Mutex
-	rnd     *rand.Rand // the hooks'
-	busy    string
-	held    []string
-	opens   int // opens that returned a resource
-	isOpen  bool
-	emptied int // times that the last part was given back
-	scope   *fsm.Scope
-	told    []fsm.Transition
+	mu       sync.Mutex
+	rnd      *rand.Rand // the hooks'
+	busy     string
+	held     []string
+	opens    int // opens that returned a resource
+	isOpen   bool
+	emptied  int // times that the last part was given back
+	scope    *fsm.Scope
+	received []fsm.Transition
 
 	calls    atomic.Int64
 	shutdown atomic.Uint64 // 1 + the attempts begun when a Shutdown had returned
@@ -206,7 +206,7 @@ func stress(t *testing.T, seed uint64) int64 {
 		fsm.WithObserver(func(tr fsm.Transition) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.told = append(w.told, tr)
+			w.received = append(w.received, tr)
 		}),
 	}
 	if seed%2 == 0 {
@@ -254,18 +254,18 @@ func (w *world) final() {
 			return
 		}
 	}
-	// Its goroutine is gone: the observer has been told everything.
+	// Its goroutine is gone: the observer has received everything.
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	last := spec.Idle
-	for _, tr := range w.told {
+	for _, tr := range w.received {
 		if to, ok := spec.Next(tr.Event, tr.From); tr.From != last || !ok || to != tr.To {
 			w.errorf("transition %+v after %v", tr, last)
 		}
 		last = tr.To
 	}
 	if last != spec.Closed {
-		w.errorf("the last transition told led to %v", last)
+		w.errorf("the last transition received led to %v", last)
 	}
 }
 
@@ -333,7 +333,7 @@ func (w *world) step(rnd *rand.Rand, old []*fsm.Lease[*incarnation]) []*fsm.Leas
 		lease := old[rnd.IntN(len(old))]
 		lease.Release()
 		lease.Fail(errBoom)
-	default: // nobody may ever start it again
+	default: // it may never start again
 		ctx, cancel := context.WithTimeout(ctx, 100*time.Microsecond)
 		defer cancel()
 		s, err := w.l.Wait(ctx, spec.Started, spec.Stopping)

@@ -65,12 +65,12 @@ func TestLogNamesAttemptAndPart(t *testing.T) {
 		second func(r *rig, l *fsm.Lifecycle[*rig]) // the second attempt
 		want   []string                             // in one line of the log
 	}{
-		"a release that nobody waits for": {func(r *rig, l *fsm.Lifecycle[*rig]) {
+		"a release without a waiter": {func(r *rig, l *fsm.Lifecycle[*rig]) {
 			r.release = func(context.Context, string) error { return errBoom }
 			l.Start(background())
 			r.scope.Fail(errors.New("dead"))
 			synctest.Wait()
-		}, []string{"a release failed and nobody waits for it", "attempt=2", "a: boom"}},
+		}, []string{"a release failed and no caller waits for its error", "attempt=2", "a: boom"}},
 		"a release that outlives its timeout": {func(r *rig, l *fsm.Lifecycle[*rig]) {
 			r.release = slow
 			l.Start(background())
@@ -138,10 +138,10 @@ func TestLatePartIsNotTold(t *testing.T) {
 // A Backoff that calls runtime.Goexit has given up, of this death and of no other.
 func TestRestartBackoffExits(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		asked := 0
+		calls := 0
 		r := newRig(t, "a")
 		l := r.new(new(logBuffer).option(), fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) {
-			if asked++; asked == 1 {
+			if calls++; calls == 1 {
 				runtime.Goexit()
 			}
 			return time.Second, true
@@ -154,8 +154,8 @@ func TestRestartBackoffExits(t *testing.T) {
 		r.die(errBoom)
 		time.Sleep(time.Hour)
 		wantState(t, l, fsm.Started)
-		if asked != 2 {
-			t.Errorf("the backoff was asked %d times; want once for each death", asked)
+		if calls != 2 {
+			t.Errorf("Next was called %d times; want once for each death", calls)
 		}
 		wantNil(t, "Stop", l.Stop(background()))
 	})
@@ -169,7 +169,7 @@ func TestEndHasNoCause(t *testing.T) {
 		r.release = func(context.Context, string) error { return errBoom }
 		l := r.new(new(logBuffer).option(), fsm.WithObserver(func(tr fsm.Transition) { causes[tr.Event.String()] = tr.Cause }))
 		wantNil(t, "Start", l.Start(background()))
-		r.scope.Fail(errors.New("dead")) // nobody waits
+		r.scope.Fail(errors.New("dead")) // no caller waits
 		synctest.Wait()
 		wantIs(t, "Status.Cause", l.Status().Cause, errBoom)
 		wantNil(t, "Start", l.Start(background()))
@@ -204,19 +204,20 @@ func TestOpenContextEndsWithWhatHappened(t *testing.T) {
 	}
 }
 
-// The log has what a Backoff or a Breaker panicked with, and why a resource that is not started again died.
+// The log has the value of a panic of a Backoff or a Breaker, and the reason why a resource that is
+// not restarted died.
 func TestLogNamesThePanic(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		var log logBuffer
 		r := newRig(t, "a")
-		l := r.new(log.option(), fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) { panic("asked too much") })),
+		l := r.new(log.option(), fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) { panic("one call too many") })),
 			fsm.WithBreaker(allowFunc(func() (func(fsm.Outcome, error), error) {
-				return func(fsm.Outcome, error) { panic("told too much") }, nil
+				return func(fsm.Outcome, error) { panic("one outcome too many") }, nil
 			})))
 		wantNil(t, "Start", l.Start(background()))
 		r.die(errBoom)
 		synctest.Wait()
-		for _, want := range []string{"asked too much", "told too much", "attempt=1", "is not started again any more\" restarts=0 error=boom"} {
+		for _, want := range []string{"one call too many", "one outcome too many", "attempt=1", "is not started again any more\" restarts=0 error=boom"} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log lacks %q:\n%s", want, log.String())
 			}
@@ -261,7 +262,7 @@ func TestShutdownOfIdleHasItsCause(t *testing.T) {
 	})
 }
 
-// A resource without parts has uses in flight, too.
+// A resource without parts has uses in flight as well.
 func TestStatusCountsUsesOfNoParts(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		l := newRig(t).new()
@@ -289,7 +290,7 @@ type askFunc func(try int, err error) (time.Duration, bool)
 
 func (f askFunc) Next(try int, err error) (time.Duration, bool) { return f(try, err) }
 
-// A Stop that comes while the Backoff is asked makes the outcome Cancelled, and the Breaker is told once, though the
+// A Stop during Next makes the outcome Cancelled, and the Breaker's done is called once, though the
 // Backoff says that there is to be another try.
 func TestR36ToldOnceWhenStoppedWhileTheBackoffIsAsked(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
@@ -308,12 +309,12 @@ func TestR36ToldOnceWhenStoppedWhileTheBackoffIsAsked(t *testing.T) {
 		wantNil(t, "Start", l.Start(background()))
 		wantNil(t, "Stop", l.Stop(background()))
 		if want := []fsm.Outcome{fsm.Cancelled, fsm.Opened}; !slices.Equal(b.outcomes, want) {
-			t.Errorf("the breaker was told %v; want %v", b.outcomes, want)
+			t.Errorf("done was called with %v; want %v", b.outcomes, want)
 		}
 	})
 }
 
-// ending is a context that is not of package context, and that ends with what it says.
+// ending is a context that is not of package context, and that ends with a given error.
 type ending struct {
 	context.Context
 	done chan struct{}

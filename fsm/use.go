@@ -6,18 +6,18 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Lease holds the resource open until it is released (G10). The zero value
-// holds nothing. It must not be copied, go vet reports a copy; Move hands it on.
-// Resource, Context and Fail may be called concurrently; Release and Move not, nor
-// along with them.
+// A Lease holds the resource open until it is released (G10). The zero value holds
+// nothing. It must not be copied (go vet reports a copy); Move passes it on. Resource,
+// Context and Fail may be called concurrently. Release and Move must not be called
+// concurrently with any method.
 type Lease[R any] struct {
 	_        noCopy
 	a        *attempt[R]
 	released bool
-	context  *leaseContext // made when it is asked for
+	context  *leaseContext // made by the first call of Context
 }
 
-// noCopy is what go vet's copylocks check looks for.
+// noCopy has the methods that go vet's copylocks check looks for.
 type noCopy struct{}
 
 func (*noCopy) Lock()   {}
@@ -26,15 +26,15 @@ func (*noCopy) Unlock() {}
 type leaseContext struct {
 	context.Context
 	cancel context.CancelFunc
-	handed *token
+	marker *marker
 }
 
-// Acquire admits a use of the resource: it stays open until the lease is
-// released, unless a release is forced (G9). It never blocks. It returns
-// ErrClosed after Shutdown or Close was called, else ErrNotStarted unless the
-// resource is open. It allocates nothing and takes no lock while Started.
+// Acquire admits a use of the resource, which stays open until the lease is released,
+// unless a release is forced (G9). It returns ErrClosed if Shutdown or Close has been
+// called, otherwise ErrNotStarted unless the resource is open. It never blocks. While
+// Started it allocates nothing and takes no lock.
 func (l *Lifecycle[R]) Acquire() (Lease[R], error) {
-	a := l.gate.Load()
+	a := l.opened.Load()
 	if a != nil {
 		if l.hook != nil {
 			l.hook.Point(spec.UseAdd, a)
@@ -42,14 +42,14 @@ func (l *Lifecycle[R]) Acquire() (Lease[R], error) {
 		if a.gate.Add(1) > 0 {
 			return Lease[R]{a: a}, nil
 		}
-		// The gate is closed for good: what was added to it means nothing.
+		// The gate is closed for good: its count has no meaning any more.
 	}
 	return l.acquire()
 }
 
-// acquire is Acquire once the gate has refused: the state decides, under the
-// lock. The tempting shortcut, to refuse without it, would let a caller be
-// refused before the Stop that closed the gate has taken effect for a Start.
+// acquire is Acquire after the gate has refused: the state decides, under the lock. To
+// refuse without the lock would be wrong: a caller could be refused before the Stop that
+// closed the gate has taken effect for a Start.
 func (l *Lifecycle[R]) acquire() (Lease[R], error) {
 	l.mustBeMade()
 	l.point(spec.UseSlow, nil)
@@ -67,7 +67,7 @@ func (l *Lifecycle[R]) acquire() (Lease[R], error) {
 	}
 }
 
-// Resource returns the resource; the zero R of a zero lease.
+// Resource returns the resource, or the zero R for a zero lease.
 func (x *Lease[R]) Resource() (r R) {
 	if x.a != nil {
 		r = x.a.resource
@@ -75,23 +75,23 @@ func (x *Lease[R]) Resource() (r R) {
 	return r
 }
 
-// Context returns a context that ends when the lease is released, or before,
-// when the release of the resource is forced: then its cause is why (ErrStopped,
-// ErrClosed, or what Fail was given). It carries the values of open's. Of a
-// lease that is zero or released it has ended.
+// Context returns a context that ends when the lease is released, or earlier if a release
+// of the resource is forced; then its cause is ErrStopped, ErrClosed, or the cause given to
+// Fail. It has the values of open's context. The context of a zero or released lease has
+// ended.
 func (x *Lease[R]) Context() context.Context {
 	if x.a == nil {
 		return endedContext()
 	}
-	x.a.l.mu.Lock() // several may use one lease
+	x.a.l.mu.Lock() // concurrent calls are allowed
 	defer x.a.l.mu.Unlock()
 	if x.context == nil {
 		if x.released {
 			return endedContext()
 		}
-		ctx, handed := x.a.l.hand(x.a.leasesLocked(), x.a.outer)
+		ctx, marker := x.a.l.mark(x.a.leasesLocked(), x.a.outer)
 		ctx, cancel := context.WithCancel(ctx)
-		x.context = &leaseContext{ctx, cancel, handed}
+		x.context = &leaseContext{ctx, cancel, marker}
 	}
 	return x.context.Context
 }
@@ -102,14 +102,14 @@ func endedContext() context.Context {
 	return ctx
 }
 
-// Release ends the use. Called again, or of a zero lease, it does nothing.
+// Release ends the use. Called again, or on a zero lease, it does nothing.
 func (x *Lease[R]) Release() {
 	if x.a == nil || x.released {
 		return
 	}
 	x.released = true
 	if x.context != nil {
-		x.context.handed.over.Store(true)
+		x.context.marker.over.Store(true)
 		x.context.cancel()
 	}
 	if x.a.gate.Add(-1) < 0 {
@@ -117,23 +117,22 @@ func (x *Lease[R]) Release() {
 	}
 }
 
-// Move returns the lease for another variable to hold, and leaves x zero.
+// Move returns the lease and leaves x zero.
 func (x *Lease[R]) Move() Lease[R] {
 	a, released, context := x.a, x.released, x.context
 	x.a, x.released, x.context = nil, false, nil
 	return Lease[R]{a: a, released: released, context: context}
 }
 
-// Fail reports that the resource died, as Scope.Fail does, of the attempt that
-// the lease is of (G13). The lease remains to be released. Of a zero lease it
-// does nothing.
+// Fail reports, as Scope.Fail does, that the resource of the lease has died (G13). The
+// lease must still be released. On a zero lease Fail does nothing.
 func (x *Lease[R]) Fail(cause error) {
 	if x.a != nil {
 		x.a.l.fail(x.a, x.a.tried, cause)
 	}
 }
 
-// drop ends a use that outlived the closing of its gate; the last ends the drain.
+// drop ends a use that was admitted before its gate was closed; the last one ends the drain.
 func (l *Lifecycle[R]) drop(a *attempt[R]) {
 	l.point(spec.UseDrop, a)
 	l.mu.Lock()
@@ -145,12 +144,16 @@ func (l *Lifecycle[R]) drop(a *attempt[R]) {
 	l.tookLocked(spec.UseDrop, a)
 }
 
-// Use calls f with the resource, which stays open until f returns, unless a
-// release is forced (G9, G10). f's context is derived from ctx, and is cancelled
-// when a release is forced, with ErrStopped, ErrClosed or what Fail was given as
-// its cause; no method of ctx is called for that. Use returns f's error; ErrClosed or ErrNotStarted as Acquire does;
-// the cause of ctx, without calling f, if ctx has ended. It runs f in the caller's
-// goroutine and returns when f does; a panic of f passes through. A nil f panics.
+// Use calls f with the resource, which stays open until f returns, unless a release is
+// forced (G9, G10). It calls f in the caller's goroutine and returns when f returns. Use
+// returns f's error, or without calling f
+//
+//   - ErrClosed or ErrNotStarted, as Acquire does;
+//   - the cause of ctx if ctx has ended.
+//
+// f's context is derived from ctx. If a release is forced, it is cancelled with the cause
+// ErrStopped, ErrClosed or the cause given to Fail; no method of ctx is called for that.
+// A panic of f passes through. A nil f panics.
 func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error) error {
 	if f == nil {
 		panic("fsm: Use: a nil function")
@@ -164,7 +167,7 @@ func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error
 	if c.cause != nil {
 		return c.cause
 	}
-	ctx, cancel, token := l.newUseContext(c)
+	ctx, cancel, marker := l.newUseContext(c)
 	a := lease.a
 	l.mu.Lock()
 	admitted := a.uses.addLocked(&cancel)
@@ -176,22 +179,22 @@ func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error
 		l.mu.Lock()
 		delete(a.uses.each, &cancel)
 		l.mu.Unlock()
-		token.over.Store(true) // before the end: what it wakes is not within this use any more
+		marker.over.Store(true) // before cancel: what cancel wakes is no longer within this use
 		cancel(nil)
 	}()
 	return f(ctx, a.resource)
 }
 
-// useSet is the contexts of an attempt's uses; under the lifecycle's lock.
+// useSet holds the contexts of an attempt's uses. It is under the lifecycle's lock.
 type useSet struct {
-	leases context.Context // the parent of the leases' contexts; nil until one is asked for
+	leases context.Context // the parent of the leases' contexts; nil until one is needed
 	cancel context.CancelCauseFunc
-	each   map[*context.CancelCauseFunc]struct{} // of the Uses that run
-	over   bool
+	each   map[*context.CancelCauseFunc]struct{} // of the running Uses
+	over   bool                                  // a release was forced: every context ends
 	reason error
 }
 
-// addLocked returns false if they have ended already: then this one has to.
+// addLocked returns false if a release was forced: then the caller cancels its context.
 func (s *useSet) addLocked(cancel *context.CancelCauseFunc) bool {
 	if s.over {
 		return false
@@ -203,9 +206,9 @@ func (s *useSet) addLocked(cancel *context.CancelCauseFunc) bool {
 	return true
 }
 
-// endLocked ends them all, those that are yet to come too; it is called once. The
-// contexts of Uses, of which there may be many, end when the caller, without the lock,
-// calls end. That calls no method of their callers' contexts (see useContext).
+// endLocked ends all contexts, later ones too; it is called once. The contexts of running
+// Uses, of which there may be many, end when the caller, without the lock, calls end. No
+// method of a caller's context is called for that (see useContext).
 func (s *useSet) endLocked(reason error) (end func()) {
 	s.over, s.reason = true, reason
 	if s.cancel != nil {

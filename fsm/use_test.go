@@ -80,7 +80,7 @@ func TestG10UseOnlyStarted(t *testing.T) {
 			wantNil(t, "Start", start.result())
 		}
 	})
-	bubble(t, "a rolled back attempt admits nobody", func(t *testing.T) {
+	bubble(t, "an attempt that is rolled back admits no use", func(t *testing.T) {
 		r := failingRig(t)
 		l := r.new()
 		start := begin(t, func() error { return l.Start(background()) })
@@ -213,7 +213,7 @@ func TestLease(t *testing.T) {
 		wantNil(t, "Start", l.Start(background()))
 		lease, err := l.Acquire()
 		wantNil(t, "Acquire", err)
-		unasked, err := l.Acquire()
+		withoutContext, err := l.Acquire()
 		wantNil(t, "Acquire", err)
 		ctx := lease.Context()
 		if ctx.Value(ctxKey("who")) != "first" || ctx.Err() != nil || ctx != lease.Context() {
@@ -223,8 +223,8 @@ func TestLease(t *testing.T) {
 		if ctx.Err() == nil || lease.Context().Err() == nil {
 			t.Error("the context of a released lease has not ended")
 		}
-		unasked.Release()
-		if unasked.Context().Err() == nil {
+		withoutContext.Release()
+		if withoutContext.Context().Err() == nil {
 			t.Error("the context of a released lease has not ended")
 		}
 		if n := l.Status().InFlight; n != 0 {

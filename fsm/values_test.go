@@ -43,7 +43,7 @@ func stack() []byte {
 	return buf[:runtime.Stack(buf, false)]
 }
 
-// No method of a caller's context is called after its call, whatever else happens.
+// No method of a caller's context is called after its call.
 func TestR34PooledContext(t *testing.T) {
 	for name, opts := range map[string][]fsm.Option{
 		"by default": nil,

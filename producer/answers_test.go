@@ -15,11 +15,11 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// G9 DrainFirst counts what was not delivered, and says of each message what became of
-// it (D2). A leader that loses its place after the append answers as one that never had it:
-// the message is in the log, so the caller must not learn that it was refused. It is there
-// once, however often it was sent (D3).
-func TestG9AppendedIsNotRejected(t *testing.T) {
+// G9 DrainFirst counts what was not delivered, and reports the verdict of each message (D2). A
+// leader that loses its place after the append answers as one that never had it. The message is in
+// the log, so its caller must not get ErrRejected. It is there once, however often it was sent
+// (D3).
+func TestD2AppendedIsNotRejected(t *testing.T) {
 	for _, answer := range []*kerr.Error{
 		kerr.UnknownTopicOrPartition, kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.ReplicaNotAvailable, kerr.NetworkException,
 		kerr.NotEnoughReplicasAfterAppend, kerr.KafkaStorageError, kerr.UnknownServerError, kerr.DuplicateSequenceNumber, {Message: "?", Code: 999},
@@ -60,7 +60,7 @@ func TestG9AppendedIsNotRejected(t *testing.T) {
 
 // Once an attempt may have been appended, no later refusal, and no later attempt that is
 // not sent, says anything else.
-func TestG9AmbiguousStaysAmbiguous(t *testing.T) {
+func TestD2AmbiguousStaysAmbiguous(t *testing.T) {
 	for name, then := range map[string]func(b *testbroker.Broker, p *Producer){
 		"then refused": func(b *testbroker.Broker, _ *Producer) {
 			b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})

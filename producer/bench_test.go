@@ -61,8 +61,10 @@ func BenchmarkWriteMessages(b *testing.B) {
 	}
 }
 
-// What a Send costs a single goroutine, and what the asynchronous Writer costs it, which tells nobody what became of a message.
-// go test -bench Send -benchmem ./producer
+// The cost of a Send for a single goroutine, beside that of the asynchronous Writer, which reports
+// no verdicts.
+//
+//	go test -bench Send -benchmem ./producer
 func BenchmarkSend(b *testing.B) {
 	broker := testbroker.Fake(b, kfake.BlackholeProduce(), kfake.SeedTopics(4, "t"))
 	p, err := New(Config{Brokers: broker.Addrs, Topic: "t"})
@@ -109,7 +111,7 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-// A lone write, one after the other: what it costs to wait for nobody.
+// Lone writes, one after the other: the cost without other messages to wait for.
 func BenchmarkLoneWrite(b *testing.B) {
 	broker := testbroker.Fake(b, kfake.BlackholeProduce(), kfake.SeedTopics(1, "t"))
 	p, err := New(Config{Brokers: broker.Addrs, Topic: "t"})

@@ -183,8 +183,8 @@ func brokerFrozen(t *testing.T, c *testbroker.OwnBroker) {
 	shutDown(t, c, p)
 }
 
-// Two of three are gone. What must have two replicas is refused, and says so;
-// whoever waits for longer than that lasts, as by default, notices nothing.
+// Two of three replicas are gone. A message that needs two is refused with that error. A caller
+// that waits for longer than the outage, as by default, notices nothing.
 func notEnoughReplicas(t *testing.T, c *testbroker.OwnBroker) {
 	patient, topic := startOn(t, c, 1)
 	hasty := newProducer(t, c.Broker, Config{Topic: topic, DeliveryTimeout: time.Second})

@@ -16,148 +16,174 @@ import (
 	"github.com/seed3893aba4/surestart/internal/record"
 )
 
-// Config is what a Producer is made of. Brokers and one of Topic, Topics and
-// AnyTopic are required; every other zero value is a safe default. New copies it.
+// Config configures a Producer. Brokers is required, and one of Topic, Topics and AnyTopic. The
+// zero value of every other field is a safe default. New copies the Config.
 //
-// No password, key or certificate appears when a Config is printed or logged. (Of a
-// Config in an unexported field of yours fmt prints everything, without asking: what
-// PlainFrom and ScramFrom return holds no secret to be printed.)
+// Printing or logging a Config shows no password, key or certificate. One exception: fmt ignores
+// the methods of a Config in an unexported field of another type. There, use PlainFrom and
+// ScramFrom, which hold no secret.
 type Config struct {
-	// Brokers are the addresses, host:port, to learn the cluster from. A Start asks one
-	// after the other, in any order, until a broker answers.
+	// Brokers are addresses, host:port, of some brokers of the cluster. Start tries them until one
+	// answers, and learns the others from it.
 	Brokers []string
-	// ClientID is how the brokers know this client in their logs and quotas.
+	// ClientID identifies this client in the brokers' logs and quotas.
 	ClientID string
 
-	// Topic is where messages go that name none.
+	// Topic is the topic of messages that name none.
 	Topic string
-	// Topics are further topics that a message may name. Start proves every
-	// declared topic; a write that names another one fails as a whole (*TopicError).
+	// Topics are more topics that messages may name. Start checks every declared topic. A write
+	// that names another topic fails as a whole with a *TopicError.
 	Topics []string
-	// AnyTopic lets messages name any topic; it is proved on its first use. A write waits for the answer
-	// under its context and the DeliveryTimeout. A topic that does not exist fails its own messages,
-	// and is not asked for again for 100 ms, doubling to 5 s. Topics that were not written to for five
-	// minutes are not asked for any more, until the next write.
+	// AnyTopic allows messages to name any topic. The first write to a topic waits for its
+	// metadata, until the write's context ends or the DeliveryTimeout passes; messages of the same
+	// call for known topics are sent at once. A topic that does not exist fails only its own
+	// messages; the cluster is asked for it again after 100 ms, doubling to 5 s. The metadata of a
+	// topic without a write for five minutes are no longer refreshed, until the next write.
 	AnyTopic bool
 
-	// TLS is how to connect; nil: without encryption. TLS 1.2 is the least, and the
-	// system's roots are trusted unless RootCAs says otherwise. Its functions, such
-	// as GetClientCertificate, are called at every connect: so a certificate can be
-	// rotated under a running producer.
+	// TLS encrypts the connections; nil: no encryption. The minimum version is TLS 1.2. The
+	// system's roots are trusted unless RootCAs is set. Each connect calls its functions, such as
+	// GetClientCertificate, so a certificate can be rotated while the producer runs.
 	TLS *tls.Config
-	// SASL is how to authenticate; nil: not at all. PlainFrom and ScramFrom ask for
-	// the password at every connect; those of kafka-go keep one. A mechanism of your
-	// own, such as OAUTHBEARER, is started at every connect. While the producer runs, a login that is
-	// refused is tried again after 10 ms, then after twice as long, up to every 8 s or so, until it succeeds.
+	// SASL authenticates the client; nil: no authentication. Each connect starts the mechanism.
+	// PlainFrom and ScramFrom fetch the password at every connect; kafka-go's mechanisms keep one.
+	// While the producer runs, a refused login is tried again after 10 ms, doubling to about 8 s,
+	// until it succeeds.
 	SASL sasl.Mechanism
-	// AllowPlaintextPassword allows SASL PLAIN and OAUTHBEARER without TLS to a broker
-	// that is not on this machine: whoever listens on the way reads the password.
+	// AllowPlaintextPassword allows SASL PLAIN and OAUTHBEARER without TLS to brokers on other
+	// machines. The network can then read the password.
 	AllowPlaintextPassword bool
-	// Dial replaces the dialing of connections. It must return soon after its context ends. A
-	// panic in it, and a runtime.Goexit, is an error of that connect. The Write of its connections
-	// returns how many bytes it has written also if it fails: a request that was written as a
-	// whole may be in the log, one that was not is not.
+	// Dial opens the network connections; nil: a net.Dialer. It must return soon after its context
+	// ends. A panic or a runtime.Goexit in it counts as an error of that connect, and a panic in a
+	// method of its connections as the end of that connection. Their Write must return the number of
+	// bytes written also when it fails: a request that was written completely may be in the log.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Acks is which replicas must acknowledge a message before it counts as delivered.
-	// Default AcksAll.
+	// Acks is which replicas must acknowledge a message. Default AcksAll.
 	Acks Acks
-	// Idempotence is whether each message is in the log once, and in order (D3, D4). Default:
-	// with AcksAll it is. It takes a producer id, which the cluster may refuse: see
-	// ErrNoIdempotence.
+	// Idempotence puts each message into the log at most once and in order (D3, D4). Default: on
+	// with AcksAll. It needs a producer id, which the cluster may refuse: see ErrNoIdempotence.
 	Idempotence Idempotence
 
-	// Linger is how long a message waits for others to share a request, if none is under
-	// way to its partition; the first of a batch counts. Default: not at all. What comes while a request
-	// is under way shares the next one anyway, and what others write at that moment this one. A Stop,
-	// and Flush, send at once what lingers. While calls wait for room (MaxInFlightBytes) nothing lingers.
-	Linger time.Duration
-	// BatchSize is how many messages make a batch full. Default 10,000.
-	BatchSize int
-	// BatchBytes is how many bytes do, and the largest message. Default 1 MiB. Where a
-	// topic allows less (max.message.bytes), a batch that is larger is sent in halves
-	// after a broker has refused it, which takes as many more requests.
-	BatchBytes int64
-	// MaxInFlightBytes bounds the memory of the messages that have no verdict yet:
-	// their bytes as they are encoded and compressed, and 64 and more for each message. A write waits,
-	// under its context, until there is room. A call that is larger than that waits until it
-	// is alone. Default 64 MiB.
+	// Linger is how long the first message of a batch waits for more messages. It applies only
+	// while no request to the partition is under way. Default 0: send at once. Messages that arrive
+	// during a request share the next one in any case. Stop and Flush end the wait. Nothing lingers
+	// while a call waits for room (MaxInFlightBytes).
 	//
-	// A partition that has messages in flight gets room for more only as long as it then holds no
-	// more than what is left. So a partition that nothing can be sent to leaves half of the room to
-	// the others, two leave a third; a call that waits for that holds up only calls to the same
-	// partition. It does not apply as long as one partition alone is in use.
+	// Raise it when batches stay small at a high rate and cost the brokers too many requests. Lower
+	// it when a lone write takes too long.
+	Linger time.Duration
+	// BatchSize limits the messages of a batch. Default 10,000. Raise it when tiny messages reach
+	// it before BatchBytes. Lower it when one lost answer must not put so many messages in doubt.
+	BatchSize int
+	// BatchBytes limits the bytes of a batch, and of a single message. Default 1 MiB. If a topic
+	// allows less (max.message.bytes), the broker refuses larger batches, and the producer sends
+	// them again in halves.
+	//
+	// Raise it, together with the topic's limit, when a message is larger or batches are full. Lower
+	// it to the topic's limit when that is less.
+	BatchBytes int64
+	// MaxInFlightBytes limits the memory of messages without a verdict: their bytes, encoded and
+	// compressed, and at least 64 for each message. A write waits for room, until its context ends.
+	// A call that needs more than the limit waits until nothing else is in flight. Default 64 MiB.
+	//
+	// When several partitions are in use, one that already holds room gets more only while it holds
+	// no more than what is left. One partition that cannot be written to thus leaves half of the
+	// room to the others; two leave a third. A call that waits for its partition's share delays
+	// only calls to the same partition.
+	//
+	// Raise it when calls wait for room (Counters.Waiting) although the brokers are fast enough, or
+	// when writes have to go on through a longer outage. Lower it when the process has less memory.
 	MaxInFlightBytes int64
-	// MaxAttempts is how often a batch is sent at most. Default: as often as the
-	// DeliveryTimeout permits.
+	// MaxAttempts limits how often a batch is sent. Default: no limit within the DeliveryTimeout,
+	// which is usually the better limit. Set it when an early error is worth more than a late
+	// success.
 	MaxAttempts int
 
-	// Compression of the batches. Default none.
+	// Compression of the batches. Default none. A batch that does not become smaller is sent
+	// uncompressed, and one of 64 KiB or more also if its first 16 KiB do not. Use a codec when the
+	// network or the brokers' disk is the limit: Snappy if processor time is scarce, Zstd if bytes are.
 	Compression kafka.Compression
-	// Balancer chooses the partitions. Default: a message with a key goes where the
-	// Java client puts it (murmur2). Others go to one partition until its batch is under way, and
-	// then to the next that has a leader. Partitions whose leader is not connected, to which the last
-	// attempt has failed, or that hold their share of MaxInFlightBytes, get them only if all are like that. A message for which the Balancer panics, or chooses a
-	// partition that is not there, fails alone and at once: ErrNotSent, and final. The Balancer is
-	// called concurrently.
+	// Balancer chooses the partition of each message. It is called concurrently. Default: a message
+	// with a key goes to the same partition as with the Java client (murmur2). Messages without a
+	// key go to one partition until its batch is sent, then to the next. They avoid partitions
+	// whose leader is not connected, whose last attempt failed, or that hold their share of
+	// MaxInFlightBytes, unless all are like that. If the Balancer panics or chooses a partition
+	// that does not exist, that message alone fails, at once and for good: ErrNotSent.
 	Balancer kafka.Balancer
 
-	// DialTimeout bounds a connect: TCP, TLS, API versions and SASL. Default 5 s.
+	// DialTimeout bounds a connect: TCP, TLS, API versions and SASL. Default 5 s. Raise it when
+	// brokers are far away or their logins slow. Lower it when addresses that never answer delay a
+	// start.
 	DialTimeout time.Duration
-	// ReadTimeout bounds a request for information, such as Ping's. Default 10 s.
+	// ReadTimeout bounds a request for information, such as Ping's. Default 10 s. Raise it when busy
+	// brokers answer later. Lower it when a frozen broker should be noticed sooner.
 	ReadTimeout time.Duration
-	// WriteTimeout bounds one attempt to send a batch. Default 10 s.
+	// WriteTimeout bounds one attempt to send a batch. Default 10 s. Raise it when attempts end that
+	// slow replicas would have acknowledged. Lower it, well below DeliveryTimeout, when a frozen
+	// broker should be left sooner.
 	WriteTimeout time.Duration
-	// DeliveryTimeout bounds a write from call to verdict, whatever it meets (D6). Default 30 s.
+	// DeliveryTimeout bounds a write from the call to its verdicts (D6). Default 30 s. Raise it when
+	// elections or restarts of brokers outlast it; the brokers' producer.id.expiration.ms has to
+	// stay longer. Lower it when callers cannot wait so long.
 	DeliveryTimeout time.Duration
-	// ConnectionsPerBroker is how many connections there are to each broker that leads a partition
-	// in use: as many requests can be under way there. Default 2. There is one more for metadata.
+	// ConnectionsPerBroker is the number of connections to each broker that leads a partition in
+	// use. Each carries one request at a time. Default 2. One more connection serves metadata.
+	// While an expiring login is renewed, the old connection and the new one are open together.
+	//
+	// Raise it when a broker is far away and leads many partitions that you write to. Lower it when
+	// the brokers have too many connections.
 	ConnectionsPerBroker int
-	// IdleTimeout is for how long the connections to a broker are kept that leads no partition in
-	// use any more. Default 9 minutes. All others are kept alive, however long they are idle.
+	// IdleTimeout is how long the connections stay open to a broker that no longer leads a
+	// partition in use. Default 9 minutes. All other connections are kept alive. Raise it when
+	// leaders move back and forth. Lower it when the brokers have too many connections.
 	IdleTimeout time.Duration
-	// StartTimeout bounds an attempt to start. Default 30 s.
+	// StartTimeout bounds an attempt to start. Default 30 s. Raise it when the cluster may still be
+	// coming up, together with Retry. Lower it when a failed start should be reported sooner.
 	StartTimeout time.Duration
-	// StopTimeout bounds Close, the forced release included. Default 20 s: it fits
-	// into Kubernetes' 30.
+	// StopTimeout bounds Close, including the forced release. Default 20 s, which fits into
+	// Kubernetes' default grace period of 30 s. Raise it, and that period, when a StopError counts
+	// messages that were cut off. Lower it when the period is shorter.
 	StopTimeout time.Duration
 
-	// AllowPartial starts although partitions have no leader, as long as one has.
+	// AllowPartial lets Start succeed while some partitions have no leader, or one that cannot be
+	// reached, if at least one partition can be written to. If a leader does not answer
+	// CheckWritePermission, Start asks another leader of the topic.
 	AllowPartial bool
-	// CheckWritePermission makes Start prove that the topics may be written to,
-	// without writing.
+	// CheckWritePermission makes Start check the permission to write to each declared topic. It
+	// writes nothing.
 	CheckWritePermission bool
 	// StartOnWrite makes a write start a producer that was never stopped.
 	StartOnWrite bool
-	// AllowAutoTopicCreation asks the brokers to create topics that do not exist. A topic that is
-	// not there some 6 s after they were asked first is unknown: Kafka does not say whether its
+	// AllowAutoTopicCreation asks the brokers to create missing topics. A topic that is still
+	// missing after about 6 s counts as unknown: Kafka does not report whether its
 	// auto.create.topics.enable is off.
 	AllowAutoTopicCreation bool
 
-	// Retry makes a Start that fails try again, inside the attempt and within its
-	// StartTimeout, if what it met is Temporary: a refused connection is, and a topic that
-	// does not exist yet; a wrong password is final. Everything is closed before each
-	// pause. A pause that would outlast the StartTimeout is not begun: the Start fails at
-	// once, with what it met last. Package resilience has one; it must be this
-	// producer's alone. nil: one try.
+	// Retry makes a failing Start try again, within its StartTimeout, if Temporary reports true for
+	// the error. A refused connection and a missing topic are temporary; a wrong password is not.
+	// Everything is closed before each pause. If the next pause would end after the StartTimeout,
+	// Start fails at once with the last error. Package resilience provides one; producers must not
+	// share it. nil: one try.
 	Retry fsm.Backoff
-	// Breaker refuses attempts to start for a while after many have failed, so that a
-	// Start fails at once rather than after its timeouts. Package resilience has one;
-	// producers of the same cluster may share it. nil: every Start tries.
+	// Breaker refuses attempts for a while after many have failed, so that Start fails at once
+	// instead of after its timeout. Package resilience provides one; producers of the same cluster
+	// may share it. nil: no refusals.
 	Breaker fsm.Breaker
 
-	// Completion is told the verdict of every message that was admitted, once: nil, or an error
-	// that is one of ErrNotSent, ErrMaybeDelivered and ErrRejected. The messages of a call have
-	// Topic, Partition, Offset (-1: not known), Key, Value, Headers, Time and the caller's WriterData;
-	// the slice and all bytes in it are copies, valid until Completion returns. It is called before the write concerned returns,
-	// unless that write was withdrawn, and holds up what goes to the same broker, so it
-	// should be quick; it must not wait for Stop, Shutdown or Close. A panic in it is logged, and so is
-	// a runtime.Goexit, as t.FailNow calls it: the messages keep their verdict.
+	// Completion is called with the verdict of every admitted message, once: nil, or an error that
+	// is exactly one of ErrNotSent, ErrMaybeDelivered and ErrRejected. The messages of a call have
+	// Topic, Partition, Offset (-1 if unknown), Key, Value, Headers, Time and the caller's
+	// WriterData. The slice and its bytes are copies, valid until Completion returns.
+	//
+	// Completion is called before the write returns, unless the message was withdrawn. It delays
+	// everything else for the same broker, so it should be quick. It must not wait for Stop,
+	// Shutdown or Close. A panic or a runtime.Goexit in it is logged, and changes no verdict.
 	Completion func([]kafka.Message, error)
-	// Logger gets what no caller would otherwise learn of. Default slog.Default.
+	// Logger receives the warnings that no caller gets as an error. Default slog.Default.
 	Logger *slog.Logger
-	// Lifecycle are options for the lifecycle: observers, for example. They come
-	// after those that the other fields make; StopTimeout alone is what bounds Close.
+	// Lifecycle are more options for the lifecycle, such as observers. They are applied after the
+	// options that the other fields set. Only StopTimeout bounds Close.
 	Lifecycle []fsm.Option
 
 	record record.Hook
@@ -169,12 +195,12 @@ func init() { record.Into = func(config any, h record.Hook) { config.(*Config).r
 type Acks int8
 
 const (
-	// AcksAll: every replica that is in sync. The default.
+	// AcksAll: every in-sync replica. The default.
 	AcksAll Acks = iota
 	// AcksOne: the leader of the partition.
 	AcksOne
-	// AcksNone: none. A message counts as delivered when it was handed to the
-	// network; what is refused or lost after that is not noticed.
+	// AcksNone: none. A message counts as delivered once it is handed to the network. Later losses
+	// and refusals go unnoticed.
 	AcksNone
 )
 
@@ -187,16 +213,17 @@ func (a Acks) String() string {
 	return fmt.Sprintf("Acks(%d)", int8(a))
 }
 
-// Idempotence is whether a message is in the log at most once, and in order, whatever is lost.
+// Idempotence is whether each message is in the log at most once and in order, also when requests
+// or answers are lost.
 type Idempotence int8
 
 const (
-	// IdempotenceAuto: with AcksAll it is on; with other Acks it cannot be. The default.
+	// IdempotenceAuto: on with AcksAll, off with other Acks. The default.
 	IdempotenceAuto Idempotence = iota
-	// IdempotenceOn: New refuses Acks with which it cannot be.
+	// IdempotenceOn: New refuses Acks other than AcksAll.
 	IdempotenceOn
-	// IdempotenceOff: at least once, and in no certain order. For clusters that cannot give a
-	// producer id, or do not allow it to this user.
+	// IdempotenceOff: at least once, without order. For clusters that do not give this user a
+	// producer id.
 	IdempotenceOff
 )
 
@@ -213,7 +240,7 @@ func (a Acks) required() kafka.RequiredAcks {
 	return [...]kafka.RequiredAcks{kafka.RequireAll, kafka.RequireOne, kafka.RequireNone}[a]
 }
 
-// withDefaults returns a copy in which every value that has a default is set.
+// withDefaults returns a copy with every default filled in.
 func (c Config) withDefaults() Config {
 	c.Brokers = append([]string(nil), c.Brokers...)
 	c.Topics = append([]string(nil), c.Topics...)
@@ -264,7 +291,7 @@ func (c *Config) declared() []string {
 	return topics
 }
 
-// String says what can be said of a Config without telling a secret.
+// String describes the Config without its secrets.
 func (c Config) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "producer.Config{Brokers: %q, ClientID: %q, Topic: %q, Topics: %q, AnyTopic: %t, Acks: %s, Idempotence: %s",
@@ -287,8 +314,7 @@ func (c Config) mechanism() string {
 	return c.SASL.Name()
 }
 
-// Format is String for every verb: %+v and %#v must not print the password that
-// a mechanism holds.
+// Format is String for every verb, because %+v and %#v would print the password in a mechanism.
 func (c Config) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
 // LogValue is String, for slog.

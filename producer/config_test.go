@@ -226,8 +226,8 @@ func TestConfigIsCopied(t *testing.T) {
 	}
 }
 
-// PLAIN without TLS shows the password to whoever listens: only by name, and only
-// on this machine without it, also to a broker that another one names.
+// PLAIN without TLS shows the password to the network. It works only if the Config names it, and
+// only on this machine, also if another broker advertises the address.
 func TestPlaintextPassword(t *testing.T) {
 	secret := plain.Mechanism{Username: "u", Password: "secret-pass"}
 	for _, c := range []struct {

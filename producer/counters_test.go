@@ -16,7 +16,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Each field of Counters counts what it says, to the last one, over all starts.
+// Each field of Counters counts exactly what its comment says, over all starts.
 func TestCounters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)

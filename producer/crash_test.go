@@ -26,9 +26,9 @@ import (
 // topic and the round.
 const crashEnv = "SURESTART_CRASH"
 
-// A process that is killed at random while it produces: whatever it was told is
-// acknowledged, and managed to tell us, is there, nothing is there twice, each writer's messages are
-// in order, and a new run works at once.
+// The process is killed at random while it produces. Every message is there that was acknowledged
+// and reported to the test. Nothing is there twice, each writer's messages are in order, and a new
+// run works at once.
 func TestProcessKilled(t *testing.T) {
 	if job := os.Getenv(crashEnv); job != "" {
 		produceUntilKilled(t, strings.Fields(job))
@@ -144,7 +144,7 @@ func killedAfter(t *testing.T, job string, lines int, each func(string)) {
 	}
 }
 
-// produceUntilKilled says, a line for each call, what has been acknowledged.
+// produceUntilKilled prints, in a line for each call, what has been acknowledged.
 func produceUntilKilled(t *testing.T, job []string) {
 	out := os.NewFile(3, "acknowledged")
 	p, err := New(Config{Brokers: strings.Split(job[0], ","), Topic: job[1], Logger: slog.New(slog.DiscardHandler)})

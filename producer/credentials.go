@@ -10,23 +10,22 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
-// PlainFrom is SASL PLAIN with credentials that are asked for at every connect, so
-// that a password can be rotated under a running producer: connections that are
-// open stay so, the next ones use the new password, and a write that meets the old
-// one on its way tries again until its DeliveryTimeout: see Config.SASL for how soon.
+// PlainFrom is SASL PLAIN with credentials fetched at every connect, so that a password can be
+// rotated while the producer runs. Open connections stay open, and new ones use the new password. A
+// write that meets the old password tries again until its DeliveryTimeout; Config.SASL says how
+// soon.
 //
-// ask is called concurrently, and holds up the connect that it is called for. Its
-// context ends with that (after Config.DialTimeout at the latest) and when the
-// producer is stopped by force: it must return soon after. If it fails, so does the
-// connect, with its error; that should tell no secret.
+// ask may be called concurrently, and delays only its own connect. Its context ends with that
+// connect, after Config.DialTimeout at the latest, and with a forced stop. It must return soon
+// after. If it fails, the connect fails with its error, which should not contain a secret.
 func PlainFrom(ask func(context.Context) (user, password string, err error)) sasl.Mechanism {
 	return &asked{name: "PLAIN", ask: ask, with: func(user, password string) (sasl.Mechanism, error) {
 		return plain.Mechanism{Username: user, Password: password}, nil
 	}}
 }
 
-// ScramFrom is PlainFrom for SASL SCRAM: the algorithm is scram.SHA256 or
-// scram.SHA512 of github.com/segmentio/kafka-go/sasl/scram.
+// ScramFrom is PlainFrom for SASL SCRAM. The algorithm is scram.SHA256 or scram.SHA512 of
+// github.com/segmentio/kafka-go/sasl/scram.
 func ScramFrom(algorithm scram.Algorithm, ask func(context.Context) (user, password string, err error)) sasl.Mechanism {
 	if algorithm == nil {
 		return &asked{} // New refuses it
@@ -36,7 +35,7 @@ func ScramFrom(algorithm scram.Algorithm, ask func(context.Context) (user, passw
 	}}
 }
 
-// asked is a mechanism that is made anew for each connect. It holds no secret.
+// asked is a mechanism with credentials fetched for each connect. It holds no secret.
 type asked struct {
 	name string
 	ask  func(context.Context) (user, password string, err error)
@@ -52,14 +51,14 @@ func (a *asked) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
 	}
 	m, err := a.with(user, password)
 	if err != nil {
-		// It would quote what it does not like about them.
+		// The text of err may quote the credentials.
 		return nil, nil, errors.New("the user or the password is not fit for " + a.name)
 	}
 	return m.Start(ctx)
 }
 
-// sealed is the user's mechanism as a Producer keeps it: fmt prints what unexported
-// fields hold, past every method, but no more of a function than where it is.
+// sealed holds the user's mechanism in a Producer. fmt prints unexported fields without calling
+// their methods, but prints only the address of a function.
 type sealed func() sasl.Mechanism
 
 func (s sealed) Name() string { return s().Name() }

@@ -33,7 +33,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// A vault holds the password that the producer is told.
+// A vault holds the password that the producer gets.
 type vault struct {
 	password atomic.Pointer[string]
 	asked    atomic.Int64
@@ -84,7 +84,7 @@ func TestRotatePassword(t *testing.T) {
 					next := fmt.Sprintf("password-%d", i)
 					time.Sleep(time.Second)
 					rotate(next)
-					if cutBetween { // now nobody can log in
+					if cutBetween { // now no login succeeds
 						b.Net.Cut()
 						time.Sleep(5 * time.Second)
 					}
@@ -179,7 +179,7 @@ func setScramPassword(t *testing.T, b *testbroker.Broker, user string, mechanism
 	}
 }
 
-// At the start a wrong password is told at once, wherever it comes from.
+// At the start a wrong password is reported at once, wherever it comes from.
 func TestStartWithWrongCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.EnableSASL(), kfake.SeedTopics(1, "t"), kfake.Superuser("PLAIN", "user", "right"))
@@ -211,8 +211,8 @@ func TestStartWithWrongCredentials(t *testing.T) {
 	})
 }
 
-// A vault that hangs is left when nobody waits for it any more: by a stop, and
-// after DialTimeout.
+// A vault that hangs no longer delays anything when no caller waits for it: after a stop, and after
+// DialTimeout.
 func TestVaultHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.EnableSASL(), kfake.SeedTopics(1, "t"), kfake.Superuser("PLAIN", "user", "right"))
@@ -242,7 +242,7 @@ func TestVaultHangs(t *testing.T) {
 	})
 }
 
-// bearer is what a user writes for OAUTHBEARER.
+// bearer is a mechanism for OAUTHBEARER as a user writes it.
 type bearer struct{ token func() string }
 
 func (bearer) Name() string { return "OAUTHBEARER" }
@@ -373,8 +373,8 @@ func rotateCertificate(t *testing.T, broker func(testing.TB, ...kfake.Opt) *test
 	}
 }
 
-// A client certificate that is refused is told as such. (Not on the in-memory
-// network, whose ends wait for each other: one cannot be told while it writes.)
+// A client certificate that is refused is reported as such. (Not on the in-memory network, whose
+// ends wait for each other: an end that writes cannot read the alert.)
 func TestClientCertificateIsRefused(t *testing.T) {
 	server, roots := certificate(t)
 	server.ClientAuth = tls.RequireAndVerifyClientCert
@@ -385,7 +385,7 @@ func TestClientCertificateIsRefused(t *testing.T) {
 	err := p.Start(bg)
 	var alert *net.OpError
 	if !errors.As(err, &alert) || !strings.Contains(err.Error(), "tls: ") {
-		t.Errorf("a certificate that nobody vouches for: %v", err)
+		t.Errorf("a certificate without a trusted issuer: %v", err)
 	}
 	nothingLeft(t, b, p)
 	q := newProducer(t, b, Config{Topic: "t", TLS: &tls.Config{RootCAs: roots, Certificates: server.Certificates}})

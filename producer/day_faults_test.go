@@ -17,10 +17,10 @@ const (
 	dayPartitions = 6
 )
 
-// dayFault is something that breaks until what begin returns mends it.
+// dayFault is a fault that lasts until the function that begin returns ends it.
 type dayFault struct {
 	name  string
-	begin func() (mend func())
+	begin func() (repair func())
 }
 
 func dayFaults(s *day) []dayFault {
@@ -104,7 +104,7 @@ func dayFaults(s *day) []dayFault {
 	}})
 }
 
-// answers makes requests fail, a few, or all until it is mended.
+// answers makes requests fail: a few, or all until the fault ends.
 func (s *day) answers(key kmsg.Key, answer *kerr.Error) func() func() {
 	return func() func() {
 		count := s.r.IntN(6)

@@ -24,14 +24,15 @@ var (
 	daySeed   = flag.Uint64("day.seed", 0, "what TestDayOfFaults draws them from; 0: at random")
 )
 
-// A day in the life of one producer: in each cycle something breaks on a cluster of
-// three nodes, is held for a while, and mended; in between the producer is started,
-// stopped, forced, and stopped while it starts, and callers write all the time, wait
-// or leave. Each message has one verdict that is true (D1, D2); none is there twice (D3);
-// all are in the order of their calls, across forced stops too (D4); what was withdrawn does not
-// come later (D5); Completion is told what the callers are told; no call outlives its context or
-// timeout (D6); and whenever the producer is idle, nothing is open and nothing runs. All in
-// virtual time: -day.cycles=10000 are some 24 hours.
+// A day in the life of one producer. In each cycle something breaks on a cluster of three nodes,
+// stays broken for a while, and is repaired. In between the producer is started, stopped, forced,
+// and stopped while it starts. Callers write all the time, wait or leave.
+//
+// Each message has one verdict that is true (D1, D2). None is there twice (D3). All are in the
+// order of their calls, across forced stops too (D4). A withdrawn message does not come later (D5).
+// Completion gets the same verdicts as the callers. No call outlives its context or timeout (D6).
+// Whenever the producer is idle, nothing is open and nothing runs. All of it is in virtual time:
+// -day.cycles=10000 are some 25 hours.
 func TestDayOfFaults(t *testing.T) {
 	cycles, times := *dayCycles, 1
 	if cycles == 0 {
@@ -123,22 +124,22 @@ func (s *day) run(seed uint64, cycles int) {
 // upTo returns a time from 0 to d.
 func upTo(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
 
-// cycle is one: something breaks, perhaps something else too, and is mended, and
+// cycle is one cycle: something breaks, perhaps something else too, and is repaired, and
 // before or after that the producer is started or stopped.
 func (s *day) cycle() {
 	if s.p.State() == fsm.Idle && s.r.IntN(4) > 0 {
 		s.start()
 	}
-	var mend []func()
+	var repair []func()
 	for range 1 + s.r.IntN(2) {
 		f := s.faults[s.r.IntN(len(s.faults))]
 		s.drawn[f.name]++
-		mend = append(mend, f.begin())
+		repair = append(repair, f.begin())
 		time.Sleep(upTo(s.r, 4*time.Second))
 	}
 	s.lifecycle()
 	time.Sleep(upTo(s.r, 6*time.Second))
-	for _, m := range mend {
+	for _, m := range repair {
 		m()
 	}
 	s.lossy.LetThrough(50)
@@ -177,7 +178,7 @@ func (s *day) lifecycle() {
 	}
 }
 
-// timed calls something that must return within its time, or what a cut takes.
+// timed makes a call that must return within its time, or within the time that a cut takes.
 func (s *day) timed(what string, d time.Duration, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(bg, d)
 	defer cancel()
@@ -197,7 +198,7 @@ func (s *day) start() {
 	s.starts++
 }
 
-// stopIn stops with a patience of d, and looks at what is left.
+// stopIn stops with a deadline of d, and checks what is left.
 func (s *day) stopIn(d time.Duration) {
 	var stopErr *StopError
 	err := s.timed("Stop", d, s.p.Stop)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"strings"
@@ -25,10 +26,11 @@ import (
 // while the producer runs a write waits for a better connection.
 func TestG4DialBreaks(t *testing.T) {
 	for name, dial := range map[string]func() (net.Conn, error){
-		"panics":          func() (net.Conn, error) { panic("boom") },
-		"panics with nil": func() (net.Conn, error) { panic(nil) },
-		"exits":           func() (net.Conn, error) { runtime.Goexit(); return nil, nil },
-		"returns nothing": func() (net.Conn, error) { return nil, nil },
+		"panics":                func() (net.Conn, error) { panic("boom") },
+		"panics with nil":       func() (net.Conn, error) { panic(nil) },
+		"exits":                 func() (net.Conn, error) { runtime.Goexit(); return nil, nil },
+		"returns nothing":       func() (net.Conn, error) { return nil, nil },
+		"returns a nil pointer": func() (net.Conn, error) { return (*net.TCPConn)(nil), nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -78,6 +80,87 @@ func TestG4DialBreaks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A connection of Config.Dial whose methods panic, or end their goroutine, is a connection that ends:
+// the program goes on, and so does the producer. What a Write that panics has written is not known.
+func TestG4ConnectionBreaks(t *testing.T) {
+	for name, broken := range map[string]*brokenConn{
+		"Read panics":            {read: func() { panic("boom") }},
+		"Read exits":             {read: runtime.Goexit},
+		"Write panics":           {write: func() { panic("boom") }},
+		"Read and Close panic":   {read: func() { panic("boom") }, close: func() { panic("boom") }},
+		"Write and Close panic":  {write: func() { panic("boom") }, close: func() { panic("boom") }},
+		"Write panics after all": {wrote: func() { panic("boom") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t, kfake.SeedTopics(1, "t"))
+				var on atomic.Bool
+				p := newProducer(t, b, Config{Topic: "t", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+					c, err := b.Dial(ctx, network, address)
+					return &brokenConn{c, &on, broken.read, broken.write, broken.wrote, broken.close}, err
+				}})
+				on.Store(true)
+				err := p.Start(bg)
+				var panicked *fsm.PanicError
+				if is := errors.As(err, &panicked); err == nil || is == (name == "Read exits") || !strings.Contains(err.Error(), "Dial") {
+					t.Errorf("Start: %v; want an error that names Dial, with the panic", err)
+				}
+				nothingLeft(t, b, p)
+				on.Store(false)
+				start(t, p)
+				l := newLedger()
+				for i := range 5 {
+					on.Store(true)
+					write := async(func() error { return l.write(bg, t, p, message(fmt.Sprint(i))) })
+					time.Sleep(time.Second)
+					on.Store(false)
+					if err := get(t, write); err != nil {
+						t.Errorf("a write that met a connection whose %s: %v", name, err)
+					}
+				}
+				if err := p.Stop(bg); err != nil {
+					t.Error(err)
+				}
+				if c := l.verify(t, b, "t"); c.acked != 5 || c.duplicates != 0 {
+					t.Error(c)
+				}
+			})
+		})
+	}
+}
+
+// A brokenConn calls functions while on is set.
+type brokenConn struct {
+	net.Conn
+	on                        *atomic.Bool
+	read, write, wrote, close func()
+}
+
+func (c *brokenConn) call(f func()) {
+	if c.on.Load() && f != nil {
+		f()
+	}
+}
+
+func (c *brokenConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.call(c.read)
+	return n, err
+}
+
+func (c *brokenConn) Write(b []byte) (int, error) {
+	c.call(c.write)
+	n, err := c.Conn.Write(b)
+	c.call(c.wrote)
+	return n, err
+}
+
+func (c *brokenConn) Close() error {
+	err := c.Conn.Close()
+	c.call(c.close)
+	return err
 }
 
 // A connection of Config.Dial whose Write writes all of a request, and then returns an error, leaves
@@ -196,3 +279,62 @@ func (c *stuck) SetWriteDeadline(t time.Time) error {
 }
 
 func (c *stuck) Close() error { return errors.Join(c.hole.Close(), c.Conn.Close()) }
+
+// With AcksNone too, a Write that panics has handed over nothing for certain (D2).
+func TestD2WritePanicsWithoutAcks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(1, "t"))
+		var on atomic.Bool
+		p := newProducer(t, b, Config{Topic: "t", Acks: AcksNone, MaxAttempts: 1, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := b.Dial(ctx, network, address)
+			return &brokenConn{Conn: c, on: &on, write: func() { panic("boom") }}, err
+		}})
+		start(t, p)
+		on.Store(true)
+		var panicked *fsm.PanicError
+		if err := p.WriteMessages(bg, message("x")); !errors.As(err, &panicked) {
+			t.Errorf("%v; want the panic", err)
+		} else {
+			mustBe(t, err, ErrMaybeDelivered)
+		}
+		on.Store(false)
+		if err := p.WriteMessages(bg, message("y")); err != nil {
+			t.Error(err)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A start ends, with an error that names Dial, if a Write of a connection that is being made calls
+// runtime.Goexit (G12).
+func TestG12WriteExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(1, "t"))
+		for nth := range int32(2) {
+			var n atomic.Int32
+			p := newProducer(t, b, Config{Topic: "t", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := b.Dial(ctx, network, address)
+				on := new(atomic.Bool)
+				on.Store(true)
+				return &brokenConn{Conn: c, on: on, write: func() {
+					if n.Add(1) == nth+1 {
+						runtime.Goexit()
+					}
+				}}, err
+			}})
+			began := time.Now()
+			if err := p.Start(bg); err == nil || !strings.Contains(err.Error(), "Dial") {
+				t.Errorf("Write %d exits: %v", nth, err)
+			}
+			if took := time.Since(began); took > time.Minute {
+				t.Errorf("Write %d exits: Start took %v", nth, took)
+			}
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+			nothingLeft(t, b, p)
+		}
+	})
+}

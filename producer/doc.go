@@ -1,74 +1,82 @@
-// Package producer is a Kafka producer that starts once, says honestly whether it
-// did, delivers each message once and in order, drains and stops, and leaves nothing
-// behind. It is an engine of its own, on the wire protocol of
-// github.com/segmentio/kafka-go, behind an [fsm.Lifecycle].
+// Package producer is a Kafka producer. Concurrent Starts open it once. It puts each message into the log at most once
+// and in order, reports what became of it, and stops without leaving anything open. Its own
+// engine uses the wire protocol code of github.com/segmentio/kafka-go. An [fsm.Lifecycle] starts
+// and stops the engine.
 //
-// A *kafka.Writer connects on its first write, cannot tell whether it could, sends
-// twice what it has no answer for, waits without bound when it is closed, and leaves
-// its connections open. A Producer
+//	p, err := producer.New(producer.Config{Brokers: []string{"localhost:9092"}, Topic: "orders"})
+//	defer p.Close()
+//	err = p.Start(ctx)
+//	err = p.WriteMessages(ctx, kafka.Message{Key: key, Value: value})
 //
-//   - starts when told to, once however many ask (G1 SingleFlight), and returns nil
-//     only if it can send: brokers reached, credentials accepted, topics there,
-//     leaders connected (G3 StartedIsOpen). A write dials nothing;
-//   - gives everything back if it could not start, and can be started again
-//     (G4 Rollback); a caller that gives up takes nobody with it
-//     (G6 NoForeignCancellation);
-//   - drains when it is stopped: every message that was admitted gets its verdict
-//     (G9 DrainFirst). When the context of the Stop ends it cuts the connections, and
-//     counts the messages that were not sent and those that may have been;
-//   - leaves no connection and no goroutine (G7 NoLeak), and can be started again
-//     unless it was closed (G11 CloseIsFinal).
+// A *kafka.Writer connects on its first write, and reports a broker that it cannot reach only then.
+// It sends a message twice when the answer is lost, closes without a bound, and leaves
+// connections open. A Producer
+//
+//   - starts once, however many callers call Start (G1 SingleFlight). Start returns nil only if
+//     a broker accepted the credentials, the declared topics exist, and their leaders are
+//     connected (G3 StartedIsOpen; with AllowPartial, some of the leaders). A write to a declared
+//     topic then opens no connection;
+//   - releases everything if it could not start, and can be started again (G4 Rollback). A
+//     caller that gives up does not disturb the others (G6 NoForeignCancellation);
+//   - drains when it is stopped: every admitted message gets its verdict (G9 DrainFirst). When
+//     the context of the Stop ends, and no other Stop waits, it cuts the connections. It
+//     counts the messages that it cut off, by verdict;
+//   - leaves no connection and no goroutine (G7 NoLeak), and can be started again unless it
+//     was closed (G11 CloseIsFinal).
 //
 // # Delivery
 //
-// A message is admitted when its call takes it into the queue of its partition. Then
-// it gets exactly one verdict (D1 OneVerdict), which never changes and is true
-// (D2 Truth): it is delivered, or it failed as one of
+// A message is admitted when its call puts it into the queue of its partition. It then gets
+// exactly one verdict (D1 OneVerdict), which never changes and is true (D2 Truth): delivered,
+// or one of
 //
-//   - ErrNotSent: it is not in the log and never will be;
-//   - ErrRejected: the same, and a broker or a limit refused it last;
-//   - ErrMaybeDelivered: a request with it was under way, and no answer says whether
+//   - ErrNotSent: it is not in the log and never will be, and no broker refused it;
+//   - ErrRejected: it is not in the log and never will be; a broker's last answer refused it, or
+//     it breaks a limit that a broker would enforce;
+//   - ErrMaybeDelivered: the writing of a request with it had begun, and no answer says whether
 //     it is in the log.
 //
-// With AcksAll, the default, the producer is idempotent. A message is in the log at
-// most once (D3 Once), and a partition has the messages of one Producer in the order
-// in which they were admitted (D4 Order): whatever is lost, cut, throttled or sent
-// again, after an ErrMaybeDelivered, and across a forced stop and the next start. The
-// messages of one call to a partition stand together. What the caller sends again is
-// another message.
+// By default (AcksAll, IdempotenceAuto) the producer is idempotent. A message is in the log at most once (D3
+// Once). A partition has the messages of one Producer in the order of their admission (D4 Order).
+// This holds whatever is lost, cut, throttled or sent again, even after an ErrMaybeDelivered and
+// across a forced stop and the next start. The messages that one call puts into a partition are
+// contiguous there. A message that the caller sends again is another message.
 //
-// A message that no request can have carried is withdrawn, and does not come later,
-// when its caller leaves, its DeliveryTimeout passes, or a stop is forced
-// (D5 Withdrawn). Every message has its verdict by the DeliveryTimeout (D6 Deadline).
+// A message that no request can have appended is withdrawn when its caller leaves, its
+// DeliveryTimeout passes, or a stop is forced. It does not reach the log later (D5 Withdrawn).
+// Every message has its verdict by the DeliveryTimeout (D6 Deadline).
 //
-// WriteMessages waits for the verdicts, as a *kafka.Writer does. Send does not: its
-// Delivery tells them later. Both wait for room while Config.MaxInFlightBytes are
-// in flight.
+// WriteMessages waits for the verdicts, as a *kafka.Writer does. Send does not: its Delivery
+// reports them later. Both wait for room while Config.MaxInFlightBytes are in flight.
 //
 // # What is not promised
 //
-// "In the log" is the cluster's word. It holds as long as no partition elects a leader
-// that lacks acknowledged messages (unclean election), and a replica in sync keeps what
-// it acknowledged, which takes min.insync.replicas of 2 or more; until retention,
-// compaction, DeleteRecords or the deletion of a topic takes messages away; and if the
-// brokers remember a producer for longer than the DeliveryTimeout
-// (producer.id.expiration.ms). When a broker's answer shows that the log has lost
-// acknowledged messages a warning is logged, and Counters counts it.
+// A delivered message is in the log as long as the cluster keeps it. That needs three conditions:
 //
-// AcksOne, AcksNone and IdempotenceOff promise neither D3 nor D4: a message may be there
-// twice, and an old request may land behind a newer one. With AcksNone delivered means
-// handed to the network. Two Producers have no order between them. What consumers do is
-// theirs: they may process a message twice. There are no transactions.
+//   - no partition elects a leader that lacks acknowledged messages (unclean election);
+//   - an in-sync replica keeps what it acknowledged. With min.insync.replicas of 1, what one
+//     replica acknowledged is lost with it;
+//   - the brokers remember a producer for longer than the DeliveryTimeout
+//     (producer.id.expiration.ms).
 //
-// Brokers of Apache Kafka 2.1 or newer are needed; 2.1.1 and 4.1.0 are tested, other versions and
+// Retention, compaction, DeleteRecords and the deletion of a topic remove messages all the same.
+// When a broker's answer shows that the log lost acknowledged messages, the producer logs a
+// warning and counts it in Counters.
+//
+// AcksOne, AcksNone and IdempotenceOff promise neither D3 nor D4: a message may be in the log
+// twice, and an old request may land behind a newer one. With AcksNone, delivered means handed
+// to the network. There is no order between two Producers. Consumers may process a message
+// twice. There are no transactions.
+//
+// The brokers must be Apache Kafka 2.1 or newer. 2.1.1 and 4.1.0 are tested; other versions and
 // other brokers (Redpanda, Azure Event Hubs) are not. Before Kafka 3.0 an idempotent producer
 // needs the permission IdempotentWrite on the cluster: see ErrNoIdempotence.
 //
-// Package health has handlers for liveness and readiness; docs/migrating.md leads
-// from a *kafka.Writer here.
+// Package health has handlers for liveness and readiness. docs/migrating.md describes how to
+// migrate from a *kafka.Writer.
 //
 // # When not to use it
 //
-// For transactions use franz-go; it can be the resource of an fsm.Lifecycle as well.
-// For a program that may lose messages and never stops, a bare kafka.Writer is enough.
+// For transactions use franz-go, which can be the resource of an fsm.Lifecycle as well. If lost
+// messages are acceptable and the program needs no orderly stop, a kafka.Writer is enough.
 package producer

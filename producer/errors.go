@@ -27,53 +27,50 @@ var (
 	// ErrNotSent: the message is not in the log and never will be, and no broker refused it.
 	// Sending it again cannot duplicate it.
 	ErrNotSent = errors.New("producer: not sent")
-	// ErrMaybeDelivered: a request with the message was begun to be written, and
-	// what became of it is not known. It may be in the log; sending it again may
-	// duplicate it.
+	// ErrMaybeDelivered: the writing of a request with the message had begun, and its outcome is
+	// unknown. The message may be in the log. Sending it again may duplicate it.
 	ErrMaybeDelivered = errors.New("producer: maybe delivered")
-	// ErrRejected: a broker refused the message last, or a limit did that a broker
-	// would have enforced. It is not in the log and never will be. Temporary tells whether the same
-	// message may be accepted later.
+	// ErrRejected: a broker refused the message last, or a limit did that a broker would enforce.
+	// The message is not in the log and never will be. Temporary reports whether the same message
+	// may be accepted later.
 	ErrRejected = errors.New("producer: rejected")
 )
 
-// ErrPartial is what a Ping returns if some partitions have no leader, and all else
-// is well: others can be written to.
+// ErrPartial is the error of a Ping when some partitions have no leader and everything else works.
 var ErrPartial = engine.ErrPartial
 
-// ErrNoIdempotence is why a Start fails on a cluster that gives this user no producer id, or has
-// none to give. It is final, and wraps what the broker said, a kafka.Error. Before Kafka 3.0 the user
-// needs the permission IdempotentWrite on the cluster, from 3.0 on Write on a topic is enough.
-// IdempotenceOff, and Acks other than AcksAll, need no producer id.
+// ErrNoIdempotence is the error of a Start when the cluster gives this user no producer id. It is
+// final, and wraps the broker's kafka.Error. Before Kafka 3.0 the user needs the permission
+// IdempotentWrite on the cluster; since 3.0 the permission to write to a topic is enough.
+// IdempotenceOff, AcksOne and AcksNone need no producer id.
 var ErrNoIdempotence = cluster.ErrNoIdempotence
 
-// A TopicError is a topic that cannot be used as it was asked for: an undeclared
-// one in a message, or one that a Start could not prove. Its fields are Topic, a string;
-// Partitions, an []int: the partitions concerned, nil for the topic as a whole; and Err, which is a
-// kafka.Error for what a broker said.
+// A TopicError names a topic that cannot be used: a message named it without a declaration, or
+// Start could not check it. Its fields are Topic; Partitions, an []int, nil for the topic as a
+// whole; and Err, a kafka.Error if a broker answered.
 type TopicError = engine.TopicError
 
-// A NotKafkaError says that something answers at an address that does not speak Kafka's
-// protocol as the configuration says. Mostly it is a wrong port, or one with TLS for one
-// without. Its fields are Address, host:port; Looks, the protocol that the answer looks like: HTTP,
-// TLS or SSH, empty for none of these; Field, the field of Config to look at: Brokers or TLS,
-// empty if the cluster gave out the address; and Err, what is wrong with the answer.
+// A NotKafkaError reports that the answer at an address is not Kafka's protocol as configured.
+// Usual causes are a wrong port, and TLS on one side only. Its fields are Address, host:port;
+// Looks, the protocol that the answer resembles: HTTP, TLS, SSH or empty; Field, the field of
+// Config to check: Brokers or TLS, empty if the cluster advertised the address; and Err.
 type NotKafkaError = connection.NotKafkaError
 
 // The lifecycle's conditions, by the names that a user of this package looks for.
 var (
-	// ErrNotStarted: the producer is not started, or is stopping (G10). A write
-	// that gets it is ErrNotSent too.
+	// ErrNotStarted: the producer is not started, or is stopping (G10). A write then fails as
+	// ErrNotSent too.
 	ErrNotStarted = fsm.ErrNotStarted
 	// ErrStopped: a Stop took effect while a Start was waiting (G8).
 	ErrStopped = fsm.ErrStopped
-	// ErrClosed: Shutdown or Close has been called (G11). A write that gets it is
-	// ErrNotSent and io.ErrClosedPipe too, as with a *kafka.Writer.
+	// ErrClosed: Shutdown or Close was called (G11). A write then fails as ErrNotSent and, as with
+	// a *kafka.Writer, as io.ErrClosedPipe too.
 	ErrClosed = fsm.ErrClosed
 )
 
 // Made once, so that a refused write costs nothing.
 var (
+	// Created once, so that a refused write allocates nothing.
 	errWriteNotStarted = failed(ErrNotSent, fsm.ErrNotStarted)
 	errWriteClosed     = failed(ErrNotSent, &both{fsm.ErrClosed, io.ErrClosedPipe})
 
@@ -83,7 +80,7 @@ var (
 	errStartTimeout    = fmt.Errorf("not ready within the StartTimeout: %w", context.DeadlineExceeded)
 )
 
-// both reads as the first and is the second too.
+// both prints as the first error, and matches both.
 type both struct {
 	error
 	also error
@@ -91,7 +88,7 @@ type both struct {
 
 func (e *both) Unwrap() []error { return []error{e.error, e.also} }
 
-// failure is one message's: one of the three classes, and why.
+// failure is the error of one message: its class and its cause.
 type failure struct{ class, cause error }
 
 func failed(class, cause error) error { return &failure{class, cause} }
@@ -99,7 +96,7 @@ func failed(class, cause error) error { return &failure{class, cause} }
 func (e *failure) Error() string   { return e.class.Error() + ": " + e.cause.Error() }
 func (e *failure) Unwrap() []error { return []error{e.class, e.cause} }
 
-// notStarted returns why the engine is not started: ErrNotStarted, or ErrClosed.
+// notStarted returns why the engine is not started: ErrNotStarted or ErrClosed.
 func (p *Producer) notStarted() error {
 	lease, err := p.lifecycle.Acquire()
 	if err == nil { // it has been started again
@@ -109,8 +106,8 @@ func (p *Producer) notStarted() error {
 	return err
 }
 
-// told makes of the engine's error what a caller gets.
-func (p *Producer) told(err error) error {
+// asWriteError converts an error of the engine to the caller's.
+func (p *Producer) asWriteError(err error) error {
 	each, ok := err.(*engine.WriteError)
 	if !ok { // the call as a whole
 		if errors.Is(err, engine.ErrStopping) || err == fsm.ErrNotStarted {
@@ -141,7 +138,7 @@ func (p *Producer) told(err error) error {
 // stopping is the error of a write that met a stop before it was admitted.
 func (p *Producer) stopping() error { return refused(p.notStarted()) }
 
-// failureOf is a message's error; nil: it was delivered.
+// failureOf is the error of a message; nil if it was delivered.
 func failureOf(f sender.Failure) error {
 	switch f.Verdict {
 	case 0, core.Delivered:
@@ -154,19 +151,19 @@ func failureOf(f sender.Failure) error {
 	return failed(ErrMaybeDelivered, f.Cause)
 }
 
-// same reports whether two errors are one; those that cannot be compared are not.
+// same reports whether two errors are equal. Errors that cannot be compared are not.
 func same(a, b error) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// WriteError is what WriteMessages returns once it has looked at the messages one
-// by one. errors.Is and errors.As find the cause of every message that failed,
-// and errors.As finds the [kafka.WriteErrors] that a *kafka.Writer would return.
+// A WriteError is the error of a WriteMessages whose messages have verdicts of their own. errors.Is
+// and errors.As find the cause of every failed message. errors.As also finds the
+// [kafka.WriteErrors] that a *kafka.Writer would return.
 type WriteError struct {
 	Messages kafka.WriteErrors // one for each message of the call; nil: delivered
 }
 
-// Error says how many messages failed, and why: each reason once.
+// Error says how many messages failed, and lists the distinct reasons.
 func (e *WriteError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d messages failed", e.Messages.Count(), len(e.Messages))
@@ -181,10 +178,10 @@ func (e *WriteError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the reasons, each once.
+// Unwrap returns the distinct reasons.
 func (e *WriteError) Unwrap() []error { return e.distinct() }
 
-// As makes errors.As find the kafka.WriteErrors, which has no Unwrap of its own.
+// As lets errors.As find the kafka.WriteErrors, which has no Unwrap.
 func (e *WriteError) As(target any) bool {
 	t, ok := target.(*kafka.WriteErrors)
 	if ok {
@@ -193,7 +190,7 @@ func (e *WriteError) As(target any) bool {
 	return ok
 }
 
-// distinct returns what failed; messages of one batch share their error.
+// distinct returns the distinct errors; messages of one batch share theirs.
 func (e *WriteError) distinct() []error {
 	var errs []error
 	seen := make(map[error]bool)
@@ -206,16 +203,15 @@ func (e *WriteError) distinct() []error {
 	return errs
 }
 
-// Temporary tells whether the same may succeed later, unchanged: a write, a Start
-// or a Ping that failed with err. It is false for what is final: the messages, the
-// topic or the configuration would have to change, or the producer is closed. Of
-// what a broker said it is what the Java client holds worth another try. Of a
-// *WriteError it is true only if it is for every message that failed; ask it of
-// each of Messages to tell them apart. Of several reasons that a Start failed for, too,
-// one that is final is enough. It is what decides whether Config.Retry is asked.
+// Temporary reports whether the same operation may succeed later, unchanged: a write, a Start or a
+// Ping that failed with err. It is false if the messages, the topic or the configuration would have
+// to change, and when the producer is closed. A broker's answer is temporary if the Java client
+// would try again. If an error has several reasons, all of them must be temporary; for a
+// *WriteError, call Temporary for each of its Messages to distinguish them. Temporary decides
+// whether Config.Retry is asked.
 //
-// While a write is under way all that is temporary is tried again anyway: a write
-// that failed so has used up its DeliveryTimeout, MaxAttempts or context.
+// A write tries again by itself. A write that failed with a temporary error has used up its
+// DeliveryTimeout, MaxAttempts or context.
 func Temporary(err error) bool {
 	var write *WriteError
 	switch {
@@ -237,8 +233,9 @@ func Temporary(err error) bool {
 	return mayPass(err)
 }
 
-// mayPass reports whether what failed with err may go well later. Of several errors together one
-// that is final is enough, except that of several addresses one that may answer is.
+// mayPass reports whether an operation that failed with err may succeed later. Of several errors
+// together one final error is enough for false, except for several addresses, where one that may
+// answer is enough for true.
 func mayPass(err error) bool {
 	switch e := err.(type) {
 	case kafka.Error:
@@ -267,8 +264,8 @@ func mayPass(err error) bool {
 	return err != connection.ErrPlaintext
 }
 
-// StopError is why a Stop, Shutdown or Close did not end cleanly (G9). It counts the messages that
-// got their verdict because they were cut off.
+// A StopError is the error of a Stop, Shutdown or Close that did not end cleanly (G9). It counts
+// the messages that the forced stop decided.
 type StopError struct {
 	Messages int   // the sum of these:
 	NotSent  int   // ErrNotSent
@@ -277,7 +274,7 @@ type StopError struct {
 	Err      error // an *fsm.StopError
 }
 
-// Error says how many messages were cut off, as what they failed, and why.
+// Error gives the counts and the cause.
 func (e *StopError) Error() string {
 	if e.Messages == 0 {
 		return fmt.Sprintf("producer: %v", e.Err)
@@ -289,14 +286,11 @@ func (e *StopError) Error() string {
 // Unwrap returns Err.
 func (e *StopError) Unwrap() error { return e.Err }
 
-// ended returns why ctx has ended, nil if it has not. Each call that has a context looks
-// at it here first, before anything is done.
+// ended returns the cause of ctx if it has ended, else nil. Each call that has a context checks it
+// first, before it does anything.
 func ended(ctx context.Context) error {
 	if ctx == nil {
 		panic("producer: the context is nil")
 	}
-	if ctx.Err() == nil {
-		return nil
-	}
-	return context.Cause(ctx)
+	return engine.Ended(ctx)
 }

@@ -78,8 +78,8 @@ func ExampleProducer_Send() {
 	// <nil> 2
 }
 
-// A start that waits for a cluster that is not there yet, and learns at once, with all
-// others who ask, of one that stays away.
+// A start waits for a cluster that is not there yet. If the cluster stays away, this caller and all
+// others learn it at once.
 func ExampleConfig_retry() {
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	defer cluster.Close()
@@ -139,6 +139,33 @@ func ExampleWriteError() {
 	// 1 refused; the same again will be too: true
 }
 
+// Two components share one producer: the first that is done does not stop it for the other.
+func ExampleProducer_Hold() {
+	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	defer cluster.Close()
+	p, err := producer.New(producer.Config{Brokers: cluster.ListenAddrs(), Topic: "orders"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	ctx := context.Background()
+	_, releaseFirst, err := p.Hold(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, releaseSecond, err := p.Hold(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(releaseFirst(ctx), p.State())
+	fmt.Println(p.WriteMessages(ctx, kafka.Message{Value: []byte("paid")}))
+	fmt.Println(releaseSecond(ctx), p.State())
+	// Output:
+	// <nil> Started
+	// <nil>
+	// <nil> Idle
+}
+
 // What there is to ask a producer, and to wait for.
 func ExampleProducer_Status() {
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
@@ -160,9 +187,9 @@ func ExampleProducer_Status() {
 		log.Fatal(err)
 	}
 	fmt.Println(p.Stats().Messages, p.Stats().Messages, p.Totals().Messages) // Stats: since the last call
-	fmt.Println(p.InFlightBytes(), "bytes in flight")                        // what has no verdict yet
 
-	fmt.Println(p.Shutdown(ctx)) // for good; Close is Shutdown with a bound of its own
+	fmt.Println(p.Shutdown(ctx))                      // for good; Close is Shutdown with a bound of its own
+	fmt.Println(p.InFlightBytes(), "bytes in flight") // of messages without a verdict
 	<-p.Done()
 	p.FlushObservers(ctx) // those of Config.Lifecycle: loggers, collectors
 	reached, err := p.Wait(ctx, fsm.Started)
@@ -171,12 +198,12 @@ func ExampleProducer_Status() {
 	// true true
 	// Started <nil>
 	// 1 0 1
-	// 0 bytes in flight
 	// <nil>
+	// 0 bytes in flight
 	// Closed true
 }
 
-// What came of the messages of one Send, without waiting for it.
+// The verdicts of the messages of one Send, without waiting for it.
 func ExampleDelivery_Done() {
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	defer cluster.Close()
@@ -194,7 +221,7 @@ func ExampleDelivery_Done() {
 	// Output: <nil> <nil>
 }
 
-// A Start that names what is wrong, and whether it is worth another try.
+// The error of a Start names what is wrong, and whether another try may help.
 func ExampleTemporary() {
 	cluster := kfake.MustCluster(kfake.NumBrokers(1))
 	defer cluster.Close()
@@ -232,11 +259,11 @@ func ExampleNotKafkaError() {
 	// Output: HTTP: see Config.Brokers. Again: false
 }
 
-// A password that is asked for at every connect can be changed under a running
-// producer. No Config prints it.
+// A password that is fetched at every connect can be changed under a running producer. No Config
+// prints it.
 func ExamplePlainFrom() {
 	ask := func(context.Context) (user, password string, err error) {
-		return "orders", "from a file that somebody may change", nil
+		return "orders", "from a file that may change", nil
 	}
 	for _, mechanism := range []sasl.Mechanism{producer.PlainFrom(ask), producer.ScramFrom(scram.SHA512, ask)} {
 		_, err := producer.New(producer.Config{
@@ -280,8 +307,7 @@ func ExampleStopError() {
 	// true
 }
 
-// What a producer does beyond sending: what lingers can be sent at once, and its counts tell what
-// became of the messages.
+// Beyond sending, a producer can send lingering messages at once, and count the verdicts.
 func ExampleProducer_Flush() {
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	defer cluster.Close()

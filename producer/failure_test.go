@@ -25,10 +25,9 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Whatever a broker answers to a produce request, every code that there is: it is
-// found by errors.Is through every wrapper, of each message; core's table of codes decides the
-// class, and whether it is tried again; Temporary says so; and what may be the fault of one
-// message is tried with each.
+// For every error code that a broker can answer to a produce request: errors.Is finds it through
+// every wrapper, for each message. Core's table of codes decides the class, and whether the batch
+// is sent again; Temporary agrees. Messages are sent alone if one of them may be at fault.
 func TestBrokerErrors(t *testing.T) {
 	// What each kind of answer leads to, for two messages and three attempts.
 	kinds := map[core.Answer]struct {
@@ -128,7 +127,7 @@ func TestTemporary(t *testing.T) {
 		write := func(msgs ...kafka.Message) error { return p.WriteMessages(bg, msgs...) }
 		check("not started", write(message("x")), true)
 		down.Store(true)
-		check("a start that reaches nobody", p.Start(bg), true)
+		check("a start that reaches no broker", p.Start(bg), true)
 		down.Store(false)
 		start(t, p)
 		ended, cancel := context.WithCancel(bg)
@@ -155,7 +154,7 @@ func TestTemporary(t *testing.T) {
 			t.Error("no error is no temporary one")
 		}
 
-		// Of several errors together one that is final is enough, in whatever order they come.
+		// One final error among several is enough, in any order.
 		absent, denied := &TopicError{Topic: "absent", Err: kafka.UnknownTopicOrPartition}, &TopicError{Topic: "denied", Err: kafka.TopicAuthorizationFailed}
 		header := tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}
 		check("two that may pass", errors.Join(absent, kafka.LeaderNotAvailable), true)
@@ -190,6 +189,105 @@ func TestMessageTooLarge(t *testing.T) {
 		}
 		if found := values(t, b, topic); len(found) != 2 {
 			t.Errorf("%d messages found, want 2", len(found))
+		}
+	})
+}
+
+// A message that no batch can hold takes no room: it fails at once while everything else waits, and
+// nothing waits for it.
+func TestMessageTooLargeTakesNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), BatchBytes: 1000, MaxInFlightBytes: 1000})
+		start(t, p)
+		resume := pauseProduce(b)
+		under := async(func() error { return p.WriteMessages(bg, message("under way")) })
+		until(t, "one to be in flight", inFlight(p, 1))
+		large := strings.Repeat("x", 2000)
+		began := time.Now()
+		if err := p.WriteMessages(bg, message(large)); classOf(t, err) != ErrRejected {
+			t.Errorf("WriteMessages: %v", err)
+		}
+		if _, err := p.Send(bg, message(large), message(large)); classOf(t, err) != ErrRejected {
+			t.Errorf("Send: %v", err)
+		}
+		d, err := p.Send(bg, message(large), message("beside it"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("they took %v", took)
+		}
+		resume()
+		if err := get(t, under); err != nil {
+			t.Error(err)
+		}
+		var each *WriteError
+		if err := d.Wait(bg); !errors.As(err, &each) || !errors.Is(each.Messages[0], ErrRejected) || each.Messages[1] != nil {
+			t.Errorf("the two messages: %v", err)
+		}
+		synctest.Wait() // messages give their bytes back shortly after their verdict
+		if n := p.InFlightBytes(); n != 0 {
+			t.Errorf("%d bytes are in flight at the end", n)
+		}
+	})
+}
+
+// A broker that ends the connection at a request with several full batches, because its
+// socket.request.max.bytes is small, gets each batch in a request of its own.
+func TestBrokerThatTakesSmallRequestsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		topic := b.CreateTopic(t, 30)
+		var refused atomic.Int32
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			size := 0
+			for _, rt := range req.(*kmsg.ProduceRequest).Topics {
+				for _, rp := range rt.Partitions {
+					size += len(rp.Records)
+				}
+			}
+			if size <= 1<<20 {
+				return nil, nil, false
+			}
+			refused.Add(1)
+			return nil, io.EOF, true
+		})
+		p := newProducer(t, b, Config{Topic: topic, Balancer: new(kafka.RoundRobin), Logger: slog.New(slog.DiscardHandler)})
+		start(t, p)
+		began := time.Now()
+		var msgs []kafka.Message
+		for i := range 30 {
+			msgs = append(msgs, message(fmt.Sprint(i, strings.Repeat("x", 900_000))))
+		}
+		if err := p.WriteMessages(bg, msgs...); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 500*time.Millisecond || refused.Load() == 0 {
+			t.Errorf("it took %v, and %d requests were too large", took, refused.Load())
+		}
+		if found := values(t, b, topic); len(found) != 30 {
+			t.Errorf("%d messages found, want 30", len(found))
+		}
+	})
+}
+
+// A broker that takes no request as large as the smallest that the producer can make: the error names
+// the field of Config to change.
+func TestBrokerThatTakesNoSuchRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			return nil, io.EOF, true
+		})
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), DeliveryTimeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+		start(t, p)
+		err := p.WriteMessages(bg, message(strings.Repeat("x", 100_000)))
+		mustBe(t, err, ErrMaybeDelivered, io.ErrUnexpectedEOF)
+		if text := fmt.Sprint(err); !strings.Contains(text, "Config.BatchBytes") || strings.Contains(text, "Config.SASL") {
+			t.Errorf("the error is %v", err)
 		}
 	})
 }
@@ -264,14 +362,14 @@ func TestDeliveryTimeout(t *testing.T) {
 
 		hung.Set(false)
 		down.Store(true)
-		b.Net.Cut() // now nobody can be reached
+		b.Net.Cut() // now no broker can be reached
 		began = time.Now()
 		err = p.WriteMessages(bg, message("y"))
 		if took := time.Since(began); took != 30*time.Second {
 			t.Errorf("the write took %v, want the DeliveryTimeout", took)
 		}
 		if classOf(t, err) != ErrNotSent {
-			t.Errorf("nobody reached: %v", err)
+			t.Errorf("no broker reached: %v", err)
 		}
 		mustBe(t, err, errRefused)
 		down.Store(false)

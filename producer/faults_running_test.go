@@ -24,9 +24,9 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// Faults of a cluster that a producer with its defaults does not show to anybody:
-// under load no write fails, nothing is lost or out of order, and as soon as the
-// cause is gone writes are as quick as before.
+// Faults of a cluster that a producer with its defaults hides from its callers. Under load no write
+// fails, and nothing is lost or out of order. As soon as the cause is gone, writes are as quick as
+// before.
 func TestNoWriteFails(t *testing.T) {
 	const nodes = 3
 	for _, fault := range []struct {
@@ -167,8 +167,7 @@ func TestNoWriteFails(t *testing.T) {
 	}
 }
 
-// leave moves the partitions that a node leads to the others, as when it is asked
-// to stop.
+// leave moves the partitions that a node leads to the others, as a clean shutdown does.
 func leave(b *testbroker.Broker, topic string, node int32) {
 	for i := range int32(6) {
 		if b.Fake.LeaderFor(topic, i) == node {
@@ -188,9 +187,9 @@ func answering(key kmsg.Key, answer *kerr.Error, d time.Duration) func(*testbrok
 	}
 }
 
-// DeliveryTimeout bounds a write from call to verdict, whatever goes on without end (D6): its
-// error says what, and as soon as that is over a write works again, at the latest after the
-// longest pause between attempts. What failed as ErrNotSent or ErrRejected does not come later.
+// DeliveryTimeout bounds a write from call to verdict, during any fault without end (D6). The error
+// has the cause. Once the fault is over a write works again, at the latest after the longest pause
+// between attempts. A message with ErrNotSent or ErrRejected does not come later.
 func TestDeliveryTimeoutBoundsEveryFault(t *testing.T) {
 	hidden := "hidden"
 	for _, fault := range []struct {
@@ -297,7 +296,7 @@ func TestDeliveryTimeoutBoundsEveryFault(t *testing.T) {
 	}
 }
 
-// fails makes every request of a kind fail, until what it returns is called.
+// fails makes every request of a kind fail, until the function that it returns is called.
 func fails(key kmsg.Key, answer *kerr.Error) func(*testbroker.Broker, string, *Producer) func() {
 	return func(b *testbroker.Broker, topic string, _ *Producer) func() {
 		return b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: topic, Err: answer, Count: -1}).Remove

@@ -33,8 +33,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// TLS to a port that speaks without: a broker closes on what it takes for a request
-// of 369 MB, others wait for more.
+// TLS to a port that does not speak TLS. A broker closes the connection, because it reads a request
+// of 369 MB; other programs wait for more.
 func TestStartTLSToPlaintextPort(t *testing.T) {
 	for name, serve := range map[string]func(net.Conn){
 		"Closes": func(c net.Conn) { io.ReadFull(c, make([]byte, 4)); c.Close() },
@@ -111,7 +111,7 @@ func TestStartBadCertificate(t *testing.T) {
 	}
 }
 
-// No TLS to a port that speaks TLS, and no client's certificate where one is asked for.
+// No TLS to a port that speaks TLS, and no client certificate where one is required.
 func TestStartWithoutTLSWhereItIsNeeded(t *testing.T) {
 	ca := newAuthority(t)
 	server := &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, time.Now().Add(time.Hour), "127.0.0.1")}}
@@ -191,7 +191,7 @@ func (a *authority) issue(t *testing.T, until time.Time, host string) *tls.Certi
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// login is a mechanism whose credentials can be changed, asked for at each connect.
+// login is a mechanism whose credentials can be changed, and are fetched at each connect.
 type login struct {
 	current atomic.Pointer[sasl.Mechanism]
 	asked   atomic.Int32
@@ -247,8 +247,8 @@ func TestStartRefusedCredentials(t *testing.T) {
 	}
 }
 
-// No permission to write; then it is granted. Whoever may write to no topic at all gets no
-// producer id; whoever may write to another one gets one.
+// There is no permission to write; then it is granted. A user who may write to no topic at all gets
+// no producer id. A user who may write to another topic gets one.
 func TestStartNoWritePermissionThenGranted(t *testing.T) {
 	for _, c := range []struct {
 		name, user string
@@ -302,8 +302,8 @@ func grantWrite(t *testing.T, b *testbroker.Broker, user, topic string) {
 	}
 }
 
-// Credentials expire under load: the broker closes each connection, asks anew, and
-// gets what is right by then. Nobody notices.
+// Credentials expire under load. The broker closes each connection and requires another login,
+// which gets the right credentials by then. No caller notices.
 func TestCredentialsExpireUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.EnableSASL(), kfake.SeedTopics(3, "t"),
@@ -335,10 +335,10 @@ func TestCredentialsExpireUnderLoad(t *testing.T) {
 	})
 }
 
-// A running producer's credentials are refused, fixed ones or those that are asked for at each
-// connect: the broker may have got the new password first. The connects are tried again, and a
-// write waits until its DeliveryTimeout; then it says why. When they are right again the next
-// write works, and one that waits, without a new start.
+// The credentials of a running producer are refused, fixed ones or those fetched at each connect,
+// because the broker may have the new password first. The connects are repeated. A write waits
+// until its DeliveryTimeout, and then has the reason. When the credentials are right again, the
+// next write works, and so does a waiting one, without a new start.
 func TestCredentialsRefusedWhileRunning(t *testing.T) {
 	asked := new(login)
 	asked.set(rightPassword)

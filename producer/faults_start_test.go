@@ -20,7 +20,7 @@ import (
 
 // failsThenStarts shows a start that fails: at which part, as what, that nothing is
 // left, and that the same producer starts and writes as soon as the cause is gone.
-func failsThenStarts(t *testing.T, b *testbroker.Broker, p *Producer, part string, mend func(), want ...error) error {
+func failsThenStarts(t *testing.T, b *testbroker.Broker, p *Producer, part string, repair func(), want ...error) error {
 	t.Helper()
 	err := p.Start(bg)
 	var failed *fsm.StartError
@@ -30,7 +30,7 @@ func failsThenStarts(t *testing.T, b *testbroker.Broker, p *Producer, part strin
 	mustBe(t, err, want...)
 	mustBe(t, p.Status().Cause, want...)
 	nothingLeft(t, b, p)
-	mend()
+	repair()
 	startsAndWrites(t, b, p)
 	return err
 }
@@ -148,8 +148,8 @@ func TestStartNameNotFound(t *testing.T) {
 	}
 }
 
-// The name has a dead address and a live one: the live one is found, whether the
-// dead one refuses or swallows what is sent to it.
+// The name has a dead address and a live one. The start finds the live one, whether the dead one
+// refuses connections or never answers.
 func TestStartNameWithADeadAddress(t *testing.T) {
 	for name, dead := range map[string]func(context.Context) error{
 		"Refuses":  func(context.Context) error { return syscall.ECONNREFUSED },
@@ -198,8 +198,8 @@ func TestStartUnknownTopicThenCreated(t *testing.T) {
 	})
 }
 
-// One of three brokers is down: the start names it and what it leads. It works when
-// the others have taken over, and when the broker is back.
+// One of three brokers is down: the start names the broker and the partitions that it leads. It
+// works when the others have taken over, and when the broker is back.
 func TestStartOneOfThreeDown(t *testing.T) {
 	testbroker.EachCluster(t, 3, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 3)
@@ -211,7 +211,7 @@ func TestStartOneOfThreeDown(t *testing.T) {
 			}
 		}
 		p := newProducer(t, b, Config{Topic: topic})
-		for name, mend := range map[string]func(){
+		for name, repair := range map[string]func(){
 			"elected": func() {
 				if err := b.Fake.MoveTopicPartition(topic, 1, 2); err != nil {
 					t.Fatal(err)
@@ -221,7 +221,7 @@ func TestStartOneOfThreeDown(t *testing.T) {
 		} {
 			spread()
 			b.Net.Kill(1)
-			err := failsThenStarts(t, b, p, "leaders", mend, syscall.ECONNREFUSED)
+			err := failsThenStarts(t, b, p, "leaders", repair, syscall.ECONNREFUSED)
 			var topicErr *TopicError
 			if !errors.As(err, &topicErr) || topicErr.Topic != topic || fmt.Sprint(topicErr.Partitions) != "[1]" || !strings.Contains(err.Error(), "broker 1") {
 				t.Errorf("%s: %v does not name the broker and a partition of it", name, err)

@@ -21,32 +21,32 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Wherever a write is, a stop whose context ends cuts it off: it returns within
-// 50 ms of that, says how many messages it cost and as what they failed, and each write is told
-// the same. What lingers is sent at once, and what is not admitted yet is refused at once (D7).
-// A caller that has left has its verdict, and costs the stop nothing. The next start works at
-// once, and what was not sent never appears.
+// Wherever a write is, a stop whose context ends cuts it off. The stop returns within 50 ms and
+// counts the failed messages by verdict, and each write has the same verdicts. Lingering messages
+// are sent at once, and messages that are not admitted yet are refused at once (D7). A caller that
+// has left has its verdict already, and does not count. The next start works at once, and a message
+// that was not sent never appears.
 func TestForcedStopWherever(t *testing.T) {
 	frozen := func(b *testbroker.Broker, _ *cutOff) { b.Net.Freeze() }
 	for _, at := range []struct {
-		name  string
-		cfg   Config
-		fault func(b *testbroker.Broker, w *cutOff)
-		mend  func(b *testbroker.Broker)
-		class error // of the write of 3 messages; nil: it is delivered
-		left  error // the same, if its caller has left
-		first int   // messages of a write before it, which may have been delivered
-		free  bool  // the write is not cut off: it is delivered, or was not admitted
+		name   string
+		cfg    Config
+		fault  func(b *testbroker.Broker, w *cutOff)
+		repair func(b *testbroker.Broker)
+		class  error // of the write of 3 messages; nil: it is delivered
+		left   error // the same, if its caller has left
+		first  int   // messages of a write before it, which may have been delivered
+		free   bool  // the write is not cut off: it is delivered, or was not admitted
 	}{
 		{name: "Lingering", cfg: Config{Linger: 20 * time.Second}, left: ErrNotSent, free: true},
-		{name: "AtAFrozenBroker", fault: frozen, mend: thaw, class: ErrMaybeDelivered, left: ErrMaybeDelivered},
-		{name: "LingeringAtAFrozenBroker", cfg: Config{Linger: 20 * time.Second}, fault: frozen, mend: thaw,
+		{name: "AtAFrozenBroker", fault: frozen, repair: thaw, class: ErrMaybeDelivered, left: ErrMaybeDelivered},
+		{name: "LingeringAtAFrozenBroker", cfg: Config{Linger: 20 * time.Second}, fault: frozen, repair: thaw,
 			class: ErrMaybeDelivered, left: ErrNotSent},
 		{name: "AtABrokerThatNeverAnswers", fault: func(b *testbroker.Broker, w *cutOff) { w.hang = b.Hang(kmsg.Produce) },
 			class: ErrMaybeDelivered, left: ErrMaybeDelivered},
-		{name: "Queued", fault: frozen, mend: thaw, first: 1, class: ErrNotSent, left: ErrNotSent},
+		{name: "Queued", fault: frozen, repair: thaw, first: 1, class: ErrNotSent, left: ErrNotSent},
 		{name: "WithoutConnection", fault: func(b *testbroker.Broker, _ *cutOff) { b.Net.Kill(0) },
-			mend: func(b *testbroker.Broker) { b.Net.Revive(0) }, class: ErrNotSent, left: ErrNotSent},
+			repair: func(b *testbroker.Broker) { b.Net.Revive(0) }, class: ErrNotSent, left: ErrNotSent},
 		{name: "BetweenAttempts", fault: func(b *testbroker.Broker, w *cutOff) {
 			w.fault = b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: -1})
 		}, class: ErrMaybeDelivered, left: ErrMaybeDelivered},
@@ -61,7 +61,7 @@ func TestForcedStopWherever(t *testing.T) {
 			w.topic = b.CreateTopic(w.t, 1)
 			w.topics, w.hang = append(w.topics, w.topic), b.Hang(kmsg.Metadata)
 		}, class: ErrNotStarted, left: ErrNotSent, free: true},
-		{name: "WaitingForRoom", cfg: Config{MaxInFlightBytes: 500}, fault: frozen, mend: thaw, first: 10,
+		{name: "WaitingForRoom", cfg: Config{MaxInFlightBytes: 500}, fault: frozen, repair: thaw, first: 10,
 			class: ErrNotStarted, left: ErrNotSent, free: true},
 	} {
 		for _, leaves := range []bool{false, true} {
@@ -150,8 +150,8 @@ func TestForcedStopWherever(t *testing.T) {
 					if w.fault != nil {
 						w.fault.Remove()
 					}
-					if at.mend != nil {
-						at.mend(b)
+					if at.repair != nil {
+						at.repair(b)
 					}
 					if err := w.p.Start(bg); err != nil {
 						t.Fatal(err)
@@ -167,7 +167,7 @@ func TestForcedStopWherever(t *testing.T) {
 	}
 }
 
-// cutOff is what a case of TestForcedStopWherever needs.
+// cutOff is the setting of a case of TestForcedStopWherever.
 type cutOff struct {
 	t     *testing.T
 	l     *ledger
@@ -182,8 +182,8 @@ type cutOff struct {
 
 func thaw(b *testbroker.Broker) { b.Net.Thaw() }
 
-// The forced stop counts exactly: under load on a cluster that freezes, the messages
-// that it says it cut off are those whose writes failed, each as what it says.
+// A forced stop counts exactly. Under load, on a cluster that freezes, the messages that it counts
+// are those whose writes failed, with the same verdicts.
 func TestForcedStopCountsExactly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.VirtualCluster(t, 3)
@@ -244,7 +244,7 @@ func TestForcedStopCountsExactly(t *testing.T) {
 // wait and by Send, is delivered when the cause is gone, and the stop returns nil. A caller that
 // has left has its verdict before.
 func TestStopDrainsThroughAFault(t *testing.T) {
-	for name, fault := range map[string]func(b *testbroker.Broker) (mend func()){
+	for name, fault := range map[string]func(b *testbroker.Broker) (repair func()){
 		"Frozen": func(b *testbroker.Broker) func() { b.Net.Freeze(); return b.Net.Thaw },
 		"Killed": func(b *testbroker.Broker) func() { b.Net.Kill(0); return func() { b.Net.Revive(0) } },
 		"NotEnoughReplicas": func(b *testbroker.Broker) func() {
@@ -257,7 +257,7 @@ func TestStopDrainsThroughAFault(t *testing.T) {
 				topic := b.CreateTopic(t, 3)
 				p := newProducer(t, b, Config{Topic: topic, Logger: slog.New(slog.DiscardHandler)})
 				start(t, p)
-				mend := fault(b)
+				repair := fault(b)
 				l := newLedger()
 				waits := async(func() error { return l.write(bg, t, p, messages("waits", 10)...) })
 				time.Sleep(time.Second)
@@ -273,7 +273,7 @@ func TestStopDrainsThroughAFault(t *testing.T) {
 				stopping := async(func() error { return p.Stop(bg) })
 				time.Sleep(12 * time.Second)
 				mustBe(t, l.write(bg, t, p, message("late")), ErrNotStarted)
-				mend()
+				repair()
 				if err := get(t, stopping); err != nil {
 					t.Error(err)
 				}

@@ -71,7 +71,8 @@ func TestFlush(t *testing.T) {
 	})
 }
 
-// Flush waits for the verdicts of what was admitted before the call, and not for what came later.
+// Flush waits for the verdicts of messages that were admitted before the call, and not for later
+// ones.
 func TestFlushWaitsForEarlierOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
@@ -165,7 +166,7 @@ func TestFlushEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A Stop that is forced decides what a Flush waits for.
+// A forced Stop decides the verdicts that a Flush waits for.
 func TestFlushIsEndedByAForcedStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
@@ -188,8 +189,8 @@ func TestFlushIsEndedByAForcedStop(t *testing.T) {
 	})
 }
 
-// A stop waits for the verdicts of what is under way, and for nothing else (D7); a caller that waits for
-// room is refused at once, and so is one that comes.
+// A stop waits for the verdicts of messages under way, and for nothing else (D7). A caller that
+// waits for room is refused at once, and so is a new one.
 func TestStopWithCallersThatWait(t *testing.T) {
 	for name, end := range map[string]struct {
 		stop func(p *Producer) error

@@ -21,8 +21,8 @@ import (
 
 // The guarantees of the use and the end of a producer.
 
-// A stop waits for the verdicts of what was admitted, also if its caller has left by definition:
-// of a Send. A caller that leaves a write withdraws it: it does not come later (D5).
+// A stop waits for the verdicts of admitted messages, also of those of a Send, whose caller does
+// not wait. A caller that leaves a write withdraws it, and it does not come later (D5).
 func TestG9DrainFirst(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)
@@ -149,7 +149,7 @@ func TestG12Progress(t *testing.T) {
 		returns("Ping", p.Ping)
 		write := func(ctx context.Context) error { return p.WriteMessages(ctx, message("x")) }
 		returns("WriteMessages", write)
-		// One that stays, so that others wait for it.
+		// One caller stays, so that others wait for it.
 		patient := async(func() error { return write(bg) })
 		until(t, "the write to be in flight", func() bool { return p.Status().InFlight == 1 })
 		returns("WriteMessages, for another batch", write)

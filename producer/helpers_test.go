@@ -12,7 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -60,9 +60,8 @@ func start(t testing.TB, p *Producer) {
 	}
 }
 
-// nothingLeft fails unless the only producer of the test holds no part, no
-// connection by its own count, the operating system's and the broker's, and no
-// goroutine (G7).
+// nothingLeft fails unless the only producer of the test holds no part, no connection (by its own
+// count, the operating system's and the broker's), and no goroutine (G7).
 func nothingLeft(t testing.TB, b *testbroker.Broker, p *Producer) {
 	t.Helper()
 	holdsNothing(t, p)
@@ -97,13 +96,13 @@ func processClean(t testing.TB, b *testbroker.Broker) {
 	noGoroutines(t)
 }
 
-// noGoroutines fails if a goroutine of kafka-go, fsm or this package remains. The
-// last instructions of one that has let go of everything may take a moment. Those
-// of the test itself are told by a word in their stack.
+// noGoroutines fails if a goroutine of kafka-go, fsm or this package remains. A goroutine that has
+// released everything may need a moment to end. The goroutines of the test itself are recognised by
+// a word in their stack.
 func noGoroutines(t testing.TB, but ...string) {
 	t.Helper()
 	eventually(t, "no goroutine left", func() string {
-		return left.Goroutine([]string{"segmentio/kafka-go", "surestart/producer", "surestart/fsm"}, but...)
+		return leakcheck.Goroutine([]string{"segmentio/kafka-go", "surestart/producer", "surestart/fsm"}, but...)
 	})
 }
 
@@ -111,7 +110,7 @@ func noGoroutines(t testing.TB, but ...string) {
 func eventually(t testing.TB, what string, check func() string) {
 	t.Helper()
 	const within = 10 * time.Second
-	if found := left.Within(within, check); found != "" {
+	if found := leakcheck.Within(within, check); found != "" {
 		t.Errorf("%s: after %v still:\n%s", what, within, found)
 	}
 }

@@ -18,11 +18,11 @@ import (
 )
 
 // A leader that loses its place while it waits for its replicas has appended, and answers
-// NotLeaderForPartition. The message is in the log: its caller gets ErrMaybeDelivered. A
-// caller that waits for longer gets nil.
+// NotLeaderForPartition. The message is in the log, and its caller gets ErrMaybeDelivered. A caller
+// that waits for longer gets nil.
 //
-// The base offset of such an answer is the append's. That of a broker which did not lead
-// when it was asked is -1.
+// The base offset of such an answer is the append's. If the broker did not lead when it received
+// the request, the base offset is -1.
 func TestApacheKafkaNotLeaderAfterAppend(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the three brokers of this test take 10 s to start")

@@ -184,7 +184,7 @@ func TestApacheKafkaThrottle(t *testing.T) {
 	t.Logf("CHECKED kafka throttle messages=%d throttled=%v next-write=%v %v", n, after.Throttled, time.Since(began).Round(time.Millisecond), c)
 }
 
-// quota bounds what a client may produce, in bytes a second; 0: no longer.
+// quota limits what a client may produce, in bytes a second; 0 removes the limit.
 func quota(t *testing.T, b *testbroker.Broker, client string, rate float64) {
 	t.Helper()
 	cl := b.Client(t)

@@ -56,9 +56,9 @@ func badNetwork(t *testing.T, b *testbroker.OwnBroker) {
 	}
 }
 
-// Connections that are half open: everything is accepted and swallowed. A start
-// fails within the DialTimeout, a write as what it is, a stop keeps its time; and
-// once the network is back, so is everything else.
+// Half-open connections: everything is accepted and discarded. A start fails within the
+// DialTimeout, a write has a true verdict, and a stop keeps its time. Once the network is back,
+// everything works again.
 func halfOpen(t *testing.T, b *testbroker.OwnBroker) {
 	proxy := testbroker.NewProxy(t)
 	topic := b.CreateTopic(t, 1)

@@ -25,8 +25,8 @@ func TestApacheKafkaOldest(t *testing.T) {
 	t.Run("NoIdempotence", func(t *testing.T) { noIdempotenceOnOldest(t, b) })
 }
 
-// It starts, writes what is there once and in order although connections are cut under load, and leaves
-// nothing.
+// The producer starts, writes each message once and in order although connections are cut under
+// load, and leaves nothing.
 func onceOnOldest(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 4)
 	proxy := testbroker.NewProxy(t)
@@ -54,7 +54,8 @@ func onceOnOldest(t *testing.T, b *testbroker.OwnBroker) {
 	t.Logf("CHECKED kafka oldest acknowledged=%d failed=%d duplicates=%d retries=%d", c.acked, c.failed(), c.duplicates, p.Totals().Retries)
 }
 
-// A start that asks for it learns that the topic may not be written to, else the write does.
+// A start with CheckWritePermission learns that it may not write to the topic; without it the write
+// does.
 func noWritePermissionOnOldest(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 2)
 	allow(t, b.Broker, topic, "alice", kmsg.ACLOperationAll)
@@ -68,15 +69,15 @@ func noWritePermissionOnOldest(t *testing.T, b *testbroker.OwnBroker) {
 	startLearnsThatItMayNotWrite(t, b, topic)
 }
 
-// Before Kafka 3.0 who may write to a topic does not get a producer id for that: it takes IdempotentWrite
-// on the cluster. The error is clear, and names the option without which none is needed.
+// Before Kafka 3.0 the permission to write to a topic is not enough for a producer id: the user
+// needs IdempotentWrite on the cluster. The error says so, and names the option that needs none.
 func noIdempotenceOnOldest(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 1)
 	allow(t, b.Broker, topic, "bob", kmsg.ACLOperationAll)
 	idempotent := func(user string) {
 		allowOn(t, b.Broker, kmsg.ACLResourceTypeCluster, "kafka-cluster", user, kmsg.ACLOperationIdempotentWrite)
 	}
-	idempotent("alice") // and so nobody else
+	idempotent("alice") // and no other user
 	startsAndWrites(t, b.Broker, newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob, Idempotence: IdempotenceOff}))
 	p := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob})
 	err := failsThenStarts(t, b.Broker, p, "producer id", func() { idempotent("bob") },

@@ -54,7 +54,7 @@ func scram512(t *testing.T, user, password string) sasl.Mechanism {
 	return m
 }
 
-// What a broker refuses it says, and the same producer starts with what is right.
+// A start has the broker's refusal, and the same producer starts with the right credentials.
 func wrongCredentials(t *testing.T, b *testbroker.OwnBroker) {
 	for _, c := range []struct {
 		name         string
@@ -75,7 +75,7 @@ func wrongCredentials(t *testing.T, b *testbroker.OwnBroker) {
 	}
 }
 
-// allow lets a user do something to a topic, and returns when the broker knows.
+// allow gives a user a permission on a topic, and returns when the broker knows.
 func allow(t *testing.T, b *testbroker.Broker, topic, user string, operation kmsg.ACLOperation) {
 	t.Helper()
 	allowOn(t, b, kmsg.ACLResourceTypeTopic, topic, user, operation)
@@ -148,8 +148,8 @@ func denyProducerID(t *testing.T, b *testbroker.Broker, user string) (undo func(
 	}
 }
 
-// A user who may write to no topic gets no producer id. One who may write to others learns that
-// this one is refused by a start that asks for it, else by the write.
+// A user who may write to no topic gets no producer id. A user who may write to others learns of
+// the missing permission from a start with CheckWritePermission, otherwise from the write.
 func noWritePermission(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 2)
 	allow(t, b.Broker, topic, "alice", kmsg.ACLOperationAll)
@@ -174,8 +174,8 @@ func noWritePermission(t *testing.T, b *testbroker.OwnBroker) {
 	startLearnsThatItMayNotWrite(t, b, topic)
 }
 
-// startLearnsThatItMayNotWrite: with CheckWritePermission a start of bob, who may not write to the topic, fails until
-// he may. What was rejected before is not in the log.
+// startLearnsThatItMayNotWrite: with CheckWritePermission a start of bob, who may not write to the
+// topic, fails until he gets the permission. Messages that were rejected before are not in the log.
 func startLearnsThatItMayNotWrite(t *testing.T, b *testbroker.OwnBroker, topic string) {
 	t.Helper()
 	q := newProducer(t, b.Broker, Config{Brokers: b.SASL, Topic: topic, SASL: bob, CheckWritePermission: true})
@@ -208,9 +208,9 @@ func sessionExpires(t *testing.T, b *testbroker.OwnBroker) {
 		mechanism.asked.Load(), counts.acked, counts.failed(), counts.duplicates)
 }
 
-// The password is rotated under load, at the broker first, while sessions expire
-// every second: log-ins are refused until the new one is told. No write fails, and
-// nothing restarts.
+// The password is rotated under load, at the broker first, while sessions expire every second.
+// Logins are refused until the producer gets the new password. No write fails, and nothing
+// restarts.
 func passwordRotates(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 2)
 	v := newVault("bob-secret")
@@ -246,8 +246,8 @@ func passwordRotates(t *testing.T, b *testbroker.OwnBroker) {
 		rotations, tried, counts.acked, counts.failed(), counts.duplicates)
 }
 
-// The broker closes what is idle for a second. The connections are made again at once, and the write
-// that comes then does not fail.
+// The broker closes connections that are idle for a second. They are dialled again at once, and the
+// next write does not fail.
 func idleClose(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 1)
 	p := newProducer(t, b.Broker, Config{Topic: topic})

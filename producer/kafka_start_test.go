@@ -4,6 +4,7 @@ package producer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -22,12 +23,12 @@ import (
 // part makes: the start fails there, leaves nothing, and works once it is back.
 func killedDuringStart(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 1)
-	for n, r := range requestsOfAStart {
+	for _, r := range requestsOfAStart {
 		if r.key == kmsg.ApiVersions {
 			continue // one in each part is enough here; on the embedded broker all of them are tried
 		}
 		t.Run(r.part, func(t *testing.T) {
-			w := &writeCounter{at: n, do: func() { b.Kill(t) }}
+			w := &writeWatcher{at: r.key, do: func() { b.Kill(t) }}
 			p := newProducer(t, b.Broker, Config{Topic: topic, CheckWritePermission: true, Dial: w.dial})
 			err := p.Start(bg)
 			var failed *fsm.StartError
@@ -41,35 +42,29 @@ func killedDuringStart(t *testing.T, b *testbroker.OwnBroker) {
 	}
 }
 
-// writeCounter is the dialing of connections that do something just before the
-// n-th write on any of them.
-type writeCounter struct {
-	mu   sync.Mutex
-	n    int
-	at   int
+// writeWatcher is the dialing of connections that do something just before the first request with
+// a key is written on any of them.
+type writeWatcher struct {
+	at   kmsg.Key
 	do   func()
 	once sync.Once
 }
 
-type countedConn struct {
+type watchedConn struct {
 	net.Conn
-	w *writeCounter
+	w *writeWatcher
 }
 
-func (w *writeCounter) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (w *writeWatcher) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return &countedConn{c, w}, nil
+	return &watchedConn{c, w}, nil
 }
 
-func (c *countedConn) Write(b []byte) (int, error) {
-	c.w.mu.Lock()
-	now := c.w.n == c.w.at
-	c.w.n++
-	c.w.mu.Unlock()
-	if now {
+func (c *watchedConn) Write(b []byte) (int, error) {
+	if kmsg.Key(binary.BigEndian.Uint16(b[4:])) == c.w.at { // after its size
 		c.w.once.Do(c.w.do)
 	}
 	return c.Conn.Write(b)
@@ -104,8 +99,8 @@ func tooLargeForTheBroker(t *testing.T, b *testbroker.OwnBroker) {
 	shutDown(t, b, p)
 }
 
-// A compacted topic refuses what has no key: it alone is rejected, although the broker
-// refuses the whole batch, and says so.
+// A compacted topic refuses a message without a key. Only that message is rejected, although the
+// broker refuses the whole batch, and the error says so.
 func noKeyOnCompacted(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 1, "cleanup.policy=compact")
 	p := newProducer(t, b.Broker, Config{Topic: topic})

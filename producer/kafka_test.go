@@ -86,8 +86,8 @@ func TestApacheKafkaFaults(t *testing.T) {
 		}
 	})
 
-	// The broker is killed under writes and comes back: with the defaults no write
-	// fails, and what was acknowledged is there.
+	// The broker is killed under writes and comes back. With the defaults no write fails, and every
+	// acknowledged message is there.
 	t.Run("Killed", func(t *testing.T) {
 		topic := b.CreateTopic(t, 2)
 		p := newProducer(t, b.Broker, Config{Topic: topic})

@@ -13,8 +13,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// On KRaft a broker that is asked for a topic that it creates says that there is none, until it is there.
-// The first write waits for it, of all callers; so does a Start. Nothing is lost, and all is in order.
+// On KRaft, a broker answers that a topic does not exist while it creates it. The first write of
+// every caller waits for the topic; so does a Start. Nothing is lost, and all is in order.
 func TestR41AutoCreatedOnApacheKafka(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the broker of this test takes some seconds to start")
@@ -49,7 +49,7 @@ func TestR41AutoCreatedOnApacheKafka(t *testing.T) {
 			t.Errorf("%v", c)
 		}
 	}
-	// What is not asked for is not created.
+	// A topic that no request names is not created.
 	p := newProducer(t, b.Broker, Config{AnyTopic: true})
 	start(t, p)
 	name := testbroker.TopicName()

@@ -38,7 +38,7 @@ func (r *recorder) demand(t *testing.T, want string) {
 	}
 }
 
-// The ledger sees what is wrong: each case is a log that breaks one promise.
+// The ledger finds each mistake: each case is a log that breaks one promise.
 func TestLedgerSees(t *testing.T) {
 	notSent, maybe := failed(ErrNotSent, io.EOF), failed(ErrMaybeDelivered, io.EOF)
 	for name, c := range map[string]struct {
@@ -53,7 +53,7 @@ func TestLedgerSees(t *testing.T) {
 		"lost":                        {log: "a0 a1 b0 b1 c0", want: "c1 was acknowledged and is not there"},
 		"not sent, and there":         {log: "a0 a1 b0 b1 c0 c1", errs: map[string]error{"b1": notSent}, want: "b1 is there, and failed as"},
 		"rejected, and there":         {log: "a0 a1 b0 b1 c0 c1", errs: map[string]error{"b1": failed(ErrRejected, io.EOF)}, want: "b1 is there, and failed as"},
-		"foreign":                     {log: "a0 a1 b0 x b1 c0 c1", want: "nobody wrote it"},
+		"foreign":                     {log: "a0 a1 b0 x b1 c0 c1", want: "it was not written"},
 		"twice":                       {log: "a0 a1 a0 a1 b0 b1 c0 c1", want: "D3 Once"},
 		"twice, later":                {log: "a0 a1 b0 b1 c0 c1 c1", want: "D3 Once"},
 		"what may have been, twice":   {log: "a0 a1 b0 b0 c0 c1", errs: map[string]error{"b0": maybe, "b1": maybe}, want: "D3 Once"},

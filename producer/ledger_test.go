@@ -13,11 +13,11 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// A ledger holds what the callers of writes were told of each message, and compares
-// it with what the topic holds in the end. The values of the messages are unique.
+// A ledger holds the verdict that the callers of writes got for each message, and compares it with
+// the topic at the end. The values of the messages are unique.
 type ledger struct {
-	// unordered: what is written is not promised to be there once, and in order. Set it for
-	// AcksOne, AcksNone and IdempotenceOff alone.
+	// unordered means that messages need not be there once and in order. Set it for AcksOne,
+	// AcksNone and IdempotenceOff alone.
 	unordered bool
 
 	mu      sync.Mutex
@@ -50,7 +50,7 @@ func (l *ledger) tick() int {
 	return l.clock
 }
 
-// completion is a Config.Completion that verify compares with what the callers were told.
+// completion returns a Config.Completion. verify compares its calls with the callers' verdicts.
 func (l *ledger) completion() func([]kafka.Message, error) {
 	l.seen = make(map[string]error)
 	return func(msgs []kafka.Message, err error) {
@@ -106,7 +106,7 @@ func (l *ledger) send(ctx context.Context, t testing.TB, p *Producer, wg *sync.W
 	return nil
 }
 
-// note notes what a caller was told of messages.
+// note records the verdicts that a caller got.
 func (l *ledger) note(t testing.TB, err error, msgs []kafka.Message, at *noted) []error {
 	t.Helper()
 	each := errorsOf(t, err, len(msgs))
@@ -168,7 +168,7 @@ func (l *ledger) acknowledged() int {
 	return l.good
 }
 
-// has reports whether somebody was told what became of a message.
+// has reports whether a caller got a verdict for a message.
 func (l *ledger) has(value string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -188,7 +188,7 @@ func (l *ledger) failure() error {
 	return nil
 }
 
-// counts is what a ledger and the topic say.
+// counts are the counts of a ledger and of the topic.
 type counts struct {
 	acked, notSent, maybe, rejected, found, duplicates int
 }
@@ -200,13 +200,13 @@ func (c counts) String() string {
 		c.acked, c.notSent, c.maybe, c.rejected, c.found, c.duplicates)
 }
 
-// verify reads the topics. What was acknowledged is there, what was not sent or was rejected is
-// not (D2, D5), and nothing is there that nobody wrote. With AcksAll nothing is there twice (D3).
-// In each partition the messages of a producer are in the order in which they were admitted, also
-// those that may have been delivered, and those of a call stand together (D4). What Completion was
-// told is what the callers were told.
+// verify reads the topics. Every acknowledged message is there, no message is there that was not
+// sent or was rejected (D2, D5), and no other message is there. With AcksAll no message is there
+// twice (D3). In each partition the messages of a producer are in the order in which they were
+// admitted, also those that may have been delivered, and those of a call stand together (D4).
+// Completion got the same verdicts as the callers.
 //
-// It is for after the last Stop: what is on its way may come later.
+// Call it after the last Stop: before that, messages on their way may come later.
 func (l *ledger) verify(t testing.TB, b *testbroker.Broker, topics ...string) counts {
 	t.Helper()
 	l.mu.Lock()
@@ -219,7 +219,7 @@ func (l *ledger) verify(t testing.TB, b *testbroker.Broker, topics ...string) co
 		for _, r := range b.Read(t, topic) {
 			v := string(r.Value)
 			if _, known := l.told[v]; !known {
-				t.Errorf("%s is there, and nobody wrote it", v)
+				t.Errorf("%s is there, and it was not written", v)
 			}
 			if found[v] {
 				c.duplicates++
@@ -281,7 +281,7 @@ func (l *ledger) verifyOrder(t testing.TB, partition int32, values []string) {
 	for i, v := range values {
 		at := l.calls[v]
 		if at == nil {
-			continue // nobody wrote it
+			continue // it was not written
 		}
 		if before := last[at.p]; at.returned < before.began {
 			t.Errorf("D4 Order: in partition %d %s stands behind %s, which was written when the call of the first had returned", partition, v, before.value)
@@ -301,7 +301,7 @@ func (l *ledger) verifyOrder(t testing.TB, partition int32, values []string) {
 	}
 }
 
-// verifyCompletions compares what Completion was told with what the callers were told.
+// verifyCompletions compares the verdicts that Completion got with those of the callers.
 func (l *ledger) verifyCompletions(t testing.TB) {
 	t.Helper()
 	for _, v := range l.again {
@@ -359,7 +359,7 @@ func (l *ledger) load(t testing.TB, p *Producer, writers int, pause time.Duratio
 	return ld
 }
 
-// end waits for the last writes, and returns what they were told.
+// end waits for the last writes, and returns their results.
 func (ld *load) end() {
 	close(ld.over)
 	ld.wg.Wait()

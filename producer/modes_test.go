@@ -20,10 +20,10 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Without idempotence messages are delivered at least once, and with AcksNone handed to the
-// network: each has its one verdict (D1), which is true (D2), what was withdrawn does not come
-// (D5), deadlines and stops hold (D6, D7), and Completion is told what the callers are told. No
-// producer id is asked for.
+// Without idempotence messages are delivered at least once; with AcksNone they are handed to the
+// network. Each has its one verdict (D1), which is true (D2). Withdrawn messages do not come (D5),
+// deadlines and stops hold (D6, D7), and Completion gets the same verdicts as the callers. No
+// producer id is requested.
 func TestNotIdempotent(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"IdempotenceOff": {Idempotence: IdempotenceOff},

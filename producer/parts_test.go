@@ -13,9 +13,9 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// A batch of which a topic refuses some messages, or which is too large as a whole:
-// what is too large by itself is rejected, all else is delivered, in order, and where
-// the Delivery says. The limit is the topic's; the producer's is a megabyte.
+// A topic refuses some messages of a batch, or the batch is too large as a whole. A message that is
+// too large by itself is rejected. All others are delivered, in order, at the positions that the
+// Delivery reports. The limit is the topic's; the producer's is a megabyte.
 func TestRefusedInPart(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -28,8 +28,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// says is a server that says something as soon as it was asked something, and then
-// nothing, with the connection open.
+// says returns a server that answers the first bytes with a text, and then sends nothing, with the
+// connection open.
 func says(answer string) func(net.Conn) {
 	return func(c net.Conn) {
 		defer c.Close()
@@ -161,8 +161,8 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-// Brokers that hang up, or say nothing, are no wrong ports for sure: they may be on their
-// way up or down. The error says what it can mean, and is Temporary.
+// A peer that hangs up, or never answers, need not be a wrong port: it may be a broker on its way
+// up or down. The error says what it can mean, and is Temporary.
 func TestPeerThatHangsUp(t *testing.T) {
 	server, roots := certificate(t)
 	client := &tls.Config{RootCAs: roots}
@@ -253,9 +253,9 @@ func loginAtTheWrongPort(t *testing.T, b *testbroker.Broker, brokers []string, l
 	nothingLeft(t, b, p)
 }
 
-// One address of several is no Kafka, hangs up, or says nothing: the Start finds the one
-// that is, whatever the order. When there is none its error says why, of each; and one
-// that may be better later is enough to make it Temporary.
+// One address of several is no Kafka, hangs up, or never answers. Start finds the one that is
+// Kafka, in any order. Without one, the error has the reason for each address. One that may be
+// better later is enough to make it Temporary.
 func TestG12OneGoodAddressIsEnough(t *testing.T) {
 	const noKafka, noKafkaEither, closes, silent, refuses = "http:1", "ssh:1", "closes:1", "silent:1", "refuses:1"
 	serve := map[string]func(net.Conn){

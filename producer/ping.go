@@ -7,17 +7,17 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// Ping reports whether the producer could send now: each broker that leads partitions of the
-// declared topics has answered after the call, over a connection that writes use, and each of
-// these partitions has a leader. Ping notices a broker that hangs: it waits for the answer
-// until ctx ends or Config.ReadTimeout has passed. It sends one request for metadata, and one to
-// each of those brokers unless it has just answered a write; concurrent Pings share them.
+// Ping reports whether the producer could send now. It returns nil if each partition of the
+// declared topics has a leader, and each of these brokers has answered since the call, on a
+// connection that writes use. Ping waits until ctx ends or Config.ReadTimeout passes, so it notices
+// a broker that hangs. It sends one request for metadata, and one to each such broker that has not
+// just answered a write. Concurrent Pings share these requests.
 //
-// An error that is ErrPartial says that only some partitions cannot be written to,
-// because they have no leader, and names them (*TopicError). Any other is a failure:
-// of a broker that leads, of a topic as a whole, or of all. Before Start it is
-// ErrNotStarted, after Close ErrClosed. A Stop does not wait for a Ping, which returns ErrNotStarted then.
+// ErrPartial means that some partitions have no leader, which a *TopicError names; other partitions
+// can be written to. Any other error is a failure. Before Start it is ErrNotStarted, after Close
+// ErrClosed. A Stop does not wait for a Ping, which then returns ErrNotStarted.
 func (p *Producer) Ping(ctx context.Context) error {
+	ctx = guarded(ctx)
 	lease, err := p.lifecycle.Acquire()
 	if err != nil {
 		return err

@@ -68,8 +68,8 @@ func TestPingAnyTopicIsHonest(t *testing.T) {
 	})
 }
 
-// What the cluster says against a topic as a whole is found through the wrappers, and ends
-// with it.
+// errors.Is finds the cluster's error for a topic as a whole through the wrappers, and Ping returns
+// nil once it is over.
 func TestPingError(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 2)
@@ -139,7 +139,7 @@ func TestPingPartial(t *testing.T) {
 		if !errors.As(err, &topicErr) || topicErr.Topic != topic || !slices.Equal(topicErr.Partitions, []int{0}) {
 			t.Errorf("%v does not name the partition", err)
 		}
-		// With a leader that does not answer it is more than that.
+		// With a leader that does not answer, the error is more than that.
 		hung := b.Hang(kmsg.ApiVersions)
 		if err := p.Ping(bg); err == nil || errors.Is(err, ErrPartial) {
 			t.Errorf("a leader that does not answer: %v", err)
@@ -190,8 +190,8 @@ func TestPingIsCheap(t *testing.T) {
 	})
 }
 
-// Pings that come while a broker is asked share the next request; one that leaves takes it
-// from nobody.
+// Pings that come during a request share the next one. One that leaves does not end it for the
+// others.
 func TestPingIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)

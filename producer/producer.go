@@ -16,11 +16,11 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// State is where a Producer is: Idle, Starting, Started, Stopping or Closed.
+// State is the state of a Producer: Idle, Starting, Started, Stopping or Closed.
 type State = fsm.State
 
-// A Producer sends messages to Kafka. Make one with New; its methods may be
-// called concurrently, at any moment. It must not be copied.
+// A Producer sends messages to Kafka. Use New to make one. All methods may be called concurrently,
+// at any time. A Producer must not be copied.
 type Producer struct {
 	// All by pointer: a Producer that is printed shows no secret of its Config.
 	cfg        *Config
@@ -37,8 +37,8 @@ type Producer struct {
 	cut          *atomic.Pointer[cut]     // of the latest attempt; before the first one that of the first
 }
 
-// New returns an idle producer; it opens nothing and connects to nobody. Whatever
-// could not work is refused here, all of it in one error that names the fields.
+// New returns an idle producer. It opens nothing and connects to nothing. It refuses a Config that
+// cannot work, with one error that names every wrong field.
 func New(config Config) (*Producer, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -67,41 +67,50 @@ func New(config Config) (*Producer, error) {
 	return p, nil
 }
 
-// The forced release fits into what Close has left when it begins.
+// The forced release fits into the time that Close has left when it begins.
 func (c *Config) stopReserve() time.Duration    { return min(c.StopTimeout/10, time.Second) }
 func (c *Config) releaseTimeout() time.Duration { return max(c.stopReserve()/2, time.Millisecond) }
 
-// Start connects to the cluster and returns when the producer can send: a broker
-// was reached and accepts the credentials, there is a producer id for idempotent writes, every
-// declared topic exists, and the
-// leader of each of its partitions is known and connected, so that the first
-// write dials nothing. Call it from anywhere, any number of times: it is
-// [fsm.Lifecycle.Start], with its errors. A *fsm.StartError names the part that
-// failed: metadata, producer id, leaders or permission. A *NotKafkaError says that
-// something else than Kafka answers at an address. Config.Retry makes it try again,
-// Config.Breaker refuse to.
+// Start connects to the cluster. It returns nil when the producer can send: a broker has accepted
+// the credentials, there is a producer id for idempotent writes, every declared topic exists, and
+// the leader of each of its partitions is connected. The first write dials nothing.
+//
+// Start may be called any number of times. It behaves as [fsm.Lifecycle.Start], with its errors. A
+// *fsm.StartError names the part that failed: metadata, producer id, leaders or permission. A
+// *NotKafkaError reports that something other than Kafka answers at an address. Config.Retry and
+// Config.Breaker change how often Start tries.
 func (p *Producer) Start(ctx context.Context) error { return p.lifecycle.Start(ctx) }
 
-// Stop sends at once what lingers, waits until every message has its verdict (D7), and closes
-// everything; then the producer may be started again. It is
-// [fsm.Lifecycle.Stop]: while it waits, new writes get ErrNotStarted.
+// Hold is a Start by one of several owners that share the producer: the last release stops it, as
+// Stop does. It behaves as [fsm.Lifecycle.Hold], with its errors. For Config.StartOnWrite a release
+// counts as a Stop.
+func (p *Producer) Hold(ctx context.Context) (held context.Context, release func(context.Context) error, err error) {
+	held, letGo, err := p.lifecycle.Hold(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return held, func(ctx context.Context) error { return p.stop(ctx, letGo, stopGrace) }, nil
+}
+
+// Stop sends lingering messages at once, waits until every message has its verdict (D7), and closes
+// everything. The producer can then be started again. Stop behaves as [fsm.Lifecycle.Stop]; while
+// it waits, new writes fail with ErrNotStarted.
 //
-// When ctx ends first, the connections are cut: every message that has no verdict by then gets
-// one, and Stop returns a *StopError that counts them exactly. It
-// returns within 50 ms of the end of ctx, with nothing left open as a rule. What
-// is still closing by then goes on without this caller: with very many messages,
-// their writes and Deliveries return a moment later.
+// When ctx ends first, Stop cuts the connections. Every message without a verdict gets one, and
+// Stop returns a *StopError with exact counts, within 50 ms of the end of ctx. Usually nothing is
+// open then. With very many messages, the rest closes in the background, and their writes and
+// Deliveries return a moment later.
 func (p *Producer) Stop(ctx context.Context) error {
 	return p.stop(ctx, p.lifecycle.Stop, stopGrace)
 }
 
-// Shutdown is Stop for good: from its call on nothing is started again, and
-// Start and WriteMessages get ErrClosed.
+// Shutdown is Stop for good. From the call on, nothing is started again, and Start and
+// WriteMessages fail with ErrClosed.
 func (p *Producer) Shutdown(ctx context.Context) error {
 	return p.stop(ctx, p.lifecycle.Shutdown, stopGrace)
 }
 
-// Close is Shutdown bounded by Config.StopTimeout, the cut included.
+// Close is Shutdown bounded by Config.StopTimeout, including the forced part.
 func (p *Producer) Close() error {
 	reserve := p.cfg.stopReserve()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), p.cfg.StopTimeout-reserve, errStopTimeout)
@@ -109,12 +118,12 @@ func (p *Producer) Close() error {
 	return p.stop(ctx, p.lifecycle.Shutdown, reserve)
 }
 
-// stopGrace is how long a Stop whose context has ended waits for what it cut off to end, so that it
-// leaves nothing open behind it. For the counts it waits in any case: they are made first, and wait
-// for nobody.
+// stopGrace is how long a forced Stop waits for the cut-off writes to return, so that it leaves
+// nothing open. The counts need no such wait: they are made before the writes return.
 const stopGrace = 40 * time.Millisecond
 
 func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, grace time.Duration) error {
+	ctx = guarded(ctx)
 	p.stopped()
 	c := p.cut.Load()
 	before := c.come()
@@ -123,8 +132,8 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	if !errors.As(err, &stopErr) {
 		return err
 	}
-	// Who leaves while others wait has nothing to wait for; but what is being closed
-	// already is closed in a moment.
+	// A caller that leaves while others wait has nothing to wait for, unless the release runs
+	// already: that takes only a moment.
 	if ctx.Err() == nil || stopErr.CutOff == 0 && !c.come() && p.lifecycle.Status().Releasing == "" {
 		return &StopError{Err: err}
 	}
@@ -148,18 +157,19 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	}
 }
 
-// Flush sends at once what lingers, and waits until every message that was admitted before the
-// call has its verdict, or ctx ends; it returns the cause of ctx then. When it returns nil,
-// Config.Completion has seen these messages, and their Deliveries are done. It stops nothing, and
-// does not keep a Stop from cutting off messages. Config.Completion must not call it.
+// Flush sends lingering messages at once. It waits until every message admitted before the call has
+// its verdict, and returns nil; Config.Completion has then been called for these messages, and
+// their Deliveries are done. When ctx ends first, Flush returns the cause of ctx. A Stop may still
+// cut off messages meanwhile. Config.Completion must not call Flush.
 func (p *Producer) Flush(ctx context.Context) error {
+	ctx = guarded(ctx)
 	if cause := ended(ctx); cause != nil {
 		return cause
 	}
 	return p.engine.Flush(ctx)
 }
 
-// complete calls Config.Completion, and logs a panic or an exit in it.
+// complete calls Config.Completion, and logs a panic or a runtime.Goexit in it.
 func (p *Producer) complete(msgs []kafka.Message, f sender.Failure) {
 	topic, partition, returned := msgs[0].Topic, msgs[0].Partition, false // before the slice is Completion's
 	defer func() {
@@ -178,7 +188,7 @@ var errExited = errors.New("runtime.Goexit was called")
 // State returns the state. It never blocks.
 func (p *Producer) State() State { return p.lifecycle.State() }
 
-// Status returns what the producer is doing, part by part. It does not block.
+// Status describes what the producer is doing, part by part. It does not block.
 func (p *Producer) Status() fsm.Status { return p.lifecycle.Status() }
 
 // Wait waits for one of the states, as [fsm.Lifecycle.Wait].
@@ -189,12 +199,12 @@ func (p *Producer) Wait(ctx context.Context, states ...State) (State, error) {
 // Done returns a channel that is closed when the producer is closed for good.
 func (p *Producer) Done() <-chan struct{} { return p.lifecycle.Done() }
 
-// FlushObservers is fsm.Lifecycle.FlushObservers: it waits until the observers and
-// tracers of Config.Lifecycle have received every transition that took effect before the
-// call, or returns the cause of ctx once ctx ends.
+// FlushObservers waits until the observers and tracers of Config.Lifecycle have received every
+// transition before the call. When ctx ends first, it returns the cause of ctx. See
+// [fsm.Lifecycle.FlushObservers].
 func (p *Producer) FlushObservers(ctx context.Context) error { return p.lifecycle.FlushObservers(ctx) }
 
-// String says where it sends to, and its state.
+// String returns the topics and the state.
 func (p *Producer) String() string {
 	topics := strings.Join(p.topics, ",")
 	if p.cfg.AnyTopic {

@@ -42,8 +42,8 @@ func watchIDs(b *testbroker.Broker) *idRequests {
 	return r
 }
 
-// A cluster that gives this user no producer id, or has none to give, ends a start for good: the
-// error names the option, the broker and what it said. Without idempotence none is asked for.
+// A cluster that gives this user no producer id, or has none to give, ends a start for good. The
+// error names the option, the broker and its answer. Without idempotence no id is requested.
 func TestProducerIDRefused(t *testing.T) {
 	old := kversion.V2_1_0()
 	old.SetMaxKeyVersion(kmsg.InitProducerID.Int16(), -1)
@@ -166,7 +166,60 @@ func TestProducerIDNotYet(t *testing.T) {
 	}
 }
 
-// One of three brokers does not answer the request: another one is asked.
+// The leaders are connected to while the cluster has no producer id yet. One that could not be
+// reached then is tried again when there is an id, at once.
+func TestProducerIDMeanwhileLeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.VirtualCluster(t, 3, kfake.SeedTopics(3, "t"))
+		for i := range int32(3) {
+			if err := b.Fake.MoveTopicPartition("t", i, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ids := watchIDs(b)
+		ids.refusal.Store(kerr.CoordinatorNotAvailable)
+		var down, hangs atomic.Pointer[string] // these addresses refuse, or do not answer
+		p := newProducer(t, b, Config{Topic: "t", StartTimeout: time.Minute, Brokers: b.Addrs[:1],
+			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if a := down.Load(); a != nil && *a == address {
+					return nil, errRefused
+				}
+				if a := hangs.Load(); a != nil && *a == address {
+					<-ctx.Done()
+					return nil, context.Cause(ctx)
+				}
+				return b.Dial(ctx, network, address)
+			}})
+		down.Store(&b.Addrs[1])
+		starting := async(func() error { return p.Start(bg) })
+		time.Sleep(20 * time.Second)
+		if now, _ := connections(p); now != 4 || p.Status().Acquiring != "producer id" {
+			t.Errorf("%d connections to leaders at the part %q, want 4 at producer id: two to each that can be reached", now, p.Status().Acquiring)
+		}
+		hangs.Store(&b.Addrs[2])
+		b.Net.Cut() // who has had a connection needs it too
+		time.Sleep(time.Second)
+		down.Store(nil)
+		hangs.Store(nil)
+		ids.refusal.Store(nil)
+		began := time.Now()
+		if err := get(t, starting); err != nil {
+			t.Error(err)
+		}
+		if now, _ := connections(p); now < 6 {
+			t.Errorf("when Start returns there are %d connections to leaders, want two to each", now)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the start took %v more when there were ids", took)
+		}
+		until(t, "six connections", func() bool { // one that is replaced may be ending
+			now, _ := connections(p)
+			return now == 6
+		})
+	})
+}
+
+// One of three brokers does not answer the request: the next request goes to another one.
 func TestProducerIDFromAnotherBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.VirtualCluster(t, 3, kfake.SeedTopics(3, "t"))
@@ -190,8 +243,8 @@ func TestProducerIDFromAnotherBroker(t *testing.T) {
 	})
 }
 
-// A producer has one producer id for as long as it is on the same cluster, whatever becomes of
-// its starts; each start begins another epoch. On another cluster it asks for another.
+// A producer keeps one producer id on the same cluster, over all of its starts. Each start begins
+// another epoch. On another cluster it requests another id.
 func TestProducerIDIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clusters := []*testbroker.Broker{

@@ -19,10 +19,10 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Random starts, stops, writes, sends and pings, with callers that give up, on a cluster
-// that hangs, answers slowly, cuts connections and refuses them, in virtual time:
-// each message has one verdict that is true (D1, D2), nothing is there twice or out of order (D3,
-// D4), Completion is told what the callers are told, every call returns, and nothing is left.
+// Random starts, stops, writes, sends and pings, with callers that give up, in virtual time. The
+// cluster hangs, answers slowly, and cuts and refuses connections. Each message has one verdict
+// that is true (D1, D2), and none is there twice or out of order (D3, D4). Completion gets the same
+// verdicts as the callers, every call returns, and nothing is left.
 func TestRandomFaults(t *testing.T) {
 	seeds, total := 50, new(tally)
 	if testing.Short() {

@@ -6,7 +6,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// resilience are the options that Config.Retry and Config.Breaker stand for.
+// resilience returns the options for Config.Retry and Config.Breaker.
 func (p *Producer) resilience() (opts []fsm.Option) {
 	if p.cfg.Retry != nil {
 		opts = append(opts, fsm.WithRetry(retries{p}))
@@ -17,9 +17,8 @@ func (p *Producer) resilience() (opts []fsm.Option) {
 	return opts
 }
 
-// retries asks Config.Retry about what is Temporary, as long as there is time for
-// another try: a Start that pauses until its StartTimeout would only be told later
-// what it knows already.
+// retries asks Config.Retry about temporary errors while there is time for another try. A pause
+// until the StartTimeout would only delay an error that is already known.
 type retries struct{ p *Producer }
 
 // Next implements fsm.Backoff.
@@ -31,8 +30,8 @@ func (r retries) Next(try int, err error) (wait time.Duration, again bool) {
 	return wait, again && wait < time.Until(r.p.openUntil())
 }
 
-// openUntil is when the attempt that is opening, with all its tries, ends by itself: just
-// before the start timeout ends it, which cannot say what it was that we waited for.
+// openUntil is when the attempt ends by itself, with all its tries. That is shortly before the
+// start timeout, whose error could not say what the attempt was waiting for.
 func (p *Producer) openUntil() time.Time {
 	timeout := p.cfg.StartTimeout
 	// It is Starting since the attempt began, however often it has tried.

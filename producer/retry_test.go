@@ -51,8 +51,8 @@ func persistent(t *testing.T, b *testbroker.Broker, pause time.Duration, cfg Con
 	return newProducer(t, b, cfg), seen
 }
 
-// pausing fails unless the producer waits between two tries, and nothing is left of the
-// one before: no part, no connection, no goroutine but the attempt's own.
+// pausing fails unless the producer waits between two tries, and nothing of the one before is left:
+// no part, no connection, no goroutine except the attempt's own.
 func pausing(t *testing.T, b *testbroker.Broker, p *Producer) {
 	t.Helper()
 	synctest.Wait()
@@ -104,7 +104,7 @@ func TestRetryNothingListens(t *testing.T) {
 	})
 }
 
-// A try that has come further, to two of three brokers, gives back what it has, too.
+// A try that got further, to two of three brokers, also releases what it holds.
 func TestRetryOneOfThreeDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.VirtualCluster(t, 3)
@@ -120,7 +120,7 @@ func TestRetryOneOfThreeDown(t *testing.T) {
 		started := async(func() error { return p.Start(bg) })
 		pausing(t, b, p)
 		if b.Accepted() == before {
-			t.Error("the try has reached nobody: the test shows nothing")
+			t.Error("the try has reached no broker: the test shows nothing")
 		}
 		b.Net.Revive(1)
 		if err := get(t, started); err != nil {
@@ -226,8 +226,8 @@ func TestRetryPauseIsCancelled(t *testing.T) {
 	}
 }
 
-// The StartTimeout bounds all tries together, and a Start says what it met last: at
-// once if there is no time for another try.
+// The StartTimeout bounds all tries together, and the error of Start has the last cause. Start
+// returns at once if there is no time for another try.
 func TestRetryWithinTheStartTimeout(t *testing.T) {
 	started := func(p *Producer) (took time.Duration, err error) {
 		began := time.Now()
@@ -309,8 +309,8 @@ func TestRetryStartOnWrite(t *testing.T) {
 	})
 }
 
-// After two starts that failed the breaker refuses, and nothing is dialled; then one
-// probe alone goes out, for all who ask.
+// After two failed starts the breaker refuses, and nothing is dialled. Then a single probe is made,
+// for all callers.
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -122,11 +123,60 @@ func TestR45OneBadAddress(t *testing.T) {
 	}
 }
 
-// A stale broker answers requests for metadata with what was true when it was made, as one does
-// that does not hear from the controller any more.
+// The same, where the bad addresses answer the first request, and nothing after it. If the good one is
+// slow, its answer is waited for.
+func TestR45AddressesThatAnswerOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.VirtualCluster(t, 2, kfake.SeedTopics(2, "t"))
+		var slow atomic.Int64
+		for i := range 10 { // the addresses are tried in any order
+			p := newProducer(t, b, Config{Topic: "t", Brokers: []string{"bad1:1", "bad2:1", "slow:1"}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				d := time.Duration(slow.Load())
+				switch address[:3] {
+				case "bad":
+					address, d = b.Addrs[0], time.Hour
+				case "slo":
+					address = b.Addrs[1]
+				}
+				c, err := b.Dial(ctx, network, address)
+				return &answersOnce{Conn: c, then: d}, err
+			}})
+			for d, bound := range map[time.Duration]time.Duration{0: 1100 * time.Millisecond, 5 * time.Second: 6100 * time.Millisecond} {
+				slow.Store(int64(d))
+				began := time.Now()
+				start(t, p)
+				if took := time.Since(began); took > bound {
+					t.Errorf("start %d took %v with an address that takes %v", i, took, d)
+				}
+				if err := p.Stop(bg); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
+
+// An answersOnce is a connection that delays its second request.
+type answersOnce struct {
+	net.Conn
+	n    atomic.Int32
+	then time.Duration
+}
+
+func (c *answersOnce) Write(b []byte) (int, error) {
+	if c.n.Add(1) == 2 && c.then > 0 {
+		time.AfterFunc(c.then, func() { c.Conn.Write(b) })
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// A stale broker answers requests for metadata with what was true when it was made, like a broker
+// that has lost the controller.
 type stale struct {
 	asked  atomic.Int32 // the node that was asked last
 	node   atomic.Int32 // that is stale; -1: none
+	every  atomic.Bool  // all are
 	answer atomic.Pointer[kmsg.MetadataResponse]
 }
 
@@ -137,7 +187,7 @@ func newStale(b *testbroker.Broker) *stale {
 		b.Fake.KeepControl()
 		node := b.Fake.CurrentNode()
 		s.asked.Store(node)
-		if node != s.node.Load() {
+		if node != s.node.Load() && !s.every.Load() {
 			return nil, nil, false
 		}
 		res := req.ResponseKind().(*kmsg.MetadataResponse)
@@ -148,7 +198,7 @@ func newStale(b *testbroker.Broker) *stale {
 	return s
 }
 
-// take takes down what is true now of a topic.
+// take records the present metadata of a topic.
 func (s *stale) take(t *testing.T, b *testbroker.Broker, topic string) {
 	t.Helper()
 	cl := b.Client(t)
@@ -164,8 +214,47 @@ func (s *stale) take(t *testing.T, b *testbroker.Broker, topic string) {
 	s.answer.Store(res)
 }
 
-// librdkafka 4976: a broker answers with stale metadata, and the producer is stuck. What is newer by
-// the leaders' epochs stays, and when an answer does not help another broker is asked.
+// The metadata name another broker's address for the leader, as after a restart behind a proxy that has
+// given its port to another one. Both answer, so no connection is lost. The leader is written to soon
+// after the metadata are right.
+func TestR39AddressOfAnotherBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.VirtualCluster(t, 2)
+		topic := b.CreateTopic(t, 2)
+		for i := range int32(2) {
+			if err := b.Fake.MoveTopicPartition(topic, i, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wrong := newStale(b)
+		wrong.take(t, b, topic)
+		brokers := wrong.answer.Load().Brokers
+		for i := range brokers {
+			brokers[i].Port = 9092
+		}
+		wrong.every.Store(true)
+		p := newProducer(t, b, Config{Topic: topic, Balancer: new(kafka.RoundRobin), Logger: slog.New(slog.DiscardHandler)})
+		start(t, p)
+		write := async(func() error { return p.WriteMessages(bg, message("a"), message("b")) })
+		time.Sleep(5 * time.Second)
+		wrong.every.Store(false)
+		time.Sleep(3 * time.Second) // an attempt that finds out, and another
+		select {
+		case err := <-write:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the leader is not written to after 3 s")
+		}
+		if found := len(b.Read(t, topic)); found != 2 {
+			t.Errorf("%d messages found, want 2", found)
+		}
+	})
+}
+
+// librdkafka 4976: a broker answers with stale metadata, and the producer is stuck. Here metadata
+// with newer leader epochs stay. When an answer does not help, another broker is asked.
 func TestR48StaleMetadata(t *testing.T) {
 	for name, stays := range map[string]bool{"OldLeaderStays": true, "OldLeaderIsGone": false} {
 		t.Run(name, func(t *testing.T) {

@@ -20,8 +20,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// A lostLeader is a cluster of three brokers on which some of the partitions of a topic have lost their
-// leader, those of broker 2, in one of several ways.
+// A lostLeader is a cluster of three brokers on which some partitions of a topic, those of broker
+// 2, have lost their leader in one of several ways.
 type lostLeader struct {
 	*testbroker.Broker
 	topic string
@@ -81,7 +81,7 @@ func (b *lostLeader) lose() (end func()) {
 		b.gone.Store(true)
 		b.Net.Kill(2)
 		return func() { b.gone.Store(false); b.Net.Revive(2) }
-	case "Killed": // and nobody has noticed
+	case "Killed": // and the cluster has not noticed
 		b.Net.Kill(2)
 		return func() { b.Net.Revive(2) }
 	}
@@ -106,8 +106,8 @@ func eachLostLeader(t *testing.T, test func(t *testing.T, way string)) {
 	}
 }
 
-// sarama 213, 514, librdkafka 3545: keyless messages keep going to a partition without a leader. They go
-// where there is one: a few meet the loss, and no other one waits for it.
+// sarama 213, 514, librdkafka 3545: keyless messages keep going to a partition without a leader.
+// Here they go to partitions with a leader. A few meet the loss, and no other one waits for it.
 func TestR43KeylessAvoidALostLeader(t *testing.T) {
 	eachLostLeader(t, func(t *testing.T, way string) {
 		b := newLostLeader(t, way, 6, 2)
@@ -262,7 +262,7 @@ func TestR43DeadPartitionsLeaveRoom(t *testing.T) {
 					}
 				}
 				time.Sleep(time.Second)
-				if n := p.InFlightBytes(); n > room*19/20 { // what a Send takes beside its message is nobody's share
+				if n := p.InFlightBytes(); n > room*19/20 { // what a Send takes beside its message is in no share
 					t.Errorf("dead partitions take %d bytes, of %d", n, room)
 				}
 				if p.Counters().Waiting < 40 {

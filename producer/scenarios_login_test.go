@@ -30,7 +30,7 @@ func withLogins(t *testing.T, nodes int, partitions int32) *testbroker.Broker {
 	return b
 }
 
-// dials counts what is dialled, in all and by address.
+// dials counts the dials, in all and by address.
 type dials struct {
 	all atomic.Int32
 	to  sync.Map // string: *atomic.Int32
@@ -48,9 +48,9 @@ func (d *dials) by(dial func(context.Context, string, string) (net.Conn, error))
 // since returns how many were dialled since the last call.
 func (d *dials) since() int { return int(d.all.Swap(0)) }
 
-// kafka-go 304, 645: a connection for each partition, and storms of dials. Start makes two to each
-// broker that leads something, and one for metadata, however many partitions and callers there are;
-// writing dials nothing; what is lost is dialled once, and what is gone not any more.
+// kafka-go 304, 645: a connection for each partition, and storms of dials. Here Start opens two to
+// each broker that leads something, and one for metadata, for any number of partitions and callers.
+// Writing dials nothing. A lost connection is dialled once, and a broker that is gone no longer.
 func TestR47StormsOfDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := withLogins(t, 4, 99)
@@ -98,6 +98,48 @@ func TestR47StormsOfDials(t *testing.T) {
 		}
 		if c := l.verify(t, b, "t"); c.failed() > 0 || c.acked < 1000 {
 			t.Errorf("%v; one failed as: %v", c, l.failure())
+		}
+	})
+}
+
+// A broker, or what stands before it, ends each connection as soon as that is ready: it is dialled
+// again as after a failed connect, and not without a pause.
+func TestR47ConnectionsThatEndAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		d := new(dials)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), Logger: slog.New(slog.DiscardHandler),
+			Dial: d.by(func(ctx context.Context, network, address string) (net.Conn, error) {
+				time.Sleep(time.Millisecond) // so that time passes
+				return b.Dial(ctx, network, address)
+			})})
+		start(t, p)
+		d.since()
+		b.Net.Answered(b.Net.Cut)
+		b.Net.Cut()
+		write := async(func() error { return p.WriteMessages(bg, message("x")) })
+		time.Sleep(10 * time.Second)
+		if n := d.since(); n < 10 || n > 100 {
+			t.Errorf("in 10 s %d connections were dialled", n)
+		}
+		if failed := p.Counters().ConnectFailures; failed < 10 {
+			t.Errorf("%d of them count as failed", failed)
+		}
+		b.Net.Answered(nil)
+		time.Sleep(3 * time.Second)
+		select {
+		case err := <-write:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the write has not gone through 3 s after the end of the fault")
+		}
+		d.since()
+		b.Net.Cut() // one that served is dialled at once
+		time.Sleep(50 * time.Millisecond)
+		if n := d.since(); n != 3 {
+			t.Errorf("when all connections were cut %d were dialled, want 3", n)
 		}
 	})
 }
@@ -184,7 +226,7 @@ func TestR50RotationThatFails(t *testing.T) {
 		node := (asked.asked.Load() + 1) % 3 // not that of the connection for metadata
 		b.Net.Kill(int(node))
 		b.Net.Revive(int(node))
-		time.Sleep(10 * time.Second) // nobody can log in there
+		time.Sleep(10 * time.Second) // no login succeeds there
 		leave(b, "t", node)
 		time.Sleep(2 * time.Minute)
 		credentials.set(rightPassword)

@@ -49,7 +49,7 @@ func TestR51TimesAreMangled(t *testing.T) {
 		"overflows": time.Unix(math.MaxInt64/1000+1, 0),
 	}
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
-		// Apache Kafka refuses what is an hour ahead, by default.
+		// By default Apache Kafka refuses a time an hour ahead.
 		topic := b.CreateTopic(t, 1, "message.timestamp.after.max.ms=9223372036854775807")
 		var completed atomic.Int64
 		p := newProducer(t, b, Config{Topic: topic, Completion: func(msgs []kafka.Message, _ error) { completed.Add(int64(len(msgs))) }})
@@ -222,7 +222,7 @@ func TestR52PartitionerReturnsNonsense(t *testing.T) {
 	})
 }
 
-// No messages: the call returns at once, with what a write that cannot wait would get. It starts
+// Without messages the call returns at once, with the result of a write that cannot wait. It starts
 // nothing.
 func TestZeroMessages(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {

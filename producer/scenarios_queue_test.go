@@ -148,6 +148,9 @@ func TestR40BatchTimeIsOfItsOldest(t *testing.T) {
 		if took := time.Since(began); took != 30*time.Second {
 			t.Errorf("it expired after %v", took)
 		}
+		if age := p.Counters().Oldest; age != 10*time.Second {
+			t.Errorf("the oldest message without a verdict is %v old, want 10 s: the expired one has its verdict", age)
+		}
 		b.Net.Revive(0)
 		if err := get(t, late); err != nil {
 			t.Errorf("what shared a batch with it: %v", err)
@@ -196,7 +199,7 @@ func TestR40CloseDoesNotWaitForTheDead(t *testing.T) {
 					t.Error(err)
 				}
 				if took := time.Since(began); took > 50*time.Millisecond {
-					t.Errorf("Close took %v, and nobody waits for anything", took)
+					t.Errorf("Close took %v, and nothing is pending", took)
 				}
 			})
 		})

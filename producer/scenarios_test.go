@@ -175,7 +175,7 @@ func TestR15ShutdownBeforeStart(t *testing.T) {
 	})
 }
 
-// otel-contrib 31927: stopping what was never started panics.
+// otel-contrib 31927: a Stop before any Start panics.
 func TestR16StopNeverStarted(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		p := newProducer(t, b, Config{Topic: "t"})
@@ -188,7 +188,7 @@ func TestR16StopNeverStarted(t *testing.T) {
 	})
 }
 
-// kafka-go 1307: a close that races a write hangs for ever.
+// kafka-go 1307: a Close that races a write never returns.
 func TestR20CloseRacingWrite(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 8)
@@ -313,7 +313,7 @@ func TestR25CloseNeverConnected(t *testing.T) {
 	})
 }
 
-// hangingDial connects to nobody, as to a host that drops every packet.
+// hangingDial never connects, as with a host that drops every packet.
 func hangingDial(dialing chan<- struct{}) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		dialing <- struct{}{}

@@ -71,10 +71,10 @@ func (th *throttle) gaps(key kmsg.Key) (all []time.Duration) {
 	return all
 }
 
-// KAFKA-6028, sarama 2536, kafka-python 2506: the throttle time is ignored. Here it is waited out on
-// every connection to the broker, and no other connection is made to evade it; nothing is sent twice,
-// and the counters say so. What it costs a message its deadline says why; a forced stop does not wait.
-// TestApacheKafkaThrottle is the same with a quota.
+// KAFKA-6028, sarama 2536, kafka-python 2506: the throttle time is ignored. Here every connection
+// to the broker waits for it, and no other connection is opened to evade it. Nothing is sent twice,
+// and the counters are right. If a message misses its deadline, the error has the reason. A forced
+// stop does not wait. TestApacheKafkaThrottle is the same with a quota.
 func TestR42ThrottleIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
@@ -144,7 +144,7 @@ func TestR42ThrottleIsIgnored(t *testing.T) {
 	})
 }
 
-// A quota of requests throttles questions for metadata, too: the next one waits, on the same
+// A quota of requests also throttles requests for metadata: the next one waits, on the same
 // connection.
 func TestR42ThrottledMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -42,7 +43,7 @@ func watchQuestions(b *testbroker.Broker) *questions {
 	return q
 }
 
-// about returns when a topic was asked for.
+// about returns the times of the requests that name a topic.
 func (q *questions) about(topic string) (at []time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -54,8 +55,9 @@ func (q *questions) about(topic string) (at []time.Time) {
 	return at
 }
 
-// kafka-go 683, 74, 1113: the first write to an auto-created topic fails. A cluster says that it does not
-// know the topic, then that it has no leader: all callers wait for it, and so does a Start.
+// kafka-go 683, 74, 1113: the first write to an auto-created topic fails. A cluster answers first
+// that it does not know the topic, then that it has no leader. Here all callers wait for it, and so
+// does a Start.
 func TestR41FirstWriteToAnAutoCreatedTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.AllowAutoTopicCreation())
@@ -207,8 +209,8 @@ func TestR49MissingTopicIsOneQuestion(t *testing.T) {
 	})
 }
 
-// Only topics that were written to in the last five minutes are asked for, beside those that are declared:
-// whether they exist or not.
+// Requests for metadata name only the declared topics and those that were written to in the last
+// five minutes, whether they exist or not.
 func TestR49OnlyTopicsInUseAreAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.SeedTopics(1, "declared", "used", "left"))
@@ -304,9 +306,163 @@ func TestR49OneBadTopic(t *testing.T) {
 	})
 }
 
-// What the producer knows of the sequences of a topic is forgotten when nobody writes to it any more. The
-// next write begins an epoch that the partition has not used: a batch at sequence 0 of an old one would look
-// like a duplicate, and be acknowledged and lost. Also while an earlier request may still be on its way.
+// The same while the producer asks for the creation of missing topics, and the cluster creates none: a
+// call waits for all of them together. The metadata do not say that they will never exist.
+func TestR49ManyMissingTopics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(2, "good"))
+		p := newProducer(t, b, Config{AnyTopic: true, AllowAutoTopicCreation: true})
+		start(t, p)
+		var msgs []kafka.Message
+		for i := range 100 {
+			msgs = append(msgs, kafka.Message{Topic: fmt.Sprint("missing", i)})
+		}
+		msgs = append(msgs, kafka.Message{Topic: "good"})
+		began := time.Now()
+		err := p.WriteMessages(bg, msgs...)
+		var each *WriteError
+		if took := time.Since(began); !errors.As(err, &each) || took > 8*time.Second {
+			t.Fatalf("after %v: %v", took, err)
+		}
+		for i, err := range each.Messages[:100] {
+			mustBe(t, err, ErrNotSent, kafka.UnknownTopicOrPartition)
+			if !strings.Contains(err.Error(), msgs[i].Topic) {
+				t.Errorf("%s: %v does not name its topic", msgs[i].Topic, err)
+			}
+		}
+		if err := each.Messages[100]; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The messages of a Send for a new topic may need the whole room: they wait until its other messages have
+// their verdicts.
+func TestR49NewTopicNeedsTheRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(1, "good", "unused"))
+		p := newProducer(t, b, Config{Topic: "good", AnyTopic: true, MaxInFlightBytes: 10_000})
+		start(t, p)
+		began := time.Now()
+		d := send(t, p, kafka.Message{Topic: "good", Value: []byte("x")}, kafka.Message{Topic: "unused", Value: make([]byte, 9_900)})
+		if err := outcome(t, d); err != nil || time.Since(began) > time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		if n := p.InFlightBytes(); n != 0 {
+			t.Errorf("%d bytes count as in flight", n)
+		}
+	})
+}
+
+// Of two new topics, the missing one fails its own messages only, also if the caller's time ends
+// meanwhile.
+func TestR49MissingTopicAmongNewOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(1, "good", "unused"))
+		p := newProducer(t, b, Config{Topic: "good", AnyTopic: true, AllowAutoTopicCreation: true})
+		start(t, p)
+		for _, topics := range [][]string{{"missing", "unused"}, {"good", "missing", "unused"}} {
+			ctx, cancel := context.WithTimeout(bg, time.Second)
+			defer cancel()
+			var msgs []kafka.Message
+			for _, topic := range topics {
+				msgs = append(msgs, kafka.Message{Topic: topic, Value: []byte("x")})
+			}
+			d, err := p.Send(ctx, msgs...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var each *WriteError
+			if err := outcome(t, d); !errors.As(err, &each) {
+				t.Fatalf("%v; want a WriteError", err)
+			}
+			for i, topic := range topics {
+				switch err := each.Messages[i]; {
+				case topic != "missing":
+					if err != nil {
+						t.Errorf("%s of %v: %v", topic, topics, err)
+					}
+				default:
+					mustBe(t, err, ErrNotSent, context.DeadlineExceeded)
+				}
+			}
+			time.Sleep(6 * time.Minute) // they are forgotten
+		}
+	})
+}
+
+// A topic that is not known yet delays no message of a topic that is. When the call ends first, by its
+// context or its deadline, only the messages of the unknown topic fail.
+func TestR49UnknownTopicDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(2, "good"))
+		l := newLedger()
+		p := newProducer(t, b, Config{Topic: "good", AnyTopic: true, AllowAutoTopicCreation: true, DeliveryTimeout: 3 * time.Second, Completion: l.completion()})
+		start(t, p)
+		good := 0
+		for i := range 20 {
+			var msgs []kafka.Message
+			for k, topic := range []string{"good", "missing", "good", "other", "missing", "good"} {
+				msgs = append(msgs, kafka.Message{Topic: topic, Key: []byte{byte(k)}, Value: fmt.Appendf(nil, "%d-%d-%s", i, k, topic)})
+			}
+			ctx, cancel := context.WithCancelCause(bg)
+			ends := error(context.DeadlineExceeded)
+			if i%4 > 1 {
+				ends = errors.New("the caller has left")
+				time.AfterFunc(time.Second, func() { cancel(ends) })
+			}
+			var each *WriteError
+			began := time.Now()
+			write := async(func() error {
+				if i%2 == 0 {
+					return l.write(ctx, t, p, msgs...)
+				}
+				var wg sync.WaitGroup
+				l.send(ctx, t, p, &wg, msgs...)
+				wg.Wait()
+				return nil
+			})
+			time.Sleep(10 * time.Millisecond)
+			if good += 3; p.Counters().Delivered != int64(good) {
+				t.Errorf("write %d: %d messages are delivered at once, want %d", i, p.Counters().Delivered, good)
+			}
+			err := get(t, write)
+			if took := time.Since(began); took > 3050*time.Millisecond || i%4 > 1 && took > 1050*time.Millisecond {
+				t.Errorf("write %d took %v", i, took)
+			}
+			for k, m := range msgs {
+				err := l.told[string(m.Value)]
+				if m.Topic == "good" {
+					if err != nil {
+						t.Errorf("message %d: %v", k, err)
+					}
+					continue
+				}
+				mustBe(t, err, ErrNotSent, ends)
+			}
+			if i%2 == 0 && (!errors.As(err, &each) || each.Messages.Count() != 3) {
+				t.Errorf("%v; want three failed messages", err)
+			}
+			cancel(nil)
+			time.Sleep(6 * time.Minute) // what is missing is forgotten
+			if err := l.write(bg, t, p, message(fmt.Sprint("alone-", i))); err != nil {
+				t.Error(err)
+			}
+			good++
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		if c := l.verify(t, b, "good"); c.acked != good || c.notSent != 60 {
+			t.Errorf("%v", c)
+		}
+	})
+}
+
+// The producer forgets the sequence numbers of a topic without writes. The next write begins an
+// epoch that the partition has not used, because a batch at sequence 0 of an old one would look
+// like a duplicate, and be acknowledged and lost. This holds also while an earlier request may
+// still be on its way.
 func TestR49FreedCoresLoseNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.SeedTopics(2, "declared", "left", "other"))

@@ -28,7 +28,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// An evidence gathers all that anybody may see of a producer.
+// An evidence gathers everything that is visible of a producer.
 type evidence struct {
 	mu  sync.Mutex
 	out bytes.Buffer
@@ -55,8 +55,8 @@ func (e *evidence) show(values ...any) {
 	}
 }
 
-// dig shows a value and every string in it, unexported ones too: what a debugger
-// or a library that prints deeply would find in an error.
+// dig shows a value and every string in it, unexported ones too, as a debugger or a library that
+// prints deeply would.
 func (e *evidence) dig(values ...any) {
 	e.show(values...)
 	seen := make(map[uintptr]bool)
@@ -119,9 +119,8 @@ func (e *evidence) find(t *testing.T, secret string) {
 	}
 }
 
-// No secret in anything that is printed, logged or returned, over starts that fail
-// in every way that has to do with secrets, starts that succeed, writes that fail
-// while running, and stops.
+// Nothing that is printed, logged or returned has a secret: over starts that fail in every way that
+// concerns secrets, starts that succeed, writes that fail while running, and stops.
 func TestNoSecretIsShown(t *testing.T) {
 	const secret = "correct-horse-battery"
 	tell := func(password string) func(context.Context) (string, string, error) {

@@ -25,7 +25,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// A user who may look but not write is found out at the start, without a write.
+// A user who may read the topic's metadata and not write is found at the start, without a write.
 func TestCheckWritePermission(t *testing.T) {
 	acl := func(topic string, op kmsg.ACLOperation) kfake.ACL {
 		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
@@ -66,7 +66,7 @@ func TestCheckWritePermission(t *testing.T) {
 		kfake.User("PLAIN", "reader", "reader-pw", acl("mine", kmsg.ACLOperationWrite), acl("mine", kmsg.ACLOperationDescribe), acl("theirs", kmsg.ACLOperationDescribe)))
 }
 
-// Brokers before Kafka 2.4 are asked in another way, which writes nothing either.
+// For brokers before Kafka 2.4 the permission is found in another way, which writes nothing either.
 func TestCheckWritePermissionBeforeKafka24(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		p := newProducer(t, b, Config{Topic: "t", CheckWritePermission: true})
@@ -142,7 +142,7 @@ func TestTLS(t *testing.T) {
 	q := newProducer(t, b, Config{Topic: "t", TLS: &tls.Config{}}) // the system's roots
 	var unknown x509.UnknownAuthorityError
 	if err := q.Start(bg); !errors.As(err, &unknown) {
-		t.Errorf("Start with a certificate that nobody vouches for: %v", err)
+		t.Errorf("Start with a certificate without a trusted issuer: %v", err)
 	}
 	r := newProducer(t, b, Config{Topic: "t", DialTimeout: time.Second})
 	if err := r.Start(bg); err == nil {

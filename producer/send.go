@@ -13,28 +13,27 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/engine"
 )
 
-// Send is WriteMessages that does not wait for the verdicts: it returns as soon as
-// the messages are in the queues of their partitions, and the Delivery tells later what became
-// of them. It blocks like WriteMessages until they are let in: while there is no room
-// (Config.MaxInFlightBytes), while Config.StartOnWrite starts the producer, and
-// while a topic is used for the first time (Config.AnyTopic); until ctx ends or
-// the DeliveryTimeout has passed. Once Send has returned, ctx is of no concern, and the bytes of
-// the messages are the caller's again.
+// Send admits the messages as WriteMessages does, and returns without waiting for their verdicts.
+// The Delivery reports them later. Send blocks until the messages are admitted: while there is no
+// room (Config.MaxInFlightBytes), while Config.StartOnWrite starts the producer, and during the
+// first use of a topic (Config.AnyTopic). It gives up when ctx ends or the DeliveryTimeout passes.
+// After Send has returned, the end of ctx has no effect, and the caller may reuse the bytes of the
+// messages.
 //
-// If it returns an error there is no Delivery and nothing was sent: the error is
-// what WriteMessages would return, each message ErrNotSent or ErrRejected. Else
-// every message gets its verdict within the DeliveryTimeout of the call, or by the
-// end of the Stop, Shutdown or Close that comes first: those drain what was
-// admitted, whether or not anybody holds the Delivery (G9), and count what they
-// had to cut off.
+// If Send returns an error, nothing was sent and there is no Delivery. The error is what
+// WriteMessages would return, with each message ErrNotSent or ErrRejected. Otherwise every message
+// gets its verdict within the DeliveryTimeout, or by the end of an earlier Stop, Shutdown or Close.
+// These drain what was admitted, whether or not the program keeps the Delivery (G9), and count the
+// messages that they cut off.
 //
-// Of messages that go to the same partition, those of one Send are admitted before
-// those of a Send that was called after it had returned (D4).
+// If one Send returns before another is called, the messages of the first are admitted to a
+// partition before those of the second (D4).
 //
-// Without messages it is WriteMessages without any, and the Delivery is done.
-//
-// Config.Completion must not call Send: it would hold up what may have to make room.
+// Without messages, Send checks the same conditions as WriteMessages without messages, and the
+// Delivery is done. Config.Completion must not call Send, which could wait for room that only
+// Completion's return frees.
 func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, error) {
+	ctx = guarded(ctx)
 	if len(msgs) == 0 {
 		if err := p.admitNothing(ctx); err != nil {
 			return nil, err
@@ -48,37 +47,35 @@ func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, 
 	}
 	d := &Delivery{p: p, lease: lease.Move()}
 	d.sent.Ended = d.end
-	admitted := false
 	defer func() { // also if a balancer ends the goroutine
-		if !admitted {
+		if !d.sent.Admitted {
 			d.lease.Release()
 		}
 	}()
 	if err := p.engine.Send(ctx, began, &d.sent, msgs...); err != nil {
-		return nil, p.told(err)
+		return nil, p.asWriteError(err)
 	}
-	admitted = true
 	return d, nil
 }
 
-// A Delivery is what becomes of the messages of one Send. Its methods may be
-// called concurrently. It may be dropped: the messages are sent all the same.
+// A Delivery reports the verdicts of the messages of one Send. Its methods may be called
+// concurrently. The program may drop it; the messages are sent nevertheless.
 type Delivery struct {
 	p     *Producer
 	lease fsm.Lease[*session]
 	sent  engine.Delivery
 
 	mu    sync.Mutex
-	done  chan struct{} // made by whoever asks for it
+	done  chan struct{} // made by the first Done
 	ended bool
 	err   error
 }
 
-// closed is the channel of those that ended before anybody asked.
+// closed is the channel of Deliveries that ended before Done was called.
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// Format prints whether it is done, and with which error, for every verb: what is inside
-// changes meanwhile, and is not to be printed.
+// Format prints whether the Delivery is done, and its error, for every verb. The fields change
+// concurrently, so fmt must not print them.
 func (d *Delivery) Format(f fmt.State, _ rune) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -92,8 +89,8 @@ func (d *Delivery) Format(f fmt.State, _ rune) {
 	}
 }
 
-// Done returns a channel that is closed when every message has its verdict, which
-// is after Config.Completion has seen it, unless the DeliveryTimeout has passed.
+// Done returns a channel that is closed when every message has its verdict. Config.Completion has
+// then been called for them, unless the DeliveryTimeout has passed.
 func (d *Delivery) Done() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -106,18 +103,18 @@ func (d *Delivery) Done() <-chan struct{} {
 	return d.done
 }
 
-// Err returns nil while Done is open and if every message was delivered. Else it
-// is the *WriteError that WriteMessages would have returned, and stays the same.
+// Err returns nil while Done is open, and if every message was delivered. Otherwise it returns the
+// *WriteError that WriteMessages would have returned. It does not change after Done is closed.
 func (d *Delivery) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.err
 }
 
-// Wait waits for Done and returns Err. If ctx ends first it returns the cause of
-// ctx, which says nothing about the messages: they are still on their way, and
-// Wait may be called again.
+// Wait waits for Done and returns Err. When ctx ends first, it returns the cause of ctx. That says
+// nothing about the messages: they are still under way, and Wait may be called again.
 func (d *Delivery) Wait(ctx context.Context) error {
+	ctx = guarded(ctx)
 	done := d.Done()
 	select {
 	case <-done:
@@ -132,15 +129,14 @@ func (d *Delivery) Wait(ctx context.Context) error {
 	}
 }
 
-// Position returns the partition that the i-th message of the Send went to, from
-// 0, and its offset there. The offset is -1 until the message was acknowledged; with AcksNone it
-// is never known.
+// Position returns the partition and the offset of the i-th message of the Send, counted from 0.
+// The offset is -1 until the message is acknowledged, and always with AcksNone.
 func (d *Delivery) Position(i int) (partition int, offset int64) { return d.sent.Position(i) }
 
-// end is told when each message has its verdict.
+// end receives the outcome when each message has its verdict.
 func (d *Delivery) end(err error) {
 	if err != nil {
-		err = d.p.told(err)
+		err = d.p.asWriteError(err)
 	}
 	d.mu.Lock()
 	d.err, d.ended = err, true

@@ -91,7 +91,7 @@ func TestSend(t *testing.T) {
 	})
 }
 
-// What is not accepted is told at once, as WriteMessages tells it.
+// A message that is not accepted is reported at once, as by WriteMessages.
 func TestSendNotAccepted(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), BatchBytes: 1000})
@@ -137,7 +137,7 @@ func TestSendNotAccepted(t *testing.T) {
 	})
 }
 
-// A Stop drains what was accepted, although nobody holds the Deliveries (G9).
+// A Stop drains what was accepted, although the test keeps no Delivery (G9).
 func TestStopDrainsSends(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 3)
@@ -169,7 +169,7 @@ func TestStopDrainsSends(t *testing.T) {
 	})
 }
 
-// A forced stop counts what it cuts off, and each Delivery says what became of it.
+// A forced stop counts what it cuts off, and each Delivery has its verdict.
 func TestStopCutsOffSends(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)

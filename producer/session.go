@@ -10,7 +10,7 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/engine"
 )
 
-// A session is the resource of one attempt: the time from a start of the engine to its stop.
+// A session is the resource of one attempt: the engine from a start to its stop.
 type session struct {
 	engine *engine.Engine
 	cut    *cut
@@ -19,7 +19,7 @@ type session struct {
 	watched chan struct{} // closed when drainWhenStopping has returned
 }
 
-// A cut is the next forced stop. The sessions from the last one to this one share it.
+// A cut is the next forced stop. The sessions up to it share it.
 type cut struct {
 	counted chan struct{} // closed when it has come
 	counts  engine.Forced // what it cut off
@@ -28,7 +28,7 @@ type cut struct {
 
 func newCut() *cut { return &cut{counted: make(chan struct{})} }
 
-// come reports whether the cut has come, and is counted.
+// come reports whether the cut has happened and is counted.
 func (c *cut) come() bool {
 	select {
 	case <-c.counted:
@@ -38,7 +38,7 @@ func (c *cut) come() bool {
 	}
 }
 
-// nextCut is for a session that begins.
+// nextCut returns the cut for a new session.
 func (p *Producer) nextCut() *cut {
 	c := p.cut.Load()
 	if c.come() {
@@ -49,7 +49,7 @@ func (p *Producer) nextCut() *cut {
 	return c
 }
 
-// engineConfig is what the engine has to know of a Config that has its defaults.
+// engineConfig converts a Config with its defaults.
 func (p *Producer) engineConfig() engine.Config {
 	c := p.cfg
 	e := engine.Config{
@@ -85,7 +85,7 @@ func (p *Producer) engineConfig() engine.Config {
 	return e
 }
 
-// requestBytes is the size of a request that has several batches.
+// requestBytes limits a request with several batches.
 const requestBytes = 8 << 20
 
 func (c *Config) mode() core.Mode {
@@ -98,7 +98,7 @@ func (c *Config) mode() core.Mode {
 	return core.Acknowledged
 }
 
-// open is one try.
+// open is one try of an attempt.
 func (p *Producer) open(ctx context.Context, scope *fsm.Scope) (*session, error) {
 	s := &session{engine: p.engine, cut: p.nextCut(), watched: make(chan struct{})}
 	p.current.Store(s)
@@ -113,8 +113,8 @@ func (p *Producer) open(ctx context.Context, scope *fsm.Scope) (*session, error)
 	return s, nil
 }
 
-// drainWhenStopping has the engine send what lingers as soon as a stop has taken effect: the
-// lifecycle waits for the writes, which hold leases, before it closes the session.
+// drainWhenStopping makes the engine send lingering messages as soon as a stop takes effect. The
+// lifecycle then waits for the writes, which hold leases, before it closes the session.
 func (s *session) drainWhenStopping(ctx context.Context, l *fsm.Lifecycle[*session]) {
 	defer close(s.watched)
 	if _, err := l.Wait(ctx, fsm.Stopping); err == nil {
@@ -122,8 +122,8 @@ func (s *session) drainWhenStopping(ctx context.Context, l *fsm.Lifecycle[*sessi
 	}
 }
 
-// close stops the engine. Unforced no message is without its verdict: its call holds a lease.
-// It returns when no connection and no goroutine is left.
+// close stops the engine. Unless forced, every message has its verdict by then, because its call
+// holds a lease. close returns when no connection and no goroutine is left.
 func (s *session) close(ctx context.Context) error {
 	s.unwatch()
 	<-s.watched
@@ -131,7 +131,7 @@ func (s *session) close(ctx context.Context) error {
 	return s.engine.Wait(context.Background())
 }
 
-// stop stops the engine, by force if the drain was: then the cut has come, in any case.
+// stop stops the engine. If the drain was forced, it counts the cut.
 func (s *session) stop(ctx context.Context) {
 	if fsm.Forced(ctx) {
 		defer close(s.cut.counted)

@@ -23,7 +23,7 @@ func soakValue(writer, n, place int) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{byte(writer)}, uint32(n)), byte(place))
 }
 
-// A judgement is how many messages a log has, and what is wrong with it.
+// A judgement is the number of messages in a log, and what is wrong with it.
 type judgement struct {
 	told  [4]int // by class
 	found int
@@ -33,7 +33,7 @@ type judgement struct {
 	twice    int // there again (D3)
 	disorder int // behind one that was written later (D4)
 	torn     int // not next to the one before it in its call (D4)
-	foreign  int // nobody wrote it
+	foreign  int // it was not written
 }
 
 func (j judgement) good() bool {
@@ -45,8 +45,8 @@ func (j judgement) String() string {
 		j.told[0], j.told[1], j.told[2], j.told[3], j.found, j.lost, j.untrue, j.twice, j.disorder, j.torn, j.foreign)
 }
 
-// judge compares what writers were told, of whom each writes one call after the other to one
-// partition, with the log: read gives it each message, those of a partition in order.
+// judge compares the verdicts that writers got with the log. Each writer makes one call after the
+// other, to one partition. read calls each with every message, those of a partition in order.
 func judge(tallies []fates, read func(each func(partition int32, value []byte))) (j judgement) {
 	type message struct{ writer, n int }
 	next := make([]int, len(tallies))
@@ -88,10 +88,10 @@ func judge(tallies []fates, read func(each func(partition int32, value []byte)))
 	return j
 }
 
-// The judge of the soak sees what is wrong: each case is a log that breaks one promise.
+// The judge of the soak finds each mistake: each case is a log that breaks one promise.
 func TestSoakJudgeSees(t *testing.T) {
-	// Of the writers a and b: a's calls are of 2 and 1 messages, b's of 2. What they were told: + delivered,
-	// - not sent, ? maybe delivered, ! rejected.
+	// The writers are a and b: a's calls have 2 and 1 messages, b's have 2. Their verdicts: +
+	// delivered, - not sent, ? maybe delivered, ! rejected.
 	for name, c := range map[string]struct {
 		told, log string
 		want      judgement
@@ -107,8 +107,8 @@ func TestSoakJudgeSees(t *testing.T) {
 		"out of order":                 {"+++ ++", "a2 a0 a1 b0 b1", judgement{told: [4]int{5}, found: 5, disorder: 2}},
 		"what may have been, later":    {"??+ ++", "b0 b1 a2 a0", judgement{told: [4]int{3, 0, 2}, found: 4, disorder: 1}},
 		"something within a call":      {"+++ ++", "a0 b0 b1 a1 a2", judgement{told: [4]int{5}, found: 5, torn: 1}},
-		"what nobody wrote":            {"+++ ++", "a0 a1 b0 b1 a2 c0", judgement{told: [4]int{5}, found: 5, foreign: 1}},
-		"what nobody has written yet":  {"+++ ++", "a0 a1 b0 b1 a2 a3", judgement{told: [4]int{5}, found: 5, foreign: 1}},
+		"a foreign message":            {"+++ ++", "a0 a1 b0 b1 a2 c0", judgement{told: [4]int{5}, found: 5, foreign: 1}},
+		"one that is not written yet":  {"+++ ++", "a0 a1 b0 b1 a2 a3", judgement{told: [4]int{5}, found: 5, foreign: 1}},
 		"part of a call, and the rest": {"?++ ++", "a1 b0 b1 a2", judgement{told: [4]int{4, 0, 1}, found: 4}},
 	} {
 		var tallies []fates

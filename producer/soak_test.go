@@ -26,12 +26,14 @@ import (
 // soakEnv says how many messages the soak has to get acknowledged.
 const soakEnv = "SURESTART_SOAK"
 
-// Sixteen writers, while at random the producer is stopped and started, nodes are frozen, killed and
-// shut down, leaders move, a quota throttles, and the network is slow, cut or swallows what it is
-// given. All the while answers are lost, requests cut, and others held back for as long as you like:
-// the last of them reach the log when all is over. Then it is judged: nothing acknowledged is lost,
-// what failed is not there unless it says that it may be, nothing is there twice, the order of a key
-// is kept, across forced stops too, and these have counted exactly what they cut off (D1 to D5, D7).
+// Sixteen writers write. At random the producer is stopped and started, nodes are frozen, killed
+// and shut down, leaders move, a quota throttles, and the network is slow, cut or discards
+// everything. Meanwhile answers are lost, requests cut, and others held back for any time: the last
+// of them reach the log when all is over.
+//
+// Then the log is judged. No acknowledged message is lost. A failed message is not there unless its
+// verdict allows it. None is there twice, and the order of a key is kept, across forced stops too.
+// The forced stops have counted exactly what they cut off (D1 to D5, D7).
 func TestNoLossSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the soak takes a minute")
@@ -62,7 +64,7 @@ func TestNoLossSoak(t *testing.T) {
 	harm.Wait()
 	s.net.Calm()
 	if t.Failed() {
-		s.p.Close() // it may not be started: nobody waits for that any more
+		s.p.Close() // it may not be started, and no caller waits for that
 	}
 	over()
 	took := time.Since(began)
@@ -156,7 +158,7 @@ func (s *soak) progress(before int64) {
 	}
 }
 
-// write has each writer send calls of up to 100 messages under a key of its own, one after the
+// write makes each writer send calls of up to 100 messages with a key of its own, one after the
 // other, by WriteMessages or by Send, until over is called.
 func (s *soak) write(seed uint64) (over func()) {
 	var writers sync.WaitGroup
@@ -338,14 +340,14 @@ func (s *soak) pause(d time.Duration) bool {
 	}
 }
 
-// letThrough lets requests through that were held back, each with this chance in a hundred.
+// letThrough releases requests that were held back, each with this chance in a hundred.
 func (s *soak) letThrough(chance int) {
 	through, gone := s.net.LetThrough(chance)
 	s.through += through
 	s.gone += gone
 }
 
-// verify reads the topic and holds it against what the writers were told.
+// verify reads the topic and compares it with the verdicts that the writers got.
 func (s *soak) verify(t testing.TB) judgement {
 	return judge(s.tallies[:], func(each func(partition int32, value []byte)) {
 		s.b.ReadEach(t, s.topic, func(r *kgo.Record) { each(r.Partition, r.Value) })

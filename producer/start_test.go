@@ -212,8 +212,8 @@ func TestStartWithABrokerDown(t *testing.T) {
 	})
 }
 
-// A start that finds only silence ends, whatever it is that is not answered. The error says of
-// whom it was asked, and what: also when it is the StartTimeout that ends it.
+// A start without answers ends, whichever request is not answered. The error names the broker and
+// the request, also if the StartTimeout ends the start.
 func TestStartTimeout(t *testing.T) {
 	for name, at := range map[string]struct {
 		part  string
@@ -293,7 +293,7 @@ func TestStartTimeoutTellsOfEachAddress(t *testing.T) {
 	})
 }
 
-// StartOnWrite starts on the first write, and only what was never stopped.
+// StartOnWrite starts on the first write, and only a producer that was never stopped.
 func TestStartOnWrite(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +26,9 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// A topic that was deleted between two starts is found out at once; one that was created again,
-// with fewer partitions or more, starts and is written to. What was written to without being
-// declared does not hold up a start, and is asked for again.
+// A topic that was deleted between two starts is reported at once. One that was created again, with
+// fewer partitions or more, starts and can be written to. An undeclared topic that was written to
+// does not delay a start, and its metadata are requested again.
 func TestStartAfterTopicsChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
@@ -76,6 +78,52 @@ func TestStartAfterTopicsChanged(t *testing.T) {
 	})
 }
 
+// A topic that is deleted while the producer runs, and created again with fewer partitions: soon
+// messages with a key go to those that it has, and the producer is ready.
+func TestTopicCreatedAgainWithFewerPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		topic := b.CreateTopic(t, 4)
+		p := newProducer(t, b, Config{Topic: topic, Logger: slog.New(slog.DiscardHandler)})
+		start(t, p)
+		keyed := func() (msgs []kafka.Message) {
+			for i := range 20 {
+				msgs = append(msgs, kafka.Message{Key: fmt.Append(nil, i), Value: []byte("m")})
+			}
+			return msgs
+		}
+		if err := p.WriteMessages(bg, keyed()...); err != nil {
+			t.Fatal(err)
+		}
+		deleteTopic(t, b, topic)
+		b.CreateTopicNamed(t, topic, 2)
+		mustBe(t, p.WriteMessages(bg, keyed()...), context.DeadlineExceeded) // it meets the change
+		began := time.Now()
+		if err := p.WriteMessages(bg, keyed()...); err != nil {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		if err := p.Ping(bg); err != nil {
+			t.Errorf("Ping: %v", err)
+		}
+		if n := p.Counters().Leaderless; n != 0 {
+			t.Errorf("%d partitions have no leader", n)
+		}
+		deleteTopic(t, b, topic)
+		b.CreateTopicNamed(t, topic, 5)
+		time.Sleep(2 * time.Second)
+		_ = p.WriteMessages(bg, keyed()...) // finds out
+		if err := p.WriteMessages(bg, keyed()...); err != nil {
+			t.Errorf("with five: %v", err)
+		}
+		if found := len(b.Read(t, topic)); found < 20 {
+			t.Errorf("%d messages found, want 20 at least", found)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func deleteTopic(t *testing.T, b *testbroker.Broker, topic string) {
 	t.Helper()
 	req := kmsg.NewPtrDeleteTopicsRequest()
@@ -93,7 +141,7 @@ func deleteTopic(t *testing.T, b *testbroker.Broker, topic string) {
 	}
 }
 
-// With AllowPartial the permission is asked for where there is a connection.
+// With AllowPartial the permission is checked at a leader with a connection.
 func TestCheckWritePermissionWithABrokerDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.VirtualCluster(t, 3)
@@ -112,9 +160,9 @@ func TestCheckWritePermissionWithABrokerDown(t *testing.T) {
 	})
 }
 
-// A cluster that creates no topics answers as one that is just creating it. That is found out within
-// seconds, not by the timeouts, and once for all topics that are missing; by writes, too. Once it is
-// there a topic is found.
+// A cluster that creates no topics answers as one that is just creating it. Start detects that
+// within seconds, not by the timeouts, and once for all missing topics; so do writes. Once the
+// topic exists it is found.
 func TestAutoTopicCreationForbidden(t *testing.T) {
 	test := func(t *testing.T, b *testbroker.Broker) {
 		topic := testbroker.TopicName()
@@ -159,8 +207,63 @@ func TestAutoTopicCreationForbidden(t *testing.T) {
 	}
 }
 
-// With AllowPartial, a topic without a leader does not make the check of the permission fail, nor wait;
-// what is denied is named still. A topic that does not exist is an error of its own, at once.
+// With AllowPartial, a leader that does not answer the check of the permission gets one request.
+// The next one goes to another leader of the topic. If a topic has no other, Start fails.
+func TestCheckWritePermissionHangs(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		topics  []string
+		partial bool
+		failed  []string
+	}{
+		{"another leader answers", []string{"both", "too"}, true, nil},
+		{"no other leader", []string{"both", "alone", "also"}, true, []string{"alone", "also"}},
+		{"all are wanted", []string{"both", "too"}, false, []string{"both"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.VirtualCluster(t, 2, kfake.SeedTopics(2, "both", "too"), kfake.SeedTopics(1, "alone", "also"))
+				for topic, leaders := range map[string][]int32{"both": {0, 1}, "too": {0, 1}, "alone": {0}, "also": {0}} {
+					for partition, node := range leaders {
+						if err := b.Fake.MoveTopicPartition(topic, int32(partition), node); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				var hung atomic.Int32
+				b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+					b.Fake.KeepControl()
+					if b.Fake.CurrentNode() != 0 {
+						return nil, nil, false
+					}
+					hung.Add(1)
+					return nil, nil, true
+				})
+				p := newProducer(t, b, Config{Topics: c.topics, AllowPartial: c.partial, CheckWritePermission: true, WriteTimeout: time.Second, Logger: slog.New(slog.DiscardHandler)})
+				began := time.Now()
+				err := p.Start(bg)
+				if took := time.Since(began); took > 1100*time.Millisecond || hung.Load() != 1 {
+					t.Errorf("Start took %v, and asked the leader that hangs %d times", took, hung.Load())
+				}
+				if c.failed == nil {
+					if err != nil {
+						t.Errorf("Start: %v", err)
+					}
+					return
+				}
+				mustBe(t, err, context.DeadlineExceeded)
+				for _, topic := range []string{"both", "too", "alone", "also"} {
+					if named := strings.Contains(err.Error(), strconv.Quote(topic)); named != slices.Contains(c.failed, topic) {
+						t.Errorf("Start: %v; named %s: %t", err, topic, named)
+					}
+				}
+			})
+		})
+	}
+}
+
+// With AllowPartial, a topic without a leader makes the check of the permission neither fail nor
+// wait. A denied topic is still named. A topic that does not exist is an error of its own, at once.
 func TestCheckWritePermissionPartial(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -9,22 +9,22 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// stats adds up what the engine counts.
+// stats sums the engine's counts.
 type stats struct {
 	mu          sync.Mutex
-	seen        kafka.WriterStats // its counts, at the last look
+	seen        kafka.WriterStats // the engine's counts at the last call
 	last, total kafka.WriterStats
 }
 
-// Stats returns what happened since the last call of Stats, as the Stats of a
-// *kafka.Writer does, over all starts.
+// Stats returns what happened since its last call, over all starts, as a *kafka.Writer's does.
+// Concurrent callers share one "last call".
 //
-// A batch counts with its messages and bytes, as they are sent, when it is sent first; Writes
-// are the attempts to send one, Errors those that failed, Retries those after the first.
-// BatchTime and BatchQueueTime are how long the first message of a batch has waited, WriteTime
-// is a request's, WaitTime is how long brokers wanted no request. Async, Dials, DialTime,
-// Rebalances, RebalanceInterval, QueueLength and QueueCapacity are always zero; the rest is
-// what was configured. It may be called at any time; callers share what "since" means.
+// A batch counts once, with its messages and bytes, when it is first sent. Writes counts attempts
+// to send a batch, Errors failed attempts, Retries attempts after the first. BatchTime and
+// BatchQueueTime are how long the first message of a batch waited, WriteTime is the duration of a
+// request, WaitTime the time for which brokers throttled the producer. Async, Dials, DialTime,
+// Rebalances, RebalanceInterval, QueueLength and QueueCapacity are always zero. The other fields
+// repeat the configuration.
 func (p *Producer) Stats() kafka.WriterStats {
 	p.stats.mu.Lock()
 	defer p.stats.mu.Unlock()
@@ -34,8 +34,8 @@ func (p *Producer) Stats() kafka.WriterStats {
 	return p.describe(s)
 }
 
-// Totals returns what happened since New, over all starts, in the same fields. It may be called at
-// any time, and does not reset what Stats counts.
+// Totals returns what happened since New, over all starts, in the same fields as Stats. It does not
+// reset Stats.
 func (p *Producer) Totals() kafka.WriterStats {
 	p.stats.mu.Lock()
 	defer p.stats.mu.Unlock()
@@ -43,42 +43,43 @@ func (p *Producer) Totals() kafka.WriterStats {
 	return p.describe(p.stats.total)
 }
 
-// InFlightBytes returns what the messages that have no verdict yet count for, of the
-// MaxInFlightBytes that bound it. It never blocks.
+// InFlightBytes returns the bytes that messages use of Config.MaxInFlightBytes. A message gives its
+// bytes back shortly after its verdict. InFlightBytes never blocks.
 func (p *Producer) InFlightBytes() int64 { return p.engine.InFlight() }
 
-// Counters count what happened since New, over all starts, beyond what Stats have a field for.
+// Counters count what happened since New, over all starts, beyond the fields of Stats.
 type Counters struct {
-	// Admitted are the messages that calls took into the queues; each of them is counted by its verdict,
-	// too, or has none yet.
+	// Admitted counts the messages that calls put into the queues. Each also counts by its verdict
+	// once it has one.
 	Admitted                            int64
 	Delivered, NotSent, Rejected, Maybe int64
-	// Withdrawn are those of NotSent and Maybe whose caller has left, or whose DeliveryTimeout has passed.
+	// Withdrawn counts the messages of NotSent and Maybe whose caller left or whose DeliveryTimeout
+	// passed.
 	Withdrawn int64
 
 	Requests  int64         // produce requests
-	Throttled time.Duration // for which brokers wanted no request
+	Throttled time.Duration // how long brokers throttled the producer
 
-	Connects        int64 // connections that were made to leaders
+	Connects        int64 // connections made to leaders
 	ConnectFailures int64
-	Connections     int64 // that are open to leaders now
+	Connections     int64 // open to leaders now
 
-	// Epochs are those that partitions began, the first included.
+	// Epochs counts the epochs that partitions began, the first included.
 	Epochs int64
-	// LostByCluster are the answers that say that the log has lost acknowledged messages, or
-	// the cluster what it knew of this producer. Each is logged.
+	// LostByCluster counts answers that show that the log lost acknowledged messages, or the
+	// cluster its state for this producer. Each is logged.
 	LostByCluster int64
 
-	// Leaderless are the partitions that have no leader now, of the declared topics and of those
+	// Leaderless is the number of partitions without a leader now, of declared topics and of topics
 	// written to in the last five minutes. It is 0 unless the producer is started.
 	Leaderless int64
-	// Waiting are the calls that wait for room among the MaxInFlightBytes.
+	// Waiting is the number of calls that wait for room (Config.MaxInFlightBytes).
 	Waiting int64
-	// Oldest is the age of the oldest message without a verdict; 0: there is none.
+	// Oldest is how long ago the call of the oldest message without a verdict began; 0 if there is none.
 	Oldest time.Duration
 }
 
-// Counters returns the counts as they are now. It may be called at any time.
+// Counters returns the current counts.
 func (p *Producer) Counters() Counters {
 	e := p.engine.Counters()
 	c := Counters{
@@ -91,7 +92,7 @@ func (p *Producer) Counters() Counters {
 		Leaderless: p.engine.Leaderless(), Waiting: p.engine.Waiting(),
 	}
 	if oldest := p.engine.Oldest(); !oldest.IsZero() {
-		c.Oldest = time.Since(oldest)
+		c.Oldest = max(0, time.Since(oldest).Truncate(time.Millisecond)) // by the wall clock, which may be set back
 	}
 	return c
 }
@@ -131,7 +132,7 @@ func summary(v sender.Values) kafka.SummaryStats {
 	return kafka.SummaryStats{Min: v.Min, Max: v.Max, Sum: v.Sum, Count: v.Count}
 }
 
-// describe fills in what was configured.
+// describe fills in the configured values.
 func (p *Producer) describe(s kafka.WriterStats) kafka.WriterStats {
 	c := p.cfg
 	s.MaxAttempts = int64(c.MaxAttempts)

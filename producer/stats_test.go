@@ -9,7 +9,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Stats is what happened since it was last asked, Totals since New, over all starts.
+// Stats counts since the last call of it, Totals since New, over all starts.
 func TestStats(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})

@@ -15,9 +15,9 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// A stop whose patience ends cuts the connections of a broker that hangs, says
-// how many messages that cost, tells each write what became of it, and leaves
-// nothing (G9, G7). Then the producer starts again.
+// A stop whose context ends cuts the connections of a broker that hangs, and counts the messages
+// that were cut off. Each write has its verdict, and nothing is left (G9, G7). Then the producer
+// starts again.
 func TestStopForcedOnHangingBroker(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 1)
@@ -83,7 +83,7 @@ func TestStopForcedOnHangingBroker(t *testing.T) {
 	})
 }
 
-// A forced stop counts exactly what it cut off, however many calls there are, and does not wait until
+// A forced stop counts exactly what it cut off, for any number of calls, and does not wait until
 // all of them have their results (D7).
 func TestD7ForcedStopOf100000Sends(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
@@ -159,7 +159,7 @@ func TestCloseBoundedByStopTimeout(t *testing.T) {
 	})
 }
 
-// A stopper who has somebody waiting behind him forces nothing and cuts off nothing.
+// A Stop that leaves while another one waits forces nothing and cuts off nothing.
 func TestStopThatLeavesWithoutForcing(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1)})
@@ -193,10 +193,7 @@ func TestStopDuringEachPart(t *testing.T) {
 				p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 2), CheckWritePermission: true})
 				hung := hangIn(b, part)
 				starting := async(func() error { return p.Start(bg) })
-				until(t, "the attempt to hang", func() bool { return hung.hits.Load() > 0 })
-				if got := p.Status().Acquiring; got != part {
-					t.Errorf("it hangs at %q, want %q", got, part)
-				}
+				until(t, "the attempt to hang at "+part, func() bool { return hung.hits.Load() > 0 && p.Status().Acquiring == part })
 				if err := p.Stop(bg); err != nil {
 					t.Errorf("Stop: %v", err)
 				}

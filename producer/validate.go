@@ -17,8 +17,8 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
-// validate refuses whatever could not work, all of it in one error: each part
-// names a field, what it is and what would be right.
+// validate returns one error with a line for each wrong field: its name, its value, and what would
+// be right.
 func (c *Config) validate() error {
 	var bad []error
 	refuse := func(field string, value any, want string) {
@@ -141,8 +141,8 @@ func (c *Config) validateSecurity(refuse func(string, any, string)) {
 	}
 }
 
-// plaintextPassword tells whether connections other than to this machine would
-// show the password to whoever listens.
+// plaintextPassword reports whether a connection to another machine would send the password in
+// plain text.
 func (c *Config) plaintextPassword() bool {
 	if c.SASL == nil || c.TLS != nil || c.AllowPlaintextPassword {
 		return false
@@ -172,7 +172,7 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// shortAddrError leaves out the address, which is told already.
+// shortAddrError drops the address, which the caller's error already has.
 func shortAddrError(err error) error {
 	if e, ok := err.(*net.AddrError); ok {
 		return errors.New(e.Err)

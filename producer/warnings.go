@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// warnings are logged by a goroutine of their own, which runs while there are any: what is under
-// way does not wait for a slow handler. If the handler hangs, the latest are dropped, and counted.
+// warnings logs in a goroutine of its own, which exists only while there is something to log. A
+// slow handler thus delays nothing. While a handler hangs, further warnings are dropped and
+// counted.
 type warnings struct {
 	logger *slog.Logger
 
@@ -22,10 +23,10 @@ type warning struct {
 	attrs   []slog.Attr
 }
 
-// most is how many may wait.
+// most is the number of warnings that may wait.
 const most = 100
 
-// topic logs what the engine warns of; no topic: it is of no partition.
+// topic logs a warning of the engine. An empty topic means that it concerns no partition.
 func (w *warnings) topic(message, topic string, partition int, err error) {
 	attrs := []slog.Attr{slog.Any("error", err)}
 	if topic != "" {
@@ -48,8 +49,8 @@ func (w *warnings) add(one warning) {
 	}
 }
 
-// run logs what is queued. A handler that calls runtime.Goexit ends this goroutine: another one
-// goes on.
+// run logs the queued warnings. A handler that calls runtime.Goexit ends this goroutine, so another
+// one continues.
 func (w *warnings) run() {
 	exited := true
 	defer func() {
@@ -63,7 +64,7 @@ func (w *warnings) run() {
 	exited = false
 }
 
-// next returns the warning that is due. If there is none, nothing runs any more.
+// next returns the next warning; false ends the goroutine.
 func (w *warnings) next() (one warning, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -80,7 +81,7 @@ func (w *warnings) next() (one warning, ok bool) {
 	return one, true
 }
 
-// log survives a handler that panics: there is nobody to tell.
+// log ignores a panic in the handler: there is no other place to report it.
 func (w *warnings) log(one warning) {
 	defer func() { _ = recover() }()
 	w.logger.LogAttrs(context.Background(), slog.LevelWarn, one.message, one.attrs...)

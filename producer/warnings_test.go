@@ -159,3 +159,23 @@ func TestLogHandlerThatExits(t *testing.T) {
 		nothingLeft(t, b, p)
 	})
 }
+
+// An outage without a connection is logged once, with the error, though no batch is tried. A short one is not.
+func TestUnreachableBrokerIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		log := new(logs)
+		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), Logger: slog.New(log)})
+		start(t, p)
+		for outage, want := range map[time.Duration]int{100 * time.Millisecond: 0, time.Minute: 1} {
+			before := log.count("a broker cannot be reached; trying on")
+			b.Net.Kill(0)
+			time.Sleep(outage)
+			b.Net.Revive(0)
+			time.Sleep(10 * time.Second)
+			if got := log.count("a broker cannot be reached; trying on") - before; got != want {
+				t.Errorf("%d lines about an outage of %v, want %d:\n%s", got, outage, want, log.text())
+			}
+		}
+	})
+}

@@ -10,31 +10,33 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// WriteMessages sends the messages and returns when each has its verdict (D1), at the latest
-// when the DeliveryTimeout has passed (D6). It takes the place of the method of *kafka.Writer.
-// It returns
+// WriteMessages sends the messages and returns when each has its verdict (D1), within the
+// DeliveryTimeout (D6). It replaces the method of *kafka.Writer. It returns
 //
 //   - nil if every message was delivered, as Config.Acks defines it;
-//   - an error that is ErrNotStarted, or ErrClosed and io.ErrClosedPipe, and
-//     ErrNotSent, if the producer is not started (G10);
-//   - an error that is a *TopicError and ErrNotSent if a message names a topic
-//     that was not declared: then none was sent;
-//   - an error that is the cause of ctx and ErrNotSent if ctx ended before
-//     anything was admitted, waiting for room (Config.MaxInFlightBytes) included;
-//   - a *WriteError otherwise: each message that failed is exactly one of
-//     ErrNotSent, ErrMaybeDelivered and ErrRejected. One whose topic cannot be used
-//     (Config.AnyTopic) is ErrNotSent and a *TopicError, alone.
+//   - ErrNotSent with ErrNotStarted, or with ErrClosed and io.ErrClosedPipe, if the
+//     producer is not started (G10);
+//   - ErrNotSent with a *TopicError if a message names an undeclared topic: then no
+//     message was sent;
+//   - ErrNotSent with the cause of ctx if ctx ended before any message was admitted, for
+//     example while the call waited for room (Config.MaxInFlightBytes);
+//   - otherwise a *WriteError: each failed message is exactly one of ErrNotSent,
+//     ErrMaybeDelivered and ErrRejected. A message whose topic cannot be used
+//     (Config.AnyTopic) fails alone, with ErrNotSent and a *TopicError.
 //
-// When ctx ends, what no request can have carried is withdrawn: it is ErrNotSent, and does not
-// come later (D5). Of the rest the verdict is ErrMaybeDelivered.
+// When ctx ends, WriteMessages withdraws every message that no request can have appended: it is
+// ErrNotSent, and does not reach the log later (D5). The other messages without a verdict are
+// ErrMaybeDelivered.
 //
-// Without messages it returns at once, and starts nothing: nil if a write would be admitted, with
-// Config.StartOnWrite also before the start; else what the write would get.
+// Without messages it returns at once and starts nothing. It returns nil if a write would be
+// admitted, also before the first start with Config.StartOnWrite. Otherwise it returns the error
+// that a write would get.
 //
-// The messages of one call that go to the same partition stand together there (D4). Their bytes
-// are copied: the caller may change them as soon as WriteMessages has returned. A zero Time is that
-// of the call; one that Kafka cannot store makes a message ErrRejected (kafka.InvalidTimestamp).
+// The messages of one call to the same partition stand together there (D4). WriteMessages copies
+// the bytes, so the caller may change them after it returns. A zero Time becomes the time of the
+// call. A Time that Kafka cannot store makes the message ErrRejected (kafka.InvalidTimestamp).
 func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
+	ctx = guarded(ctx)
 	if len(msgs) == 0 {
 		return p.admitNothing(ctx)
 	}
@@ -45,13 +47,13 @@ func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) err
 	}
 	defer lease.Release() // also if a balancer ends the goroutine
 	if err := p.engine.Write(ctx, began, msgs...); err != nil {
-		return p.told(err)
+		return p.asWriteError(err)
 	}
 	return nil
 }
 
-// admit is the way in, for WriteMessages and Send alike: the lease that it returns is released
-// when each message has its verdict.
+// admit lets a call in, for WriteMessages and Send. The returned lease is released when each
+// message has its verdict.
 func (p *Producer) admit(ctx context.Context, began time.Time, msgs []kafka.Message) (lease fsm.Lease[*session], err error) {
 	if p.lifecycle.State() != fsm.Started && !p.cfg.StartOnWrite {
 		held, err := p.lifecycle.Acquire()
@@ -80,7 +82,7 @@ func (p *Producer) admit(ctx context.Context, began time.Time, msgs []kafka.Mess
 	return
 }
 
-// admitNothing is admit for a call without messages: it does not wait.
+// admitNothing is admit for a call without messages. It does not wait.
 func (p *Producer) admitNothing(ctx context.Context) error {
 	lease, err := p.lifecycle.Acquire()
 	if err == nil {
@@ -117,8 +119,7 @@ func (p *Producer) checkTopic(topic string) error {
 	return nil
 }
 
-// startOnWrite starts a producer that was never stopped: a Stop that comes
-// meanwhile takes it back.
+// startOnWrite starts a producer that was never stopped. A Stop that comes meanwhile cancels it.
 func (p *Producer) startOnWrite(ctx context.Context, began time.Time) error {
 	if p.neverStopped.Err() != nil {
 		return fsm.ErrNotStarted
@@ -131,7 +132,7 @@ func (p *Producer) startOnWrite(ctx context.Context, began time.Time) error {
 	return p.lifecycle.Start(ctx)
 }
 
-// refused is the error of a write that is not admitted, and why.
+// refused is the error of a write that is not admitted.
 func refused(why error) error {
 	switch {
 	case errors.Is(why, fsm.ErrClosed):

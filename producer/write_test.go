@@ -95,7 +95,7 @@ func TestAnyTopic(t *testing.T) {
 	})
 }
 
-// No topic is created unless that is asked for.
+// No topic is created without AllowAutoTopicCreation.
 func TestAutoTopicCreation(t *testing.T) {
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := testbroker.TopicName()
@@ -170,9 +170,9 @@ func TestCallerLeaves(t *testing.T) {
 	})
 }
 
-// The bytes of a message are the caller's when the call returns: a later change is not what is
-// delivered (kafka-go's issue 1427), neither of a write whose caller left, nor of a Send, nor when
-// they are sent again.
+// The bytes of a message are the caller's when the call returns: a later change is not delivered
+// (kafka-go's issue 1427). This holds for a write whose caller left, for a Send, and for messages
+// that are sent again.
 func TestBytesAreFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
@@ -223,7 +223,7 @@ func TestBytesAreFree(t *testing.T) {
 	})
 }
 
-// Compressed, with headers, keys and times: what is read is what was written.
+// Messages are read as they were written: compressed, with headers, keys and times.
 func TestMessagesPassUnchanged(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		for _, compression := range []kafka.Compression{0, kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd} {
@@ -247,7 +247,7 @@ func TestMessagesPassUnchanged(t *testing.T) {
 	})
 }
 
-// Acknowledged by nobody: written all the same, when the broker is well.
+// With no acknowledgement, messages are written all the same if the broker is well.
 func TestAcks(t *testing.T) {
 	testbroker.Each(t, func(t *testing.T, b *testbroker.Broker) {
 		for _, acks := range []Acks{AcksAll, AcksOne, AcksNone} {

@@ -13,89 +13,91 @@ import (
 	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
-// State is what a Breaker does with the next attempt. String returns closed, half-open
+// State says what a Breaker does with the next attempt. String returns closed, half-open
 // or open.
 type State = gobreaker.State
 
-// The states of a Breaker. Closed, as of a circuit: the current flows.
+// The states of a Breaker. As in an electric circuit, Closed means that current flows.
 const (
-	Closed   = gobreaker.StateClosed   // it lets every attempt through
-	HalfOpen = gobreaker.StateHalfOpen // it lets one through, to see whether the trouble is over
-	Open     = gobreaker.StateOpen     // it refuses all, until the cool-down is over
+	Closed   = gobreaker.StateClosed   // every attempt is allowed
+	HalfOpen = gobreaker.StateHalfOpen // one attempt is allowed, as a trial
+	Open     = gobreaker.StateOpen     // every attempt is refused until the end of the cool-down
 )
 
-// BreakerConfig is how a Breaker decides. The zero value opens for a minute after five
+// BreakerConfig configures a Breaker. With the zero value it opens for a minute after five
 // attempts in a row have failed.
 type BreakerConfig struct {
-	// Failures is how many attempts in a row must fail for it to open. An attempt
-	// counts once, however often it was tried again (fsm.WithRetry). 0: 5.
+	// Failures is the number of attempts in a row that must fail before the Breaker opens.
+	// An attempt counts once, with all its tries (fsm.WithRetry). 0 means 5.
 	Failures int
-	// CoolDown is how long it then refuses every attempt. 0: a minute.
+	// CoolDown is how long an open Breaker refuses every attempt. 0 means a minute.
 	CoolDown time.Duration
 	// Ignore reports whether an attempt that failed with this error counts neither as a
-	// failure nor as a success: an error of which the caller alone is the cause. An
-	// attempt that was cancelled does not count anyway, see Breaker. nil: all others count.
+	// failure nor as a success, for example because only the caller causes the error. An
+	// attempt that was cancelled is not counted in any case, see Breaker. nil means that
+	// all others are counted.
 	Ignore func(error) bool
-	// Changed is told each change of the state, in order, one at a time, outside every
-	// lock, by whoever's attempt brought it about, which it holds up. nil: nobody is.
+	// Changed is called with each change of the state: in order, one at a time, outside
+	// every lock, in the goroutine of an attempt or of a call of State, which waits for it.
+	// nil means that no function is called.
 	Changed func(Change)
 }
 
-// A Change is what BreakerConfig.Changed is told.
+// A Change is a change of a Breaker's state.
 type Change struct {
 	From, To State
-	Until    time.Time // to Open: when the cool-down is over; else zero
-	Err      error     // to Open: what the last attempt failed with; else nil
+	Until    time.Time // if To is Open, the end of the cool-down; otherwise zero
+	Err      error     // if To is Open, the error of the last attempt that failed; otherwise nil
 }
 
-// A Breaker is an fsm.Breaker. Make one with NewBreaker; its methods may be called
-// concurrently. Several lifecycles that depend on the same thing may share one: then
-// what one of them meets holds for all.
+// A Breaker is an fsm.Breaker. NewBreaker makes one; the methods of a zero or nil Breaker
+// panic. They may be called concurrently. Lifecycles that depend on the same resource may share a Breaker: the
+// failures of each count for all.
 //
-// What an attempt came to decides: fsm.Opened is a success, fsm.Failed a failure, whatever
-// the error wraps. fsm.Cancelled is neither, except when the last caller left by its
-// deadline (context.DeadlineExceeded): a resource slower than every caller's deadline
-// counts as down.
+// The outcome of an attempt decides, not the errors that its error wraps: fsm.Opened is a
+// success, fsm.Failed a failure. fsm.Cancelled is neither, except when the last caller left
+// because its context's deadline passed, whatever the cause of the context is: a resource
+// slower than every caller's deadline counts as down.
 type Breaker struct {
-	config BreakerConfig
-	two    *gobreaker.TwoStepCircuitBreaker[struct{}]
+	config  BreakerConfig
+	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 
-	mu      sync.Mutex
-	until   time.Time // the end of the latest cool-down
-	last    error     // the latest failure
-	untold  []Change
-	telling bool // somebody tells Changed
+	mu        sync.Mutex
+	until     time.Time // the end of the latest cool-down
+	last      error     // the latest failure
+	pending   []Change
+	notifying bool // a goroutine calls Changed
 }
 
-// An OpenError is why an attempt was refused: open was not called. errors.As finds it in
-// the *fsm.StartError that Start returns.
+// An OpenError says why an attempt was refused, without a call of open. errors.As finds it
+// in the *fsm.StartError that Start returns.
 type OpenError struct {
-	// Until is when the cool-down is over: from then on one attempt is let through.
-	// Zero: it is over, and the attempt of another lifecycle, with which the Breaker is
-	// shared, is under way; how that ends decides.
+	// Until is the end of the cool-down: from then on one attempt is allowed. Zero means
+	// that it is over, and that another lifecycle's attempt with the same Breaker is the
+	// trial now.
 	Until time.Time
-	// Err is what the last attempt failed with.
+	// Err is the error of the last attempt that failed.
 	Err error
 }
 
-// Error says until when attempts are refused, and why.
+// Error returns until when attempts are refused, and the last failure.
 func (e *OpenError) Error() string {
 	if e.Until.IsZero() {
-		return fmt.Sprintf("resilience: not tried: another attempt is finding out whether the trouble is over; the last one that failed: %s", oneline.Text(e.Err))
+		return fmt.Sprintf("resilience: not tried: a trial by another attempt is under way; the last failure: %s", oneline.Text(e.Err))
 	}
-	return fmt.Sprintf("resilience: not tried, until %s; the last attempt failed: %s", e.Until.Format("2006-01-02T15:04:05.000Z07:00"), oneline.Text(e.Err))
+	return fmt.Sprintf("resilience: not tried, until %s; the last failure: %s", e.Until.Format("2006-01-02T15:04:05.000Z07:00"), oneline.Text(e.Err))
 }
 
 // Unwrap returns Err.
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// NewBreaker returns a Breaker that is closed, for fsm.WithBreaker or producer.Config.
-// It panics if a field could not work, and names it.
+// NewBreaker returns a closed Breaker, for fsm.WithBreaker or producer.Config. It panics on
+// a negative field, and on a CoolDown of less than a millisecond other than 0.
 func NewBreaker(c BreakerConfig) *Breaker {
 	if c.Failures < 0 {
 		panic(fmt.Sprintf("resilience: BreakerConfig.Failures is %d: want 0 (the default, 5) or more", c.Failures))
 	}
-	// Nobody's is that short; CoolDown: 10 was meant to be 10 seconds.
+	// No real cool-down is that short: CoolDown: 10 probably means 10 seconds.
 	if c.CoolDown < 0 || c.CoolDown > 0 && c.CoolDown < time.Millisecond {
 		panic(fmt.Sprintf("resilience: BreakerConfig.CoolDown is %v: want 0 (the default, a minute) or at least 1ms, such as 10*time.Second", c.CoolDown))
 	}
@@ -106,10 +108,10 @@ func NewBreaker(c BreakerConfig) *Breaker {
 		c.CoolDown = time.Minute
 	}
 	b := &Breaker{config: c}
-	b.two = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
-		// It refuses at the instant that Timeout names, and lets through after it: so
-		// at until, which is no earlier, it lets through.
+		// At the exact end of Timeout gobreaker still refuses. A nanosecond less makes it
+		// allow an attempt at until.
 		Timeout:       c.CoolDown - 1,
 		ReadyToTrip:   func(n gobreaker.Counts) bool { return int64(n.ConsecutiveFailures) >= int64(c.Failures) },
 		IsExcluded:    func(err error) bool { return err == errIgnored },
@@ -120,19 +122,26 @@ func NewBreaker(c BreakerConfig) *Breaker {
 
 var errIgnored = errors.New("counts neither as a failure nor as a success")
 
+func (b *Breaker) mustBeMade() {
+	if b == nil || b.circuit == nil {
+		panic("resilience: a zero or nil Breaker: make one with NewBreaker")
+	}
+}
+
 // Allow implements fsm.Breaker. Its error is an *OpenError.
 func (b *Breaker) Allow() (done func(fsm.Outcome, error), err error) {
-	var told func(error)
+	b.mustBeMade()
+	var report func(error)
 	allowed := false
 	defer func() {
-		if told != nil && !allowed { // Changed panicked: there is no attempt, and nobody to tell how it ends
+		if report != nil && !allowed { // Changed panicked: no attempt follows that would report its end
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			told(errIgnored)
+			report(errIgnored)
 		}
 	}()
 	b.do(func() {
-		if told, err = b.two.Allow(); err == nil {
+		if report, err = b.circuit.Allow(); err == nil {
 			return
 		}
 		refused := &OpenError{Err: b.last}
@@ -145,12 +154,12 @@ func (b *Breaker) Allow() (done func(fsm.Outcome, error), err error) {
 		return nil, err
 	}
 	return func(outcome fsm.Outcome, result error) {
-		counts := result // a failure, if Ignore panics: the next attempt must not wait for this one for ever
+		counts := result // also if Ignore panics: the next attempt must not wait for this one for ever
 		defer b.do(func() {
 			if counts != nil && counts != errIgnored {
 				b.last = counts
 			}
-			told(counts)
+			report(counts)
 		})
 		if outcome != fsm.Opened && b.ignores(outcome, result) {
 			counts = errIgnored
@@ -158,22 +167,33 @@ func (b *Breaker) Allow() (done func(fsm.Outcome, error), err error) {
 	}, nil
 }
 
-// ignores reports whether an attempt that came to outcome says nothing about the resource.
+// ignores reports whether an attempt with this outcome and error is not counted.
 func (b *Breaker) ignores(outcome fsm.Outcome, err error) bool {
-	if outcome == fsm.Cancelled && !errors.Is(err, context.DeadlineExceeded) {
+	if outcome == fsm.Cancelled && !atDeadline(err) {
 		return true
 	}
 	return b.config.Ignore != nil && b.config.Ignore(err)
 }
 
-// State returns what it would do with an attempt now: once the cool-down is over,
-// HalfOpen. It does not block.
+// atDeadline reports whether the last caller of a cancelled attempt left because its
+// context's deadline passed. The text and the wrapped errors of a cause show nothing: a
+// cause may be the error of another operation, as errgroup's is.
+func atDeadline(err error) bool {
+	if left, ok := err.(*fsm.LeaveError); ok {
+		return left.Is(context.DeadlineExceeded)
+	}
+	return err == context.DeadlineExceeded
+}
+
+// State returns the present state; after the cool-down that is HalfOpen. It blocks only
+// while it calls BreakerConfig.Changed.
 func (b *Breaker) State() (s State) {
-	b.do(func() { s = b.two.State() })
+	b.mustBeMade()
+	b.do(func() { s = b.circuit.State() })
 	return s
 }
 
-// changedLocked is called by gobreaker within its calls, with its lock held.
+// changedLocked is called by gobreaker, inside its methods, with its lock held.
 func (b *Breaker) changedLocked(_ string, from, to State) {
 	c := Change{From: from, To: to}
 	if to == Open {
@@ -181,30 +201,30 @@ func (b *Breaker) changedLocked(_ string, from, to State) {
 		c.Until, c.Err = b.until, b.last
 	}
 	if b.config.Changed != nil {
-		b.untold = append(b.untold, c)
+		b.pending = append(b.pending, c)
 	}
 }
 
-// do calls f with the lock held, and then tells what changed, unless somebody does: who
-// tells sees to it that the order is kept.
+// do calls f with the lock held, then calls Changed with the pending changes, unless
+// another goroutine does: one goroutine at a time keeps the order.
 func (b *Breaker) do(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f()
-	if b.telling {
+	if b.notifying {
 		return
 	}
-	b.telling = true
-	defer func() { b.telling = false }()
-	for len(b.untold) > 0 {
-		c := b.untold[0]
-		b.untold = b.untold[1:]
-		b.tell(c)
+	b.notifying = true
+	defer func() { b.notifying = false }()
+	for len(b.pending) > 0 {
+		c := b.pending[0]
+		b.pending = b.pending[1:]
+		b.notify(c)
 	}
 }
 
-// tell lets go of the lock while Changed runs, however that ends.
-func (b *Breaker) tell(c Change) {
+// notify calls Changed without the lock, and locks again however Changed ends.
+func (b *Breaker) notify(c Change) {
 	b.mu.Unlock()
 	defer b.mu.Lock()
 	b.config.Changed(c)

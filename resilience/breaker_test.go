@@ -19,7 +19,7 @@ import (
 	"github.com/seed3893aba4/surestart/resilience"
 )
 
-// A lab is a service, a breaker, and what that told.
+// A lab is a service, a breaker, and the changes that it reported.
 type lab struct {
 	*service
 	*fsm.Lifecycle[*service]
@@ -81,7 +81,7 @@ func (l *lab) wantState(s resilience.State) {
 func (l *lab) wantChanges(want ...string) {
 	l.t.Helper()
 	if !slices.Equal(l.changes, want) {
-		l.t.Errorf("told\n\t%s\nwant\n\t%s", strings.Join(l.changes, "\n\t"), strings.Join(want, "\n\t"))
+		l.t.Errorf("received\n\t%s\nwant\n\t%s", strings.Join(l.changes, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }
 
@@ -98,7 +98,7 @@ func TestBreaker(t *testing.T) {
 		l.wantState(resilience.Open)
 		time.Sleep(time.Nanosecond) // it has said until when, and keeps its word
 		l.wantState(resilience.HalfOpen)
-		l.mustFail(1, errBoom) // the probe: one is enough
+		l.mustFail(1, errBoom) // the trial: one is enough
 		l.refuses(20*time.Second, errBoom)
 		time.Sleep(time.Hour)
 		if err := l.Start(bg); err != nil {
@@ -132,7 +132,7 @@ func TestBreaker(t *testing.T) {
 		l.mustFail(2, errBoom)
 		l.wantState(resilience.Open)
 	})
-	bubble(t, "one probe for all who ask", func(t *testing.T) {
+	bubble(t, "one trial for all who ask", func(t *testing.T) {
 		l := newLab(t, resilience.BreakerConfig{Failures: 1}, times(1, errBoom))
 		l.mustFail(1, errBoom)
 		time.Sleep(time.Minute)
@@ -147,7 +147,7 @@ func TestBreaker(t *testing.T) {
 			}
 		}
 		if l.tries != 2 {
-			t.Errorf("%d tries; want the one that failed and the probe", l.tries)
+			t.Errorf("%d tries; want the one that failed and the trial", l.tries)
 		}
 		if err := l.Close(); err != nil {
 			t.Error(err)
@@ -176,6 +176,7 @@ func TestBreakerCounts(t *testing.T) {
 	stop := func(l *lab, _ context.CancelCauseFunc) { l.Stop(bg) }
 	leaves := func(cause error) end { return func(_ *lab, leave context.CancelCauseFunc) { leave(cause) } }
 	nothing := func(*lab, context.CancelCauseFunc) {}
+	tooLate := func(*lab, context.CancelCauseFunc) { time.Sleep(time.Minute) }
 	later := func(do end) end { // between two tries
 		return func(l *lab, leave context.CancelCauseFunc) {
 			time.Sleep(time.Hour + time.Minute)
@@ -190,20 +191,25 @@ func TestBreakerCounts(t *testing.T) {
 		end    end
 		config resilience.BreakerConfig
 		opts   []fsm.Option
+		late   error // the cause of the caller's context, whose deadline passes in a minute
 		counts bool
 	}{
-		"Stop":                 {end: stop},
-		"Stop between tries":   {end: later(stop), opts: []fsm.Option{retry}},
-		"the last leaves":      {end: leaves(nil)},
-		"leaves between tries": {end: later(leaves(nil)), opts: []fsm.Option{retry}},
-		"leaves too late":      {end: leaves(context.DeadlineExceeded), counts: true},
-		"leaves with a cause":  {end: leaves(errOwn)},
-		"too late, ignored":    {end: leaves(context.DeadlineExceeded), config: ignore(context.DeadlineExceeded)},
-		"start timeout":        {end: nothing, opts: []fsm.Option{fsm.WithStartTimeout(time.Minute)}, counts: true},
-		"open fails":           {end: nothing, counts: true},
-		"which is ignored":     {end: nothing, config: ignore(errBoom)},
-		"another is ignored":   {end: nothing, config: ignore(errMine), counts: true},
-		"Ignore panics":        {end: nothing, config: resilience.BreakerConfig{Ignore: func(error) bool { panic(errMine) }}, counts: true},
+		"Stop":                               {end: stop},
+		"Stop between tries":                 {end: later(stop), opts: []fsm.Option{retry}},
+		"the last leaves":                    {end: leaves(nil)},
+		"leaves between tries":               {end: later(leaves(nil)), opts: []fsm.Option{retry}},
+		"leaves too late":                    {end: tooLate, late: context.DeadlineExceeded, counts: true},
+		"too late, with a cause":             {end: tooLate, late: errOwn, counts: true},
+		"leaves with a cause":                {end: leaves(errOwn)},
+		"with another's deadline as cause":   {end: leaves(context.DeadlineExceeded)}, // errgroup's: the error of another goroutine
+		"with a cause that wraps a deadline": {end: leaves(fmt.Errorf("the query: %w", context.DeadlineExceeded))},
+		"too late, ignored":                  {end: tooLate, late: context.DeadlineExceeded, config: ignore(context.DeadlineExceeded)},
+		"too late, its cause ignored":        {end: tooLate, late: errOwn, config: ignore(errOwn)},
+		"start timeout":                      {end: nothing, opts: []fsm.Option{fsm.WithStartTimeout(time.Minute)}, counts: true},
+		"open fails":                         {end: nothing, counts: true},
+		"which is ignored":                   {end: nothing, config: ignore(errBoom)},
+		"another is ignored":                 {end: nothing, config: ignore(errMine), counts: true},
+		"Ignore panics":                      {end: nothing, config: resilience.BreakerConfig{Ignore: func(error) bool { panic(errMine) }}, counts: true},
 	} {
 		bubble(t, name, func(t *testing.T) {
 			err := errDown
@@ -215,6 +221,11 @@ func TestBreakerCounts(t *testing.T) {
 				defer func() { l.takes, err = 0, errDown }()
 				ctx, leave := context.WithCancelCause(bg)
 				defer leave(nil)
+				if c.late != nil {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeoutCause(ctx, time.Minute, c.late)
+					defer cancel()
+				}
 				result := make(chan error, 1)
 				go func() { result <- l.Start(ctx) }()
 				synctest.Wait()
@@ -233,7 +244,7 @@ func TestBreakerCounts(t *testing.T) {
 			}
 			l.wantState(resilience.Open)
 			time.Sleep(time.Minute)
-			attempt() // as the probe
+			attempt() // as the trial
 			if c.counts {
 				l.wantState(resilience.Open)
 				time.Sleep(time.Minute)
@@ -261,7 +272,7 @@ func TestR36WhoCancelledCounts(t *testing.T) {
 			l.mustFail(1, err)
 			l.refuses(time.Minute, err)
 			time.Sleep(time.Minute)
-			l.mustFail(1, err) // as the probe
+			l.mustFail(1, err) // as the trial
 			l.refuses(2*time.Minute, err)
 		})
 		bubble(t, "Stop, and open returns "+wrapped.Error(), func(t *testing.T) {
@@ -280,8 +291,8 @@ func TestR36WhoCancelledCounts(t *testing.T) {
 	}
 }
 
-// Shutdown in the middle of an attempt counts for nobody else who shares the breaker; and
-// of all of them one alone probes.
+// Shutdown during an attempt counts for no other lifecycle that shares the breaker. Only one of
+// them probes.
 func TestBreakerIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one := newLab(t, resilience.BreakerConfig{Failures: 2}, always(errBoom))
@@ -292,27 +303,27 @@ func TestBreakerIsShared(t *testing.T) {
 		time.Sleep(time.Minute)
 
 		two.takes = time.Hour
-		probe := make(chan error, 1)
+		trial := make(chan error, 1)
 		begin := func() {
-			go func() { probe <- two.Start(bg) }()
+			go func() { trial <- two.Start(bg) }()
 			synctest.Wait()
 		}
 		begin()
 		err := one.Start(bg)
 		var open *resilience.OpenError
-		if !errors.As(err, &open) || !open.Until.IsZero() || !strings.Contains(err.Error(), "another attempt is finding out") {
-			t.Errorf("Start while the other lifecycle's attempt is the probe: %v", err)
+		if !errors.As(err, &open) || !open.Until.IsZero() || !strings.Contains(err.Error(), "a trial by another attempt is under way") {
+			t.Errorf("Start while the other lifecycle's attempt is the trial: %v", err)
 		}
 		mustBe(t, "Start", err, errBoom)
 		if err := two.Shutdown(bg); err != nil {
 			t.Error(err)
 		}
-		mustBe(t, "the probe", <-probe, fsm.ErrClosed)
+		mustBe(t, "the trial", <-trial, fsm.ErrClosed)
 		one.wantState(resilience.HalfOpen)
 
 		two.Lifecycle = fsm.New(two.open, fsm.WithBreaker(one.breaker))
 		begin()
-		if err := <-probe; err != nil {
+		if err := <-trial; err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
@@ -326,9 +337,9 @@ func TestBreakerIsShared(t *testing.T) {
 func TestBreakerChangedFails(t *testing.T) {
 	for name, ends := range map[string]func(){"panics": func() { panic(errBoom) }, "calls Goexit": runtime.Goexit} {
 		bubble(t, name, func(t *testing.T) {
-			var told []resilience.State
+			var received []resilience.State
 			b := resilience.NewBreaker(resilience.BreakerConfig{Failures: 1, Changed: func(c resilience.Change) {
-				told = append(told, c.To)
+				received = append(received, c.To)
 				ends()
 			}})
 			s := newService(t, times(1, errBoom))
@@ -338,29 +349,29 @@ func TestBreakerChangedFails(t *testing.T) {
 			if err := l.Start(bg); err == nil || s.tries != 1 { // within Allow
 				t.Errorf("Start when Changed %s: %v, after %d tries", name, err, s.tries)
 			}
-			if err := l.Start(bg); err != nil { // the probe was not lost by that
+			if err := l.Start(bg); err != nil { // the trial was not lost by that
 				t.Error(err)
 			}
 			synctest.Wait()
-			if want := []resilience.State{resilience.Open, resilience.HalfOpen, resilience.Closed}; !slices.Equal(told, want) {
-				t.Errorf("told %v; want %v", told, want)
+			if want := []resilience.State{resilience.Open, resilience.HalfOpen, resilience.Closed}; !slices.Equal(received, want) {
+				t.Errorf("received %v; want %v", received, want)
 			}
 			l.Close()
 		})
 	}
 }
 
-// Changes are told in order, one at a time, whoever brings them about.
+// Changed is called in order, one call at a time, whichever attempt causes the change.
 func TestBreakerChangesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		last, told := resilience.Closed, 0
+		last, received := resilience.Closed, 0
 		b := resilience.NewBreaker(resilience.BreakerConfig{Failures: 1, CoolDown: time.Second, Changed: func(c resilience.Change) {
 			if c.From != last {
-				t.Errorf("told %v to %v after %v", c.From, c.To, last)
+				t.Errorf("received %v to %v after %v", c.From, c.To, last)
 			}
 			time.Sleep(time.Second)
 			last = c.To
-			told++
+			received++
 		}})
 		var all sync.WaitGroup
 		for n := range 8 {
@@ -379,17 +390,17 @@ func TestBreakerChangesInOrder(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if told < 100 {
-			t.Errorf("%d changes were told: the test shows little", told)
+		if received < 100 {
+			t.Errorf("%d changes were received: the test shows little", received)
 		}
-		t.Logf("CHECKED breaker changes=%d", told)
+		t.Logf("CHECKED breaker changes=%d", received)
 	})
 }
 
 func TestOpenErrorSaysUntilWhen(t *testing.T) {
 	until := time.Date(2026, 3, 1, 12, 30, 0, 250e6, time.UTC)
 	err := error(&resilience.OpenError{Until: until, Err: errBoom})
-	if want := "resilience: not tried, until 2026-03-01T12:30:00.250Z; the last attempt failed: boom"; err.Error() != want {
+	if want := "resilience: not tried, until 2026-03-01T12:30:00.250Z; the last failure: boom"; err.Error() != want {
 		t.Errorf("%q; want %q", err, want)
 	}
 }

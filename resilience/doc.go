@@ -1,19 +1,20 @@
-// Package resilience makes a lifecycle's start persistent, and patient: Retry tries
-// again inside an attempt, with exponential backoff and jitter
-// (github.com/cenkalti/backoff); Breaker stops trying for a while after many attempts
-// have failed (github.com/sony/gobreaker).
+// Package resilience has a backoff and a circuit breaker for starts. Retry repeats a
+// failed open inside an attempt, with exponential backoff and jitter
+// (github.com/cenkalti/backoff). Breaker refuses attempts for a while after many have
+// failed (github.com/sony/gobreaker). One attempt may call open several times; each call is a
+// try.
 //
 //	l := fsm.New(open,
 //		fsm.WithStartTimeout(time.Minute), // bounds an attempt, with all its tries
 //		fsm.WithRetry(resilience.NewRetry(resilience.RetryConfig{Temporary: temporary})),
 //		fsm.WithBreaker(resilience.NewBreaker(resilience.BreakerConfig{})))
 //
-// Neither changes what a lifecycle promises: what a try held is given back before the
-// next one (G4), Stop, Shutdown and the end of a caller's context never wait for a
-// pause or a cool-down (G6, G8). Neither has a goroutine or a timer of its own.
+// The guarantees of a lifecycle hold with both: a failed try releases its parts before the
+// next one (G4), and a pause or a cool-down never delays a Stop, a Shutdown or a caller whose
+// context ends (G8, G12). Neither has a goroutine or a timer of its own.
 //
-// Use Retry where a start may meet what passes by itself within seconds: a broker that
-// restarts, a name that is not there yet. Use Breaker where many ask for a resource that
-// may be away for long, so that they learn at once that it is, and it is not besieged
-// when it comes back. A Kafka producer takes both in its producer.Config.
+// Use Retry for failures that pass within seconds: a broker that restarts, a name that does
+// not resolve yet. Use Breaker for a resource that many callers start and that may be down
+// for long: the callers fail at once, and the resource is not overloaded when it returns. A
+// Kafka producer takes both in its producer.Config.
 package resilience

@@ -28,7 +28,7 @@ func Example() {
 		fsm.WithRetry(resilience.NewRetry(resilience.RetryConfig{ // pauses from 0.5 s on, growing, with jitter
 			Temporary: func(err error) bool { return !errors.Is(err, errPassword) },
 		})),
-		fsm.WithBreaker(resilience.NewBreaker(resilience.BreakerConfig{})), // five attempts, a minute
+		fsm.WithBreaker(resilience.NewBreaker(resilience.BreakerConfig{})), // refuses for a minute after five failed attempts in a row
 	)
 	defer database.Close()
 	fmt.Println(database.Start(context.Background()), tries)
@@ -52,7 +52,7 @@ func ExampleNewRetry() {
 	// Output: fsm: start: attempt 1: no such table (1 tries failed before, the last with: not yet)
 }
 
-// What a Retry decides, asked by hand.
+// The decisions of a Retry, requested by hand.
 func ExampleRetry_Next() {
 	r := resilience.NewRetry(resilience.RetryConfig{
 		Tries:  3,

@@ -13,8 +13,8 @@ import (
 	"github.com/seed3893aba4/surestart/resilience"
 )
 
-// A Retry of its own serves WithRestart, too: Tries: 3 is three restarts since the last Stop,
-// or since the resource last ran for a minute.
+// A Retry of its own also serves WithRestart: Tries: 3 means three restarts since the last Stop, or
+// since the resource last ran for a minute.
 func TestRetryOfRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var opened []time.Duration
@@ -56,7 +56,8 @@ func TestRetryOfRestarts(t *testing.T) {
 	})
 }
 
-// What the breaker refuses does not count: the restart waits until it lets one through.
+// An attempt that the breaker refuses does not count: the restart waits until the breaker admits
+// one.
 func TestRestartsAndABreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var opened []time.Duration

@@ -12,44 +12,44 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// RetryConfig is how a Retry decides. The zero value tries again whatever the error,
+// RetryConfig configures a Retry. With the zero value it repeats a try after every error,
 // for as long as the attempt lasts, after pauses of about 0.5 s that grow by half each
-// time, to about a minute.
+// time, up to about a minute.
 type RetryConfig struct {
-	// Temporary tells whether an error may pass by itself; if it says no the attempt
-	// fails. It is called before each pause. nil: every error may. Package
-	// backoff's words come before it: an error that backoff.Permanent has wrapped is
-	// final, one with a *backoff.RetryAfterError in it is tried again, after its Duration.
+	// Temporary reports whether a try that failed with this error may succeed later; if
+	// not, the attempt fails. It is called before each pause. nil means that every error is
+	// temporary. The errors of package backoff have precedence: one that backoff.Permanent
+	// has wrapped is final; after one that wraps a *backoff.RetryAfterError the next try
+	// follows in its Duration.
 	Temporary func(error) bool
-	// Tries is how many tries an attempt has at most, the first included; with
-	// fsm.WithRestart, how many restarts are made in a row. 0: as many as the other
-	// limits permit.
+	// Tries is the largest number of tries of an attempt, including the first; with
+	// fsm.WithRestart, of restarts in a row. 0 means no limit.
 	Tries int
-	// Within is how long after the failure of the first try the last one may begin: a
-	// pause that would end later is not begun, the attempt fails. 0: as long as the
-	// attempt lasts, which WithStartTimeout or the callers' contexts bound.
+	// Within is the time after the failure of the first try in which the last try must
+	// begin: if a pause would end later, the attempt fails instead. 0 means no limit other
+	// than WithStartTimeout and the callers' contexts.
 	Within time.Duration
-	// Pauses says how long to pause; its Reset is called as each attempt begins to
-	// pause, and backoff.Stop from it ends the attempt. nil: what
-	// backoff.NewExponentialBackOff returns. A *backoff.ExponentialBackOff is copied,
-	// any other must be this Retry's alone.
+	// Pauses returns the pauses. Its Reset is called before the first pause of each attempt;
+	// if it returns backoff.Stop, the attempt fails. nil means
+	// backoff.NewExponentialBackOff(). A *backoff.ExponentialBackOff is copied; any other
+	// must not be used elsewhere.
 	Pauses backoff.BackOff
 }
 
-// Retry is an fsm.Backoff. Make one with NewRetry for each lifecycle: it counts for one
-// attempt at a time. Shared all the same, it is safe, but its pauses and limits are
-// those of all the attempts together. fsm.WithRestart takes one of its own, too: there
-// a try is a restart, see Restarts.
+// A Retry is an fsm.Backoff. NewRetry makes one; the methods of a zero or nil Retry panic. Use one for each lifecycle: it counts the
+// tries of one attempt at a time. A shared Retry is safe for concurrent use, but its pauses
+// and limits are then for all attempts together. fsm.WithRestart needs a Retry of its own,
+// too: there a try is a restart, see Restarts.
 type Retry struct {
 	config RetryConfig
 
 	mu      sync.Mutex
-	began   time.Time // the first try of this attempt had failed
-	refused int       // tries of this attempt that a Breaker refused
+	began   time.Time // when the first try of this attempt failed
+	refused int       // how many tries of this attempt a Breaker refused
 }
 
-// NewRetry returns a Retry, for fsm.WithRetry or producer.Config. It panics if a field
-// could not work, and names it.
+// NewRetry returns a Retry, for fsm.WithRetry, fsm.WithRestart or producer.Config. It panics
+// on a negative field, and on Pauses that cannot work; the panic names the field.
 func NewRetry(c RetryConfig) *Retry {
 	refuse := func(field string, value any, want string) {
 		panic(fmt.Sprintf("resilience: RetryConfig.%s is %v: want %s", field, value, want))
@@ -68,7 +68,7 @@ func NewRetry(c RetryConfig) *Retry {
 		c.Pauses = backoff.NewExponentialBackOff()
 	case *backoff.ExponentialBackOff:
 		own := *p
-		// One that was not made by NewExponentialBackOff would never pause.
+		// Without NewExponentialBackOff's values there would be no pauses.
 		switch {
 		case own.InitialInterval <= 0:
 			refuse("Pauses.InitialInterval", own.InitialInterval, "more than 0, as NewExponentialBackOff sets it")
@@ -84,16 +84,26 @@ func NewRetry(c RetryConfig) *Retry {
 	return &Retry{config: c}
 }
 
-// Next implements fsm.Backoff. What a Breaker refused (*OpenError) was not tried: it
-// does not count, and the pause is as long as the Breaker says.
+// Next implements fsm.Backoff. A try that a Breaker refused (*OpenError) is not counted; the
+// pause after it ends with the Breaker's cool-down.
 func (r *Retry) Next(try int, err error) (wait time.Duration, again bool) {
+	r.mustBeMade()
 	return r.next(try, try, err)
 }
 
-// Restarts returns the fsm.Backoff that fsm.WithRestart uses in the place of r. Its try
-// is the number of a restart that is yet to be made, so that Tries restarts are made in a
-// row, and what is said of an attempt holds for all the restarts that are counted together.
-func (r *Retry) Restarts() fsm.Backoff { return restarts{r} }
+// Restarts returns the fsm.Backoff that fsm.WithRestart uses instead of r. Its try is the
+// number of the next restart, so Tries restarts are made in a row. What RetryConfig says of
+// an attempt applies to all restarts that are counted together.
+func (r *Retry) Restarts() fsm.Backoff {
+	r.mustBeMade()
+	return restarts{r}
+}
+
+func (r *Retry) mustBeMade() {
+	if r == nil || r.config.Pauses == nil {
+		panic("resilience: a zero or nil Retry: make one with NewRetry")
+	}
+}
 
 type restarts struct{ *Retry }
 
@@ -102,7 +112,7 @@ func (r restarts) Next(try int, err error) (wait time.Duration, again bool) {
 	return r.next(try, try-1, err)
 }
 
-// next is Next: of the tries before this one so many have been made.
+// next implements both Nexts; made is the number of tries that count against Tries.
 func (r *Retry) next(try, made int, err error) (wait time.Duration, again bool) {
 	c := &r.config
 	var refused *OpenError
@@ -132,12 +142,12 @@ func (r *Retry) next(try, made int, err error) (wait time.Duration, again bool) 
 	case refused != nil && !refused.Until.IsZero():
 		wait = max(time.Until(refused.Until), 0)
 	case after != nil:
-		c.Pauses.Reset() // as backoff.Retry does: what comes next is another trouble
+		c.Pauses.Reset() // as backoff.Retry does: the next failure begins with short pauses again
 		wait = after.Duration
 	default:
 		if wait = c.Pauses.NextBackOff(); wait < 0 { // backoff.Stop
 			return 0, false
 		}
 	}
-	return wait, c.Within == 0 || time.Since(r.began)+wait <= c.Within
+	return wait, c.Within == 0 || wait <= c.Within-time.Since(r.began) // the sum may overflow
 }

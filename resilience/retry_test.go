@@ -96,6 +96,7 @@ func bubble(t *testing.T, name string, test func(t *testing.T)) {
 // When the tries are made, and when no more is.
 func TestRetry(t *testing.T) {
 	temporary := func(err error) bool { return !errors.Is(err, errWrong) }
+	inAnAge := &backoff.RetryAfterError{Duration: math.MaxInt64}
 	for name, c := range map[string]struct {
 		config resilience.RetryConfig
 		fails  func(int) error
@@ -116,6 +117,7 @@ func TestRetry(t *testing.T) {
 		"retry after, at once": {resilience.RetryConfig{Temporary: func(error) bool { return false }},
 			then(&backoff.RetryAfterError{Duration: -time.Hour}, nil), seconds(0, 0), nil},
 		"retry after too late": {resilience.RetryConfig{Within: 6 * time.Second}, always(busy(7)), seconds(0), busy(7)},
+		"retry after an age":   {resilience.RetryConfig{Within: 6 * time.Second}, always(inAnAge), seconds(0), inAnAge},
 		"permanent busy":       {resilience.RetryConfig{}, always(backoff.Permanent(busy(7))), seconds(0), busy(7)},
 		"constant":             {resilience.RetryConfig{Pauses: backoff.NewConstantBackOff(time.Hour), Tries: 3}, always(errBoom), seconds(0, 3600, 7200), errBoom},
 		"none":                 {resilience.RetryConfig{Pauses: new(backoff.StopBackOff)}, always(errBoom), seconds(0), errBoom},
@@ -185,7 +187,7 @@ func TestRetryJitter(t *testing.T) {
 	}
 }
 
-// An attempt ends at once, whatever it pauses for; the next is not affected by it.
+// An attempt ends at once, also during a pause. The next one is not affected.
 func TestRetryPauseIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, always(errBoom))
@@ -270,4 +272,26 @@ func refused(t *testing.T, begins string, f func()) {
 		}
 	}()
 	f()
+}
+
+// What was not made says so.
+func TestZeroAndNilPanicWithASentence(t *testing.T) {
+	for name, call := range map[string]func(){
+		"zero Retry":              func() { new(resilience.Retry).Next(1, errBoom) },
+		"nil Retry":               func() { (*resilience.Retry)(nil).Next(1, errBoom) },
+		"zero Retry for restarts": func() { fsm.WithRestart(new(resilience.Retry)) },
+		"nil Retry for restarts":  func() { fsm.WithRestart((*resilience.Retry)(nil)) },
+		"zero Breaker":            func() { new(resilience.Breaker).Allow() },
+		"nil Breaker":             func() { (*resilience.Breaker)(nil).Allow() },
+		"State of a zero Breaker": func() { new(resilience.Breaker).State() },
+	} {
+		func() {
+			defer func() {
+				if said := fmt.Sprint(recover()); !strings.Contains(said, "make one with New") {
+					t.Errorf("%s: %s", name, said)
+				}
+			}()
+			call()
+		}()
+	}
 }

@@ -1,10 +1,10 @@
 package spec
 
-// The actions of tla/Algorithm.tla, in its order and one function for each: here
-// those of a caller, in actions_op.go those of an operation and of a use. To be
-// read beside it: the guards come first and return false; after them the
-// primed variables are assigned in place, so what a TLA+ action reads unprimed
-// is read before it is written. Parameters: c is a caller, g an attempt.
+// The actions of tla/Algorithm.tla, in its order, one function for each: here those of a
+// caller, in actions_op.go those of an operation and of a use. Read them beside the TLA+.
+// The guards come first and return false. After them the primed variables are assigned in
+// place: a variable that the TLA+ action reads unprimed is read before it is written. The
+// parameters are a caller c or an attempt g.
 
 // Pieces of critical sections.
 
@@ -25,7 +25,7 @@ func beginRelease(s *Snapshot, g uint8, cut bool) {
 	a.Forced = cut
 }
 
-// begin: the next attempt begins; those who wait for it have joined it.
+// begin: the next attempt begins. The callers that wait for it have joined it.
 func begin(s *Snapshot, restart bool) {
 	s.St = Starting
 	s.Gen++
@@ -33,14 +33,14 @@ func begin(s *Snapshot, restart bool) {
 	s.Again = restart
 }
 
-// callOff: a Stop or a Shutdown takes effect, so nothing is started again.
+// callOff: a Stop or a Shutdown takes effect and ends the restarts.
 func (b *Bound) callOff(s *Snapshot) {
 	s.Due = s.Due && b.forgets()
 	s.Again = s.Again && b.keepsOn()
 	s.Restarts = 0
 }
 
-// done: the call of c is over but for the return.
+// done: the call of c has its result, and has not yet returned.
 func done(s *Snapshot, c uint8, r Out, n uint8) {
 	v := &s.Callers[c]
 	v.PC = PCDone
@@ -123,8 +123,8 @@ func (b *Bound) startFast(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// startEnter begins an attempt, joins the one that is opening, or waits for the
-// next: the one after the release that is under way, or the restart that is due.
+// startEnter begins an attempt, joins the one that is opening, or waits for the next: the
+// attempt after the running release, or the restart that is due.
 func (b *Bound) startEnter(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	if v.PC != PCEnter {
@@ -152,8 +152,8 @@ func (b *Bound) startEnter(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// startLeave is the context's branch of the wait. The last to leave an attempt
-// that is opening cancels it.
+// startLeave is the branch of the wait for an ended context. The last caller that leaves an
+// opening attempt cancels it.
 func (b *Bound) startLeave(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	if v.PC != PCWait || !b.mayLeave(s, c) || v.Out != OutNone {
@@ -169,8 +169,8 @@ func (b *Bound) startLeave(s *Snapshot, c uint8) bool {
 
 // Stop and Shutdown.
 
-// beginStop is what both do to an attempt that is opening, running or being
-// released. Whoever was waiting for a release to end is told r.
+// beginStop is the effect of both on an attempt that is opening, open or being released.
+// The Starts that wait for the end of a release get the result r.
 func (b *Bound) beginStop(s *Snapshot, c uint8, where PC, r Out, fate Fate) {
 	s.Callers[c].PC = where
 	s.Callers[c].On = s.Gen
@@ -186,7 +186,7 @@ func (b *Bound) beginStop(s *Snapshot, c uint8, where PC, r Out, fate Fate) {
 	}
 }
 
-// stopsNothing: there is nothing to stop, but Starts may wait for a restart.
+// stopsNothing: no attempt is to be stopped, but Starts may wait for a restart.
 func (b *Bound) stopsNothing(s *Snapshot, c uint8, r Out) {
 	answer(s, b.stopTells(s), r, 0)
 	done(s, c, OutOK, 0)
@@ -220,7 +220,7 @@ func (b *Bound) shutdownEnter(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// stopLeave is the context's branch of the wait: it may cut the drain short.
+// stopLeave is the branch of the wait for an ended context. It may cut the drain short.
 func (b *Bound) stopLeave(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	if v.PC != PCStopWait && v.PC != PCShutWait || !b.mayLeave(s, c) || v.Out != OutNone {

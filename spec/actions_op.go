@@ -50,8 +50,8 @@ func (b *Bound) openErr(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// openRetry: the same, and it is to be tried again. The attempt goes on: what
-// this try holds is given back, and whoever waits goes on waiting.
+// openRetry: the same, and another try follows. The attempt continues: the parts of this
+// try are released, and the waiting Starts go on waiting.
 func (b *Bound) openRetry(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
 	if !b.Retries || a.Op != OpOpen {
@@ -62,7 +62,7 @@ func (b *Bound) openRetry(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// tryAgain: nothing is held any more, and the pause before the next try is over.
+// tryAgain: every part is released, and the pause before the next try is over.
 func (b *Bound) tryAgain(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
 	if a.Op != OpRelease || !b.rolledBack(s, g) || !b.mayRetry(s, g) {
@@ -83,9 +83,9 @@ func (b *Bound) timeout(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// fail: Scope.Fail or Lease.Fail of attempt g, however late. One of a try that is
-// being rolled back says nothing new. One of a try that may be made again counts
-// when open returns: until then nothing is rolled back, and others may join.
+// fail: Scope.Fail or Lease.Fail of attempt g, at any time. A report of a try that is being
+// rolled back has no effect. If another try may follow, the report counts when open
+// returns: until then nothing is rolled back, and Starts may join.
 func (b *Bound) fail(s *Snapshot, g uint8) bool {
 	if g > s.Gen || int(s.Fails) >= b.Fails {
 		return false
@@ -145,9 +145,9 @@ func (b *Bound) releaseErr(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// finish: nothing is held any more. Everyone who waits is answered, and whoever
-// queued gets an attempt of their own in the same section, or waits on for the
-// restart that is due.
+// finish: every part is released. The waiting callers are answered. For queued Starts the
+// next attempt begins in the same critical section, unless they wait for the restart that
+// is due.
 func (b *Bound) finish(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
 	if a.Op != OpRelease || !b.allReleased(s, g) || s.St != Stopping {
@@ -161,7 +161,7 @@ func (b *Bound) finish(s *Snapshot, g uint8) bool {
 		answer(s, joined(s, g), OutStopped, 0)
 	case FateClosed:
 		answer(s, joined(s, g), OutClosed, 0)
-	} // else nobody waits for it: abandoned means that, and none is a release of a running attempt
+	} // otherwise no Start waits for it: it was abandoned, or was open
 	if a.RelErr {
 		answer(s, stoppers(s, g), OutRelErr, 0)
 	} else {
@@ -182,8 +182,8 @@ func (b *Bound) finish(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// What died is started again. A backoff says when, or that it has been often
-// enough; g is the attempt that died, or the restart that failed.
+// A resource that died is restarted. A backoff decides when, or gives up. g is the attempt
+// whose resource died, or the restart that failed.
 
 func (b *Bound) mayRestart(s *Snapshot, g uint8) bool {
 	return b.says(gMayRestart, s.St == Idle && s.Due && g == s.Gen)
@@ -199,8 +199,8 @@ func (b *Bound) doRestart(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// givesUp: nothing is started again. Those who wait for it get an attempt of
-// their own, as the next Start would.
+// givesUp: the backoff gives up. For the Starts that wait an attempt begins, as for the
+// next Start.
 func (b *Bound) givesUp(s *Snapshot, g uint8) bool {
 	if !b.mayRestart(s, g) {
 		return false
@@ -215,7 +215,7 @@ func (b *Bound) givesUp(s *Snapshot, g uint8) bool {
 
 // Use, and Acquire with Release: the admission gate.
 
-// useLoad loads the pointer to the attempt whose gate is to be tried.
+// useLoad loads the pointer to the attempt whose gate is tried next.
 func (b *Bound) useLoad(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	if v.PC != PCUse {
@@ -230,7 +230,7 @@ func (b *Bound) useLoad(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// useAdd adds one to its gate: the sum's sign tells whether it was open.
+// useAdd adds one to the gate. The sign of the sum shows whether the gate is open.
 func (b *Bound) useAdd(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	if v.PC != PCAdd {
@@ -245,7 +245,7 @@ func (b *Bound) useAdd(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// useSlow: refused by the gate, the critical section decides.
+// useSlow: the gate has refused, and the critical section decides.
 func (b *Bound) useSlow(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	switch {
@@ -262,7 +262,7 @@ func (b *Bound) useSlow(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// useEnd takes one from the gate: an open gate needs nothing more.
+// useEnd subtracts one from the gate. With an open gate nothing else is needed.
 func (b *Bound) useEnd(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	if v.PC != PCUsing {
@@ -277,7 +277,7 @@ func (b *Bound) useEnd(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// useDrop: the gate was closed meanwhile; the last one out ends the drain.
+// useDrop: the gate was closed during the use. The last such use ends the drain.
 func (b *Bound) useDrop(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
 	if v.PC != PCDrop {

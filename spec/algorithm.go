@@ -5,20 +5,21 @@ import (
 	"strconv"
 )
 
-// Bound limits a model: the constants of tla/Algorithm.tla. Its fields limit
-// calls and failure reports only, so no step of a call is ever disabled by it.
+// Bound limits a model: it has the constants of tla/Algorithm.tla. It limits the number of
+// calls and failure reports only, and never disables a step of a call that has begun.
 type Bound struct {
 	Callers  int  // the goroutines that call the lifecycle: c1 to cN
 	Parts    int  // how many parts a complete open acquires
-	Retries  bool // a try that failed may be made again (fsm.WithRetry)
-	Restarts int  // restarts in a row (fsm.WithRestart); 0: what died stays so
+	Retries  bool // a failed try may be repeated (fsm.WithRetry)
+	Restarts int  // restarts in a row (fsm.WithRestart); 0: a resource that died is not restarted
 	Calls    int  // calls of any kind, all callers together
 	Fails    int  // failure reports (Scope.Fail, Lease.Fail)
 
 	hook *hook // see guards.go; nil: as specified
 }
 
-// Check returns an error that names the field with which a Snapshot cannot hold the model.
+// Check returns an error that names a field which is out of range, so that a Snapshot could
+// not hold the model's states.
 func (b Bound) Check() error {
 	for _, f := range []struct {
 		name           string
@@ -41,12 +42,12 @@ func (b Bound) Check() error {
 	return nil
 }
 
-// Attempts is how many attempts there can be: one for each call, and after each
-// failure report so many restarts. It is MaxGen in the TLA+.
+// Attempts returns the largest number of attempts: one for each call, and Restarts after
+// each failure report. It is MaxGen in the TLA+.
 func (b Bound) Attempts() int { return b.Calls + b.Fails*b.Restarts }
 
-// String reads "2 callers, 2 parts, 4 calls, 1 failure report(s), retries"; with
-// restarts, how many follow.
+// String returns, for example, "2 callers, 2 parts, 4 calls, 1 failure report(s), retries",
+// and the number of restarts unless it is 0.
 func (b Bound) String() string {
 	s := fmt.Sprintf("%d callers, %d parts, %d calls, %d failure report(s)", b.Callers, b.Parts, b.Calls, b.Fails)
 	if b.Retries {
@@ -58,8 +59,8 @@ func (b Bound) String() string {
 	return s
 }
 
-// Action is a disjunct of Next in tla/Algorithm.tla, under its name. Terminating
-// is not among them: it is no step of the code, see [Bound.Terminated].
+// Action is a disjunct of Next in tla/Algorithm.tla, with its name. Terminating is no
+// Action: it is no step of the code, see [Bound.Terminated].
 type Action uint8
 
 // The actions, in the order of Next. Those up to UseDrop are steps of a caller,
@@ -119,11 +120,11 @@ func Actions() []Action {
 // String returns the action's name in the TLA+.
 func (a Action) String() string { return nameOf(actionNames[:], uint8(a)) }
 
-// OfCaller tells whether the action is a caller's, so that Step.Arg is one.
+// OfCaller reports whether the action is a caller's: then Step.Arg is the caller.
 func (a Action) OfCaller() bool { return a <= UseDrop }
 
-// eventOf is the one place that says which event of the table an action is when
-// it changes st. Finish is not here: its event depends on where it leads.
+// eventOf has the event of each action that changes st. Finish is not here: its event
+// depends on the state that it leads to.
 var eventOf = map[Action]Event{
 	StartEnter:    EventStart,
 	StartLeave:    EventAbandoned,
@@ -137,9 +138,9 @@ var eventOf = map[Action]Event{
 	GivesUp:       EventStart,
 }
 
-// Events returns the events of the table that a takes from one state to the
-// other: none when they are the same, two for the Finish that begins the attempt
-// of those who queued, else one. An action that may not change st is an error.
+// Events returns the events of the table by which a leads from one state to the other:
+// none if they are the same, two for a Finish that begins the queued attempt, otherwise
+// one. It returns an error for an action that may not change st.
 func (a Action) Events(from, to State) ([]Event, error) {
 	switch e, known := eventOf[a]; {
 	case from == to:
@@ -162,7 +163,7 @@ type Step struct {
 	Arg    uint8 // a caller counted from 0, or an attempt counted from 1
 }
 
-// String reads "StartEnter(c1)" or "OpenPart(1)".
+// String returns, for example, "StartEnter(c1)" or "OpenPart(1)".
 func (st Step) String() string {
 	if st.Action.OfCaller() {
 		return st.Action.String() + "(c" + strconv.Itoa(int(st.Arg)+1) + ")"
@@ -173,11 +174,10 @@ func (st Step) String() string {
 // ActionNumber returns the number of the step's action, and how many actions there are.
 func (st Step) ActionNumber() (number, of int) { return int(st.Action), numActions }
 
-// StepOf tells from the two states which step of an action leads from one to the
-// other: TLC's labels have no parameters. A caller's step changes its own pc or
-// the end of its own context and nobody else's; an operation's changes its
-// attempt's op or what it holds. It returns false for a Fail that comes too late
-// to change anything, since that could be the report of any attempt begun.
+// StepOf returns the step of an action that leads from one state to the other: TLC's
+// labels have no parameters. A caller's step changes only its own pc, or the end of its own
+// context. An operation's step changes the op or held of its attempt. StepOf returns false
+// for a Fail that changes nothing: it could be a report of any attempt.
 func StepOf(action Action, from, to *Snapshot) (Step, bool) {
 	switch {
 	case action.OfCaller():
@@ -202,10 +202,10 @@ func StepOf(action Action, from, to *Snapshot) (Step, bool) {
 	return Step{}, false
 }
 
-// Init is the one initial state.
+// Init returns the initial state.
 func (b Bound) Init() Snapshot { return Snapshot{} }
 
-// Next takes one step from s. It returns false, and s, where the step is not enabled.
+// Next returns the state after one step from s, or s and false if the step is not enabled.
 func (b Bound) Next(s Snapshot, st Step) (Snapshot, bool) {
 	if st.Action.OfCaller() {
 		if int(st.Arg) >= b.Callers {
@@ -285,9 +285,9 @@ func (b *Bound) take(s *Snapshot, st Step) bool {
 	return false
 }
 
-// Enabled appends to buf the steps that Next would take from s. It looks at each
-// caller's pc and each attempt's op once instead of trying every action; that
-// this finds the same steps as trying is checked on every state of the graph.
+// Enabled appends to buf the steps that are enabled in s. It reads each caller's pc and
+// each attempt's op once, and does not try every action. A test checks on every state of
+// the graph that this finds the same steps.
 func (b Bound) Enabled(s *Snapshot, buf []Step) []Step {
 	for c := range uint8(b.Callers) {
 		buf = b.enabledCaller(s, c, buf)
@@ -385,9 +385,9 @@ func (b *Bound) enabledAttempt(s *Snapshot, g uint8, buf []Step) []Step {
 	return buf
 }
 
-// Terminated tells whether all calls are made and returned and no operation is
-// under way: Terminating is what the TLA+ calls its one step. Such a state
-// has no step but Fail; every other has one, or the model has a deadlock.
+// Terminated reports whether all calls have been made and have returned, and no operation
+// is running; the TLA+ has the step Terminating there. The only other step of such a state
+// is Fail. A state that is not terminated has a step, unless the model has a deadlock.
 func (b Bound) Terminated(s *Snapshot) bool {
 	for c := range b.Callers {
 		if s.Callers[c].PC != PCIdle {

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// What a set of schedules has covered of the model. That which exists is found by
-// asking the same of every step of a Graph, so no denominator is made up.
+// How much of the model a set of schedules covers. The total is measured in the same way
+// on every step of a Graph.
 
-// GuardSides is a set of answers of the named guards: "MayForce=false".
+// GuardSides is a set of values of the named guards, for example "MayForce=false".
 type GuardSides uint64
 
 func side(g guard, says bool) GuardSides {
@@ -20,10 +20,10 @@ func side(g guard, says bool) GuardSides {
 	return 1 << bit
 }
 
-// Len returns how many answers are in the set.
+// Len returns the number of values in the set.
 func (set GuardSides) Len() int { return bits.OnesCount64(uint64(set)) }
 
-// Names lists the set in the order of the TLA+, each guard's false before its true.
+// Names returns the set in the order of the TLA+, each guard's false before its true.
 func (set GuardSides) Names() []string {
 	var names []string
 	for rest := uint64(set); rest != 0; rest &= rest - 1 {
@@ -33,24 +33,23 @@ func (set GuardSides) Names() []string {
 	return names
 }
 
-// Decided returns the guards' answers on which step st in s depends: each guard
-// that was asked, with what it said, if the opposite answer would have made
-// another successor, or would have let a step be taken that is refused, or refused
-// one that is taken. A guard that is asked where the answer makes no difference
-// was not tested there. Undo, and the sets StopTells, Queued and GivesUpFor, have
-// no false to turn into a true: only their true can decide.
+// Decided returns the values of the guards that step st in s depends on. A guard's value
+// is included if the guard was evaluated and its opposite value would change the successor,
+// enable a disabled step or disable an enabled one. Otherwise the step does not test the
+// guard. Undo, and the sets StopTells, Queued and GivesUpFor, have no false that could turn
+// into true: only their true can decide.
 func (b Bound) Decided(s *Snapshot, st Step) GuardSides {
 	var h hook
 	b.hook = &h
 	plain := *s
 	took := b.take(&plain, st)
-	asked, decided := h.asked, GuardSides(0)
+	evaluated, decided := h.evaluated, GuardSides(0)
 	for g := guard(1); g < numGuards; g++ {
 		for _, says := range []bool{false, true} {
-			if asked&side(g, says) == 0 || (g == gMayBegin || g == gWaitsFor) && int(s.Gen) == MaxAttempts {
-				continue // the latter: a Snapshot could not hold the attempt more
+			if evaluated&side(g, says) == 0 || (g == gMayBegin || g == gWaitsFor) && int(s.Gen) == MaxAttempts {
+				continue // a Snapshot has no room for another attempt
 			}
-			h = hook{altered: g, answer: !says}
+			h = hook{altered: g, value: !says}
 			other := *s
 			if b.take(&other, st) != took || other != plain {
 				decided |= side(g, says)
@@ -76,59 +75,56 @@ func (b Bound) Candidates(buf []Step) []Step {
 	return buf
 }
 
-// Class is a kind of step: what is taken, and in what circumstances. Callers and
-// attempts have no names in it, and what there can be any number of is none, one
-// or more. So the classes are finitely many, whatever the bound, and a step of
-// eight callers can be of one that a graph of two callers has.
+// Class is a class of steps: the action and its circumstances. It has no numbers of callers
+// and attempts, and counts only none, one and more. So the number of classes is finite for
+// any bound, and a step of a model with eight callers can have a class that a graph of two
+// callers has, too. Equal classes are ==.
 type Class struct {
 	Action  Action
-	St      State
-	Closing bool
-	Due     bool
-	Again   bool
-	Queued  Few // callers that wait for the next attempt
-	Joined  Few // callers that wait for the attempt of this step to open
-	Stops   Few // callers that wait for it to be released
+	st      State
+	closing bool
+	due     bool
+	again   bool
+	queued  few // callers that wait for the next attempt
+	joined  few // callers that wait for the attempt of this step to open
+	stops   few // callers that wait for it to be released
 
-	// The attempt of this step: an operation's own; of a caller the one that it
-	// waits for or uses, or else the current one.
-	Which    Which
-	Op       Op
-	Fate     Fate
-	Held     Few // More: all the parts
-	Reported bool
-	Open     bool
-	InUse    Few
-	Forced   bool
-	RelErr   bool
+	// The attempt of this step: the operation's own; for a caller's step the attempt
+	// that it waits for or uses, otherwise the current one.
+	which    which
+	op       Op
+	fate     Fate
+	held     few // more: all the parts
+	reported bool
+	open     bool
+	inUse    few
+	forced   bool
+	relErr   bool
 
-	// The caller of this step, if it is one's.
-	PC    PC
-	Ended bool
-	Out   Out
+	// The caller of this step, if it is a caller's.
+	pc    PC
+	ended bool
+	out   Out
 }
 
-// Few is a number, as far as a Class tells numbers apart.
-type Few uint8
+// few is a number in a Class: zero, one or more.
+type few uint8
 
-// The numbers.
 const (
-	Zero Few = iota
-	One
-	More
+	one  few = 1
+	more few = 2
 )
 
-func few[N int | uint8](n N) Few { return Few(min(n, 2)) }
+func fewOf[N int | uint8](n N) few { return few(min(n, 2)) }
 
-// Which attempt a step is about.
-type Which uint8
+// which says which attempt a step concerns.
+type which uint8
 
-// The attempts, as seen from the step.
 const (
-	WhichNone    Which = iota // there has been none
-	WhichCurrent              // the one that was begun last
-	WhichEarlier
-	WhichNext // a caller waits for the one after; the circumstances are the current one's
+	whichNone    which = iota // no attempt has begun
+	whichCurrent              // the attempt that began last
+	whichEarlier
+	whichNext // a caller waits for the one after; the circumstances are the current one's
 )
 
 var (
@@ -136,70 +132,70 @@ var (
 	whichNames = []string{"none", "current", "earlier", "next"}
 )
 
-func (v Few) String() string   { return nameOf(fewNames, uint8(v)) }
-func (v Which) String() string { return nameOf(whichNames, uint8(v)) }
+func (v few) String() string   { return nameOf(fewNames, uint8(v)) }
+func (v which) String() string { return nameOf(whichNames, uint8(v)) }
 
 // Class returns the class of step st in s.
 func (b Bound) Class(s *Snapshot, st Step) Class {
-	k := Class{Action: st.Action, St: s.St, Closing: s.Closing, Due: s.Due, Again: s.Again, Queued: few(bits.OnesCount8(uint8(joined(s, s.Gen+1))))}
+	k := Class{Action: st.Action, st: s.St, closing: s.Closing, due: s.Due, again: s.Again, queued: fewOf(bits.OnesCount8(uint8(joined(s, s.Gen+1))))}
 	g := st.Arg
 	if st.Action.OfCaller() {
 		v := &s.Callers[st.Arg]
-		k.PC, k.Ended, k.Out = v.PC, v.Ended, v.Out
+		k.pc, k.ended, k.out = v.PC, v.Ended, v.Out
 		g = v.On
 	}
 	switch {
 	case g == s.Gen+1:
-		k.Which, g = WhichNext, s.Gen
+		k.which, g = whichNext, s.Gen
 	case g == 0 && s.Gen == 0:
 		return k
 	case g == 0 || g == s.Gen:
-		k.Which, g = WhichCurrent, s.Gen
+		k.which, g = whichCurrent, s.Gen
 	default:
-		k.Which = WhichEarlier
+		k.which = whichEarlier
 	}
 	if g == 0 {
 		return k
 	}
-	k.Joined = few(bits.OnesCount8(uint8(joined(s, g))))
-	k.Stops = few(bits.OnesCount8(uint8(stoppers(s, g))))
+	k.joined = fewOf(bits.OnesCount8(uint8(joined(s, g))))
+	k.stops = fewOf(bits.OnesCount8(uint8(stoppers(s, g))))
 	a := s.Attempt(g)
-	k.Reported = a.Reported
-	k.Op, k.Fate, k.Open, k.InUse, k.Forced, k.RelErr = a.Op, a.Fate, a.Open, few(a.InUse), a.Forced, a.RelErr
+	k.reported = a.Reported
+	k.op, k.fate, k.open, k.inUse, k.forced, k.relErr = a.Op, a.Fate, a.Open, fewOf(a.InUse), a.Forced, a.RelErr
 	switch {
 	case a.Held == 0:
 	case int(a.Held) == b.Parts:
-		k.Held = More
+		k.held = more
 	default:
-		k.Held = One
+		k.held = one
 	}
 	return k
 }
 
-// String reads "StopLeave in Stopping, op=drain inuse=1 stops=2+ pc=stopwait ended":
-// what is zero is left out.
+// String returns, for example, "StopLeave in Stopping, op=drain inuse=1 stops=2+
+// pc=stopwait ended". It leaves out zero values.
 func (k Class) String() string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%v in %v,", k.Action, k.St)
+	fmt.Fprintf(&t, "%v in %v,", k.Action, k.st)
 	for _, f := range []struct {
 		name string
 		v    interface{ String() string }
 		zero bool
 	}{
-		{"queued", k.Queued, k.Queued == 0}, {"joined", k.Joined, k.Joined == 0}, {"stops", k.Stops, k.Stops == 0},
-		{"attempt", k.Which, k.Which <= WhichCurrent}, {"op", k.Op, k.Op == 0}, {"fate", k.Fate, k.Fate == 0},
-		{"inuse", k.InUse, k.InUse == 0}, {"pc", k.PC, k.PC == 0}, {"out", k.Out, k.Out == 0},
+		{"queued", k.queued, k.queued == 0}, {"joined", k.joined, k.joined == 0}, {"stops", k.stops, k.stops == 0},
+		{"attempt", k.which, k.which <= whichCurrent}, {"op", k.op, k.op == 0}, {"fate", k.fate, k.fate == 0},
+		{"inuse", k.inUse, k.inUse == 0}, {"pc", k.pc, k.pc == 0}, {"out", k.out, k.out == 0},
 	} {
 		flag(&t, !f.zero, " "+f.name+"="+f.v.String())
 	}
-	t.WriteString(" held=" + []string{"none", "some", "all"}[k.Held])
-	flag(&t, k.Closing, " closing")
-	flag(&t, k.Due, " due")
-	flag(&t, k.Again, " again")
-	flag(&t, k.Reported, " reported")
-	flag(&t, k.Open, " open")
-	flag(&t, k.Forced, " forced")
-	flag(&t, k.RelErr, " relerr")
-	flag(&t, k.Ended, " ended")
+	t.WriteString(" held=" + []string{"none", "some", "all"}[k.held])
+	flag(&t, k.closing, " closing")
+	flag(&t, k.due, " due")
+	flag(&t, k.again, " again")
+	flag(&t, k.reported, " reported")
+	flag(&t, k.open, " open")
+	flag(&t, k.forced, " forced")
+	flag(&t, k.relErr, " relerr")
+	flag(&t, k.ended, " ended")
 	return t.String()
 }

@@ -38,7 +38,7 @@ func TestDecidedIsWhatTheStepDependsOn(t *testing.T) {
 			[]string{"MayLeave=true", "LastLeaves=true"}},
 		{"an open that is late", append(slices.Clone(left), spec.Step{Action: spec.OpenPart, Arg: 1}), spec.Step{Action: spec.OpenOk, Arg: 1},
 			[]string{"StillWanted=false", "Complete=true", "StillAlive=true"}},
-		{"a report while nothing is up: nobody asks whose", left, spec.Step{Action: spec.Fail, Arg: 1}, nil},
+		{"a report while nothing is open: its attempt does not matter", left, spec.Step{Action: spec.Fail, Arg: 1}, nil},
 		{"no call at all is refused by no guard", starting, spec.Step{Action: spec.UseEnd}, nil},
 	} {
 		s := after(t, b, c.after...)
@@ -100,7 +100,8 @@ func TestCandidatesHoldEveryEnabledStep(t *testing.T) {
 	}
 }
 
-// Classes do not tell callers apart, nor two from three; but what matters they do.
+// Classes distinguish neither callers, nor two from three of anything. They distinguish what
+// matters.
 func TestClass(t *testing.T) {
 	b := spec.Bound{Callers: 4, Parts: 2, Calls: 8, Fails: 1}
 	var steps []spec.Step

@@ -6,7 +6,7 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// The table says where an event leads, and what has to be refused.
+// The table says where an event leads, and which events have to be refused.
 func Example() {
 	fmt.Println(spec.Next(spec.EventStop, spec.Starting))
 	_, ok := spec.Next(spec.EventOpened, spec.Stopping)
@@ -127,7 +127,7 @@ func ExampleExplore() {
 	// close leads to 0 after [open open] 0
 }
 
-// each tells of any step which action it is of.
+// each returns the action of any step.
 func each[T spec.AnyStep](st T) int {
 	n, _ := st.ActionNumber()
 	return n
@@ -184,26 +184,24 @@ func ExampleStepOf() {
 	// [released start] <nil> - the first of all actions: InvokeStart
 }
 
-// In what circumstances a step was taken, and on which guards that depended: what a
-// random schedule has covered is counted in these.
+// The circumstances in which a step was taken, and the guards that decided: the coverage of a
+// random schedule is counted in these.
 func ExampleBound_Class() {
 	b := spec.Bound{Callers: 2, Parts: 1, Calls: 2}
 	s, _ := b.After([]spec.Step{{Action: spec.InvokeStart}, {Action: spec.StartFast}, {Action: spec.StartEnter}, {Action: spec.InvokeStop, Arg: 1}})
 	step := spec.Step{Action: spec.StopEnter, Arg: 1}
 	var class spec.Class = b.Class(&s, step)
 	fmt.Println(class)
-	fmt.Println(class.Joined == spec.One, class.Which == spec.WhichCurrent)
 	var sides spec.GuardSides = b.Decided(&s, step)
 	fmt.Println(sides.Len(), sides.Names())
 	fmt.Println(len(b.Enabled(&s, nil)) < len(b.Candidates(nil))) // not every step is enabled
 	// Output:
 	// StopEnter in Starting, joined=1 op=open pc=stop held=none
-	// true true
 	// 1 [StopSees=true]
 	// true
 }
 
-// What TLC has counted in the graph of a model, and so must whoever else walks it.
+// TLC's counts of the graph of a model: every other walk of it must have the same.
 func ExamplePin_Graph() {
 	pin, ok := spec.PinOf("quick")
 	fmt.Println(ok, pin.Model == spec.Pins()[0].Model, len(pin.Graph().States) == pin.Counts.States)

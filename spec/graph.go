@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// A Model is a machine that can be executed, with states S and steps T: a Bound of this
-// package, or of another machine's.
+// A Model is an executable machine with states S and steps T: a Bound of this package, or
+// of package delivery.
 type Model[S comparable, T AnyStep] interface {
 	Check() error
 	Init() S
@@ -15,7 +15,8 @@ type Model[S comparable, T AnyStep] interface {
 	Next(s S, st T) (S, bool)
 }
 
-// AnyStep is what a graph needs of a step: which action it is of, by its number, of how many.
+// AnyStep is the constraint of a step: it has the number of its action, and the number of
+// actions.
 type AnyStep interface {
 	comparable
 	fmt.Stringer
@@ -28,8 +29,8 @@ type EdgeOf[T AnyStep] struct {
 	To   int32 // the number of the state that it leads to
 }
 
-// GraphOf is every state that a model can reach and every step between them.
-// States are numbered in the order of a breadth-first search from state 0, Init.
+// GraphOf has every state that a model can reach, and every step between them. States are
+// numbered in the order of a breadth-first search from state 0.
 type GraphOf[M Model[S, T], S comparable, T AnyStep] struct {
 	Bound  M
 	From   []T // the steps from Init to state 0; mostly none
@@ -42,23 +43,23 @@ type GraphOf[M Model[S, T], S comparable, T AnyStep] struct {
 	parent []int32 // the edge by which a state was first reached
 }
 
-// A Graph is that of the lifecycle.
+// A Graph is a graph of the lifecycle's model.
 type Graph = GraphOf[Bound, Snapshot, Step]
 
 // Edge is one step of a Graph.
 type Edge = EdgeOf[Step]
 
-// Counts is how large a graph is, as TLC counts it: Edges are the distinct
-// triples of a source, an action's name and a target, without self-loops.
+// Counts is the size of a graph, as TLC counts it: Edges is the number of distinct triples
+// of a source, an action's name and a target, without self-loops.
 type Counts struct{ States, Edges, Depth int }
 
-// String reads "states=300502 edges=1344000 depth=37".
+// String returns, for example, "states=300502 edges=1344000 depth=37".
 func (c Counts) String() string {
 	return fmt.Sprintf("states=%d edges=%d depth=%d", c.States, c.Edges, c.Depth)
 }
 
-// Graph explores everything that b can reach. At the CI bound this takes a
-// second and some 150 MB. It panics where b.Check would return an error.
+// Graph returns the graph of every state that b can reach. At the CI bound this takes a
+// second and some 150 MB. It panics if b.Check returns an error.
 func (b Bound) Graph() *Graph {
 	g, err := b.GraphFrom(nil)
 	if err != nil {
@@ -67,7 +68,8 @@ func (b Bound) Graph() *Graph {
 	return g
 }
 
-// GraphFrom is Graph from where the steps lead: what can happen after them.
+// GraphFrom returns the graph from the state to which the steps lead. It returns an error
+// if b.Check does, or if a step is not enabled.
 func (b Bound) GraphFrom(from []Step) (*Graph, error) {
 	if err := b.Check(); err != nil {
 		return nil, err
@@ -79,12 +81,12 @@ func (b Bound) GraphFrom(from []Step) (*Graph, error) {
 	return Explore(b, start, from)
 }
 
-// After takes the steps from Init. It returns an error that names the first that
-// is not enabled.
+// After returns the state after the steps from Init, or an error that names the first step
+// that is not enabled.
 func (b Bound) After(steps []Step) (Snapshot, error) { return After(b, steps) }
 
-// Explore returns the graph of what a model can reach from a state, to which these steps lead.
-// It returns an error where the model's Check does.
+// Explore returns the graph of every state that a model can reach from start, to which the
+// steps from lead. It returns an error if m.Check does.
 func Explore[M Model[S, T], S comparable, T AnyStep](m M, start S, from []T) (*GraphOf[M, S, T], error) {
 	if err := m.Check(); err != nil {
 		return nil, err
@@ -110,8 +112,8 @@ func Explore[M Model[S, T], S comparable, T AnyStep](m M, start S, from []T) (*G
 	return g, nil
 }
 
-// After takes the steps of a model from its Init. It returns an error that names the
-// first that is not enabled.
+// After returns the state after the steps from a model's Init, or an error that names the
+// first step that is not enabled.
 func After[M Model[S, T], S comparable, T AnyStep](m M, steps []T) (S, error) {
 	s := m.Init()
 	for i, st := range steps {
@@ -124,20 +126,20 @@ func After[M Model[S, T], S comparable, T AnyStep](m M, steps []T) (S, error) {
 	return s, nil
 }
 
-// Edges returns the steps out of state i. The slice is the graph's own.
+// Edges returns the steps out of state i. The slice must not be modified.
 func (g *GraphOf[M, S, T]) Edges(i int) []EdgeOf[T] { return g.edges[g.first[i]:g.first[i+1]] }
 
-// Steps returns how many steps the graph has: all edges, also those that differ
-// from another only in the parameter.
+// Steps returns the number of steps: all edges, also those that differ from another one
+// only in the parameter.
 func (g *GraphOf[M, S, T]) Steps() int { return len(g.edges) }
 
-// Lookup returns the number of state s, and false where the bound cannot reach it.
+// Lookup returns the number of state s, or false if the graph does not have it.
 func (g *GraphOf[M, S, T]) Lookup(s *S) (int, bool) {
 	i := g.index.find(g.States, s)
 	return int(i), i >= 0
 }
 
-// Path returns a sequence of steps from Init to state i, a shortest after From.
+// Path returns steps from Init to state i: From, then a shortest path.
 func (g *GraphOf[M, S, T]) Path(i int) []T {
 	var path []T
 	for e := g.parent[i]; e >= 0; e = g.parent[i] {
@@ -149,7 +151,7 @@ func (g *GraphOf[M, S, T]) Path(i int) []T {
 	return slices.Concat(g.From, path)
 }
 
-// Counts returns the graph's size, and how many of its edges each action has.
+// Counts returns the size of the graph, and the number of edges of each action.
 func (g *GraphOf[M, S, T]) Counts() (Counts, []int) {
 	c := Counts{States: len(g.States), Depth: g.Depth}
 	var none T
@@ -177,8 +179,8 @@ func (g *GraphOf[M, S, T]) add(s S, edge int32) int32 {
 	return i
 }
 
-// index finds a state's number by hashing: an open-addressing table of numbers
-// into a slice of states that its owner keeps, a third of the size of a map.
+// index is a hash table from states to their numbers, with open addressing. The states are
+// in a slice that its owner keeps; it takes a third of the memory of a map.
 type index[S comparable] struct {
 	seed  maphash.Seed
 	slots []int32 // number+1, 0: free; the length is a power of two
@@ -188,7 +190,7 @@ func newIndex[S comparable]() index[S] {
 	return index[S]{seed: maphash.MakeSeed(), slots: make([]int32, 1024)}
 }
 
-// slot is where s is, or where it would have to be put.
+// slot returns the slot of s, or the slot to put it into.
 func (x *index[S]) slot(states []S, s *S) uint64 {
 	mask := uint64(len(x.slots) - 1)
 	h := maphash.Comparable(x.seed, *s) & mask
@@ -200,8 +202,8 @@ func (x *index[S]) slot(states []S, s *S) uint64 {
 
 func (x *index[S]) find(states []S, s *S) int32 { return x.slots[x.slot(states, s)] - 1 }
 
-// add returns the number of s in states; where it is unknown, the number that it
-// gets when its owner appends it, which has to be at once.
+// add returns the number of s in states. If s is not known, the caller appends it at once,
+// and it gets that number.
 func (x *index[S]) add(states []S, s *S) (i int32, known bool) {
 	if 2*len(states) >= len(x.slots) {
 		x.slots = make([]int32, 2*len(x.slots))

@@ -5,36 +5,36 @@ import (
 	"strings"
 )
 
-// Guarantee is one of the promises of a lifecycle. Its name is the same in the
-// TLA+ (an invariant, an action property or a temporal property), in the doc
-// comment that makes the promise, and in the test that shows it.
+// Guarantee is a guarantee of a lifecycle. Its name is the same in the TLA+ (an invariant,
+// an action property or a temporal property), in the doc comment that makes the promise,
+// and in the test that shows it.
 type Guarantee struct{ ID, Name, Promise string }
 
-// String reads "G1 SingleFlight".
+// String returns, for example, "G1 SingleFlight".
 func (g Guarantee) String() string { return g.ID + " " + g.Name }
 
 var guarantees = []Guarantee{
 	{"G1", "SingleFlight", "At most one operation runs at any instant; concurrent Starts of an idle lifecycle open once and all get that result."},
 	{"G2", "Idempotence", "Start of a started lifecycle returns nil and runs nothing; so do Stop of an idle and Shutdown of a closed one."},
-	{"G3", "StartedIsOpen", "When Start returns nil the resource was open, all parts held, at an instant between the call and its return."},
+	{"G3", "StartedIsOpen", "If Start returns nil, the resource was open, all parts held, at an instant between the call and its return."},
 	{"G4", "Rollback", "An attempt that fails in any way releases every part it holds, each once, in reverse, before a waiting caller returns; then Start works again."},
 	{"G5", "NoStaleFailure", "A Start called after an attempt has begun to roll back waits and makes an attempt of its own; it never gets the old error."},
-	{"G6", "NoForeignCancellation", "A caller whose context ends leaves alone; an attempt is cancelled by its last waiter, Stop, Shutdown, Fail or the start timeout, and then nobody joins it."},
-	{"G7", "NoLeak", "Idle or Closed: no part is held and no goroutine of the library runs; none runs while Started either."},
-	{"G8", "StopWins", "Stop during Starting cancels the attempt, waits for its rollback, and its Starts, also those queued, get ErrStopped or ErrClosed."},
-	{"G9", "DrainFirst", "Release begins when no admitted use is in flight, or when a stopper with the right to force it leaves, who is told how many were cut off."},
-	{"G10", "UseOnlyStarted", "A use is admitted only while Started, holds the resource open until it ends, and is never closed under unforced."},
+	{"G6", "NoForeignCancellation", "A caller whose context ends cancels nothing for others; an attempt is cancelled by its last waiter, Stop, Shutdown, Fail or the start timeout, and then no Start joins it."},
+	{"G7", "NoLeak", "When Idle or Closed, no part is held and no goroutine of the library runs; none runs while Started either."},
+	{"G8", "StopWins", "Stop during Starting cancels the attempt and waits for its rollback; its Starts, also those queued, get ErrStopped or ErrClosed."},
+	{"G9", "DrainFirst", "A release begins when no admitted use is in flight, or when a stopper that may force it leaves; that stopper gets the number of uses that were cut off."},
+	{"G10", "UseOnlyStarted", "A use is admitted only while Started, and the resource stays open until the use ends, unless the release is forced."},
 	{"G11", "CloseIsFinal", "After Shutdown or Close was called no attempt begins; after it returned nil nothing is open."},
-	{"G12", "Progress", "With hooks that return and uses that end every call returns; with any hooks, a call returns once its own context ends."},
+	{"G12", "Progress", "If hooks return and uses end, every call returns; with any hooks, a wait ends once its caller's context ends."},
 	{"G13", "OwnGeneration", "An old attempt, lease or failure report never affects a newer one; a failure reported during open fails the attempt."},
-	{"G14", "CauseKept", "Why the last attempt or release failed or the resource died stays readable until the next successful start, with the part."},
-	{"G15", "NoSelfDeadlock", "Start, Stop or Shutdown from within a hook or use of the same lifecycle returns ErrReentrant without any effect."},
+	{"G14", "CauseKept", "The cause of the last failed attempt or release, or of the resource's death, stays readable until the next successful start, with the part."},
+	{"G15", "NoSelfDeadlock", "Start, Stop or Shutdown from within a hook or use, with its context, returns ErrReentrant and has no effect. Start when Started returns nil."},
 }
 
 // Guarantees returns G1 to G15, in order.
 func Guarantees() []Guarantee { return slices.Clone(guarantees) }
 
-// GuaranteeOf returns the guarantee with that name or number, and false where there is none.
+// GuaranteeOf returns the guarantee with that name or ID, or false if there is none.
 func GuaranteeOf(nameOrID string) (Guarantee, bool) {
 	i := slices.IndexFunc(guarantees, func(g Guarantee) bool { return g.Name == nameOrID || g.ID == nameOrID })
 	if i < 0 {
@@ -43,8 +43,8 @@ func GuaranteeOf(nameOrID string) (Guarantee, bool) {
 	return guarantees[i], true
 }
 
-// rule says which guarantee a difference concerns. Empty fields match anything;
-// the first rule that matches decides, so the rules go from special to general.
+// rule maps a difference to the guarantee that it concerns. Empty fields match anything.
+// The first rule that matches decides: special rules come before general ones.
 type rule struct {
 	variable  string
 	actions   []Action
@@ -62,9 +62,9 @@ var (
 
 func act(as ...Action) []Action { return as }
 
-// blame is the table of Blame. In words: what is open or closed wrongly is the
-// gate's (G10) or the drain's (G9); what is held or released wrongly the
-// rollback's (G4); an attempt too many G1; an answer that never comes G12.
+// blame is the table of Blame. Roughly: a gate that is wrongly open or closed is G10 or,
+// during a drain, G9; a part that is wrongly held or released is G4; an attempt too many
+// is G1; an answer that never comes is G12.
 var blame = []rule{
 	// A step that can be taken and should not (want no), or the reverse.
 	{VarEnabled, act(OpenPart), "no", "", "SingleFlight"},
@@ -147,8 +147,8 @@ var blame = []rule{
 	{VarPanic, append(act(DrainEnd, StopLeave), endUse...), "", "", "DrainFirst"},
 	{VarPanic, nil, "", "", "NoLeak"},
 
-	// Outside the model's variables: how often open was called, the contexts
-	// that the hooks were given, in what order the releases came.
+	// Outside the model's variables: how often open was called, the contexts of the
+	// hooks, the order of the releases.
 	{VarOpens, nil, "", "", "SingleFlight"},
 	{VarContext, slices.Concat(inStop, inShut, endUse, act(StopLeave)), "live", "", "DrainFirst"},
 	{VarContext, nil, "live", "", "NoForeignCancellation"},
@@ -202,10 +202,9 @@ var blame = []rule{
 	{"calls", nil, "", "", "Progress"},
 }
 
-// Blame returns the guarantee that a difference after (or in the enabling of) a
-// step most plausibly concerns, so that a report says what is broken and not only
-// where. It is a reading aid: one broken guard often breaks several guarantees.
-// G14 and G15 are outside the model and never blamed.
+// Blame returns the guarantee that a difference after a step, or in whether the step is
+// enabled, most plausibly concerns. It is an aid for reports: one broken guard often breaks
+// several guarantees. It never returns G14 or G15, which are outside the model.
 func Blame(st Step, d Difference) Guarantee {
 	for _, r := range blame {
 		if r.variable == d.Var && (r.actions == nil || slices.Contains(r.actions, st.Action)) &&

@@ -1,6 +1,6 @@
 package spec
 
-// The guards that the guarantees rest on, as in tla/Algorithm.tla: same names,
+// The guards that the guarantees depend on, as in tla/Algorithm.tla: the same names, in the
 // same order.
 
 func (b *Bound) mayBegin(s *Snapshot) bool { // G1, G8: a Start begins an attempt
@@ -31,7 +31,7 @@ func (b *Bound) mayLeave(s *Snapshot, c uint8) bool { // G6, G12: the context's 
 	return b.says(gMayLeave, s.Callers[c].Ended)
 }
 
-func (b *Bound) lastLeaves(s *Snapshot, c uint8) bool { // G6: nobody else wants the attempt
+func (b *Bound) lastLeaves(s *Snapshot, c uint8) bool { // G6: no other caller waits for the attempt
 	return b.says(gLastLeaves, joined(s, s.Callers[c].On) == only(c) && !s.Again)
 }
 
@@ -124,8 +124,8 @@ type callers uint8
 func only(c uint8) callers           { return 1 << c }
 func (set callers) has(c uint8) bool { return set&only(c) != 0 }
 
-// joined is Joined(g): callers that wait for attempt g to open or to be rolled
-// back and have no answer yet.
+// joined is Joined(g): the callers that wait for attempt g to open or to be rolled back,
+// without an answer yet.
 func joined(s *Snapshot, g uint8) callers {
 	var set callers
 	for c := range s.Callers {
@@ -136,8 +136,8 @@ func joined(s *Snapshot, g uint8) callers {
 	return set
 }
 
-// stoppers is Stoppers(g): callers that wait for attempt g to be released and
-// have no answer yet.
+// stoppers is Stoppers(g): the callers that wait for the release of attempt g, without an
+// answer yet.
 func stoppers(s *Snapshot, g uint8) callers {
 	var set callers
 	for c := range s.Callers {
@@ -148,7 +148,7 @@ func stoppers(s *Snapshot, g uint8) callers {
 	return set
 }
 
-// hasContext: the places of a call in which its context may end.
+// hasContext reports whether the context of a call at pc may end.
 func hasContext(pc PC) bool {
 	switch pc {
 	case PCStart, PCEnter, PCStop, PCShut, PCWait, PCStopWait, PCShutWait:
@@ -157,20 +157,19 @@ func hasContext(pc PC) bool {
 	return false
 }
 
-// hook stands behind every named guard, when there is one. Tests set it, to show
-// that the comparison with TLC's graph notices each guard, and Decided does, to
-// learn which of them a step depends on. For undo, stopTells, queued and givesUpFor
-// the answer false means: undoes nothing, finds nobody.
+// hook, if set, is called by every named guard. Alter sets it, to show that a check notices
+// each guard, and Decided does, to learn which guards a step depends on. For undo,
+// stopTells, queued and givesUpFor, false means: undo nothing, an empty set.
 type hook struct {
-	altered guard // gNone: none
-	answer  bool  // of the altered one, always
-	asked   GuardSides
+	altered   guard // gNone: none
+	value     bool  // of the altered guard
+	evaluated GuardSides
 }
 
 func (h *hook) says(g guard, v bool) bool {
-	h.asked |= side(g, v)
+	h.evaluated |= side(g, v)
 	if h.altered == g {
-		return h.answer
+		return h.value
 	}
 	return v
 }
@@ -225,18 +224,18 @@ func (b *Bound) says(g guard, v bool) bool {
 	return b.hook.says(g, v)
 }
 
-// Alter returns b with the named guard answering the same always: it breaks one line of the
-// model, for who has to show that a check notices it. It panics on a name that is not one of
-// GuardNames.
+// Alter returns b with the named guard always having the value says: it breaks one line of
+// the model, to show that a check notices it. It panics on a name that GuardNames does not
+// have.
 func (b Bound) Alter(name string, says bool) Bound {
 	for i, n := range guardNames {
 		if n == name && guard(i) != gNone {
-			b.hook = &hook{altered: guard(i), answer: says}
+			b.hook = &hook{altered: guard(i), value: says}
 			return b
 		}
 	}
-	panic("no guard " + name)
+	panic("spec: no guard " + name)
 }
 
-// GuardNames lists the guards that Alter takes, in the order of the TLA+.
+// GuardNames returns the names of the guards that Alter accepts, in the order of the TLA+.
 func GuardNames() []string { return guardNames[1:] }

@@ -37,8 +37,8 @@ func TestModelCountsAsTLC(t *testing.T) {
 	}
 }
 
-// The table is the projection of the graph on st: each row happens, and no event
-// happens in a state where the table has no row for it.
+// The table is the projection of the graph on st: each row happens, and no event happens in a state
+// without a row for it.
 func TestTableIsTheGraphsProjection(t *testing.T) {
 	happens := map[spec.Row]bool{}
 	for _, model := range []string{"ci", "restart"} {
@@ -76,9 +76,9 @@ func projects(t *testing.T, g *spec.Graph, happens map[spec.Row]bool) {
 	}
 }
 
-// No deadlock: while a call is under way or an operation runs, something can
-// happen that needs neither a new call, nor a context's end, nor a timeout, nor a
-// failure report. (That it does happen in the end is TLC's to show: Progress.)
+// No deadlock: while a call is under way or an operation runs, a step is possible that needs
+// neither a new call, nor a context's end, nor a timeout, nor a failure report. (TLC shows that it
+// happens in the end: Progress.)
 func TestWhateverIsUnderWayGoesOn(t *testing.T) {
 	for _, model := range []string{"ci", "restart"} {
 		goesOn(t, graphs[model]())
@@ -130,8 +130,8 @@ func pathsLead(t *testing.T, g *spec.Graph) {
 	}
 }
 
-// StepOf finds the parameter of every step of the graph from the two states
-// alone, but for the reports that come too late to change anything.
+// StepOf finds the parameter of every step of the graph from the two states alone, except for
+// reports that come too late to change anything.
 func TestStepOfFindsTheParameter(t *testing.T) {
 	for _, model := range []string{"ci", "restart"} {
 		parametersAreFound(t, graphs[model]())

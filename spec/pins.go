@@ -1,20 +1,19 @@
 package spec
 
-// Pin is what TLC has counted in the graph of a model of tla/, and what every
-// other account of the same graph (the executable model, the implementation
-// under the controlled scheduler) has to count too.
+// Pin has TLC's counts of the graph of a model of tla/. The graphs of the executable model
+// and of the implementation under the scheduler must have the same counts.
 type Pin struct {
-	Model  string // "quick", "stoppers", "ci": the configuration that TLC ran
+	Model  string // the configuration that TLC ran: "quick", "stoppers", "ci"
 	Bound  Bound
-	From   []Step // the steps from Init to where it begins, see [Pin.Graph]
+	From   []Step // the steps from Init to the first state of the graph, see [Pin.Graph]
 	Counts Counts
-	Taken  [numActions]int // how many of the edges are of each Action
+	Taken  [numActions]int // the number of edges of each Action
 }
 
 // Pins returns the pinned models, the smallest first.
 func Pins() []Pin { return append([]Pin(nil), pins[:]...) }
 
-// PinOf returns the pinned model of that name, and false where there is none.
+// PinOf returns the pinned model of that name, or false if there is none.
 func PinOf(model string) (Pin, bool) {
 	for _, p := range pins {
 		if p.Model == model {
@@ -24,8 +23,8 @@ func PinOf(model string) (Pin, bool) {
 	return Pin{}, false
 }
 
-// Graph explores the pinned model. Most begin in Init; "stoppers", which has a
-// third caller, begins where its From leads, to be small enough for TLC to dump.
+// Graph returns the graph of the pinned model. Most begin in Init. "stoppers", which has a
+// third caller, begins in a later state, to be small enough for TLC to dump.
 func (p Pin) Graph() *Graph {
 	g, err := p.Bound.GraphFrom(p.From)
 	if err != nil {

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// The capacity of a Snapshot. It is fixed, so that a Snapshot is comparable, a
-// map key, and copied without allocating.
+// The capacity of a Snapshot. As it is fixed, a Snapshot is comparable, can be a map key,
+// and is copied without an allocation.
 const (
 	MaxCallers  = 8  // callers of a lifecycle
 	MaxAttempts = 16 // attempts of a lifecycle, see Bound.Attempts
 )
 
-// PC is where a caller is in its call: pc in tla/Algorithm.tla.
+// PC is the place of a caller in its call: pc in tla/Algorithm.tla.
 type PC uint8
 
-// Where a caller is. The names are those of the TLA+, with the prefix PC.
+// The places of a caller. The names are those of the TLA+, with the prefix PC.
 const (
 	PCIdle     PC = iota // between calls
 	PCStart              // in Start, before the fast path's load
@@ -27,7 +27,7 @@ const (
 	PCAdd                // in Acquire, before the gate
 	PCSlow               // in Acquire, refused by the gate
 	PCUsing              // holds an admitted use
-	PCDrop               // its use has ended on a gate that was closed meanwhile
+	PCDrop               // its use has ended after the gate was closed
 	PCDone               // has its result
 	PCWait               // waits in Start
 	PCStopWait           // waits in Stop
@@ -39,49 +39,49 @@ var pcNames = []string{
 	"wait", "stopwait", "shutwait",
 }
 
-// Op is where an attempt's operation is: op in tla/Algorithm.tla.
+// Op is the phase of an attempt's operation: op in tla/Algorithm.tla.
 type Op uint8
 
-// Where an operation is.
+// The phases of an operation.
 const (
 	OpNone    Op = iota // no goroutine of this attempt runs
 	OpOpen              // open runs
 	OpDrain             // waits for the admitted uses to end
-	OpRelease           // gives the parts back
+	OpRelease           // releases the parts
 )
 
 var opNames = []string{"none", "open", "drain", "release"}
 
-// Fate is why an attempt is rolled back: fate in tla/Algorithm.tla.
+// Fate is the reason why an attempt is rolled back: fate in tla/Algorithm.tla.
 type Fate uint8
 
-// Why an attempt is rolled back.
+// The reasons for a rollback.
 const (
-	FateNone      Fate = iota
-	FateFailed         // by its open, the start timeout or a failure report
-	FateAbandoned      // its last waiter left
-	FateStopped        // by a Stop
-	FateClosed         // by a Shutdown
+	FateNone      Fate = iota // it is not rolled back
+	FateFailed                // by its open, the start timeout or a failure report
+	FateAbandoned             // its last waiter left
+	FateStopped               // by a Stop
+	FateClosed                // by a Shutdown
 )
 
 var fateNames = []string{"none", "failed", "abandoned", "stopped", "closed"}
 
-// Out is the result of a call, fixed but perhaps not yet returned: the first of
+// Out is the result of a call, decided but perhaps not yet returned: the first element of
 // the pair out in tla/Algorithm.tla.
 type Out uint8
 
-// Results. N in CallerVars is the second of the pair: for OutFailed the attempt
-// whose error it is, for OutCut the number of uses that were cut off.
+// The results. CallerVars.N is the second element of the pair: for OutFailed the attempt
+// that failed, for OutCut the number of uses that were cut off.
 const (
-	OutNone       Out = iota
-	OutOK             // nil
-	OutCtx            // the caller's context ended
-	OutStopped        // ErrStopped
-	OutClosed         // ErrClosed
-	OutNotStarted     // ErrNotStarted
-	OutRelErr         // a release failed
-	OutFailed         // the attempt N failed
-	OutCut            // the drain was forced with N uses in flight
+	OutNone       Out = iota // not decided
+	OutOK                    // nil
+	OutCtx                   // the caller's context ended
+	OutStopped               // ErrStopped
+	OutClosed                // ErrClosed
+	OutNotStarted            // ErrNotStarted
+	OutRelErr                // a release failed
+	OutFailed                // the attempt N failed
+	OutCut                   // the drain was forced with N uses in flight
 )
 
 var outNames = []string{"none", "ok", "ctx", "stopped", "closed", "notstarted", "relerr", "failed", "cut"}
@@ -101,13 +101,12 @@ func nameOf(names []string, v uint8) string {
 // AttemptVars are the variables of one attempt.
 type AttemptVars struct {
 	Op Op
-	// Held is how many parts it holds. In the TLA+ held[g] is the sequence of
-	// the parts, but open acquires them in the order 1..NParts and a release
-	// takes the last, so the sequence is always 1..Held: its length is all of it.
-	// Whoever reads a Snapshot from elsewhere (TLC's dump, an implementation)
-	// has to check that the sequence is so.
+	// Held is how many parts it holds. In the TLA+ held[g] is the sequence of the parts.
+	// open acquires them in the order 1..NParts, and a release takes the last one: the
+	// sequence is always 1..Held. Code that makes a Snapshot from TLC's dump, or from an
+	// implementation, has to check that.
 	Held     uint8
-	Reported bool // a failure of its present try was reported; open has yet to return
+	Reported bool // a failure of its present try was reported, and open has not returned
 	Fate     Fate
 	Open     bool  // its gate admits uses
 	InUse    uint8 // its admitted uses that have not ended
@@ -121,19 +120,19 @@ type CallerVars struct {
 	On    uint8 // the attempt that it waits for or uses
 	Ended bool  // its call's context has ended
 	Out   Out
-	N     uint8 // the second of the pair out, see Out
+	N     uint8 // see Out
 }
 
 // Snapshot is the value of every variable of tla/Algorithm.tla at one instant.
-// Its zero value is the specification's Init. Two are the same state exactly
-// when they are ==. Entries beyond a bound's callers and calls are zero.
+// Its zero value is the specification's Init. Two Snapshots are the same state if and only
+// if they are equal. Entries beyond a bound's callers and attempts are zero.
 type Snapshot struct {
 	St       State
-	Gen      uint8                    // the number of attempts begun; also the current one's number
+	Gen      uint8                    // how many attempts have begun; also the number of the current one
 	Closing  bool                     // Shutdown has been called
 	Cur      uint8                    // the attempt whose gate Acquire tries (0: none)
-	Due      bool                     // what died is to be started again: Starts wait for that
-	Again    bool                     // the attempt under way is such a restart
+	Due      bool                     // a restart is due: Starts wait for it
+	Again    bool                     // the current attempt is a restart
 	Restarts uint8                    // how many restarts were made in a row
 	Calls    uint8                    // calls made so far
 	Fails    uint8                    // failures reported so far
@@ -144,8 +143,8 @@ type Snapshot struct {
 // Attempt returns the variables of attempt g, counted from 1 as in the TLA+.
 func (s *Snapshot) Attempt(g uint8) *AttemptVars { return &s.Attempts[g-1] }
 
-// String returns the snapshot on one line: the machine, then each attempt and
-// caller that is not at its initial value, with what is not at its own.
+// String returns the snapshot on one line: the machine, then each attempt and caller that
+// differs from its initial value, with the variables that do.
 func (s Snapshot) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v gen=%d cur=%d", s.St, s.Gen, s.Cur)
@@ -191,31 +190,31 @@ func flag(b *strings.Builder, on bool, text string) {
 	}
 }
 
-// Difference is one thing in which an implementation and the model differ: the
-// value of a variable, or (when Var is VarEnabled) whether a step is enabled.
+// Difference is a difference between an implementation and the model: in the value of a
+// variable or, if Var is VarEnabled, in whether a step is enabled.
 type Difference struct {
-	Var       string // the variable's name in the TLA+, or VarEnabled
-	Index     string // the attempt or caller: "2", "c1"; for a step "StopEnter(c1)"; else empty
-	Want, Got string // what the model says, what was found
+	Var       string // the variable's name in the TLA+, or one of the constants below
+	Index     string // the attempt or caller: "2", "c1"; for a step "StopEnter(c1)"; otherwise empty
+	Want, Got string // the model's value, the implementation's value
 }
 
-// VarEnabled is the Var of a Difference in what can happen next.
+// VarEnabled is the Var of a Difference in whether a step is enabled.
 const VarEnabled = "enabled"
 
-// What is compared beside the variables of the TLA+.
+// The names of the fields that are compared in addition to the variables of the TLA+.
 const (
-	VarPanic   = "panic"   // that there was none; Want is the state
+	VarPanic   = "panic"   // the code panicked; Want is the state
 	VarOpens   = "opens"   // how often open was called
-	VarContext = "context" // whether the context that open was given is live
+	VarContext = "context" // whether the context of open is live
 )
 
-// Missing is the difference of a step that the model takes and the other does not.
+// Missing returns the difference of a step that only the model can take.
 func Missing[T AnyStep](st T) Difference { return Difference{VarEnabled, st.String(), "yes", "no"} }
 
-// Extra is the difference of a step that the model does not take and the other does.
+// Extra returns the difference of a step that only the implementation can take.
 func Extra[T AnyStep](st T) Difference { return Difference{VarEnabled, st.String(), "no", "yes"} }
 
-// String reads "held[1]: want 2, got 1".
+// String returns, for example, "held[1]: want 2, got 1".
 func (d Difference) String() string {
 	name := d.Var
 	if d.Index != "" {
@@ -224,7 +223,7 @@ func (d Difference) String() string {
 	return name + ": want " + d.Want + ", got " + d.Got
 }
 
-// Diff names every variable in which got differs from want, in the order of the TLA+.
+// Diff returns every variable in which got differs from want, in the order of the TLA+.
 func Diff(want, got Snapshot) []Difference {
 	var ds []Difference
 	add := func(name, index string, w, g any) {

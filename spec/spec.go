@@ -1,43 +1,45 @@
-// Package spec is what the specification in tla/ says, as Go: the states and
-// events of a lifecycle, the transition table that the code runs, the executable
-// model of the algorithm that it is compared with, and the guarantees that both
-// keep.
+// Package spec is the specification of a lifecycle (tla/) in Go: its states and events, the
+// transition table that the code runs, an executable model of the algorithm, and the
+// guarantees. Tests compare the code with the model.
 //
-// Nothing here is a second opinion. The table is generated from the state graph
-// that TLC, the model checker, dumps (go generate ./spec). The model is held
-// equal to that graph by the package's tests: the same states, the same labelled
-// edges, both ways. So a difference between an implementation and this package
+// The table is generated from the state graph that TLC, the model checker, dumps (go
+// generate ./spec). Tests check that the model and that graph have the same states and the
+// same labelled edges. So a difference between an implementation and this package
 // is a difference between the implementation and the TLA+.
+//
+// Programs that use package fsm do not need this package. It is for tools that draw, check
+// or compare lifecycles.
 //
 // Files:
 //   - spec.go: states, events, the table's rows; table_gen.go: the table and
-//     the pinned counts, generated
+//     the recorded numbers of states and edges, generated
 //   - snapshot.go: the value of every variable of tla/Algorithm.tla
 //   - algorithm.go: its actions and steps; guards.go, actions.go, actions_op.go:
-//     one function for each guard and action, under its name, in its order
-//   - graph.go: all states and steps within a bound; pins.go: how large TLC found them
-//   - coverage.go: which guards and which classes of steps a schedule has covered
-//   - guarantees.go: G1 to G15, and which of them a difference concerns
+//     one function for each guard and action of Algorithm.tla, under the same name and in
+//     the same order
+//   - graph.go: all states and steps within a bound; pins.go: access to those numbers
+//   - coverage.go: the guards and the classes of steps that a schedule covers
+//   - guarantees.go: G1 to G15, and which of them a difference from the model breaks
 package spec
 
 import "fmt"
 
 //go:generate ../check table
 
-// State is where a lifecycle is. The zero value is Idle.
+// State is the state of a lifecycle. The zero value is Idle.
 type State uint8
 
-// The states, as tla/Algorithm.tla name them.
+// The states, with the names of tla/Algorithm.tla.
 const (
-	// Idle: nothing is held, a Start begins an attempt.
+	// Idle: no part is held. A Start begins an attempt.
 	Idle State = iota
-	// Starting: one attempt is opening; Starts join it.
+	// Starting: one attempt is opening. Starts join it.
 	Starting
-	// Started: all parts are held, uses are admitted.
+	// Started: all parts are held. Uses are admitted.
 	Started
-	// Stopping: parts are being given back (a rollback or a release); nobody may join.
+	// Stopping: parts are being released, in a rollback or a release. No Start joins.
 	Stopping
-	// Closed is final: nothing is held, nothing will ever be opened.
+	// Closed: no part is held, and nothing is opened again.
 	Closed
 
 	numStates = iota
@@ -56,7 +58,7 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
-// MarshalText writes the state's name; it fails on a value that is no state.
+// MarshalText writes the state's name. It returns an error for a value that is no state.
 func (s State) MarshalText() ([]byte, error) {
 	if int(s) >= len(stateNames) {
 		return nil, fmt.Errorf("spec: no such state: %d", uint8(s))
@@ -64,7 +66,7 @@ func (s State) MarshalText() ([]byte, error) {
 	return []byte(stateNames[s]), nil
 }
 
-// UnmarshalText reads a state's name, exactly as String writes it.
+// UnmarshalText reads a state's name exactly as String writes it, otherwise it returns an error.
 func (s *State) UnmarshalText(text []byte) error {
 	for i, name := range stateNames {
 		if name == string(text) {
@@ -75,12 +77,12 @@ func (s *State) UnmarshalText(text []byte) error {
 	return fmt.Errorf("spec: no such state: %q", text)
 }
 
-// Event is why a lifecycle changes state. The zero value is EventStart.
+// Event is the event of a transition. The zero value is EventStart.
 type Event uint8
 
 // The events. An event and a source state have at most one destination.
 const (
-	EventStart     Event = iota // a Start finds it idle, or was queued for the end of a release
+	EventStart     Event = iota // an attempt begins: a Start when Idle or after a release, or a restart
 	EventOpened                 // open returned, all parts held
 	EventFailed                 // open returned an error, panicked, exited
 	EventAbandoned              // the last waiter left
@@ -88,8 +90,8 @@ const (
 	EventStop                   // Stop
 	EventShutdown               // Shutdown, Close
 	EventDied                   // a failure was reported: Scope.Fail, Lease.Fail
-	EventReleased               // everything was given back
-	EventClosed                 // the same, when closing
+	EventReleased               // everything is released
+	EventClosed                 // everything is released, for good
 
 	numEvents = iota
 )
@@ -115,7 +117,7 @@ func (e Event) String() string {
 	return fmt.Sprintf("Event(%d)", uint8(e))
 }
 
-// MarshalText writes the event's name; it fails on a value that is no event.
+// MarshalText writes the event's name. It returns an error for a value that is no event.
 func (e Event) MarshalText() ([]byte, error) {
 	if int(e) >= len(eventNames) {
 		return nil, fmt.Errorf("spec: no such event: %d", uint8(e))
@@ -123,7 +125,7 @@ func (e Event) MarshalText() ([]byte, error) {
 	return []byte(eventNames[e]), nil
 }
 
-// UnmarshalText reads an event's name, exactly as String writes it.
+// UnmarshalText reads an event's name exactly as String writes it, otherwise it returns an error.
 func (e *Event) UnmarshalText(text []byte) error {
 	for i, name := range eventNames {
 		if name == string(text) {
@@ -134,20 +136,21 @@ func (e *Event) UnmarshalText(text []byte) error {
 	return fmt.Errorf("spec: no such event: %q", text)
 }
 
-// Row is one transition: in From, Event leads to To.
+// Row is one transition of the table: in state From, Event leads to To.
 type Row struct {
 	Event    Event
 	From, To State
 }
 
-// String reads like the table in the documentation: "start: Idle -> Starting".
+// String returns, for example, "start: Idle -> Starting".
 func (r Row) String() string { return fmt.Sprintf("%v: %v -> %v", r.Event, r.From, r.To) }
 
 // Table returns a copy of the transition table, sorted by event, then by source.
 // It is complete: an event in a source state without a row must be refused.
 func Table() []Row { return append([]Row(nil), table[:]...) }
 
-// Next returns where event leads from state from, and false where the table has no such row.
+// Next returns the state to which event leads from state from, or false if the table has no
+// such row.
 func Next(event Event, from State) (State, bool) {
 	for _, r := range table {
 		if r.Event == event && r.From == from {

@@ -9,7 +9,7 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// The events table of the protocol, written out by hand: what the generated one has to be.
+// The events table of the protocol, written by hand. The generated table must equal it.
 func TestTableIsTheProtocols(t *testing.T) {
 	want := []string{
 		"start: Idle -> Starting",
@@ -127,8 +127,8 @@ func TestGuaranteesAreFifteen(t *testing.T) {
 	}
 }
 
-// Every rule of Blame names a variable that differences have, and a guarantee
-// that there is; whatever differs after whatever step, a guarantee is named.
+// Every rule of Blame names a variable that differences have, and an existing guarantee. For any
+// difference after any step, Blame names a guarantee.
 func TestBlameAlwaysNamesAGuarantee(t *testing.T) {
 	a, b := spec.Snapshot{}, spec.Snapshot{St: spec.Closed, Gen: 1, Closing: true, Cur: 1, Due: true, Again: true, Restarts: 1, Calls: 1, Fails: 1}
 	b.Attempts[0] = spec.AttemptVars{Op: spec.OpDrain, Held: 1, Reported: true, Fate: spec.FateFailed, Open: true, InUse: 1, Forced: true, RelErr: true}

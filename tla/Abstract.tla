@@ -3,13 +3,14 @@
 (* The contract: what a caller of Start, Stop, Shutdown and Use may rely    *)
 (* on, whatever the implementation.  Read this module first.                *)
 (*                                                                          *)
-(* Each call has three moments: it is invoked; once, before it returns, it  *)
-(* takes effect, in one indivisible step in which its result is fixed; it   *)
+(* Each call has three moments.  It is invoked.  Once, before it returns,   *)
+(* it takes effect, in one indivisible step that fixes its result.  It      *)
 (* returns.  One step may give effect to many calls: one opening answers    *)
-(* all who joined it.  A call that has to wait takes two steps: it joins    *)
-(* what it waits for, and is answered by its end.                           *)
+(* all callers that joined it.  A call that has to wait takes two steps: it *)
+(* joins an opening or a closing, and is answered when that ends.           *)
 (*                                                                          *)
-(* A finite automaton for a finite set of callers: nothing is counted.      *)
+(* The contract is a finite automaton for a finite set of callers: nothing  *)
+(* is counted.                                                              *)
 (****************************************************************************)
 EXTENDS Naturals, FiniteSets
 
@@ -38,8 +39,8 @@ Ctx  == <<"ctx", 0>>
 
 (* "start", "stop", "shut", "use": invoked, without effect as yet.  "join", *)
 (* "stopwait", "shutwait": waiting for what is under way.  "using": holds   *)
-(* the resource open.  "cut": still running, but the resource was taken     *)
-(* away.  "done": the result is fixed.                                      *)
+(* the resource open.  "cut": still running, and the resource was released  *)
+(* under it.  "done": the result is fixed.                                  *)
 Calls == {"idle", "start", "join", "stop", "stopwait", "shut", "shutwait", "use", "using", "cut", "done"}
 
 At(place)  == {c \in Callers : call[c] = place}
@@ -62,12 +63,12 @@ Init ==
     /\ ended = [c \in Callers |-> FALSE]
     /\ out = [c \in Callers |-> None]
 
-(* The call of c has its result: all that is left is to return.             *)
+(* The call of c has its result, and only has to return.                    *)
 Answer(c, r) == call' = [call EXCEPT ![c] = "done"] /\ out' = [out EXCEPT ![c] = r]
 Move(c, place) == call' = [call EXCEPT ![c] = place] /\ UNCHANGED out
 
 -----------------------------------------------------------------------------
-(* What callers do by themselves.                                           *)
+(* The steps of callers alone.                                              *)
 
 Invoke(c) ==
     /\ call[c] = "idle"
@@ -87,8 +88,8 @@ Return(c) ==
     /\ UNCHANGED <<res, why, final, supervision>>
 
 -----------------------------------------------------------------------------
-(* Start.  Of an open resource: nil, at once.  Otherwise refused once       *)
-(* closed, and then when its own context has ended.                         *)
+(* Start.  If the resource is open: nil, at once.  Otherwise it is refused  *)
+(* once closed, and then when its own context has ended.                    *)
 
 StartOfOpen(c) ==
     /\ call[c] = "start" /\ res = "open"
@@ -100,16 +101,16 @@ StartRefused(c) ==
     /\ Answer(c, IF final THEN <<"closed", 0>> ELSE Ctx)
     /\ UNCHANGED <<res, why, final, supervision, ended>>
 
-(* It begins an attempt, or joins the one that is opening.  Nobody joins    *)
-(* what is closing: such a Start stays where it is until that has ended,    *)
-(* and until the restart that is due begins, if one is.                     *)
+(* It begins an attempt, or joins the one that is opening.  No Start joins  *)
+(* a closing: it stays where it is until that has ended, and until the      *)
+(* restart that is due begins, if there is one.                             *)
 StartJoins(c) ==
     /\ call[c] = "start" /\ res \in {"empty", "opening"} /\ ~due /\ ~final /\ ~ended[c]
     /\ res' = "opening"
     /\ Move(c, "join")
     /\ UNCHANGED <<why, final, supervision, ended>>
 
-(* Who waited is told nil when all is open ...                              *)
+(* The waiters get nil when all is open ...                                 *)
 Opened ==
     /\ res = "opening"
     /\ res' = "open"
@@ -118,14 +119,14 @@ Opened ==
     /\ again' = FALSE
     /\ UNCHANGED <<why, final, due, ended>>
 
-(* ... or waits for what had been acquired to be given back (Released).     *)
+(* ... or wait until everything acquired is released (Released).            *)
 OpenFails ==
     /\ res = "opening"
     /\ res' = "closing" /\ why' = "failed"
     /\ UNCHANGED <<final, supervision, call, ended, out>>
 
-(* Whoever's context ends leaves alone; the last one takes the attempt with *)
-(* it, unless that is a restart.                                            *)
+(* A caller whose context ends leaves alone.  The last one cancels the      *)
+(* attempt, unless that is a restart.                                       *)
 StartLeaves(c) ==
     /\ call[c] = "join" /\ ended[c]
     /\ Answer(c, Ctx)
@@ -135,9 +136,9 @@ StartLeaves(c) ==
     /\ UNCHANGED <<final, supervision, ended>>
 
 -----------------------------------------------------------------------------
-(* Stop and Shutdown.  Of an empty resource: nil, at once, and the Starts   *)
-(* that wait for a restart (S) are told.  Its context is not asked: it      *)
-(* takes effect all the same.                                               *)
+(* Stop and Shutdown.  If the resource is empty: nil, at once, and the      *)
+(* Starts that wait for a restart (S) are answered.  It takes effect even   *)
+(* if its context has ended.                                                *)
 
 StopOfEmpty(c) ==
     /\ call[c] \in {"stop", "shut"} /\ res = "empty"
@@ -149,9 +150,9 @@ StopOfEmpty(c) ==
     /\ due' = FALSE
     /\ UNCHANGED <<res, why, again, ended>>
 
-(* It cancels an opening, begins the closing of what is open, or joins the  *)
-(* closing that is under way; then any Starts that wait for its end (S) are *)
-(* told.                                                                    *)
+(* It cancels an opening, begins the closing of an open resource, or joins  *)
+(* the closing that is under way.  Then the Starts that wait for its end    *)
+(* (S) are answered.                                                        *)
 StopTakesEffect(c) ==
     /\ call[c] \in {"stop", "shut"} /\ res # "empty"
     /\ final' = (final \/ call[c] = "shut")
@@ -166,8 +167,8 @@ StopTakesEffect(c) ==
     /\ due' = FALSE /\ again' = FALSE
     /\ UNCHANGED ended
 
-(* Its context ends: a Shutdown, or the only one who waits, cuts off the    *)
-(* uses in flight and is told how many.  Anyone else leaves alone.          *)
+(* Its context ends.  A Shutdown, or the last waiter, cuts off the uses in  *)
+(* flight and gets their number.  Any other caller leaves alone.            *)
 StopLeaves(c) ==
     /\ c \in Stopping /\ ended[c]
     /\ LET n == Cardinality(At("using"))
@@ -179,7 +180,7 @@ StopLeaves(c) ==
           ELSE Answer(c, Ctx)
     /\ UNCHANGED <<res, why, final, supervision, ended>>
 
-(* The running resource died: the closing that follows does not wait for    *)
+(* The running resource dies.  The closing that follows does not wait for   *)
 (* uses in flight, and a restart is due.                                    *)
 Died ==
     /\ res = "open"
@@ -188,11 +189,12 @@ Died ==
     /\ due' = Restarts
     /\ UNCHANGED <<why, final, again, ended, out>>
 
-(* Everything has been given back, after the last use that was not cut off  *)
-(* had ended.  Starts of the attempt are told why it was undone, Stops how  *)
-(* the release went (bad: a part of it failed).  Of the Starts that waited  *)
-(* for this, some (S) may begin the next attempt in the same step, unless a *)
-(* restart is due: so it is, too, if this was one that failed.              *)
+(* Everything is released, after the last use that was not cut off has      *)
+(* ended.  Starts of the attempt get the reason why it was undone, Stops    *)
+(* the outcome of the release (bad: a part of it failed).  Of the Starts    *)
+(* that waited for this, some (S) may begin the next attempt in the same    *)
+(* step, unless a restart is due.  A restart is also due if this was a      *)
+(* restart that failed.                                                     *)
 Released(bad) ==
     /\ res = "closing" /\ At("using") = {}
     /\ due' = (due \/ (again /\ why = "failed"))
@@ -209,8 +211,9 @@ Released(bad) ==
     /\ why' = "none"
     /\ UNCHANGED <<final, ended>>
 
-(* The restart that is due begins, for itself and for those who wait (S);   *)
-(* or there will be none, and an attempt begins for those who wait, if any. *)
+(* The restart that is due begins, for itself and for the Starts that wait  *)
+(* (S).  Or there is none, and an attempt begins for the Starts that wait,  *)
+(* if any.                                                                  *)
 RestartEnds(begins) ==
     /\ res = "empty" /\ due
     /\ due' = FALSE /\ again' = begins
@@ -249,19 +252,21 @@ Next ==
 
 Safety == Init /\ [][Next]_vars
 
-(* Every call returns, and what is busy comes to rest.                      *)
+(* Every call returns, and each opening and each closing ends.  (Another    *)
+(* one may follow at once, again and again, if Starts keep coming.)         *)
 Progress ==
     /\ \A c \in Callers : (call[c] # "idle") ~> (call[c] = "idle")
-    /\ (res \in {"opening", "closing"}) ~> (res \in {"empty", "open"})
+    /\ (res = "opening") ~> (res # "opening")
+    /\ (res = "closing") ~> (res # "closing")
     /\ due ~> ~due
 
 Spec == Safety /\ Progress
 
 -----------------------------------------------------------------------------
-(* What follows from the contract; TLC checks it on this module alone.      *)
+(* Consequences of the contract.  TLC checks them on this module alone.     *)
 
 Consistent ==
-    /\ res = "opening" => At("join") # {} \/ again     \* nobody opens for nobody
+    /\ res = "opening" => At("join") # {} \/ again     \* an opening has a waiter
     /\ due => res \in {"closing", "empty"} /\ ~final /\ Restarts
     /\ again => res \in {"opening", "closing"} /\ ~due
     /\ again /\ res = "closing" => why = "failed"

@@ -47,8 +47,8 @@ callers     == <<pc, on, ended, out>>
 bounds      == <<calls, fails>>
 vars        == <<machine, supervision, attempts, callers, bounds>>
 
-(* A call begins one attempt at most, and a death is followed by so many    *)
-(* restarts.                                                                *)
+(* A call begins at most one attempt, and a death is followed by at most    *)
+(* MaxRestarts restarts.                                                    *)
 MaxGen   == MaxCalls + MaxFails * MaxRestarts
 Attempts == 1..MaxGen
 States   == {"Idle", "Starting", "Started", "Stopping", "Closed"}
@@ -58,7 +58,7 @@ None     == <<"none", 0>>
 Waits    == {"wait", "stopwait", "shutwait"}
 
 (* Callers that wait for attempt g to open or to be rolled back, and        *)
-(* callers that wait for it to be released.  Whoever has a result in out    *)
+(* callers that wait for it to be released.  A caller with a result in out  *)
 (* has been answered and only has to return.                                *)
 Joined(g)   == {c \in Callers : pc[c] = "wait" /\ on[c] = g /\ out[c] = None}
 Stoppers(g) == {c \in Callers : pc[c] \in {"stopwait", "shutwait"} /\ on[c] = g /\ out[c] = None}
@@ -114,7 +114,7 @@ Init ==
 
 -----------------------------------------------------------------------------
 (* The guards that the guarantees rest on.  Each has a name, so that a      *)
-(* weakened model can replace exactly one of them (Weak*.cfg).              *)
+(* weakened model can replace exactly one of them (weak/*.cfg).             *)
 
 MayBegin         == st = "Idle" /\ ~due                  \* G1, G8: a Start begins an attempt
 MayJoin          == st = "Starting"                      \* G5: a Start joins the current one
@@ -123,7 +123,7 @@ FoundOpen        == st = "Started"                       \* G2: nor has one that
 StillWanted(g)   == st = "Starting" /\ gen = g           \* G6, G8: an open that succeeds is kept
 MayRetry(g)      == st = "Starting" /\ gen = g           \* G6, G8: another try is made
 MayLeave(c)      == ended[c]                             \* G6, G12: the context's branch of a wait
-LastLeaves(c)    == Joined(on[c]) = {c} /\ ~again        \* G6: nobody else wants the attempt
+LastLeaves(c)    == Joined(on[c]) = {c} /\ ~again        \* G6: no other caller wants it
 Complete(g)      == Len(held[g]) = NParts                \* G3: open returns with all parts
 StillAlive(g)    == ~reported[g]                         \* G13: and the resource has not died before
 AllReleased(g)   == held[g] = <<>>                       \* G4, G7: the operation may end
@@ -134,13 +134,13 @@ Forgets          == FALSE                                \* G8: a Stop leaves a 
 KeepsOn          == FALSE                                \* G8: a Stop leaves the attempt a restart
 StopTells        == Joined(gen + 1)                      \* G8: which Starts a Stop answers when idle
 Drained(g)       == inuse[g] = 0                         \* G9: no admitted use is in flight
-MayForce(c, g)   == pc[c] = "shutwait" \/ Stoppers(g) = {c}  \* G9: who may cut the drain short
+MayForce(c, g)   == pc[c] = "shutwait" \/ Stoppers(g) = {c}  \* G9: c may cut the drain short
 Admits(g)        == open[g]                              \* G10: the gate's sign bit
 Final            == closing                              \* G11: Shutdown has been called
 Current(g)       == g = gen                              \* G13: the report is of this attempt
-Queued           == Joined(gen + 1)                      \* G12: whom the next attempt is for
+Queued           == Joined(gen + 1)                      \* G12: callers of the next attempt
 WaitsFor(g)      == due \/ FailedAgain(g)                \* G8: they wait for a restart
-GivesUpFor       == Joined(gen + 1)                      \* G12: for whom an attempt begins instead
+GivesUpFor       == Joined(gen + 1)                      \* G12: callers of the attempt instead
 
 -----------------------------------------------------------------------------
 (* Pieces of critical sections.                                             *)
@@ -154,7 +154,7 @@ BeginRelease(g, cut) ==
     /\ op'     = [op EXCEPT ![g] = "drain"]
     /\ forced' = [forced EXCEPT ![g] = cut]
 
-(* The next attempt begins: those who wait for it have joined it.           *)
+(* The next attempt begins.  The callers that wait for it have joined it.   *)
 Begin(restart) ==
     /\ st' = "Starting" /\ gen' = gen + 1
     /\ op' = [op EXCEPT ![gen + 1] = "open"]
@@ -166,7 +166,7 @@ CallOff ==
     /\ again' = (again /\ KeepsOn)
     /\ restarts' = 0
 
-(* The call of c is over but for the return.                                *)
+(* The call of c is over and only has to return.                            *)
 Done(c, r) ==
     /\ pc'  = [pc EXCEPT ![c] = "done"]
     /\ out' = [out EXCEPT ![c] = r]
@@ -244,8 +244,8 @@ StartLeave(c) ==
 -----------------------------------------------------------------------------
 (* Stop and Shutdown.                                                       *)
 
-(* What both do to an attempt that is opening, running or being released.   *)
-(* Whoever was waiting for a release to end is told r.                      *)
+(* The effect of both on an attempt that is opening, running or being       *)
+(* released.  The callers that wait for a release to end get r.             *)
 BeginStop(c, where, r) ==
     /\ pc' = [pc EXCEPT ![c] = where]
     /\ on' = [on EXCEPT ![c] = gen]
@@ -259,7 +259,7 @@ BeginStop(c, where, r) ==
               /\ Answer(Queued, <<r, 0>>)
               /\ UNCHANGED <<st, fate, op, open, forced>>
 
-(* There is nothing to stop: but Starts may wait for a restart.             *)
+(* There is nothing to stop.  Starts may wait for a restart.                *)
 StopsNothing(c, r) ==
     /\ pc'  = [pc EXCEPT ![c] = "done"]
     /\ on'  = [on EXCEPT ![c] = 0]
@@ -315,7 +315,7 @@ OpenOk(g) ==
             /\ UNCHANGED <<st, cur, again, open, out>>
     /\ UNCHANGED <<gen, closing, due, restarts, held, reported, fate, inuse, forced, relerr, pc, on, ended, bounds>>
 
-(* open returned an error, panicked or exited, or a failure was reported    *)
+(* open returned an error, panicked or exited.  Or a failure was reported   *)
 (* before, whatever it returned.                                            *)
 OpenErr(g) ==
     /\ op[g] = "open"
@@ -326,8 +326,8 @@ OpenErr(g) ==
        ELSE UNCHANGED <<st, fate>>
     /\ UNCHANGED <<gen, closing, cur, supervision, held, open, inuse, forced, relerr, callers, bounds>>
 
-(* The same, and it is to be tried again.  The attempt goes on: what this   *)
-(* try holds is given back, and whoever waits goes on waiting.              *)
+(* The same, and it is to be tried again.  The attempt goes on: the parts   *)
+(* that this try holds are released, and the waiters go on waiting.         *)
 OpenRetry(g) ==
     /\ Retries
     /\ op[g] = "open"
@@ -348,10 +348,10 @@ Timeout(g) ==
     /\ st' = "Stopping" /\ fate' = [fate EXCEPT ![g] = "failed"]
     /\ UNCHANGED <<gen, closing, cur, supervision, op, held, reported, open, inuse, forced, relerr, callers, bounds>>
 
-(* Scope.Fail or Lease.Fail of attempt g, however late.  One of a try that  *)
-(* is being rolled back says nothing new.  One of a try that may be made    *)
-(* again counts when open returns: until then nothing is rolled back, and   *)
-(* others may join.                                                         *)
+(* Scope.Fail or Lease.Fail of attempt g, however late.  A report of a try  *)
+(* that is being rolled back has no effect.  A report of a try that may be  *)
+(* repeated counts when open returns: until then nothing is rolled back,    *)
+(* and others may join.                                                     *)
 Fail(g) ==
     /\ g <= gen /\ fails < MaxFails
     /\ fails' = fails + 1
@@ -386,8 +386,8 @@ ReleasePart(g, bad) ==
 ReleaseOk(g)  == MayRelease(g) /\ ReleasePart(g, FALSE)
 ReleaseErr(g) == MayRelease(g) /\ ReleasePart(g, TRUE)
 
-(* Nothing is held any more: everyone who waits is answered, and whoever    *)
-(* queued gets an attempt of their own in the same section, or waits on for *)
+(* Nothing is held any more.  Every waiter is answered.  The callers that   *)
+(* queued get an attempt of their own in the same section, or wait on for   *)
 (* the restart that is due.                                                 *)
 Finish(g) ==
     /\ op[g] = "release" /\ AllReleased(g) /\ st = "Stopping"
@@ -409,8 +409,9 @@ Finish(g) ==
     /\ UNCHANGED <<closing, restarts, held, reported, open, inuse, pc, on, ended, bounds>>
 
 -----------------------------------------------------------------------------
-(* What died is started again.  A backoff says when, or that it has been    *)
-(* often enough; g is the attempt that died, or the restart that failed.    *)
+(* A resource that died is started again.  A backoff says when, or that     *)
+(* there were enough restarts. g is the attempt that died, or the restart   *)
+(* that failed.                                                             *)
 
 MayRestart(g) == st = "Idle" /\ due /\ g = gen
 
@@ -420,8 +421,8 @@ Restart(g) ==
     /\ due' = FALSE /\ restarts' = restarts + 1
     /\ UNCHANGED <<closing, cur, held, reported, fate, open, inuse, forced, relerr, callers, bounds>>
 
-(* Nothing is started again.  Those who wait for it get an attempt of their *)
-(* own, as the next Start would.                                            *)
+(* There is no restart.  The callers that wait for it get an attempt of     *)
+(* their own, as the next Start would.                                      *)
 GivesUp(g) ==
     /\ MayRestart(g)
     /\ IF GivesUpFor # {}
@@ -517,12 +518,12 @@ Next ==
     \/ \E g \in Attempts : GivesUp(g)
     \/ Terminating
 
-(* What liveness may assume: a goroutine that can run does, hooks return,   *)
-(* admitted uses end, a pause passes and nobody tries again for ever, nor   *)
-(* does the backoff of the restarts keep silent.  Not                       *)
-(* that a context ends, a timeout fires, a failure is reported or anyone    *)
-(* calls again.  (One of each line's steps is enabled at a time, and stays  *)
-(* so until it is taken: to be fair to the line is to be fair to each.)     *)
+(* What liveness may assume: a goroutine that can run does run, hooks       *)
+(* return, admitted uses end, a pause passes, tries come to an end, and the *)
+(* backoff of the restarts answers.  It may not assume that a context ends, *)
+(* a timeout fires, a failure is reported, or a further call is made.  (One *)
+(* of each line's steps is enabled at a time, and stays so until it is      *)
+(* taken: to be fair to the line is to be fair to each.)                    *)
 CallRuns(c) ==
     \/ Return(c)
     \/ StartFast(c) \/ StartEnter(c) \/ StartLeave(c)

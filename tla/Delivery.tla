@@ -178,10 +178,10 @@ OneVerdict ==
     /\ \A m \in Messages : verdict'[m] # "none" => m <= admitted
     /\ run' = "stopped" => Undecided' = {}
 
-(* D2.  Delivered: it is in the log, as Acks says.  ErrNotSent and          *)
-(* ErrRejected: it is not in the log and never will be, and a broker        *)
-(* refused it last or not.  ErrMaybeDelivered: only if the writing of a     *)
-(* request with it had begun, and it is not known what became of it.        *)
+(* D2.  Delivered: the message is in the log, as Acks says.  ErrNotSent and *)
+(* ErrRejected: it is not in the log and never will be; a broker refused it *)
+(* last, or not.  ErrMaybeDelivered: only if the writing of a request with  *)
+(* it had begun, and its outcome is not known.                              *)
 Truth ==
     \A m \in Messages :
        /\ verdict[m] = "delivered" /\ Acks = "all" => m \in In(log)

@@ -70,6 +70,13 @@ InitBehind ==
        /\ lost = Of2({}, {})
        /\ starts = 0 /\ frees = 0 /\ moves = 0
 
+(* Without idempotence each copy of a batch takes a place in the log, which *)
+(* has a bound.  So that the bound does not keep a Stop from its end, every *)
+(* step leaves places for what must still be appended.                      *)
+Missing(p) == Len(queue[p]) + IF HasBatch(p) /\ wire[p] # "ok" THEN 1 ELSE 0
+HasRoom    == \A p \in Partitions : Len(log[p]) + Missing(p) + MaxMessages - Total(Partitions) <= MaxLog
+
+ServiceSpecInRoom  == Init /\ [][Next /\ HasRoom']_vars /\ Service /\ WF_vars(StopEnds)
 SpecFenced         == InitFenced /\ [][Next]_vars /\ Deadlines /\ WF_vars(StopEnds)
 ServiceSpecFenced  == InitFenced /\ [][Next]_vars /\ Service /\ WF_vars(StopEnds)
 SpecFurther        == InitFurther /\ [][Next]_vars /\ Deadlines /\ WF_vars(StopEnds)

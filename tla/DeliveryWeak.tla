@@ -3,7 +3,7 @@
 (* The ways to get delivery wrong.  Each definition stands in for the guard *)
 (* of Partition that its name ends with; each DeliveryWeak*.cfg puts one of *)
 (* them in its place, and TLC must then refute the guarantee that the file  *)
-(* is named after.  manifest.json lists which others break with it.         *)
+(* is named after.  delivery.json lists the variants.                       *)
 (****************************************************************************)
 EXTENDS DeliveryMC
 

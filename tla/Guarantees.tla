@@ -1,8 +1,8 @@
 ----------------------------- MODULE Guarantees -----------------------------
 (****************************************************************************)
-(* What the protocol promises, G1 to G13, each under the name by which the  *)
-(* Go documentation and the tests cite it.  (G14 and G15 concern errors'    *)
-(* texts and contexts' ancestry; the Go tests show them.)                   *)
+(* The promises of the protocol, G1 to G13, each with its name in the Go    *)
+(* documentation and the tests.  (G14 and G15 concern the texts of errors   *)
+(* and the ancestry of contexts; the Go tests show them.)                   *)
 (*                                                                          *)
 (* A promise about a step is written [][...]_vars: unprimed is before the   *)
 (* step, primed after it.  Each is stated on variables alone, never through *)
@@ -16,7 +16,7 @@ RelErr == <<"relerr", 0>>
 
 AllParts == [i \in 1..NParts |-> i]
 
-(* Nothing is held, by this attempt or an earlier one, and nobody works.    *)
+(* No attempt holds a part, and no operation runs.                          *)
 NothingHeld == \A g \in Attempts : held[g] = <<>>
 NothingRuns == \A g \in Attempts : op[g] = "none"
 
@@ -32,15 +32,15 @@ Untouched(d) == pc'[d] = pc[d] /\ on'[d] = on[d] /\ out'[d] = out[d]
 Quiet(c) == /\ UNCHANGED <<machine, supervision, attempts>>
             /\ \A d \in Callers \ {c} : Untouched(d)
 
-(* Where the verdict of a Stop or of a Shutdown goes on entry: to those who *)
+(* The answer that a Stop or a Shutdown gives on entry to the Starts that   *)
 (* wait for the next attempt.                                               *)
 Verdict(w) == IF w = "stop" THEN <<"stopped", 0>> ELSE <<"closed", 0>>
 
 (****************************************************************************)
-(* G1.  One operation at a time.  Whoever starts while nothing is open      *)
-(* waits for the one attempt there is, which opens once, or once more after *)
-(* each try that it has rolled back; when it ends, all who waited get the   *)
-(* same answer.                                                             *)
+(* G1.  One operation runs at a time.  A Start that comes while nothing is  *)
+(* open waits for the one attempt.  That attempt opens once, or once more   *)
+(* after each try that it has rolled back.  When it ends, all its waiters   *)
+(* get the same answer.                                                     *)
 (****************************************************************************)
 SingleFlight == [][
     /\ \A g \in Attempts : op'[g] # "none" => g = gen'
@@ -59,7 +59,7 @@ SingleFlight == [][
 (****************************************************************************)
 (* G2.  Start of a started lifecycle, Stop of an idle or closed one and     *)
 (* Shutdown of a closed one return nil at once and change nothing.  (Only a *)
-(* Stop that calls off a restart does something in Idle, see G8; it runs    *)
+(* Stop that cancels a restart has an effect in Idle, see G8.  It runs      *)
 (* nothing and returns nil at once, too.)                                   *)
 (****************************************************************************)
 Idempotence == [][
@@ -87,12 +87,12 @@ StartedIsOpen == [][
     ]_vars
 
 (****************************************************************************)
-(* G4.  An attempt that does not succeed gives back every part it holds,    *)
-(* last first, each once, whatever happens, and acquires none meanwhile;    *)
-(* a release that fails stops nothing.  So does each try of an attempt that *)
-(* is made again, before the next.  Nobody who still waits is told before   *)
-(* it is done; then all is as if it had never been, or the next attempt of  *)
-(* those who queued begins.                                                 *)
+(* G4.  An attempt that does not succeed releases every part it holds, last *)
+(* first, each once, whatever happens, and acquires none meanwhile; a       *)
+(* failed release stops nothing.  So does each try of an attempt that is    *)
+(* tried again, before the next try.  No waiter is answered before that is  *)
+(* done.  Then all is as if the attempt had never been, or the attempt of   *)
+(* the callers that queued begins.                                          *)
 (****************************************************************************)
 Rollback == [][
     /\ \A g \in Attempts :
@@ -111,9 +111,9 @@ Rollback == [][
     ]_vars
 
 (****************************************************************************)
-(* G5.  The error of an attempt reaches only those who joined it while it   *)
-(* was opening.  A Start that comes later, when it is already being rolled  *)
-(* back, waits, and then has an attempt of its own.                         *)
+(* G5.  The error of an attempt reaches only the callers that joined it     *)
+(* while it was opening.  A Start that comes later, during the rollback,    *)
+(* waits, and then has an attempt of its own.                               *)
 (****************************************************************************)
 NoStaleFailure == [][
     /\ \A c \in Callers :
@@ -129,11 +129,11 @@ NoStaleFailure == [][
     ]_vars
 
 (****************************************************************************)
-(* G6.  A caller whose context ends leaves alone.  An attempt is cancelled  *)
-(* by a failure, a Stop or a Shutdown, or because nobody waits for it any   *)
-(* more, and by nothing else; nobody joins it then, nor does it succeed, or *)
-(* is tried again.  (A restart is wanted by the lifecycle itself.)          *)
-(* A Start whose context has already ended opens nothing.                   *)
+(* G6.  A caller whose context ends leaves alone.  Only a failure, a Stop,  *)
+(* a Shutdown, or the leaving of the last waiter cancels an attempt.  After *)
+(* that no caller joins it, it does not succeed, and it is not tried again. *)
+(* (The lifecycle itself wants a restart.)  A Start whose context has       *)
+(* already ended opens nothing.                                             *)
 (****************************************************************************)
 NoForeignCancellation == [][
     /\ \A c \in Callers :
@@ -172,11 +172,11 @@ NoLeak ==
 
 (****************************************************************************)
 (* G8.  A Stop or Shutdown, its context ended or not, cancels an attempt    *)
-(* that is opening, whose Starts are then told of the Stop, and tells the   *)
-(* Starts that were waiting for a release to end.  Those who come while     *)
-(* something is being given back join.  Whoever is told that it went well   *)
-(* (or that a release failed) is told when nothing is held.  The Starts     *)
-(* that wait for a restart are told, too, also while the lifecycle is idle. *)
+(* that is opening, and the Starts of that attempt get the Stop as their    *)
+(* answer.  So do the Starts that wait for a release to end, and those that *)
+(* wait for a restart, also in Idle.  A Stop that comes during a release    *)
+(* joins it.  When a Stop or Shutdown returns nil, or the error of a        *)
+(* release, nothing is held.                                                *)
 (****************************************************************************)
 StopWins == [][
     \A c \in Callers :
@@ -193,10 +193,10 @@ StopWins == [][
              NothingHeld'
     ]_vars
 
-(* Its second part.  What died, or failed as it was started again, is       *)
-(* started again: by the restart that its backoff allows, and until then by *)
-(* nobody else, or when the backoff has given up.  A Stop or a Shutdown     *)
-(* leaves no restart due, and none that could become due.                   *)
+(* The second part of G8.  A resource that died, or that failed in a        *)
+(* restart, is started again: by the restart that its backoff allows, and   *)
+(* by no Start before that, unless the backoff has given up.  A Stop or a   *)
+(* Shutdown leaves no restart due, and none that could become due.          *)
 RestartUntilStop == [][
     /\ ~due /\ due' =>
           \/ st = "Started" /\ st' = "Stopping" /\ fails' # fails
@@ -215,11 +215,11 @@ RestartUntilStop == [][
 
 (****************************************************************************)
 (* G9.  The release of a running resource begins when no use is in flight,  *)
-(* or when it is forced: by a Shutdown that leaves, whoever else waits, by  *)
-(* the only stopper left, if that leaves, or by the resource's death.  The  *)
-(* one that forces is told how many uses it cut off; one that leaves        *)
-(* without forcing is told of its context; one that stays is told how the   *)
-(* release went.                                                            *)
+(* or when it is forced.  A Shutdown that leaves forces it, whether or not  *)
+(* others wait.  So does the last stopper that leaves, and the death of the *)
+(* resource.  The caller that forces gets the number of uses that it cut    *)
+(* off.  A caller that leaves without forcing gets the end of its context.  *)
+(* One that stays gets the outcome of the release.                          *)
 (****************************************************************************)
 CutsShort(c, g) ==
     /\ op[g] = "drain" /\ ~forced[g] /\ Using(g) # {}
@@ -245,9 +245,9 @@ DrainFirst == [][
     ]_vars
 
 (****************************************************************************)
-(* G10.  A use is admitted only while Started, and then the resource stays  *)
-(* whole until it ends, unless the release was forced.  Refused, it is told *)
-(* whether for ever.                                                        *)
+(* G10.  A use is admitted only while Started.  Then the resource stays     *)
+(* whole until the use ends, unless the release was forced.  The answer of  *)
+(* a refused use says whether the lifecycle is closed.                      *)
 (****************************************************************************)
 UseOnlyStarted == [][
     /\ \A c \in Callers :
@@ -275,22 +275,23 @@ CloseIsFinal == [][
     ]_vars
 
 (****************************************************************************)
-(* G12.  Every call returns, every attempt and release comes to its end,    *)
-(* and what is due is started again or given up, if hooks return, uses end  *)
-(* and backoffs answer.  Nothing else is assumed: no context need end, no   *)
-(* timeout fire, nobody call again.                                         *)
+(* G12.  Every call returns, every attempt and release ends, and a restart  *)
+(* that is due begins or is given up, if hooks return, uses end and         *)
+(* backoffs answer.  Nothing else is assumed: no context need end, no       *)
+(* timeout fire, and no further call be made.                               *)
 (****************************************************************************)
 Progress ==
     /\ \A c \in Callers : (pc[c] # "idle") ~> (pc[c] = "idle")
     /\ \A g \in Attempts : (op[g] # "none") ~> (op[g] = "none")
     /\ due ~> ~due
 
-(* Its second part, under PatientFairness, where hooks may hang and uses go *)
-(* on for ever: a Start, Stop or Shutdown whose context has ended returns.  *)
+(* The second part of G12, under PatientFairness, where hooks may hang and  *)
+(* uses may never end: a Start, Stop or Shutdown whose context has ended    *)
+(* returns.                                                                 *)
 ProgressOnContextEnd == \A c \in Callers : ended[c] ~> ~ended[c]
 
-(* And what holds of each state, if no wake-up is ever lost: whoever waits, *)
-(* waits for what is under way.                                             *)
+(* In each state, if no wake-up is ever lost: a waiting caller waits for an *)
+(* operation that runs, or for the attempt that follows.                    *)
 ProgressAwaited ==
     \A c \in Callers : pc[c] \in Waits /\ out[c] = None =>
        \/ on[c] = gen /\ op[gen] # "none"
@@ -301,11 +302,12 @@ PatientFairness == \A c \in Callers : WF_vars(CallRuns(c))
 PatientSpec == Init /\ [][Next]_vars /\ PatientFairness
 
 (****************************************************************************)
-(* G13.  A failure report of an old attempt changes nothing, and the end of *)
-(* an old use only that attempt's own count; nothing else of an old attempt *)
-(* ever changes.  A report before open has returned fails the attempt, or   *)
-(* the try if there may be another: it does not open then, whatever open    *)
-(* returns.  One of a try that is being rolled back changes nothing.        *)
+(* G13.  A failure report of an old attempt changes nothing.  The end of an *)
+(* old use changes only that attempt's own count; nothing else of an old    *)
+(* attempt ever changes.  A report before open has returned fails the       *)
+(* attempt, or the try if there may be another: it does not open then,      *)
+(* whatever open returns.  A report of a try that is being rolled back      *)
+(* changes nothing.                                                         *)
 (****************************************************************************)
 OwnGeneration == [][
     /\ \A g \in 1..gen :

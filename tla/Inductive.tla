@@ -1,14 +1,13 @@
 ------------------------------ MODULE Inductive ------------------------------
 (****************************************************************************)
-(* Why the guarantees hold, whatever the number of calls: an invariant that *)
-(* every step keeps, and that with any one step implies them.  Nothing in   *)
-(* it depends on how a state was reached, so TLC checks it from ALL states  *)
-(* that satisfy it (Inductive.cfg), and proof/ has Z3 prove it for any      *)
-(* number of callers, parts, attempts and calls.                            *)
-(*                                                                          *)
-(* Each conjunct constrains one variable by those above it, and says in a   *)
-(* line why it is there.  Left out, each but three lets a counterexample    *)
-(* through (./check proof deep shows it).                                   *)
+(* The reason why the guarantees hold for any number of calls: an invariant *)
+(* that every step keeps, and that together with any one step implies them. *)
+(* Nothing in it depends on how a state was reached.  So TLC checks it from *)
+(* ALL states that satisfy it (Inductive.cfg), and Z3 proves it for any     *)
+(* number of callers, parts, attempts and calls (verify/proof).  Each       *)
+(* conjunct constrains one variable by those above it, with its reason in a *)
+(* line.  Without any one of them, except two, there is a counterexample    *)
+(* (./check proof deep shows it).                                           *)
 (****************************************************************************)
 EXTENDS Refinement, TLC, Randomization
 
@@ -71,19 +70,18 @@ ForcedFits ==
        forced[g] => g = gen /\ st = "Stopping" /\ op[g] \in {"drain", "release"} /\ fate[g] = "none"
 
 (* A release that failed belongs to the release that is under way.          *)
-(* (Nothing rests on this one, nor on ReportedFits or EndedFits: they keep  *)
-(* states few.)                                                             *)
+(* (Nothing rests on this one, nor on ReportedFits: they keep states few.)  *)
 RelErrFits == \A g \in Attempts : relerr[g] => g = gen /\ op[g] = "release"
 
-(* Whoever has to do with an attempt has to do with one that has begun; a   *)
-(* Start may wait for the next.                                             *)
+(* An attempt that a caller waits for or uses has begun; a Start may wait   *)
+(* for the next one.                                                        *)
 PlaceFits ==
     \A c \in Callers :
        on[c] \in CASE pc[c] = "wait" -> 1..gen + 1
                    [] pc[c] \in {"stopwait", "shutwait", "add", "using", "drop"} -> 1..gen
                    [] OTHER -> {0}
 
-(* The gate's count is the number of those whom it has admitted.            *)
+(* The gate's count is the number of uses that it has admitted.             *)
 Counted == \A g \in Attempts : inuse[g] = Cardinality(Using(g))
 
 (* Nobody uses an attempt that has not been open.                           *)
@@ -92,8 +90,8 @@ UsesFit == \A g \in Attempts : Using(g) # {} => fate[g] = "none" /\ op[g] # "ope
 (* An unforced release has waited for the uses.                             *)
 DrainedFits == \A g \in Attempts : op[g] = "release" /\ ~forced[g] => Using(g) = {}
 
-(* A call has a result when it is over, or when its wait has been answered; *)
-(* a Start that waited is told of the attempt that it waited for.           *)
+(* A call has a result when it is over, or when its wait has been answered. *)
+(* A Start that waited has the answer of the attempt that it waited for.    *)
 ResultFits ==
     \A c \in Callers :
        out[c] \in CASE pc[c] = "done" -> {Ok, Ctx, <<"closed", 0>>, <<"notstarted", 0>>}
@@ -111,7 +109,8 @@ StartsAwait ==
           \/ on[c] = gen /\ st \in {"Starting", "Stopping"}
           \/ on[c] = gen + 1 /\ (st = "Stopping" \/ due) /\ ~closing
 
-(* Whoever still waits for an attempt that is rolled back can be told why.  *)
+(* If a caller still waits for an attempt that is rolled back, there is a   *)
+(* reason for its answer.                                                   *)
 JoinersTold ==
     \A g \in Attempts :
        g = gen /\ st = "Stopping" /\ Joined(g) # {} => fate[g] \in {"failed", "stopped", "closed"}
@@ -124,18 +123,20 @@ StopsAwait ==
 (* A Shutdown has closed before it waits.                                   *)
 ShutdownsClose == \A c \in Callers : pc[c] = "shutwait" /\ out[c] = None => closing
 
-(* An attempt that is opening and not cancelled is wanted by somebody, or   *)
-(* is a restart.                                                            *)
+(* An attempt that is opening and not cancelled has a waiter, or is a       *)
+(* restart.                                                                 *)
 Wanted == st = "Starting" => Joined(gen) # {} \/ again
 
-(* A context ends during a call, and a use's is the function's own affair.  *)
+(* A context ends during a call.  A use's context does not matter here.     *)
+(* (Only Progress rests on this: a caller whose context has ended can       *)
+(* leave.)                                                                  *)
 EndedFits ==
     \A c \in Callers : ended[c] => pc[c] \in {"start", "enter", "stop", "shut", "done"} \cup Waits
 
-(* The model's bound alone: each attempt took a Start or was a restart      *)
+(* Only for the model's bound: each attempt took a Start or was a restart   *)
 (* after a failure, and those that can still begin one are calls, or        *)
-(* restarts, too.  (Without a bound there is nothing to say, and Z3 is told *)
-(* nothing.)                                                                *)
+(* restarts, too.  (Without a bound nothing follows from this, and Z3 does  *)
+(* not get it.)                                                             *)
 MayYetBegin  == {c \in Callers : pc[c] \in {"start", "enter"}} \cup Joined(gen + 1)
 RestartsLeft == IF due \/ again THEN MaxRestarts - restarts ELSE 0
 CallsFit     == gen + Cardinality(MayYetBegin) + RestartsLeft <= calls + fails * MaxRestarts
@@ -151,8 +152,8 @@ Inv ==
 -----------------------------------------------------------------------------
 (* All states of Inv: each variable from its set in TypeOK, each conjunct   *)
 (* as soon as TLC knows the variables in it.  (The sets are TypeOK's word   *)
-(* for word, but that caller by caller "out" is a function too: TLC checks  *)
-(* that what is found satisfies Inv, TypeOK included.)                      *)
+(* for word, except that "out" is a function caller by caller: TLC checks   *)
+(* that every state found satisfies Inv, TypeOK included.)                  *)
 PartLists == {SubSeq(AllParts, 1, n) : n \in 0..NParts}
 Results   == {None, Ok, Ctx, <<"stopped", 0>>, <<"closed", 0>>, <<"notstarted", 0>>, RelErr}
                 \cup ({"failed"} \X Attempts)

@@ -2,8 +2,8 @@
 (****************************************************************************)
 (* Delivery as the Producer does it: one action for each decision of a      *)
 (* partition's core, and for each thing that callers, the clock and the     *)
-(* network can do to it.  What the partition's leader does is in            *)
-(* PartitionOnKafka.tla, which extends this module.                         *)
+(* network can do to it.  PartitionOnKafka.tla, which extends this module,  *)
+(* has the partition's leader.                                              *)
 (*                                                                          *)
 (* The core of a partition has a queue and at most one batch under way.     *)
 (* The batch is sent, with the same sequence numbers, until an answer or    *)
@@ -12,13 +12,13 @@
 (* later all the same.  Attempts are not counted: a batch may be sent any   *)
 (* number of times.                                                         *)
 (*                                                                          *)
-(* Cores share nothing but the producer id and its highest epoch.           *)
+(* Cores share only the producer id and its highest epoch.                  *)
 (****************************************************************************)
 EXTENDS Integers, Sequences, FiniteSets
 
 CONSTANTS
     Partitions,
-    Acks,           \* "all", "one" or "none": Config.RequiredAcks
+    Acks,           \* "all", "one" or "none": Config.Acks
     Idempotent,     \* Config.Idempotence; needs Acks = "all"
     MaxBatch,       \* the most messages in a batch
     MaxSequence,    \* the last sequence number; Kafka's is 2,147,483,647
@@ -134,7 +134,7 @@ Init ==
 
 -----------------------------------------------------------------------------
 (* The guards that the guarantees rest on.  Each has a name, so that a      *)
-(* weakened model can replace exactly one of them (DeliveryWeak*.cfg).      *)
+(* weakened model can replace exactly one of them (weak/*.cfg).             *)
 
 Admits             == run = "started"          \* D7: a message may be put into the queue
 MayDecide(p, m)    == verdict[p][m] = "none"   \* D1: a verdict may be given
@@ -236,7 +236,7 @@ WithdrawTaken(p, m) ==
     /\ UNCHANGED <<run, admitted, wire, id, late, leader, bounds>>
 
 (* The same, when a request with m is under way or one may have appended    *)
-(* it: the verdict cannot wait, but the batch goes on.                      *)
+(* it.  The verdict cannot wait, and the batch goes on.                     *)
 GiveUp(p, m) ==
     /\ m \in In(batch[p].ms) \cap Undecided(p) /\ ~MayWithdraw(p) /\ Expires(p, m)
     /\ Decide(p, {m}, "maybe")

@@ -155,14 +155,14 @@ Next ==
     \/ Terminating
 
 (* What liveness may assume.  Deadlines: the clock goes on, and nothing     *)
-(* else: brokers may be silent and connections hang for ever.               *)
+(* else.  Brokers may never answer, and connections may hang without end.   *)
 Expiry(p, m) == WithdrawQueued(p, m) \/ WithdrawTaken(p, m) \/ GiveUp(p, m)
 
 Deadlines == \A p \in Partitions, m \in Messages : WF_vars(Expiry(p, m))
 
-(* Service: no deadline passes, but a broker that is asked again and again  *)
-(* answers one day.  A message may linger in the queue for ever, unless the *)
-(* producer is stopping.                                                    *)
+(* Service: no deadline passes, and a broker that is asked again and again  *)
+(* answers one day.  A message may linger in the queue without end, unless  *)
+(* the producer is stopping.                                                *)
 TakesAny(p)   == \E n \in 1..MaxBatch : Take(p, n) \/ TakeInNextEpoch(p, n)
 AnswersNot(p) == \/ AnswerUnsure(p) \/ AnswerRetry(p) \/ AnswerRefused(p) \/ Split(p)
                  \/ \E R \in SUBSET Messages : AnswerInvalid(p, R)

@@ -41,7 +41,7 @@ TraceInit ==
 (* Outside the lock: the action, and that it saw what it saw in the run.    *)
 
 (* A Finish that begins the next attempt goes through Idle within the       *)
-(* section; who loads the word may see it.                                  *)
+(* section.  A goroutine that loads the word may see it.                    *)
 Through == sec > 0 /\ Sections[sec][1] = "Finish" /\ Sections[sec][5][1] = "Starting"
 
 Outside(t) ==
@@ -64,16 +64,16 @@ TakeOutside(t) ==
     /\ pos' = [pos EXCEPT ![t] = @ + 1]
     /\ UNCHANGED <<tr, sec>>
 
-(* Steps that nobody else notices: to take them first loses nothing.        *)
+(* Steps that no other goroutine notices: to take them first loses nothing. *)
 Calm(t) ==
     /\ HasStep(t)
     /\ \/ Step(t)[1] = "Cancel"
        \/ Step(t)[1] \in Invokes /\ MayInvoke(t)
        \/ Step(t)[1] = "Return" /\ out[t] # None /\ out[t] = <<Step(t)[2], Step(t)[3]>>
 
-(* The context of a call ends some time after it was cancelled.  That is    *)
-(* nobody's step; it is taken where the next step of its caller depends on  *)
-(* it.                                                                      *)
+(* The context of a call ends some time after it was cancelled.  No         *)
+(* goroutine makes that step; it is taken where the next step of its caller *)
+(* depends on it.                                                           *)
 Call(t) == Cardinality({i \in 1..pos[t] : Threads[t][i][1] \in Invokes})
 
 Cancelled(t) ==
@@ -123,8 +123,8 @@ Leaves == {"StartLeave", "StopLeave", "UseDrop"}
 (* it begins one.                                                           *)
 Supervises == {"Restart", "GivesUp"}
 
-(* The attempt that a caller's section is about: that he is to wait for,    *)
-(* that he waited for or used, or the current one.                          *)
+(* The attempt that a caller's section is about: the one that the caller is *)
+(* to wait for, that it waited for or used, or the current one.             *)
 Concerns(a, t) ==
     CASE a \in Enters  -> on'[t]
       [] a \in Leaves  -> on[t]
@@ -182,7 +182,7 @@ Accepted ==
     /\ \A g \in Attempts : op[g] = "none"
     /\ ~due
 
-(* Says which traces are accepted: whoever runs TLC compares their numbers, *)
-(* and the number of states found, with what they have to be.               *)
+(* The accepted traces.  The program that runs TLC compares their numbers,  *)
+(* and the number of states found, with the expected ones.                  *)
 Report == Accepted => PrintT(<<"accepted", tr>>)
 =============================================================================

@@ -7,7 +7,7 @@
 (****************************************************************************)
 EXTENDS MC
 
-(* G1: a Start does not see that another has just begun.                    *)
+(* G1: a Start does not see that another has begun.                         *)
 WeakMayBegin == st \in {"Idle", "Starting"}
 
 (* G2: having taken the lock, a Start does not look again.                  *)
@@ -28,7 +28,7 @@ WeakRolledBack(g) == TRUE
 (* G5: an attempt that has failed, and is being rolled back, can be joined. *)
 WeakMayJoin == st = "Starting" \/ (st = "Stopping" /\ fate[gen] = "failed")
 
-(* G6: whoever leaves takes the attempt along ...                           *)
+(* G6: any caller that leaves cancels the attempt ...                       *)
 WeakLastLeaves(c) == TRUE
 
 (* ... or the last to leave a restart takes it along ...                    *)
@@ -65,7 +65,7 @@ HastyWaitsFor(g) == FALSE
 (* G9: the release does not wait for uses in flight ...                     *)
 WeakDrained(g) == TRUE
 
-(* ... or any stopper that leaves cuts them off, whoever else waits ...     *)
+(* ... or any stopper that leaves cuts them off, although others wait ...   *)
 WeakMayForce(c, g) == TRUE
 
 (* ... or none does.                                                        *)
@@ -77,13 +77,14 @@ WeakAdmits(g) == TRUE
 (* G11: Shutdown counts only once it has come to its end.                   *)
 WeakFinal == closing /\ st = "Closed"
 
-(* G12: the last use out wakes nobody ...                                   *)
+(* G12: the last use to end does not wake the drain ...                     *)
 DeafDrained(g) == FALSE
 
-(* ... or those who queued for the next attempt are forgotten ...           *)
+(* ... or the callers that queued for the next attempt are forgotten ...    *)
 WeakQueued == {}
 
-(* ... or those who wait for a restart, when the backoff gives up ...       *)
+(* ... or the callers that wait for a restart, when the backoff gives up    *)
+(* ...                                                                      *)
 WeakGivesUpFor == {}
 
 (* ... or a context's end is not looked at while parts are being released.  *)

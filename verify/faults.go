@@ -13,8 +13,8 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/variant"
 )
 
-// tryFaults tries the seeded faults through the checks, and fails unless each is caught by the name of the
-// guarantee that it breaks.
+// tryFaults runs the checks on each seeded fault. It returns an error unless each is caught with
+// the name of the guarantee that it breaks.
 func tryFaults(ctx context.Context, root string, args []string) error {
 	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "stop at the first layer that names the guarantee; else every layer on every fault")

@@ -1,5 +1,6 @@
-// Command check shows that surestart keeps its word: it runs the layers of checks, and whatever else a maintainer
-// runs, in a checkout. The script check, at the top of the checkout, builds and calls it; ./check help lists the commands.
+// Command check runs the layers of checks, and the other commands of a maintainer, in a clone of
+// the repository. The script check, at its top, builds and calls it. ./check help lists the
+// commands.
 package main
 
 import (
@@ -27,7 +28,8 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tools"
 )
 
-// errUsage is a command line that makes no sense; errSaid a failure that has been told already.
+// errUsage is the error of a wrong command line. errSaid is the error of a failure that has been
+// reported already.
 var (
 	errUsage = errors.New("see ./check help")
 	errSaid  = errors.New("failed, as said above")
@@ -37,7 +39,7 @@ func usagef(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", fmt.Errorf(format, args...), errUsage)
 }
 
-// A command's arguments are what follows its name.
+// A command receives the arguments after its name.
 type command func(ctx context.Context, root string, args []string) error
 
 var commands = map[string]command{
@@ -58,25 +60,25 @@ var commands = map[string]command{
 	"kafka":   kafka.Main,
 }
 
-const usage = `Runs what shows that surestart keeps its word, in a checkout.
+const usage = `Checks the code against its specification, in a clone of the repository.
 
-  ./check              all of it, Java and a real Apache Kafka included; a skip is a failure (the same: ./check ci)
-  ./check quick        what needs Go only, in about two minutes; tests that need more are skipped, by name
-  ./check deep         ci, and what takes hours: the deep models, many more random runs, every mutant
-  ./check list         the layers
-  ./check layer NAME   one layer, or several separated by commas, as ci runs them
-  ./check replay FILE  draws a schedule on which code and model differ, or a trace
+  ./check              everything, with Java and a real Apache Kafka; a skipped test is a failure (the same: ./check ci)
+  ./check quick        checks that need only Go, in about two minutes; other tests are skipped, by name
+  ./check deep         ci, and checks that take hours: the deep models, many more random runs, every mutant
+  ./check list         lists the layers
+  ./check layer NAME   runs one layer, or several separated by commas, as in ci
+  ./check replay FILE  runs a kept schedule or trace again, and draws it
   ./check faults       tries the seeded faults
   ./check mutants      tries mutants of the code
-  ./check tlc          TLC on the specification, and its pictures
-  ./check proof        the inductive invariant, by TLC and Z3
-  ./check second       the other model checker
-  ./check kafka        a real Apache Kafka: starts it, stops it, reads what is in it
-  ./check tools        what the checks need beside Go: finds it, or installs it, pinned and verified
+  ./check tlc          runs TLC on the specification, and draws its pictures
+  ./check proof        checks the inductive invariant, with TLC and Z3
+  ./check second       runs the second model checker
+  ./check kafka        starts, stops and reads a real Apache Kafka
+  ./check tools        finds or installs the tools that the checks need, pinned and verified
   ./check release      tags every module with one version
   ./check table        writes the tables of spec and spec/delivery from TLC's graphs
 
-After a command -h lists its flags. The exit status is 0 if all held, 1 if not, 2 if the command line makes no sense.
+COMMAND -h lists the flags of a command. The exit status is 0 if everything held, 1 if not, and 2 for a wrong command line.
 `
 
 func main() {
@@ -129,7 +131,7 @@ func parse(flags *flag.FlagSet, args []string, n int) error {
 	return nil
 }
 
-// ofMachines is a command that does something with each machine.
+// ofMachines makes a command of a function that needs the machines.
 func ofMachines(machines []*machine.Machine, do func(ctx context.Context, root string, machines []*machine.Machine, args []string) error) command {
 	return func(ctx context.Context, root string, args []string) error { return do(ctx, root, machines, args) }
 }

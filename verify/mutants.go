@@ -11,7 +11,8 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/mutation"
 )
 
-// tryMutants tries mutants through the checks, and fails unless each is killed or rightly listed as equivalent.
+// tryMutants runs the checks on mutants. It returns an error unless each is killed, or rightly
+// listed as equivalent.
 func tryMutants(ctx context.Context, root string, args []string) error {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
 	sample := flags.Int("sample", 0, "try this many; 0: all, which takes hours")

@@ -19,10 +19,11 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/trace"
 )
 
-// replay shows what a check has kept: a schedule on which the shipped code was found to differ from its model, which is
-// run again, step by step, on the code that this program was built from; or a trace of real goroutines that the model
-// refused, held against the model again, and drawn up to what has no place. It is drawn in colour where there is a
-// terminal, and with -html as a page to step through with the arrow keys. It fails if they still differ.
+// replay shows a file that a check has kept. A schedule, on which the shipped code differed from
+// its model, is run again, step by step, on the code of this program. A trace of real goroutines,
+// which the model refused, is checked again, and drawn up to the event that has no place. replay
+// draws in colour on a terminal, and with -html as a page to step through with the arrow keys. It
+// returns an error if code and model still differ.
 func replay(_ context.Context, _ string, args []string) error {
 	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
 	html := flags.String("html", "", "also write it to this `file`, as a page of HTML")
@@ -100,7 +101,7 @@ func replayTrace(out io.Writer, path string, text []byte, html string) error {
 	return nil
 }
 
-// timelineOf is a schedule as the model runs it.
+// timelineOf returns a schedule as the model runs it.
 func timelineOf(b spec.Bound, steps []spec.Step) timeline.Timeline {
 	rows := scheduler.Rows(b, steps)
 	last := len(rows[0]) - 2

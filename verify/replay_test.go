@@ -50,7 +50,16 @@ func TestReplayASchedule(t *testing.T) {
 	}
 }
 
-// A trace of real goroutines is held against the model: drawn whole, or up to what has no place.
+// The sample that docs/seeing.md names is a schedule on which code and model agree.
+func TestReplayTheSample(t *testing.T) {
+	out, err := replayed(t, "../docs/samples/schedule.json", "")
+	if err != nil || !strings.Contains(out, "agree on all 21 steps") || !strings.Contains(out, "answered stopped") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+// replay draws a trace of real goroutines: the whole trace, or up to the step that has no place in
+// the model.
 func TestReplayATrace(t *testing.T) {
 	run, err := trace.Run(1)
 	if err != nil {
@@ -92,7 +101,7 @@ func TestReplayIsCareful(t *testing.T) {
 	for kind, whole := range map[string]string{"trace": written(t, run), "schedule": agrees} {
 		for text, want := range map[string]string{
 			whole[:len(whole)/2]: "truncated", whole[:len(whole)-2]: "truncated",
-			whole + whole: "something follows its end", whole + "}": "something follows its end",
+			whole + whole: "more input follows the value", whole + "}": "more input follows the value",
 		} {
 			out, err := replayed(t, file(t, kind+".json", text), "")
 			if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), "not a "+kind+": "+want) || out != "" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,8 +17,8 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
-// writeTables has TLC dump the state graphs of the models in tla/, and derives from them the transition tables and the
-// pinned counts: spec/table_gen.go and spec/delivery/table_gen.go.
+// writeTables runs TLC to dump the state graphs of the models in tla/. From them it derives the
+// transition tables and the pinned counts: spec/table_gen.go and spec/delivery/table_gen.go.
 func writeTables(ctx context.Context, root string, args []string) error {
 	flags := flag.NewFlagSet("table", flag.ContinueOnError)
 	if err := parse(flags, args, 0); err != nil {
@@ -32,21 +33,20 @@ func writeTables(ctx context.Context, root string, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	graphs, err := dumps(ctx, tlclifecycle.Models(), func(ctx context.Context, model string) (*tlclifecycle.Graph, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(2) // TLC writes a graph on one processor
+	graphs := dumps(group, tlclifecycle.Models(), func(model string) (*tlclifecycle.Graph, error) {
 		g, _, err := tlclifecycle.Dump(ctx, t, model, dir)
 		return g, err
 	})
-	if err != nil {
-		return err
-	}
-	text, err := tlclifecycle.Generate(tlclifecycle.Models(), graphs)
-	if err != nil {
-		return err
-	}
-	deliveries, err := dumps(ctx, tlcdelivery.Models(), func(ctx context.Context, model string) (*tlcdelivery.Graph, error) {
+	deliveries := dumps(group, tlcdelivery.Models(), func(model string) (*tlcdelivery.Graph, error) {
 		g, _, err := tlcdelivery.Dump(ctx, t, model, dir)
 		return g, err
 	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	text, err := tlclifecycle.Generate(tlclifecycle.Models(), graphs)
 	if err != nil {
 		return err
 	}
@@ -58,17 +58,16 @@ func writeTables(ctx context.Context, root string, args []string) error {
 		os.WriteFile(filepath.Join(root, "spec", "delivery", "table_gen.go"), delivered, 0o644))
 }
 
-// dumps dumps the models, two at a time: TLC writes a graph on one processor.
+// dumps begins to dump the models, the last one first, which is the largest. The graphs are there
+// once the group has ended.
 func dumps[G interface {
 	Counts() (spec.Counts, []int)
-}](ctx context.Context, models []string, dump func(ctx context.Context, model string) (G, error)) ([]G, error) {
+}](group *errgroup.Group, models []string, dump func(model string) (G, error)) []G {
 	graphs := make([]G, len(models))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(2)
-	for i, model := range models {
+	for i, model := range slices.Backward(models) {
 		group.Go(func() error {
 			fmt.Fprintf(os.Stderr, "table: TLC dumps the %s model\n", model)
-			g, err := dump(ctx, model)
+			g, err := dump(model)
 			if err != nil {
 				return err
 			}
@@ -78,5 +77,5 @@ func dumps[G interface {
 			return nil
 		})
 	}
-	return graphs, group.Wait()
+	return graphs
 }

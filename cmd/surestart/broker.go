@@ -13,14 +13,14 @@ var brokerCommand = command{
 	about: "runs an embedded broker on this machine until Ctrl-C, to try things on",
 	help: `
 An embedded broker (kfake, of franz-go) on 127.0.0.1. It keeps everything in
-memory and forgets it at the end. For trying things: it is not a Kafka to rely on.`,
+memory and forgets it at the end. It is for trying things, and not a Kafka to rely on.`,
 	prepare: prepareBroker,
 }
 
 func prepareBroker(flags *flag.FlagSet) func(*world, []string) error {
 	port := flags.Int("port", 9092, "the port to listen on; 0: a free one")
 	topics := flags.String("topic", "lines", "the topics to create: `name,...`")
-	parts := flags.Int("partitions", 3, "of each topic")
+	parts := flags.Int("partitions", 3, "the partitions of each topic")
 	return func(w *world, args []string) error {
 		switch {
 		case len(args) > 0:

@@ -45,7 +45,7 @@ func prepareGraph(flags *flag.FlagSet) func(*world, []string) error {
 				return err
 			}
 		default:
-			return usagef("there is no format %q: there are mermaid, dot and svg", *format)
+			return usagef("there is no format %q: want mermaid, dot or svg", *format)
 		}
 		_, err = fmt.Fprint(w.out, text)
 		return err

@@ -25,12 +25,14 @@ type batch struct {
 	msgs  []kafka.Message
 }
 
-// lines reads files one after the other, as batches: of what is there, so that a
-// slow input is not held up, and of bounded size.
+// lines reads files one after the other, in batches of bounded size. A batch has the lines that are
+// there, so that a slow input does not delay them.
 type lines struct {
 	files     []string // "-" is in
 	in        io.Reader
-	separator string // between key and value; empty: there are no keys
+	asJSON    bool
+	headers   []kafka.Header // of every message
+	separator string         // between key and value; empty: there are no keys
 
 	batches chan batch    // closed at the end of the last file, or after an error
 	quit    chan struct{} // closed: read no further
@@ -38,14 +40,14 @@ type lines struct {
 	atEnd   atomic.Bool   // everything was read
 }
 
-func newLines(files []string, in io.Reader, separator string) *lines {
+func newLines(files []string, in io.Reader) *lines {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
-	return &lines{files: files, in: in, separator: separator, batches: make(chan batch), quit: make(chan struct{})}
+	return &lines{files: files, in: in, batches: make(chan batch), quit: make(chan struct{})}
 }
 
-// check opens each file once, before anything is sent.
+// check opens each file once, before any line is sent.
 func (l *lines) check() error {
 	for _, name := range l.files {
 		if name == "-" {
@@ -146,7 +148,8 @@ func (l *lines) readFile(name string) error {
 	}
 }
 
-// readLine returns a line with its end, in memory of its own; the last one may have none.
+// readLine returns a line with its line end, in memory of its own. The last line may have no line
+// end.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	var text []byte
 	for {
@@ -167,16 +170,21 @@ func hasLine(r *bufio.Reader) bool {
 	return bytes.IndexByte(buffered, '\n') >= 0
 }
 
-func (l *lines) message(text []byte) (kafka.Message, error) {
+func (l *lines) message(text []byte) (m kafka.Message, err error) {
 	if text == nil {
 		text = []byte{} // an empty line is an empty message; nil would be a tombstone
 	}
-	if l.separator == "" {
-		return kafka.Message{Value: text}, nil
+	switch {
+	case l.asJSON:
+		m, err = parseJSON(text)
+	case l.separator == "":
+		m.Value = text
+	default:
+		var found bool
+		if m.Key, m.Value, found = bytes.Cut(text, []byte(l.separator)); !found {
+			err = fmt.Errorf("no key separator %q in the line", l.separator)
+		}
 	}
-	key, value, found := bytes.Cut(text, []byte(l.separator))
-	if !found {
-		return kafka.Message{}, fmt.Errorf("no key separator %q in the line", l.separator)
-	}
-	return kafka.Message{Key: key, Value: value}, nil
+	m.Headers = append(m.Headers, l.headers...)
+	return m, err
 }

@@ -1,18 +1,21 @@
-// Command surestart shows what the library does, on a broker, and sends lines to
-// Kafka with it.
+// Command surestart shows what the library does, on a broker, and sends lines to Kafka with it.
 //
-//	surestart demo       a storm over a Kafka producer, and a naive one beside it
+//	surestart demo       runs a Kafka producer through a storm, beside a naive one
 //	surestart produce    sends lines to a topic
+//	surestart consume    prints the messages of a topic
+//	surestart doctor     goes through a producer's start part by part
 //	surestart broker     runs an embedded broker, to try things on
-//	surestart verify     runs what holds the code to its specification, and reports
+//	surestart verify     runs the checks of the code against its specification, and reports
 //	surestart graph      draws the state machine, the algorithm, or a call
 //	surestart replay     draws a recording of a lifecycle, and checks it
+//	surestart completion prints a script for a shell that completes commands and flags
 //
-// surestart help COMMAND says more. The exit status is 0 if all went as promised,
-// 1 if not, and 2 if the command line made no sense.
+// surestart help COMMAND says more. The exit status is 0 if everything is in order, 1 if something
+// failed, and 2 for a wrong command line.
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -33,7 +36,7 @@ const (
 	exitUsage = 2
 )
 
-// world is what a command may touch.
+// world is what a command may use of its environment.
 type world struct {
 	in      io.Reader
 	out     io.Writer
@@ -42,7 +45,20 @@ type world struct {
 	signals <-chan os.Signal
 }
 
-// A command declares its flags and returns what runs it once they are parsed.
+// interruptible returns a context that a signal ends.
+func (w *world) interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		select {
+		case <-w.signals:
+			cancel(errors.New("interrupted"))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// A command declares its flags and returns the function to run once they are parsed.
 type command struct {
 	name, args, about, help string
 	prepare                 func(*flag.FlagSet) func(w *world, args []string) error
@@ -51,7 +67,7 @@ type command struct {
 var commands []command
 
 func init() { // the help refers to the commands
-	commands = []command{demoCommand, produceCommand, brokerCommand, verifyCommand, graphCommand, replayCommand}
+	commands = []command{demoCommand, produceCommand, consumeCommand, doctorCommand, brokerCommand, verifyCommand, graphCommand, replayCommand, completionCommand}
 }
 
 func main() {
@@ -60,7 +76,7 @@ func main() {
 	os.Exit(run(os.Args[1:], &world{os.Stdin, os.Stdout, os.Stderr, os.Getenv, signals}))
 }
 
-// run is the whole program; it returns the exit status.
+// run is the whole program. It returns the exit status.
 func run(args []string, w *world) int {
 	if len(args) == 0 {
 		usage(w.err)
@@ -76,7 +92,7 @@ func run(args []string, w *world) int {
 	}
 	c, ok := find(name)
 	if !ok {
-		return report(w, "", usageError{fmt.Errorf("there is no command %q: surestart help lists them", name)})
+		return report(w, "", usagef("there is no command %q: want %s", name, commandNames()))
 	}
 	flags := newFlags(c)
 	do := c.prepare(flags)
@@ -89,17 +105,17 @@ func run(args []string, w *world) int {
 	return report(w, name, do(w, flags.Args()))
 }
 
-// usageError is a command line that makes no sense.
+// usageError is the error of a wrong command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// errSaid is a failure that has been told already.
+// errSaid is the error of a failure that has been reported already.
 var errSaid = errors.New("failed, as said above")
 
-// report tells of err in one line, and returns the exit status.
+// report prints err in one line, and returns the exit status.
 func report(w *world, name string, err error) int {
 	if err == nil {
 		return exitOK
@@ -114,9 +130,9 @@ func report(w *world, name string, err error) int {
 	return exitFail
 }
 
-// oneLine is the text of an error: of those that were joined, one to a line, all. What
-// does not print in it is escaped: it may be a file's, or a broker's.
-func oneLine(err error) string { return oneline.Escape(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+// oneLine returns the text of an error on one line, also of several joined errors. It escapes what
+// cannot be printed, because the text may come from a file or a broker.
+func oneLine(err error) string { return oneline.Line(err) }
 
 func newFlags(c command) *flag.FlagSet {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
@@ -133,13 +149,21 @@ func find(name string) (command, bool) {
 	return command{}, false
 }
 
-func usage(out io.Writer) {
-	fmt.Fprint(out, "surestart: a Kafka producer that starts exactly once, and the proof of it.\n\n")
+func commandNames() string {
+	var names []string
 	for _, c := range commands {
-		fmt.Fprintf(out, "  surestart %-9s %s\n", c.name, c.about)
+		names = append(names, c.name)
 	}
-	fmt.Fprint(out, "  surestart help      [COMMAND] its flags; naive: the source of the naive flag\n")
-	fmt.Fprint(out, "  surestart version   which build this is\n")
+	return strings.Join(names, ", ") + ", help or version"
+}
+
+func usage(out io.Writer) {
+	fmt.Fprint(out, "surestart shows what the library does, and sends lines to Kafka with it.\n\n")
+	for _, c := range commands {
+		fmt.Fprintf(out, "  surestart %-10s %s\n", c.name, c.about)
+	}
+	fmt.Fprint(out, "  surestart help       [COMMAND] its flags; help naive: the source of the naive producer\n")
+	fmt.Fprint(out, "  surestart version    the version of this build\n")
 	fmt.Fprint(out, "\nBegin with: surestart demo\n")
 }
 
@@ -154,7 +178,7 @@ func help(args []string, w *world) int {
 	}
 	c, ok := find(args[0])
 	if !ok {
-		return report(w, "help", usagef("there is no command %q: surestart help lists them", args[0]))
+		return report(w, "help", usagef("there is no command %q: want %s", args[0], commandNames()))
 	}
 	flags := newFlags(c)
 	c.prepare(flags)

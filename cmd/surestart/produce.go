@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -21,20 +23,24 @@ var produceCommand = command{
 	args:  " [FILE...]",
 	about: "sends lines from files or standard input to a topic",
 	help: `
-Each line is a message; a carriage return at its end is not part of it. "-" is
-standard input, and so is no FILE at all. Lines are read on while others are on
-their way (64 MiB of them at most); those of a partition keep their order. A failed
-message is named with its file and line on standard error; sending goes on only if
-a broker refused it.
+Each line is a message, without a carriage return at its end. Standard input is read
+if there is no FILE, or for "-". Reading goes on while earlier lines are sent (64 MiB
+of them at most). The lines of a partition keep their order. A failed message is
+reported with its file and line on standard error. Sending goes on only if a broker
+refused the message. While nothing is acknowledged, standard error says for how long, and
+what the brokers answer.
 
-Ctrl-C stops the reading, sends what was read, and waits for the answers; a second
-Ctrl-C, or 20 seconds, cuts that off. Either way the last line says how many lines
-were acknowledged and how many were not. The exit status is 0 if every line read
-was acknowledged (and no FILE was left unread), else 1; 2 for a bad command line.
+With -json each line is a message in JSON, as consume -json prints it:
+  {"key":"k","value":"v","headers":[{"key":"h","value":"x"}],"time":"2026-01-02T03:04:05Z"}
+Without a value it is a tombstone; key64 and value64 are bytes in base64.
 
-A password comes from -password-file or from the variable SURESTART_PASSWORD. That
-file, -tls-cert and -tls-key are read again for every connection: they can be
-rotated while it runs.
+Ctrl-C stops reading, sends the lines that were read, and waits for the answers. A
+second Ctrl-C, or 20 seconds, ends the wait. The last line of output counts the lines
+that were acknowledged and those that were not. The exit status is 0 if every line was
+read and acknowledged, 1 if not, and 2 for a wrong command line.
+
+The password comes from -password-file or the variable SURESTART_PASSWORD. That file,
+-tls-cert and -tls-key are read again for every connection, so they can be rotated.
 
 To try it without a cluster, in two terminals:
   surestart broker -topic lines
@@ -45,25 +51,31 @@ To try it without a cluster, in two terminals:
 const drainTimeout = 20 * time.Second // after the first Ctrl-C
 
 func prepareProduce(flags *flag.FlagSet) func(*world, []string) error {
-	brokers := flags.String("brokers", "", "where the cluster is: `host:port,...`")
+	var c connect
+	c.declare(flags)
 	topic := flags.String("topic", "", "the topic to send to; it must exist")
-	separator := flags.String("key-separator", "", "what stands between key and value; default: lines have no key")
-	linger := flags.Duration("linger", 0, "how long a message waits for others, if no request is under way whose successor it will share")
-	acks := flags.String("acks", "all", "who must have a message: all (a line is there once then, whatever is lost on the way), one (the leader) or none")
-	var sec security
-	sec.declare(flags)
+	separator := flags.String("key-separator", "", "the text between key and value, such as : or \\t; default: lines have no key")
+	asJSON := flags.Bool("json", false, "each line is a message in JSON")
+	partition := flags.Int("partition", -1, "send to this partition; default: by the key, as the Java client does")
+	compression := flags.String("compression", "none", "none, gzip, snappy, lz4 or zstd")
+	var headers []kafka.Header
+	flags.Func("header", "a header of every message, `name=value`; may be repeated", func(text string) error {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return errors.New("want name=value")
+		}
+		headers = append(headers, kafka.Header{Key: name, Value: []byte(value)})
+		return nil
+	})
+	linger := flags.Duration("linger", 0, "how long a message waits for others, if no request is under way")
+	acks := flags.String("acks", "all", "which replicas must acknowledge a message: all (each line is then in the log once), one (the leader) or none")
 	return func(w *world, files []string) error {
-		if *brokers == "" {
-			return usagef("-brokers is missing; to try it on an embedded broker: surestart broker -topic lines, and in another terminal surestart produce -brokers 127.0.0.1:9092 -topic lines")
-		}
-		cfg := producer.Config{
-			ClientID: "surestart", Topic: *topic, Linger: *linger,
-			Logger: slog.New(slog.DiscardHandler), // what it would log is in what we print
-		}
-		var err error
-		if cfg.Brokers, err = brokerList(*brokers); err != nil {
+		cfg, err := c.config(w.getenv)
+		if err != nil {
 			return err
 		}
+		cfg.Topic, cfg.Linger = *topic, *linger
+		cfg.Logger = slog.New(slog.DiscardHandler) // what it would log is in what we print
 		if *topic == "" {
 			return usagef("-topic is missing")
 		}
@@ -77,18 +89,45 @@ func prepareProduce(flags *flag.FlagSet) func(*world, []string) error {
 		default:
 			return usagef("-acks %q: want all, one or none", *acks)
 		}
-		if cfg.TLS, err = sec.config(); err != nil {
+		if cfg.Compression, err = compressionOf(*compression); err != nil {
 			return err
 		}
-		if cfg.SASL, err = sec.mechanism(w.getenv); err != nil {
+		switch {
+		case *partition < -1:
+			return usagef("-partition %d: want 0 or more", *partition)
+		case *partition >= 0:
+			cfg.Balancer = kafka.BalancerFunc(func(kafka.Message, ...int) int { return *partition })
+		}
+		in := newLines(files, w.in)
+		if in.separator, err = unescaped(*separator); err != nil {
 			return err
 		}
-		in := newLines(files, w.in, *separator)
+		if in.asJSON, in.headers = *asJSON, headers; *asJSON && *separator != "" {
+			return usagef("-key-separator and -json exclude each other: the key is in the JSON")
+		}
 		if err := in.check(); err != nil {
 			return err
 		}
 		return produce(w, cfg, in)
 	}
+}
+
+func compressionOf(name string) (kafka.Compression, error) {
+	for _, c := range []kafka.Compression{0, kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd} {
+		if c == 0 && name == "none" || c != 0 && c.String() == name {
+			return c, nil
+		}
+	}
+	return 0, usagef("-compression %q: want none, gzip, snappy, lz4 or zstd", name)
+}
+
+// unescaped reads \t and the other escapes of Go in a flag.
+func unescaped(text string) (string, error) {
+	plain, err := strconv.Unquote(`"` + strings.ReplaceAll(text, `"`, `\"`) + `"`)
+	if err != nil {
+		return "", usagef("-key-separator %q: want text, with escapes such as \\t or \\x1f", text)
+	}
+	return plain, nil
 }
 
 func produce(w *world, cfg producer.Config, in *lines) error {
@@ -114,7 +153,7 @@ func produce(w *world, cfg producer.Config, in *lines) error {
 	return s.summary(w.out, closing)
 }
 
-// startFailure leaves out what a user of the command has no use for.
+// startFailure removes from an error what does not help a user of the command.
 func startFailure(err error) error {
 	var start *fsm.StartError
 	if errors.As(err, &start) {
@@ -123,8 +162,8 @@ func startFailure(err error) error {
 	return fmt.Errorf("cannot start: %w", err)
 }
 
-// A sender sends batches one after the other, without waiting for what becomes of
-// them: so the lines of a partition keep their order.
+// A sender sends batches one after the other, without waiting for their results. So the lines of a
+// partition keep their order.
 type sender struct {
 	p      *producer.Producer
 	in     *lines
@@ -134,15 +173,15 @@ type sender struct {
 	counts
 }
 
-// A flight is a batch on its way, or one that was not let in.
+// A flight is a batch on its way, or one that was refused.
 type flight struct {
 	batch
 	delivery *producer.Delivery
 	err      error
 }
 
-// sendAll returns when all that was sent has its result, which is when all is sent,
-// reading was interrupted, or sending on makes no sense.
+// sendAll sends until the input ends, reading is interrupted, or sending on makes no sense. It
+// returns when everything that it sent has its result.
 func (s *sender) sendAll() {
 	flights := make(chan flight, 1000) // or as many as MaxInFlightBytes lets in
 	enough, landed := make(chan struct{}), make(chan struct{})
@@ -165,7 +204,7 @@ func (s *sender) sendAll() {
 	<-landed
 }
 
-// sendNext reports whether to go on.
+// sendNext reports whether to continue.
 func (s *sender) sendNext(flights chan<- flight, enough <-chan struct{}) bool {
 	var b batch
 	var more bool
@@ -188,8 +227,8 @@ func (s *sender) sendNext(flights chan<- flight, enough <-chan struct{}) bool {
 	return true
 }
 
-// account counts what became of the lines of a batch and tells of those that failed;
-// it reports whether to go on.
+// account counts the results of the lines of a batch and reports those that failed. It returns
+// whether to continue.
 func (s *sender) account(f flight) bool {
 	if f.err == nil {
 		s.acked.Add(int64(len(f.msgs)))
@@ -213,13 +252,13 @@ func (s *sender) account(f flight) bool {
 			s.maybe.Add(1)
 		}
 		goOn = goOn && errors.Is(err, producer.ErrRejected)
-		s.tell(fmt.Sprintf("%s:%d: %s", oneline.Escape(f.file), f.first+i, oneLine(err)), err)
+		s.listFailed(fmt.Sprintf("%s:%d: %s", oneline.Escape(f.file), f.first+i, oneLine(err)), err)
 	}
 	return goOn
 }
 
-// obey is what Ctrl-C does: the first one stops the reading, the second one, or
-// the drainTimeout, cuts off what is on its way.
+// obey implements Ctrl-C. The first one stops the reading. The second one, or the drainTimeout,
+// cuts off what is on its way.
 func (s *sender) obey(w *world, over <-chan struct{}, started context.CancelCauseFunc) {
 	select {
 	case <-over:

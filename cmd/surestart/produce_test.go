@@ -76,7 +76,7 @@ func TestProduceReadsOn(t *testing.T) {
 		})
 	}()
 	var want []string
-	for i := 0; i < n; i += batchLines { // the pipe holds nothing: who writes to it waits until it is read
+	for i := 0; i < n; i += batchLines { // a pipe holds nothing: a write to it returns once it is read
 		var text strings.Builder
 		for j := range batchLines {
 			fmt.Fprintln(&text, i+j)
@@ -95,7 +95,7 @@ func TestProduceReadsOn(t *testing.T) {
 // The password and the certificate are read for every connection.
 func TestSecurityIsReadAgain(t *testing.T) {
 	password := file(t, "password", "first-secret\n")
-	sec := security{sasl: "plain", user: "u", passwordFile: password}
+	sec := connect{sasl: "plain", user: "u", passwordFile: password}
 	m, err := sec.mechanism(func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestSecurityIsReadAgain(t *testing.T) {
 		return der
 	}
 	rotate()
-	c, err := (&security{cert: cert, key: key}).config()
+	c, err := (&connect{cert: cert, key: key}).tlsConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestSecurityIsReadAgain(t *testing.T) {
 	}
 }
 
-// A line that is no message ends the run: what came before it was sent, and says so.
+// A malformed line ends the run. The lines before it were sent, and the summary counts them.
 func TestProduceLineWithoutKey(t *testing.T) {
 	at := broker(t, "lines")
 	f := file(t, "keys", "a:1\nb:2\nnothing\nc:3\n")
@@ -208,7 +208,7 @@ func TestProduceAuthenticates(t *testing.T) {
 	wantMessages(t, readBack(t, at, "lines", 2, kgo.SASL(auth.AsSha512Mechanism())), []string{"=by variable", "=by file"})
 }
 
-// Ctrl-C: nothing more is read, what was read is sent, and the status says that it was.
+// After Ctrl-C no more lines are read, the lines that were read are sent, and the status says so.
 func TestProduceInterruptDrains(t *testing.T) {
 	at := broker(t, "lines")
 	cmd := process(t, "produce", "-brokers", at, "-topic", "lines")
@@ -233,7 +233,7 @@ func TestProduceInterruptDrains(t *testing.T) {
 	}
 }
 
-// A second Ctrl-C does not wait for a broker that swallows what it is sent.
+// A second Ctrl-C does not wait for a broker that never answers.
 func TestProduceSecondInterruptForces(t *testing.T) {
 	swallowed := make(chan struct{}, 100)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "lines"))
@@ -276,7 +276,7 @@ func TestProduceSecondInterruptForces(t *testing.T) {
 
 // Ctrl-C while it connects ends it at once.
 func TestProduceInterruptWhileStarting(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, nobody answers
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, and no program answers
 	if err != nil {
 		t.Fatal(err)
 	}

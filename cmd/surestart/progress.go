@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -10,38 +12,39 @@ import (
 	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo"
 	"github.com/seed3893aba4/surestart/internal/oneline"
 	"github.com/seed3893aba4/surestart/internal/terminal"
+	"github.com/seed3893aba4/surestart/producer"
 )
 
-// counts is what became of the lines, and how that is told.
+// counts has the results of the lines, and how they are shown.
 type counts struct {
 	acked, failed, maybe atomic.Int64 // maybe: of the failed, those that may be on the broker
 	file                 string       // the last line that was handed over
 	last                 int
 
-	mu     sync.Mutex
-	told   int
-	reason string // of what was told last
-	untold int
-	live   bool // the last line on standard error is written over
+	mu       sync.Mutex
+	listed   int
+	reason   string // of the last listed line
+	unlisted int
+	live     bool // the last line on standard error is written over
 }
 
-const mostTold = 10 // failures that are named one by one
+const mostListed = 10 // failures that are named one by one
 
-// tell names a failed line; the same reason, or too many, are only counted.
-func (s *sender) tell(text string, err error) {
+// listFailed prints a failed line. Repeated reasons, and reasons beyond a limit, are only counted.
+func (s *sender) listFailed(text string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reason := err.Error()
-	if s.told >= mostTold || reason == s.reason {
-		s.untold++
+	if s.listed >= mostListed || reason == s.reason {
+		s.unlisted++
 		return
 	}
 	s.reason = reason
-	s.told++
+	s.listed++
 	s.lineLocked(text)
 }
 
-// note says something about the run as a whole.
+// note prints something about the run as a whole.
 func (s *sender) note(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,8 +59,8 @@ func (s *sender) lineLocked(text string) {
 	fmt.Fprintln(s.errors, text)
 }
 
-// show tells the progress until the function that it returns is called: on a
-// terminal in one line that is written over, else in a line now and then.
+// show shows the progress until the function that it returns is called: on a terminal in one line
+// that is overwritten, otherwise in a line now and then.
 func (s *sender) show(w *world) (stop func()) {
 	live := terminal.Is(w.err, w.getenv)
 	every := 5 * time.Second
@@ -78,6 +81,9 @@ func (s *sender) show(w *world) (stop func()) {
 			n := s.acked.Load()
 			rate := int64(float64(n) / time.Since(s.began).Seconds())
 			text := fmt.Sprintf("%s acknowledged, %s a second", demo.Commas(n), demo.Commas(rate))
+			if stalled := s.stalled(); stalled != "" {
+				text = fmt.Sprintf("%s acknowledged, %s", demo.Commas(n), stalled)
+			}
 			s.mu.Lock()
 			if live {
 				fmt.Fprintf(s.errors, "\r\x1b[K%s", text)
@@ -94,12 +100,34 @@ func (s *sender) show(w *world) (stop func()) {
 	}
 }
 
-// summary is the last line, and what the exit status says.
+// stallAfter is the age of the oldest message without an answer from which sending counts as stalled.
+const stallAfter = 2 * time.Second
+
+// stalled says for how long sending has stalled, and why: a Ping asks every leader. It returns ""
+// if sending has not.
+func (s *sender) stalled() string {
+	oldest := s.p.Counters().Oldest
+	if oldest < stallAfter {
+		return ""
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 2*time.Second, errors.New("a broker does not answer"))
+	defer cancel()
+	why := "the brokers answer, and no message is acknowledged"
+	switch err := s.p.Ping(ctx); {
+	case errors.Is(err, producer.ErrNotStarted), errors.Is(err, producer.ErrClosed):
+		return "" // it has ended meanwhile
+	case err != nil:
+		why = oneLine(err)
+	}
+	return fmt.Sprintf("stalled %d s: %s", int(oldest.Seconds()), why)
+}
+
+// summary prints the last line. Its error decides the exit status.
 func (s *sender) summary(out io.Writer, closing error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.untold > 0 {
-		s.lineLocked(fmt.Sprintf("and %s more that failed", demo.Commas(s.untold)))
+	if s.unlisted > 0 {
+		s.lineLocked(fmt.Sprintf("and %s more that failed", demo.Commas(s.unlisted)))
 	}
 	if s.live {
 		fmt.Fprint(s.errors, "\r\x1b[K")

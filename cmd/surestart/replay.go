@@ -18,28 +18,29 @@ var replayCommand = command{
 	name: "replay", args: " FILE",
 	about: "draws a recording of a lifecycle's last transitions, and checks it",
 	help: `
-FILE is what a recorder of package flight wrote: the last transitions of a lifecycle in production. They are drawn,
-in colour where there is a terminal, and with -html as a page to step through with the arrow keys. With -check
-they are held against the specification's machine; the exit status is 1 if they are none of its runs.
+Draws the last transitions of a lifecycle, which a recorder of package flight wrote
+to FILE: as text, and with -html as a page to step through with the arrow keys. With
+-check it compares them with the specification's machine, and the exit status is 1 if
+the machine does not allow them.
 
-What a check has kept, a schedule or a trace, is drawn in a checkout: ./check replay FILE.`,
+A schedule or a trace that a check has kept is drawn in a clone: ./check replay FILE.`,
 	prepare: prepareReplay,
 }
 
 func prepareReplay(flags *flag.FlagSet) func(*world, []string) error {
 	html := flags.String("html", "", "also write it to this `file`, as a page of HTML")
-	check := flags.Bool("check", false, "of a recording: hold it against the specification")
+	check := flags.Bool("check", false, "compare it with the specification")
 	return func(w *world, args []string) error {
 		if len(args) != 1 {
-			return usagef("want the name of one file, got %d", len(args))
+			return usagef("want the name of one file, got %d names", len(args))
 		}
 		text, err := os.ReadFile(args[0])
 		if err != nil {
 			return usageError{err}
 		}
 		if !strict.Has(text, "recording") {
-			// What the checks keep needs the code that they checked.
-			return usagef("%s is no recording of package flight; a schedule or a trace that a check kept is drawn in a checkout, by ./check replay", args[0])
+			// The files that the checks keep need the code that was checked.
+			return usagef("%s is not a recording of package flight; for a schedule or a trace of a check, run ./check replay in a clone of surestart", args[0])
 		}
 		return replayRecording(w, args[0], text, *html, *check)
 	}

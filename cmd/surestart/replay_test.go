@@ -31,12 +31,20 @@ func TestReplayARecording(t *testing.T) {
 	}
 }
 
+// The sample that docs/seeing.md names is a recording that -check accepts.
+func TestReplayTheSample(t *testing.T) {
+	r := call(t, "", "replay", "-check", "../../docs/samples/recording.json")
+	if r.status != exitOK || !strings.Contains(r.out, "makes all 11 transitions") || !strings.Contains(r.out, "connection refused") {
+		t.Errorf("status %d, %s:\n%s", r.status, r.err, r.out)
+	}
+}
+
 // One that the machine cannot make is refused by -check: by name, and at the transition.
 func TestReplayRefusesARecording(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.html")
 	wrong := strings.Replace(recorded, `"attempt":4`, `"attempt":3`, 1)
 	r := call(t, "", "replay", "-check", "-html", page, file(t, "recording.json", wrong))
-	if r.status != exitFail || !strings.Contains(r.out, "✗ transition 3: it is attempt 4's, and says 3: G13 OwnGeneration is broken") {
+	if r.status != exitFail || !strings.Contains(r.out, "✗ flight: transition 3: the attempt is 4, and the transition has 3: G13 OwnGeneration is broken") {
 		t.Errorf("status %d:\n%s", r.status, r.out)
 	}
 	if html, err := os.ReadFile(page); err != nil || strings.Count(string(html), `class="breaks"`) != 1 || !strings.Contains(string(html), "G13 OwnGeneration is broken") {
@@ -58,7 +66,7 @@ func TestGraph(t *testing.T) {
 		"-level algorithm":         "Stopping: drain",
 		"-format svg -level calls": ">stopwait</text>",
 		"-level none":              "!machine, algorithm, calls",
-		"-format png":              "!mermaid, dot and svg",
+		"-format png":              "!mermaid, dot or svg",
 		"too many":                 "!unexpected argument",
 	} {
 		r := call(t, "", append([]string{"graph"}, strings.Fields(args)...)...)
@@ -92,7 +100,7 @@ func TestReplayIsCareful(t *testing.T) {
 	whole := kept.String()
 	for text, want := range map[string]string{
 		whole[:len(whole)/2]: "truncated", whole[:len(whole)-2]: "truncated",
-		whole + whole: "something follows its end", whole + "}": "something follows its end",
+		whole + whole: "more input follows the value", whole + "}": "more input follows the value",
 	} {
 		r := call(t, "", "replay", file(t, "recording.json", text))
 		if r.status != exitUsage || !strings.Contains(r.err, "not a recording: "+want) || r.out != "" {

@@ -13,30 +13,30 @@ import (
 
 var verifyCommand = command{
 	name:  "verify",
-	about: "runs the layers that hold the code to its specification, and reports",
-	help: `Runs, in a checkout of surestart, what shows the shipped code to be its specification, and
-writes report.html (one file, for a browser), report.json and report.txt. It is the checkout's own
-./check, which has more to it: ./check help, ./check list.
+	about: "runs the checks of the code against its specification, in a clone",
+	help: `
+Runs ./check of a clone of surestart. It compares the shipped code with its specification,
+and writes report.html, report.json and report.txt. ./check help lists its commands.
 
-  quick   what needs Go only, in about two minutes; one that has failed is left after 80 seconds
+  quick   checks that need only Go, in about two minutes
   ci      also TLC, Z3, the race detector, a real Apache Kafka and the seeded faults
-  deep    the models of three callers, a million schedules, every layer on every fault, a second model
-          checker: hours
+  deep    also three callers, a million schedules, every layer on every fault, and a second
+          model checker: hours
 
-It ends with 0 if every layer holds, and with 1 if not or when it was interrupted: the reports
-are written then too. An example: surestart verify -bound ci -layer graph,schedules`,
+The exit status is 0 if every layer holds, and 1 if not or if it was interrupted. The reports
+are written in each case. An example: surestart verify -bound ci -layer graph,schedules`,
 	prepare: func(flags *flag.FlagSet) func(*world, []string) error {
-		bound := flags.String("bound", "quick", "how `far`: quick, ci or deep")
+		bound := flags.String("bound", "quick", "the `bound`: quick, ci or deep")
 		layers := flags.String("layer", "", "only these `layers`, separated by commas")
-		mutants := flags.Bool("mutants", false, "every mutant, where ci tries a sample: hours")
-		dir := flags.String("dir", "", "the `checkout` (default: the one that the working directory is in)")
+		mutants := flags.Bool("mutants", false, "try every mutant; ci tries a sample: hours")
+		dir := flags.String("dir", "", "the `clone` (default: the one that the working directory is in)")
 		out := flags.String("out", "report", "the `directory` for the reports and the layers' logs")
 		return func(w *world, args []string) error {
 			if len(args) > 0 {
-				return usagef("verify takes no arguments, only flags: what is %q?", args[0])
+				return usagef("unexpected argument %q: verify takes only flags", args[0])
 			}
 			if !slices.Contains([]string{"quick", "ci", "deep"}, *bound) {
-				return usagef("there is no bound %q: quick, ci or deep", *bound)
+				return usagef("there is no bound %q: want quick, ci or deep", *bound)
 			}
 			root, err := top(*dir)
 			if err != nil {
@@ -61,11 +61,11 @@ func top(dir string) (string, error) {
 	case dir == "":
 		root, err := checkout.Root()
 		if err != nil {
-			err = usageError{fmt.Errorf("%w, or name it with -dir", err)}
+			err = usageError{fmt.Errorf("%w, or give its directory with -dir", err)}
 		}
 		return root, err
 	case !checkout.Is(dir):
-		return "", usagef("%s is no checkout of surestart, whose tests and specification are what is run: clone it, and go there, or name it with -dir", dir)
+		return "", usagef("%s is not a clone of surestart: clone it and run the command there, or give its directory with -dir", dir)
 	}
 	return filepath.Abs(dir)
 }

@@ -1,5 +1,5 @@
-// Command httpserver is a net/http server as a resource: its address may be in
-// use, it drains gracefully, and what kills it is known.
+// Command httpserver is a net/http server as a resource: its address may be in use, a stop waits
+// for the requests in flight, and the cause of its death is kept.
 //
 //	go run ./examples/httpserver -addr 127.0.0.1:8080
 package main
@@ -49,7 +49,7 @@ func server(addr string, handler http.Handler, patience time.Duration) *fsm.Life
 		s.Defer("server", func(ctx context.Context) error {
 			err := srv.Shutdown(ctx) // waits for the requests in flight
 			if err != nil {
-				err = errors.Join(err, srv.Close()) // its patience has ended: cut them off
+				err = errors.Join(err, srv.Close()) // the release timeout has passed: cut them off
 			}
 			<-served
 			return err

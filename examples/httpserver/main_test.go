@@ -65,7 +65,7 @@ func TestStopDrains(t *testing.T) {
 	}
 }
 
-// get asks as anybody would, who holds no lease.
+// get makes a request as any client would, without a lease.
 func get(t *testing.T, addr string) string {
 	res, err := http.Get("http://" + addr)
 	if err != nil {
@@ -80,8 +80,8 @@ func get(t *testing.T, addr string) string {
 	return string(text)
 }
 
-// A request that does not end is cut off when the patience for it ends, and a Stop
-// whose caller leaves before that does not wait for it.
+// A request that does not end is cut off at the end of patience. A Stop whose caller leaves before
+// that does not wait for it.
 func TestStopForced(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	srv := server("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

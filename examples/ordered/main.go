@@ -2,8 +2,8 @@
 // lifecycle whose open starts others, and whose release stops them in reverse.
 // Nothing but fsm.Lifecycle is needed for that.
 //
-//	go run ./examples/ordered            all come up, and go down in reverse
-//	go run ./examples/ordered -fail store   the one in the middle does not: what came up before goes down
+//	go run ./examples/ordered               starts all three, and stops them in reverse
+//	go run ./examples/ordered -fail store   the store fails: the disk, started before it, is stopped
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// resource stands for something that is opened and closed.
+// resource returns a lifecycle that only prints when it opens and closes.
 func resource(name string, log io.Writer, fails bool) *fsm.Lifecycle[string] {
 	return fsm.New(func(_ context.Context, s *fsm.Scope) (string, error) {
 		s.Part(name)
@@ -33,7 +33,7 @@ func resource(name string, log io.Writer, fails bool) *fsm.Lifecycle[string] {
 	})
 }
 
-// starter is what any Lifecycle is, whatever its resource.
+// starter has the methods of any Lifecycle, whatever its resource.
 type starter interface {
 	Start(context.Context) error
 	Stop(context.Context) error

@@ -19,13 +19,17 @@ func main() {
 		return ln, err
 	})
 	defer listener.Close()
-	for range 3 { // from anywhere, any number of times: it is opened once
+	for range 3 { // any number of times: it is opened once
 		if err := listener.Start(context.Background()); err != nil {
-			log.Fatal(err)
+			log.Print(err)
+			return
 		}
 	}
-	listener.Use(context.Background(), func(_ context.Context, ln net.Listener) error {
+	err := listener.Use(context.Background(), func(_ context.Context, ln net.Listener) error {
 		fmt.Println("listening:", ln.Addr().Network())
-		return nil // it is not closed before this returns
+		return nil // the listener stays open until this function returns
 	})
+	if err != nil {
+		log.Print(err)
+	}
 }

@@ -1,5 +1,5 @@
-// Package flight keeps the last transitions of a lifecycle in memory, so that an
-// incident in production can be written out, looked at and checked against the
+// Package flight is a flight recorder: it keeps the last transitions of a lifecycle in
+// memory. After an incident they can be written to a file, drawn, and checked against the
 // specification:
 //
 //	recorder := flight.NewRecorder(1000)
@@ -7,8 +7,8 @@
 //	...
 //	recorder.WriteTo(file) // then: surestart replay -check FILE
 //
-// What is recorded is what an observer is told: states and events, not calls. For
-// which interleaving led there see the schedules and traces of the repository's docs.
+// A recording has transitions, not calls: it does not show which interleaving of calls
+// led to them.
 package flight
 
 import (
@@ -24,21 +24,22 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Recorder keeps the last transitions; a zero one the last thousand. Its methods may be
-// called concurrently; they block for no longer than it takes to copy what is kept.
+// A Recorder keeps the last transitions of a lifecycle; a zero Recorder keeps 1,000. Its
+// methods may be called concurrently. They block only while the kept transitions are
+// copied.
 type Recorder struct {
 	mu   sync.Mutex
 	ring []Transition
-	next int    // where the next one goes
-	seen uint64 // transitions observed in all
+	next int    // the place of the next transition
+	seen uint64 // how many transitions were observed
 }
 
-// NewRecorder returns a recorder that keeps the last n transitions, at least one.
-// Memory is bounded by that: some 200 bytes each, and the causes' texts.
+// NewRecorder returns a recorder that keeps the last n transitions; for n below 1, one.
+// Each takes some 200 bytes and the text of its cause.
 func NewRecorder(n int) *Recorder { return &Recorder{ring: make([]Transition, 0, max(n, 1))} }
 
-// Observe is for fsm.WithObserver. One recorder is for one lifecycle. A cause whose Error
-// panics, or ends the goroutine, costs its text, not the transition.
+// Observe records t; pass it to fsm.WithObserver. A recorder is for one lifecycle. If the
+// Error of a cause panics or ends the goroutine, the transition is recorded without it.
 func (r *Recorder) Observe(t fsm.Transition) {
 	kept := Transition{t.From, t.To, t.Event, t.Attempt, t.At, t.Took, ""}
 	defer func() { r.keep(kept) }()
@@ -62,7 +63,7 @@ func (r *Recorder) keep(kept Transition) {
 	r.next = (r.next + 1) % len(r.ring)
 }
 
-// Recording returns a copy of what is kept.
+// Recording returns a copy of the kept transitions.
 func (r *Recorder) Recording() Recording {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,8 +74,8 @@ func (r *Recorder) Recording() Recording {
 	}
 }
 
-// WriteTo writes what is kept, as Read reads it. It is an io.WriterTo, and writes
-// while Observe goes on.
+// WriteTo writes the recording as JSON, for Read, and returns the error of w. It implements
+// io.WriterTo. Observe does not wait for the writing.
 func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
 	text, err := json.MarshalIndent(r.Recording(), "", "  ")
 	if err != nil {
@@ -84,8 +85,7 @@ func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// A Transition is fsm.Transition as it is kept: Cause is the error's text, "" if
-// there was none.
+// A Transition is a kept fsm.Transition. Cause is the text of its error, "" for none.
 type Transition struct {
 	From    fsm.State     `json:"from"`
 	To      fsm.State     `json:"to"`
@@ -98,43 +98,42 @@ type Transition struct {
 
 const version = 1
 
-// A Recording is the last transitions of a lifecycle, the oldest first.
+// A Recording has the last transitions of a lifecycle, the oldest first.
 type Recording struct {
 	Version     int          `json:"recording"` // 1
-	Dropped     uint64       `json:"dropped"`   // older ones, that were not kept
+	Dropped     uint64       `json:"dropped"`   // the number of older transitions, which were not kept
 	Transitions []Transition `json:"transitions"`
 }
 
-// Read reads what WriteTo wrote: one recording, whole, with nothing after it. The error
-// says if it is truncated.
+// Read reads one complete recording, as WriteTo writes it, with nothing after it. Its error
+// says why the input is no recording, for example that it is truncated.
 func Read(from io.Reader) (Recording, error) {
 	var r Recording
 	if err := strict.Decode(from, &r); err != nil {
-		return r, fmt.Errorf("not a recording: %w", err)
+		return r, fmt.Errorf("flight: not a recording: %w", err)
 	}
 	if r.Version != version {
-		return r, fmt.Errorf("a recording of version %d: this program reads version %d", r.Version, version)
+		return r, fmt.Errorf("flight: a recording of version %d; this program reads version %d", r.Version, version)
 	}
 	return r, nil
 }
 
-// A Violation is why a recording is none of the specification's: transition At of
-// it, counted from 0.
+// A Violation is a transition that the specification does not allow.
 type Violation struct {
-	At        int
-	Why       string
-	Guarantee spec.Guarantee
+	At        int            // the index of the transition, from 0
+	Why       string         // what is wrong with it
+	Guarantee spec.Guarantee // the guarantee that it breaks
 }
 
+// Error returns the number of the transition, from 1, what is wrong, and the guarantee.
 func (v *Violation) Error() string {
-	return fmt.Sprintf("transition %d: %s: %v is broken", v.At+1, v.Why, v.Guarantee)
+	return fmt.Sprintf("flight: transition %d: %s: %v is broken", v.At+1, v.Why, v.Guarantee)
 }
 
-// Check returns nil if the specification's machine can make these transitions, one
-// after the other: each is a row of its table, begins where the one before ended,
-// and has the attempt's number that it has to have. Otherwise it returns a
-// *Violation for the first that cannot be. Of what was dropped nothing is known: the
-// first transition may begin anywhere, unless none was.
+// Check returns nil if the specification allows these transitions in this order: each is
+// a row of the transition table, begins in the state in which the one before ended, and
+// has the right number of the attempt. Otherwise it returns a *Violation for the first that
+// is wrong. If transitions were dropped, the first one may begin in any state.
 func (r Recording) Check() error {
 	at, attempt := fsm.Idle, uint64(0)
 	for i, t := range r.Transitions {
@@ -146,20 +145,20 @@ func (r Recording) Check() error {
 		if known && t.From != at {
 			switch {
 			case at == fsm.Closed:
-				return wrong("G11", "it was closed, and leaves %v", t.From)
+				return wrong("G11", "the state is Closed, and the transition begins in %v", t.From)
 			case t.Event == fsm.EventStart:
-				return wrong("G1", "it was %v, and starts as if it were %v", at, t.From)
+				return wrong("G1", "the state is %v, and a start begins in %v", at, t.From)
 			}
-			return wrong("G3", "it was %v, and leaves %v", at, t.From)
+			return wrong("G3", "the state is %v, and the transition begins in %v", at, t.From)
 		}
 		if to, ok := spec.Next(t.Event, t.From); !ok || to != t.To {
-			return wrong("G3", "the table has no %v that leads from %v to %v", t.Event, t.From, t.To)
+			return wrong("G3", "the transition table has no %v from %v to %v", t.Event, t.From, t.To)
 		}
 		if t.Event == fsm.EventStart {
 			attempt++
 		}
 		if known && t.Attempt != attempt {
-			return wrong("G13", "it is attempt %d's, and says %d", attempt, t.Attempt)
+			return wrong("G13", "the attempt is %d, and the transition has %d", attempt, t.Attempt)
 		}
 		at, attempt = t.To, t.Attempt
 	}

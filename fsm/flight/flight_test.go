@@ -56,7 +56,7 @@ func record(t *testing.T, n int) flight.Recording {
 		l.Stop(context.Background())
 	}
 	l.Close()
-	synctest.Wait() // until the observer has been told all
+	synctest.Wait() // until the observer has received everything
 	var buf bytes.Buffer
 	if _, err := recorder.WriteTo(&buf); err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func TestReadIsStrict(t *testing.T) {
 		}
 	}
 	for _, more := range []string{whole, "x", "}", "\x00", "\n\nnull", "1"} {
-		if _, err := flight.Read(strings.NewReader(whole + more)); err == nil || !strings.Contains(err.Error(), "follows its end") || strings.Contains(err.Error(), "truncated") {
+		if _, err := flight.Read(strings.NewReader(whole + more)); err == nil || !strings.Contains(err.Error(), "follows the value") || strings.Contains(err.Error(), "truncated") {
 			t.Errorf("followed by %q: %v", more, err)
 		}
 	}

@@ -1,43 +1,80 @@
-// Package fsmhttp shows what lifecycles are doing, to a person and to a program.
+// Package fsmhttp has handlers for the liveness, the readiness and the status of lifecycles.
 //
-//	mux.Handle("/debug/lifecycles", fsmhttp.Page{"orders": producer, "database": lifecycle})
+//	page := fsmhttp.Page{"orders": producer, "database": lifecycle}
+//	mux.HandleFunc("GET /livez", fsmhttp.Live)      // the process answers
+//	mux.Handle("GET /readyz", fsmhttp.Ready(page))  // each resource is open, and works
+//	mux.Handle("GET /statusz", page)                // for people
 //
-// It is for people who look, not for an orchestrator that decides: for a producer that
-// is package health. Causes are told as the errors say them, hosts and parts by name: the
-// page is not for the world to see. The errors of this module hold no secret;
-// those that an open of yours returns hold what you put into them.
+// Each answers as JSON, HTML or text, by the Accept header of the request. Ready and Page
+// show the texts of errors with the names of hosts and parts: do not serve them to the
+// public. The errors of this module contain no secrets; the errors of your own open contain
+// what you put into them.
 package fsmhttp
 
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"html/template"
 	"maps"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
-// A Source is what is shown: a *fsm.Lifecycle, a *producer.Producer, or what wraps one.
+// A Source has a Status to show: a *fsm.Lifecycle, a *producer.Producer, or a wrapper.
 type Source interface{ Status() fsm.Status }
 
-// A Page is an http.Handler that shows the Status of each of its sources, by name:
-// as application/json, an object of them; as text/html, a table; or as text/plain, a
-// line for each. The request's Accept header decides; whoever has no preference
-// gets JSON. The answer is 200 whatever their states. It does not block, and may be
-// asked concurrently while nobody writes to the map. A nil Page shows none. Where a
-// source is nil, or its Status panics, the panic stands as its cause.
+// A Page is an http.Handler that shows the Status of each of its sources, by name: as an
+// object (application/json), a page that reloads itself (text/html), or one line each
+// (text/plain). The Accept header of the request selects the type; without a preference it
+// is JSON. The answer is 200 in every state. ServeHTTP does not block, and may be called
+// concurrently while the map is not written to. A nil Page shows no sources. If a source is
+// nil, or its Status panics, the panic is shown as its cause.
+//
+// The HTML reloads every 5 seconds. The query ?refresh=N changes that to N seconds, and
+// ?refresh=0 turns it off.
 type Page map[string]Source
 
 // ServeHTTP implements http.Handler. Methods other than GET and HEAD get 405.
 func (p Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer(w, r, func() view {
+		v := view{title: "Lifecycles", table: true, code: http.StatusOK}
+		all := make(map[string]fsm.Status, len(p))
+		for _, name := range slices.Sorted(maps.Keys(p)) {
+			s := p.status(name)
+			all[name] = s
+			v.rows = append(v.rows, newRow(name, s))
+			v.lines = append(v.lines, oneline.Escape(name)+": "+s.String())
+		}
+		v.object = all
+		return v
+	})
+}
+
+// Live is an http.HandlerFunc that answers 200: an answer shows that the process lives.
+// It reads no lifecycle, because a restart of the process helps neither against a
+// dependency that is away, nor a resource that the program has stopped.
+func Live(w http.ResponseWriter, r *http.Request) {
+	answer(w, r, func() view {
+		return view{title: "Live", class: "good", code: http.StatusOK, lines: []string{"live"}, object: map[string]bool{"live": true}}
+	})
+}
+
+// A view is an answer in its three forms.
+type view struct {
+	code         int
+	title, class string // of the HTML
+	table        bool   // it shows the rows
+	rows         []row
+	lines        []string // of the text
+	object       any      // of the JSON
+}
+
+func answer(w http.ResponseWriter, r *http.Request, look func() view) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept")
@@ -48,53 +85,33 @@ func (p Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	contentType := preferred(strings.Join(r.Header.Values("Accept"), ","))
+	v := look()
 	var body bytes.Buffer
-	if err := p.write(&body, contentType); err != nil {
+	if err := v.write(&body, contentType, r.URL.Query().Get("refresh")); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	h.Set("Content-Type", contentType+"; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(v.code)
 	if r.Method == http.MethodGet {
 		w.Write(body.Bytes())
 	}
 }
 
-func (p Page) write(to *bytes.Buffer, contentType string) error {
-	names := slices.Sorted(maps.Keys(p))
+func (v view) write(to *bytes.Buffer, contentType, refresh string) error {
 	switch contentType {
 	case asHTML:
-		now := time.Now()
-		rows := make([]row, 0, len(names))
-		for _, name := range names {
-			s := p.status(name)
-			lasted := now.Sub(s.Since)
-			if lasted > time.Minute {
-				lasted = lasted.Truncate(time.Second)
-			}
-			r := row{Name: name, Status: s, For: lasted.Truncate(time.Millisecond), Since: s.Since.Format(time.RFC3339)}
-			if !s.RestartAt.IsZero() {
-				r.Again = s.RestartAt.Format(time.RFC3339)
-			}
-			if s.Cause != nil {
-				r.Why = oneline.Text(s.Cause)
-			}
-			rows = append(rows, r)
-		}
-		return table.Execute(to, rows)
+		return v.html(to, refresh)
 	case asText:
-		for _, name := range names {
-			fmt.Fprintf(to, "%s: %v\n", oneline.Escape(name), p.status(name))
+		for _, line := range v.lines {
+			to.WriteString(line + "\n")
 		}
 		return nil
 	default:
-		all := make(map[string]fsm.Status, len(p))
-		for _, name := range names {
-			all[name] = p.status(name)
-		}
 		e := json.NewEncoder(to)
 		e.SetIndent("", "  ")
-		return e.Encode(all)
+		return e.Encode(v.object)
 	}
 }
 
@@ -113,8 +130,8 @@ const (
 	asText = "text/plain"
 )
 
-// preferred is the content type that an Accept header wants most; of those that it
-// wants alike, and of those that it does not mention, JSON before HTML before text.
+// preferred returns the content type that an Accept header prefers; among equals, and if
+// it mentions none, JSON before HTML before text.
 func preferred(accept string) string {
 	best, bestQ := asJSON, -1.0
 	for _, offer := range []string{asJSON, asHTML, asText} {
@@ -125,7 +142,7 @@ func preferred(accept string) string {
 	return best
 }
 
-// quality is how much the header wants the offer: what its most specific range says.
+// quality returns the quality of the offer: that of the header's most specific range.
 func quality(accept, offer string) (q float64) {
 	kind, _, _ := strings.Cut(offer, "/")
 	specific := 0
@@ -145,34 +162,3 @@ func quality(accept, offer string) (q float64) {
 	}
 	return q
 }
-
-type row struct {
-	Name string
-	fsm.Status
-	For   time.Duration // how long it has been in its state
-	Since string        // when it came into it
-	Again string        // when it is started again; "" if it is not
-	Why   string        // the text of Cause
-}
-
-var table = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Lifecycles</title>
-<style>
-body { font: 15px/1.4 system-ui, sans-serif; margin: 2em }
-table { border-collapse: collapse }
-th, td { text-align: left; vertical-align: top; padding: .3em 1em; border-bottom: 1px solid #ccc }
-td { overflow-wrap: anywhere }
-.Started { color: #06702f } .Starting, .Stopping { color: #8a5a00 } .Idle, .Closed { color: #555 }
-</style>
-<h1>Lifecycles</h1>
-<table>
-<tr><th>name<th>state<th>for<th>attempt<th>held<th>in flight<th>waiting<th>undelivered<th>cause
-{{range .}}<tr><td>{{.Name}}<td class="{{.State}}">{{.State}}{{with .Acquiring}}, acquiring {{.}}{{end}}{{with .Releasing}}, releasing {{.}}{{end}}{{with .Again}}, starts again at {{.}}{{end}}<td title="{{.Since}}">{{.For}}<td>{{.Attempt}}
-<td>{{range $i, $part := .Held}}{{if $i}}, {{end}}{{$part}}{{end}}<td>{{.InFlight}}<td>{{.Waiters}}<td>{{.Undelivered}}<td>{{.Why}}
-{{else}}<tr><td colspan="9">none
-{{end}}</table>
-</html>
-`))

@@ -10,9 +10,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/fsm/fsmhttp"
@@ -67,7 +69,7 @@ func body(t *testing.T, r *http.Response) string {
 	return string(text)
 }
 
-// Who asks decides what it looks like.
+// The Accept header decides the form.
 func TestAccept(t *testing.T) {
 	const asJSON, asHTML, asText = "application/json", "text/html", "text/plain"
 	for accept, want := range map[string]string{
@@ -120,8 +122,8 @@ func TestText(t *testing.T) {
 // Nothing that a source says becomes markup. SURESTART_PAGES is a directory to keep the page in, to look at.
 func TestHTML(t *testing.T) {
 	got := body(t, get(t, page, "GET", "text/html"))
-	for _, want := range []string{"<td>orders<td class=\"Stopping\">Stopping, releasing writer<td", "<td>3\n<td>transport, writer<td>2<td>1<td>0<td>&lt;script&gt;", "<td>database<td class=\"Idle\">Idle<td"} {
-		if !strings.Contains(got, want) {
+	for _, want := range []string{"|orders|Stopping, releasing writer|", "|3|transport, writer|2|1|0|last error:|&lt;script&gt;", "|database|Idle|0|0|0|0|"} {
+		if !strings.Contains(cells(got), want) {
 			t.Errorf("%q is not in it", want)
 		}
 	}
@@ -136,6 +138,11 @@ func TestHTML(t *testing.T) {
 	}
 }
 
+var tag = regexp.MustCompile(`(\s*<[^>]*>\s*)+`)
+
+// cells is a page's text, with a bar between two cells.
+func cells(page string) string { return tag.ReplaceAllString(page, "|") }
+
 // onNil is an error whose Error panics on a nil pointer.
 type onNil struct{ text string }
 
@@ -145,7 +152,7 @@ func (e *onNil) Error() string { return e.text }
 func TestSourcesThatPanic(t *testing.T) {
 	var none *fsm.Lifecycle[int]
 	page := fsmhttp.Page{"good": still{State: fsm.Started}, "nil": nil, "a nil pointer": none, "zero": new(fsm.Lifecycle[int])}
-	for accept, good := range map[string]string{"text/html": "<td>good<td", "text/plain": "good: Started", "application/json": `"state": "Started"`} {
+	for accept, good := range map[string]string{"text/html": "good<td", "text/plain": "good: Started", "application/json": `"state": "Started"`} {
 		r := get(t, page, "GET", accept)
 		got := body(t, r)
 		if r.StatusCode != 200 || !strings.Contains(got, good) || strings.Count(got, "nil pointer dereference") != 2 || strings.Count(got, "a zero Lifecycle: make one with New") != 1 {
@@ -154,17 +161,16 @@ func TestSourcesThatPanic(t *testing.T) {
 	}
 }
 
-// When it is started again, and what has yet to be delivered, stands in each of the three
-// forms; a time is without the reading of a clock that only this process has, a cause that
-// cannot print is no failure of the page, and a text is a line for each source whatever
-// it is called.
+// Each of the three forms has the time of the next restart, and what has yet to be delivered. A
+// time has no monotonic clock reading. A cause that cannot be printed does not fail the page. A
+// text has a line for each source, whatever its name.
 func TestWhatIsShown(t *testing.T) {
 	var none *onNil
 	now := time.Now()
 	page := fsmhttp.Page{"a\nb\x1b[2J": still{State: fsm.Idle, Since: now, Cause: none, RestartAt: now.Add(time.Minute), Undelivered: 7}}
 	again := now.Add(time.Minute).Format(time.RFC3339)
 	for accept, want := range map[string][]string{
-		"text/html":        {">Idle, starts again at " + again + "<td title=\"" + now.Format(time.RFC3339) + "\">", "<td>7<td>&lt;nil&gt;"},
+		"text/html":        {">Idle, starts again at " + again + "<td data-label=\"for\" class=\"number\" title=\"since " + now.Format(time.RFC3339) + "\">", ">7</td>", "</i> &lt;nil&gt;</td>"},
 		"text/plain":       {"; cause: <nil>; starts again at " + again + "; undelivered: 7\n", `a\nb\x1b[2J: Idle since `},
 		"application/json": {`"undelivered": 7`, `"cause": "\u003cnil\u003e"`, `"restartAt": "` + now.Add(time.Minute).Format("2006-01-02T15:04:05")},
 	} {
@@ -211,6 +217,19 @@ func TestNoSecret(t *testing.T) {
 		got := body(t, get(t, fsmhttp.Page{"orders": p}, "GET", accept))
 		if !strings.Contains(got, "127.0.0.1:1") || strings.Contains(got, password) {
 			t.Errorf("want the broker, and no password, in:\n%s", got)
+		}
+	}
+}
+
+// No form of the page has characters that move a terminal's cursor or change the direction of text.
+func TestWhatDoesNotPrintIsEscaped(t *testing.T) {
+	const evil = "a\n\x1b[2J\u202e\xffz"
+	page := fsmhttp.Page{evil: still{State: fsm.Stopping, Held: []string{evil}, Acquiring: evil, Releasing: evil, Cause: errors.New(evil)}}
+	for _, h := range []http.Handler{page, fsmhttp.Ready(page), fsmhttp.Ready(fsmhttp.Page{"x": &pinged{still: still{State: fsm.Started}, ping: func(context.Context) error { return errors.New(evil) }}})} {
+		for _, accept := range []string{"text/plain", "text/html"} {
+			if got := body(t, get(t, h, "GET", accept)); strings.ContainsAny(got, "\x1b\u202e") || !utf8.ValidString(got) || !strings.Contains(got, `\x1b[2J\u202e\xffz`) {
+				t.Errorf("%s: %q", accept, got)
+			}
 		}
 	}
 }

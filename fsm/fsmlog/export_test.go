@@ -9,7 +9,7 @@ import (
 // Tracer returns what To gives to a lifecycle.
 func Tracer(logger *slog.Logger) fsm.Tracer { return &tracer{logger: logger} }
 
-// Messages returns what is logged of each event.
+// Messages returns the message that is logged for each event.
 func Messages() map[fsm.Event]string {
 	messages := make(map[fsm.Event]string)
 	for e, l := range lines {

@@ -1,11 +1,11 @@
-// Package fsmlog writes a line of structured log for each transition of a lifecycle, and
-// for each try of a start that failed and is made again.
+// Package fsmlog logs each transition of a lifecycle, and each failed try that will be
+// repeated, as a line of structured log.
 //
 //	l := fsm.New(open, fsmlog.To(logger.With("resource", "orders")))
 //
-// A lifecycle by itself logs only what no caller would otherwise learn of
-// (fsm.WithLogger). These lines are the story of what happened to it, in order. There
-// is none on the path of a use.
+// The lines are in the order of the transitions. Calls of Use and Acquire log nothing.
+// Without this package a lifecycle logs only problems that no caller receives as an error
+// (fsm.WithLogger).
 package fsmlog
 
 import (
@@ -19,14 +19,14 @@ import (
 	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
-// A line is how an event is logged.
+// A line is the level and the message of an event.
 type line struct {
 	level   slog.Level
 	message string
 }
 
-// What somebody asked for is information. A start that came to nothing is a warning:
-// its callers know, if they still wait. That a resource died nobody else may hear of.
+// What a call requested is information. A failed start is a warning: its callers have the
+// error. The death of a resource is an error: no call may return it.
 var lines = map[fsm.Event]line{
 	fsm.EventStart:     {slog.LevelInfo, "surestart: starting"},
 	fsm.EventOpened:    {slog.LevelInfo, "surestart: started"},
@@ -40,54 +40,53 @@ var lines = map[fsm.Event]line{
 	fsm.EventClosed:    {slog.LevelInfo, "surestart: closed"},
 }
 
-// retried is how a try is logged that failed and is to be made again (fsm.WithRetry).
+// retried is the line of a failed try that is repeated (fsm.WithRetry).
 var retried = line{slog.LevelWarn, "surestart: start failed, trying again"}
 
 // To makes a lifecycle log each of its transitions to logger, with these attributes:
 //
-//	event    the specification's name of the transition; retry of a try that failed
-//	state    the state that it led to
-//	attempt  the latest attempt, counted from 1; 0: there was none
-//	took     how long the state before had lasted
-//	part     of a start or a try that ended before it was up: what was being acquired;
-//	         of a release that failed: the first part whose release did
-//	cause    why, unless it was a Stop or Shutdown; of a release: what failed in it
-//	cut_off  how many uses a forced release cut off, if any (G9)
-//	try      of a try that failed: which one of its attempt, counted from 1
-//	pause    of a try that failed: how long it waits until the next, once the parts
-//	         that it held are released
+//	event    the event of the transition, or "retry" for a failed try
+//	state    the state after it
+//	attempt  the latest attempt, counted from 1; 0: none has begun
+//	took     how long the state before lasted; absent for a failed try
+//	part     of a failed start or try: the part that was being acquired;
+//	         of a failed release: the first part whose release failed
+//	cause    of a failure or a death; of a failed release: its errors. Absent for a Stop
+//	         or Shutdown
+//	cut_off  the number of uses that a forced release cut off, if any (G9)
+//	try      of a failed try: its number in the attempt, from 1
+//	pause    of a failed try: the time between the release of its parts and the next try
 //
-// The level is Info; Warn for a start or a try that came to nothing and for a release
-// that failed or cut uses off; Error for a resource that died. A try that failed has no
-// took; what it held and could not be released is logged by the lifecycle itself, for the
-// next try knows nothing of it. The time of a line is when the transition took effect.
-// Its context carries the values that the attempt carries (fsm.WithBaseContext,
-// fsm.WithCallerContext), so that a handler finds them; the line of a lifecycle that is
-// shut down while it is idle carries none. After the last line of an attempt its context
-// is kept by nobody here.
+// The level is Info; Warn for a failed start or try, and for a release that failed or cut
+// uses off; Error for a resource that died. The lifecycle itself logs a release that fails
+// after a failed try (fsm.WithLogger). The time of a line is when the transition took
+// effect.
 //
-// What logger does holds up nobody: it is called on a goroutine of its own, so that the
-// last lines may come after Close has returned; fsm.Lifecycle.FlushObservers waits for
-// them. The Option is for one lifecycle. A nil logger is slog.Default, as it is when
-// there is a line.
+// The context of a line has the values of the attempt (fsm.WithBaseContext,
+// fsm.WithCallerContext) for handlers; when an idle lifecycle is shut down it has none.
+// After the last line of an attempt, To keeps no context of the attempt in memory.
+//
+// The logger is called in a goroutine of its own: it holds up nothing else, and the last
+// lines may be written after Close has returned. fsm.Lifecycle.FlushObservers waits for
+// them. The Option is for one lifecycle. For a nil logger, slog.Default() is called for
+// each line.
 func To(logger *slog.Logger) fsm.Option { return fsm.WithTracer(&tracer{logger: logger}) }
 
 type tracer struct {
 	logger *slog.Logger
 
-	mu  sync.Mutex // in case the Option was given to two lifecycles after all
+	mu  sync.Mutex // in case the Option was given to two lifecycles
 	now attempt
 }
 
-// An attempt is what has been seen of the one that has not ended; the zero value: there
-// is none.
+// An attempt records the steps of the present attempt; its zero value means none.
 type attempt struct {
-	values    context.Context
-	acquiring string
-	cutOff    int
-	badPart   string
-	bad       []error
-	tries     int // that failed and are to be made again
+	values      context.Context
+	acquiring   string
+	cutOff      int
+	failedPart  string
+	releaseErrs []error
+	tries       int // failed tries that are repeated
 }
 
 // Step implements fsm.Tracer.
@@ -103,7 +102,7 @@ func (t *tracer) Step(s fsm.Step) {
 	t.write(s.Context, s.At, retried, append(attrs, slog.Any("cause", s.Err), slog.Duration("pause", s.Pause))...)
 }
 
-// step returns how many tries of the attempt have failed and are to be made again.
+// step records s. It returns how many failed tries of the attempt are repeated.
 func (t *tracer) step(s fsm.Step) (tries int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,21 +114,21 @@ func (t *tracer) step(s fsm.Step) (tries int) {
 	case fsm.StepRetry:
 		t.now.tries++
 	case fsm.StepTryAgain: // it holds nothing
-		t.now.acquiring, t.now.badPart, t.now.bad = "", "", nil
+		t.now.acquiring, t.now.failedPart, t.now.releaseErrs = "", "", nil
 	case fsm.StepForced:
 		t.now.cutOff = s.CutOff
 	case fsm.StepReleased:
 		if s.Err != nil {
-			if t.now.bad == nil {
-				t.now.badPart = s.Part
+			if t.now.releaseErrs == nil {
+				t.now.failedPart = s.Part
 			}
-			t.now.bad = append(t.now.bad, &releaseError{s.Part, s.Err})
+			t.now.releaseErrs = append(t.now.releaseErrs, &releaseError{s.Part, s.Err})
 		}
 	}
 	return t.now.tries
 }
 
-// A releaseError is what the release of a part failed with.
+// A releaseError is the error of a part's release.
 type releaseError struct {
 	part string
 	err  error
@@ -138,8 +137,8 @@ type releaseError struct {
 func (e *releaseError) Error() string { return e.part + ": " + oneline.Text(e.err) }
 func (e *releaseError) Unwrap() error { return e.err }
 
-// transition returns what has been seen of the attempt, and forgets it if it has ended:
-// what its context carries is not to be kept while nothing is open.
+// transition returns the record of the attempt, and clears it if the attempt has ended:
+// the values of its context are not kept in memory while nothing is open.
 func (t *tracer) transition(to fsm.State) attempt {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,12 +153,12 @@ func (t *tracer) transition(to fsm.State) attempt {
 func (t *tracer) Transition(tr fsm.Transition) {
 	now := t.transition(tr.To)
 	l, ctx := lines[tr.Event], now.values
-	if ctx == nil { // no attempt: it was idle
+	if ctx == nil { // no attempt: the lifecycle was idle
 		ctx = context.Background()
 	}
 	cause, part := tr.Cause, ""
 	if tr.Event == fsm.EventStop || tr.Event == fsm.EventShutdown {
-		cause = nil // the event says it
+		cause = nil // the event shows it
 	}
 	switch {
 	case tr.From == fsm.Idle && tr.To == fsm.Closed:
@@ -167,7 +166,7 @@ func (t *tracer) Transition(tr fsm.Transition) {
 	case tr.From == fsm.Starting && tr.To == fsm.Stopping:
 		part = now.acquiring
 	case tr.From == fsm.Stopping:
-		part, cause = now.badPart, errors.Join(now.bad...)
+		part, cause = now.failedPart, errors.Join(now.releaseErrs...)
 		if cause != nil || now.cutOff > 0 {
 			l.level = slog.LevelWarn
 		}
@@ -196,5 +195,5 @@ func (t *tracer) write(ctx context.Context, at time.Time, l line, attrs ...slog.
 	}
 	r := slog.NewRecord(at, l.level, l.message, 0)
 	r.AddAttrs(attrs...)
-	_ = logger.Handler().Handle(ctx, r) // as slog itself: nobody is there to be told
+	_ = logger.Handler().Handle(ctx, r) // slog itself ignores this error, too
 }

@@ -69,7 +69,7 @@ func (p *pages) Handle(ctx context.Context, r slog.Record) error {
 	return p.Handler.Handle(ctx, r)
 }
 
-// want compares what was logged since the last call, but for the attribute state.
+// want compares what was logged since the last call, except for the attribute state.
 func (p *pages) want(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -255,7 +255,7 @@ func TestRetries(t *testing.T) {
 			`time=6.5s level=WARN msg="start abandoned" event=abandoned state=Stopping attempt=5 took=500ms part=a2 cause="context deadline exceeded" who=me`,
 			`time=6.5s level=WARN msg="released" event=released state=Idle attempt=5 took=0s part=a cause="a: boom" who=me`)
 
-		// Of a try it is the last.
+		// The last line of a try.
 		over, cancel = context.WithTimeout(ctx, 5*time.Second/2)
 		defer cancel()
 		tries = append(tries, named("a", errBoom, errBoom), named("b", nil, errBoom))
@@ -307,7 +307,7 @@ func TestLevels(t *testing.T) {
 	})
 }
 
-// Without a logger it is whatever slog.Default is when there is something to log.
+// Without a logger, the lines go to slog.Default at the time of each line.
 func TestDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) { return 42, nil }, fsmlog.To(nil))

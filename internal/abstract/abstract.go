@@ -1,14 +1,14 @@
-// Package abstract is the contract, tla/Abstract.tla, as an executable model: the
-// same variables, the same actions, the same graph (a test compares the two, both
-// ways). What real threads do is checked against it, see package history.
+// Package abstract is the contract, tla/Abstract.tla, as an executable model: the same
+// variables, the same actions, the same graph (a test compares the two, both ways).
+// Package history checks the events of real goroutines against it.
 package abstract
 
 import "fmt"
 
-// MaxCallers is how many callers a State has room for.
+// MaxCallers is the largest number of callers in a State.
 const MaxCallers = 6
 
-// Res is where the resource is.
+// Res is the state of the resource.
 type Res uint8
 
 // The values of res.
@@ -19,11 +19,11 @@ const (
 	Closing
 )
 
-// Call is where a caller is in its call.
+// Call is the place of a caller in its call.
 type Call uint8
 
-// The values of call. InStart, InStop, InShut and InUse are "start", "stop",
-// "shut" and "use": invoked, without effect as yet.
+// The values of call. InStart, InStop, InShut and InUse are "start", "stop", "shut" and
+// "use": called, without an effect yet.
 const (
 	Idle Call = iota
 	InStart
@@ -38,10 +38,10 @@ const (
 	Done
 )
 
-// Out is how a call ends, and why an opening is undone.
+// Out is the result of a call, or the reason why an opening is undone.
 type Out uint8
 
-// The values of out's first half, and of why.
+// The values of the first element of out, and of why.
 const (
 	None Out = iota
 	Ok
@@ -52,7 +52,7 @@ const (
 	NotStarted
 	RelErr
 	CutOff
-	Abandoned // why only
+	Abandoned // only a value of why
 )
 
 var (
@@ -65,13 +65,14 @@ func (r Res) String() string  { return resNames[r] }
 func (c Call) String() string { return callNames[c] }
 func (o Out) String() string  { return outNames[o] }
 
-// Result is a call's result: N is 0 but for CutOff, where it is how many uses were cut off.
+// Result is the result of a call. N is the number of uses that were cut off for CutOff,
+// otherwise 0.
 type Result struct {
 	Out Out
 	N   uint8
 }
 
-// String reads "cut 2".
+// String returns, for example, "cut 2".
 func (r Result) String() string {
 	if r.N > 0 {
 		return fmt.Sprintf("%v %d", r.Out, r.N)
@@ -79,31 +80,31 @@ func (r Result) String() string {
 	return r.Out.String()
 }
 
-// State is a value of the variables of tla/Abstract.tla. A caller that a model
-// does not have is idle for ever.
+// State has the values of the variables of tla/Abstract.tla. Callers that a model does not
+// have are always idle.
 type State struct {
-	Restarts bool // the constant: what died is started again
+	Restarts bool // the constant: a resource that died is restarted
 
 	Res   Res
 	Why   Out
 	Final bool
-	Due   bool // what died is to be started again
-	Again bool // the opening, or its undoing, is of such a restart
+	Due   bool // a restart is due
+	Again bool // the opening, or its undoing, is a restart
 	Call  [MaxCallers]Call
 	Ended [MaxCallers]bool
 	Out   [MaxCallers]Result
 }
 
-// Init is the initial state.
+// Init returns the initial state.
 func Init() State { return State{} }
 
 // Set is a set of callers.
 type Set uint8
 
-// Has says whether caller c is in the set.
+// Has reports whether caller c is in the set.
 func (s Set) Has(c int) bool { return s&(1<<c) != 0 }
 
-// Len is the number of callers in the set.
+// Len returns the number of callers in the set.
 func (s Set) Len() (n int) {
 	for ; s != 0; s &= s - 1 {
 		n++
@@ -111,7 +112,7 @@ func (s Set) Len() (n int) {
 	return n
 }
 
-// At is the set of callers that are at place.
+// At returns the set of callers that are at place.
 func (s *State) At(place Call) (at Set) {
 	for c, where := range s.Call {
 		if where == place {
@@ -121,12 +122,12 @@ func (s *State) At(place Call) (at Set) {
 	return at
 }
 
-// Stopping is the set of callers that wait for a closing to end.
+// Stopping returns the set of callers that wait for the end of a closing.
 func (s *State) Stopping() Set { return s.At(StopWait) | s.At(ShutWait) }
 
 func (s *State) answer(c int, r Result) { s.Call[c], s.Out[c] = Done, r }
 
-// verdict is what c, a Stop or a Shutdown, has the Starts told that it ends.
+// verdict returns the result of the Starts that c, a Stop or a Shutdown, ends.
 func (s *State) verdict(c int) Out {
 	if s.Call[c] == InStop {
 		return Stopped

@@ -35,7 +35,7 @@ var actionNames = [numActions]string{
 
 func (a Action) String() string { return actionNames[a] }
 
-// OfCaller says whether the action is one of a caller's, so that Step.Caller means something.
+// OfCaller reports whether the action is a caller's: then Step.Caller is set.
 func (a Action) OfCaller() bool {
 	switch a {
 	case Opened, OpenFails, Died, Released, RestartEnds:
@@ -44,17 +44,17 @@ func (a Action) OfCaller() bool {
 	return true
 }
 
-// Step is an action and what it chooses.
+// Step is an action with its parameters.
 type Step struct {
 	Action Action
 	Caller uint8
-	Kind   Call // of Invoke: InStart, InStop, InShut or InUse
-	S      Set  // of StopOfEmpty, StopTakesEffect, Released and RestartEnds: the module's S
-	Bad    bool // of Released
-	Begins bool // of RestartEnds
+	Kind   Call // Invoke: InStart, InStop, InShut or InUse
+	S      Set  // StopOfEmpty, StopTakesEffect, Released, RestartEnds: S in the TLA+
+	Bad    bool // Released
+	Begins bool // RestartEnds
 }
 
-// String reads "Invoke(c1, start)".
+// String returns, for example, "Invoke(c1, start)".
 func (st Step) String() string {
 	s := st.Action.String()
 	switch {
@@ -77,8 +77,8 @@ func (st Step) String() string {
 	return s
 }
 
-// Next takes a step; false if it cannot be taken. The guards and effects are the
-// module's, line by line.
+// Next returns the state after a step; false if the step is not enabled. The guards and
+// effects are those of the TLA+, line by line.
 func Next(s State, st Step) (State, bool) {
 	c := int(st.Caller)
 	var can bool
@@ -134,7 +134,7 @@ func (s *State) cutUses() {
 	}
 }
 
-// start takes a step of Start. Where it returns false s is not to be used.
+// start takes a step of Start. If it returns false, s must not be used.
 func (s *State) start(a Action, c int) (can bool) {
 	switch a {
 	case StartOfOpen:

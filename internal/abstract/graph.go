@@ -2,15 +2,15 @@ package abstract
 
 import "fmt"
 
-// Model is the module with so many callers.
+// Model is the contract with a number of callers.
 type Model struct {
 	Callers  int
-	Restarts bool // what died is started again
+	Restarts bool // a resource that died is restarted
 }
 
 func (m Model) init() State { return State{Restarts: m.Restarts} }
 
-// Enabled appends the steps that can be taken in s to steps.
+// Enabled appends the steps that are enabled in s to steps.
 func (m Model) Enabled(s *State, steps []Step) []Step {
 	for c := range uint8(m.Callers) {
 		switch s.Call[c] {
@@ -25,8 +25,8 @@ func (m Model) Enabled(s *State, steps []Step) []Step {
 	return Inner(s, steps)
 }
 
-// Inner appends the steps that can be taken in s and are neither a call's
-// invocation nor its return: those that a history of calls does not show.
+// Inner appends the enabled steps of s that are neither the invocation of a call nor its
+// return: a history of calls does not show them.
 func Inner(s *State, steps []Step) []Step {
 	add := func(st Step) {
 		if _, ok := Next(*s, st); ok {
@@ -83,11 +83,11 @@ func each(all Set, f func(Set)) {
 	}
 }
 
-// Counts is how large a graph is, as TLC counts it: Edges are the distinct
-// triples of a source, an action's name and a target.
+// Counts is the size of a graph, as TLC counts it: Edges is the number of distinct triples
+// of a source, an action's name and a target.
 type Counts struct{ States, Edges, Depth int }
 
-// String reads "states=5245 edges=19751 depth=27".
+// String returns, for example, "states=5245 edges=19751 depth=27".
 func (c Counts) String() string {
 	return fmt.Sprintf("states=%d edges=%d depth=%d", c.States, c.Edges, c.Depth)
 }
@@ -98,17 +98,18 @@ type Edge struct {
 	Action   Action
 }
 
-// Graph is every state that a model reaches and every edge between them. State
-// 0 is Init; they are in the order of a breadth-first search.
+// Graph has every state that a model reaches, and counts the edges between them. State 0 is
+// Init; the states are in the order of a breadth-first search.
 type Graph struct {
 	States []State
 	Counts Counts
-	Taken  [numActions]int // how many of the edges are of each action
+	Taken  [numActions]int // the number of edges of each action
 
 	number map[State]bool
 }
 
-// Graph explores the model, and calls edge, unless it is nil, for each distinct edge.
+// Graph returns the graph of the model. It calls edge, unless that is nil, for each distinct
+// edge.
 func (m Model) Graph(edge func(Edge)) *Graph {
 	g := &Graph{States: []State{m.init()}, number: map[State]bool{m.init(): true}}
 	type labelled struct {

@@ -2,11 +2,11 @@ package abstract
 
 import "fmt"
 
-// Status is the atomic object's state: what a caller can see of the resource
+// Status is the state of the atomic object: what callers can observe of the resource
 // between two calls.
 type Status struct{ Open, Final bool }
 
-// String is "open", "not open" or "closed".
+// String returns "open", "not open" or "closed".
 func (s Status) String() string {
 	switch {
 	case s.Open:
@@ -17,8 +17,8 @@ func (s Status) String() string {
 	return "not open"
 }
 
-// Op is a call of the atomic object and how it ends: InStart, InStop, InShut or
-// InUse, and Out without its number. Failure is the resource's death.
+// Op is a call of the atomic object with its result: InStart, InStop, InShut or InUse, and
+// an Out without its number.
 type Op struct {
 	Call Call
 	Out  Out
@@ -31,20 +31,19 @@ var Failure = Op{}
 // waited for it.
 var Revival = Op{Idle, Ok}
 
-// Object is the object that the contract implements: each call takes effect at
-// once, in a state of three. It maps a state and an operation to the states that
-// can follow.
+// Object is the atomic object that the contract implements: each call takes effect at once,
+// in one of three states. It maps a state and an operation to the possible next states.
 type Object map[Status]map[Op][]Status
 
-// Object reads the atomic object off the model's graph (G3: linearizable). A
-// Start takes effect in the step that answers it, a Stop or Shutdown in the one
-// that begins the closing or finds nothing to close, a use in the one that
-// admits or refuses it. It is an error if a step that is nobody's changes what
-// callers see: then the contract would not be linearizable to this object.
+// Object derives the atomic object from the model's graph (G3: linearizable). A Start takes
+// effect in the step that answers it, a Stop or Shutdown in the step that begins the closing
+// or finds the resource closed, a use in the step that admits or refuses it. Object returns
+// an error if a step of no call changes what callers observe: then the contract would not be
+// linearizable to this object.
 func (m Model) Object() (Object, error) {
 	var (
 		o    = Object{}
-		stop = map[Call]map[Out]bool{InStop: {}, InShut: {}} // how a Stop or Shutdown can end
+		stop = map[Call]map[Out]bool{InStop: {}, InShut: {}} // the possible results of a Stop or Shutdown
 		err  error
 	)
 	add := func(from Status, op Op, to Status) {
@@ -66,7 +65,7 @@ func (m Model) Object() (Object, error) {
 			switch {
 			case was == is:
 			case was == InStop || was == InShut:
-				ops = append([]Op{{was, None}}, ops...) // the one who acts; the rest is told
+				ops = append([]Op{{was, None}}, ops...) // the caller that acts comes first; the others get their results
 				if is == Done {
 					stop[was][out] = true
 				}
@@ -85,7 +84,7 @@ func (m Model) Object() (Object, error) {
 			ops = append(ops, Revival)
 		}
 		if len(ops) == 0 && from != to && err == nil {
-			err = fmt.Errorf("%v changes what callers see from %v to %v, and is nobody's", e.Action, from, to)
+			err = fmt.Errorf("abstract: %v changes what callers observe from %v to %v, and belongs to no call", e.Action, from, to)
 		}
 		for _, op := range ops {
 			add(from, op, to)

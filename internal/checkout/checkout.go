@@ -7,18 +7,19 @@ import (
 	"path/filepath"
 )
 
-// Is reports whether dir is the top of one.
+// Is reports whether dir is the top of a checkout.
 func Is(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "verify", "go.mod"))
 	return err == nil
 }
 
-// Root is the top of the checkout that the working directory is in.
+// Root returns the top of the checkout that contains the working directory, or an error if
+// there is none.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	for ; err == nil && !Is(dir); dir = filepath.Dir(dir) {
 		if dir == filepath.Dir(dir) {
-			err = errors.New("the working directory is in no checkout of surestart, whose tests and specification are what is run: clone it, and go there")
+			err = errors.New("the working directory is in no checkout of surestart, which this command needs: clone the repository and run the command there")
 		}
 	}
 	return dir, err

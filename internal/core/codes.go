@@ -9,7 +9,7 @@ type Answer uint8
 const (
 	Ok       Answer = iota // it is in the log, as Acks says
 	Unsure                 // it may be in the log or not; the same bytes are sent again
-	Final                  // it may be in the log or not, and is not sent again: AnswerUnsure, and GiveUp of each message
+	Final                  // it may be in the log or not, and is not sent again; in the specification AnswerUnsure, then GiveUp for each message
 	Retry                  // it was refused before the append, for now
 	Refused                // it was refused before the append, for good
 	Large                  // it was refused before the append: it is too large, or not all of its records are at fault
@@ -32,13 +32,13 @@ type Code struct {
 // Codes returns the table: every code with which Apache Kafka answers a produce request, by its number.
 //
 // With Acks "all" a leader appends, and then waits for its replicas (DelayedProduce). If it loses its place meanwhile it
-// answers 6 or 3, although the batch is in its log, and may be in its successor's. So only what is checked before the
-// append, always, says that a batch is not in the log.
+// answers 6 or 3, although the batch is in its log, and may be in its successor's. So a code
+// proves that a batch is not in the log only if the broker always checks it before the append.
 func Codes() []Code { return append([]Code(nil), codes...) }
 
 var codes = []Code{
 	{kafka.Unknown, Unsure, "any exception that has no code, in ReplicaManager.appendToLocalLog too: perhaps after UnifiedLog.append has written"},
-	{0, Ok, "DelayedProduce: all replicas in sync have it; with acks=1 ReplicaManager.appendRecords: the leader has it"},
+	{0, Ok, "DelayedProduce: all in-sync replicas have it; with acks=1 ReplicaManager.appendRecords: the leader has it"},
 	{kafka.InvalidMessage, Retry, "the checksum: UnifiedLog.analyzeAndValidateRecords, before append writes"},
 	{kafka.UnknownTopicOrPartition, Unsure, "KafkaApis and ReplicaManager.getPartitionOrError: before the append, and in DelayedProduce after it"},
 	{kafka.LeaderNotAvailable, Unsure, "metadata; not in answers to produce requests"},

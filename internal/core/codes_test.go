@@ -10,8 +10,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/core"
 )
 
-// What each answer does to a batch of two messages that is not in doubt, and that is, and what Withdraw then says of what
-// is left.
+// The effect of each answer on a batch of two messages, in doubt and not in doubt, and what
+// Withdraw then does with the remaining messages.
 var led = map[core.Answer]struct{ first, then, doubted, doubtedThen string }{
 	core.Ok:       {"1-2 delivered ", "", "1-2 delivered ", ""},
 	core.Unsure:   {"", "maybe maybe ", "", "maybe maybe "},
@@ -56,8 +56,8 @@ func TestD2Codes(t *testing.T) {
 	}
 }
 
-// The table has each code once, in order, and says where it arises; what is refused before the append is what Kafka checks
-// before it (D2).
+// The table has each code once, in order, and says where it arises. A code counts as refused before
+// the append only if Kafka checks it before the append (D2).
 func TestD2CodesSayWhere(t *testing.T) {
 	codes := core.Codes()
 	before := map[core.Answer]bool{core.Retry: true, core.Refused: true, core.Large: true, core.Invalid: true, core.Sequence: true}
@@ -89,5 +89,25 @@ func TestNames(t *testing.T) {
 		if v.String() != want {
 			t.Errorf("%v; want %s", v, want)
 		}
+	}
+}
+
+// No answer is final that kafka-go takes for temporary: such a message fails only by its deadline, its caller or a cut (D9).
+func TestD9TemporaryCodesAreNotFinal(t *testing.T) {
+	temporary := 0
+	for _, c := range core.Codes() {
+		if c.Code == 0 || !c.Code.Temporary() {
+			continue
+		}
+		temporary++
+		s := newScript(t)
+		s.admit(1)
+		s.take(1, "7.0.0 [1] again=false")
+		s.write()
+		out, err := s.Answer(core.AnswerOf(c.Code), nil)
+		s.must("", out, err)
+	}
+	if temporary < 5 {
+		t.Errorf("%d temporary codes", temporary)
 	}
 }

@@ -2,17 +2,18 @@
 // numbers and epoch, what is sent again, and every verdict. It is tla/Partition.tla in Go: a method is an action of that
 // name, or decides between several, and a field is a variable.
 //
-// There is no input or output here, no clock, goroutine, lock, byte or count of attempts. Events go in as calls of
-// methods: a message is admitted, a request was written, an answer came. What is to be done comes out as their results.
-// So the whole state is in the fields, and verify/internal/delivery/partition walks every state and step of it beside the model.
+// The package does no input or output, and has no clock, goroutine or lock. It sees no bytes and counts no attempts. Each
+// event is a call of a method: a message is admitted, a request was written, an answer came. The method returns the
+// actions to take. So the fields are the whole state. verify/internal/delivery/partition walks every state and step of
+// it beside the model.
 //
-// A message is a number. A partition numbers its messages in the order in which it admits them, from 1 on.
+// A message is a number. A partition numbers its messages in the order in which it admits them, starting at 1.
 //
 // An event that the state does not allow returns a [NotAllowed] and changes nothing.
 //
-// Nothing here may be called by two goroutines at once: neither a Partition, nor the [IDs] that partitions share. These
-// methods use the IDs, so they need a lock that all partitions of the IDs have in common, or one of their own for this:
-// [Partition.Take], [Partition.Answer], [Partition.HandedOver], [Partition.Free], [New], and those of IDs.
+// Neither a [Partition] nor the [IDs] that partitions share may be used by two goroutines at once. [Partition.Take],
+// [Partition.Answer], [Partition.HandedOver], [Partition.Free], [New] and the methods of IDs use the IDs. Callers of
+// these must hold one lock that all partitions of the IDs have in common.
 package core
 
 import "fmt"
@@ -31,7 +32,7 @@ const (
 	Delivered Verdict = iota + 1 // it is in the log, as Acks says
 	NotSent                      // it is not in the log, and never will be, and no broker refused it
 	Rejected                     // the same, and a broker refused it last
-	Maybe                        // a request with it was begun, and it is not known what became of it
+	Maybe                        // the writing of a request with it began, and the outcome is not known
 )
 
 var verdictNames = [...]string{Delivered: "delivered", NotSent: "notsent", Rejected: "rejected", Maybe: "maybe"}

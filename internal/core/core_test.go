@@ -3,6 +3,7 @@ package core_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/seed3893aba4/surestart/internal/core"
 )
@@ -31,6 +32,25 @@ func deliver(p *core.Partition, n int) error {
 	return nil
 }
 
+// The ring grows when it is full, and no sooner. One that never becomes large enough is noticed after ten seconds.
+func TestMemoryOfAQueue(t *testing.T) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p := core.New(core.Acknowledged, nil)
+		for _, one := range []struct{ n, want int }{{10, 16}, {6, 16}, {1, 32}, {111, 128}, {1, 256}} {
+			if _, err := p.Admit(one.n); err != nil || p.Memory() != one.want {
+				t.Errorf("with %d messages memory for %d, %v; want %d", p.Queued(), p.Memory(), err, one.want)
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("a message is not admitted after ten seconds")
+	}
+}
+
 // The way of messages that meet no fault allocates nothing, also where they fill the ring.
 func TestDeliveredWithoutAllocation(t *testing.T) {
 	p := core.New(core.Idempotent, core.NewIDs(core.KafkaLimits, 7))
@@ -44,18 +64,43 @@ func TestDeliveredWithoutAllocation(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// The memory of a partition grows with the messages that wait, and not with those that have their verdict (D8).
+func TestD8MemoryIsOfWhatWaits(t *testing.T) {
+	p := core.New(core.Idempotent, core.NewIDs(core.KafkaLimits, 7))
+	for range 1000 {
+		if err := deliver(p, 1024); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if n := p.Memory(); n > 2048 {
 		t.Errorf("after a million messages, 1,024 at a time, memory for %d", n)
 	}
 }
 
-// The ring grows when it is full, and no sooner.
-func TestMemoryOfAQueue(t *testing.T) {
+// Where the messages fill the ring, the places before the first and behind the last are those of others: a message
+// that is no longer there, or not there yet, is not taken for one of them.
+func TestWithdrawAroundAFullRing(t *testing.T) {
+	const ring = 16
 	p := core.New(core.Acknowledged, nil)
-	for _, one := range []struct{ n, want int }{{10, 16}, {6, 16}, {1, 32}, {111, 128}, {1, 256}} {
-		if _, err := p.Admit(one.n); err != nil || p.Memory() != one.want {
-			t.Errorf("with %d messages memory for %d, %v; want %d", p.Queued(), p.Memory(), err, one.want)
+	for first := core.Message(1); first < 3*ring; first++ {
+		for p.Queued() < ring {
+			if _, err := p.Admit(1); err != nil {
+				t.Fatal(err)
+			}
 		}
+		for _, m := range []core.Message{first - 1, first + ring} {
+			if out, err := p.Withdraw(m); err == nil || p.Queued() != ring {
+				t.Fatalf("with %d to %d in the queue, %d is withdrawn: %v", first, first+ring-1, m, out)
+			}
+		}
+		if _, err := p.Withdraw(first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p.Memory() > 2*ring {
+		t.Errorf("for %d messages memory for %d", ring, p.Memory())
 	}
 }
 

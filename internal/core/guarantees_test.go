@@ -20,7 +20,7 @@ func newScript(t *testing.T) *script {
 	return &script{t, core.New(core.Idempotent, ids), ids}
 }
 
-// must fails the test unless an event is allowed and led to what is wanted.
+// must fails the test unless an event is allowed and its outcome is the wanted one.
 func (s *script) must(want string, out core.Outcome, err error) {
 	s.t.Helper()
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *script) send(want string) {
 	s.requested(want, r, err)
 }
 
-// write sends the batch, whatever it is, and writes it whole.
+// write sends the present batch, and writes it whole.
 func (s *script) write() {
 	s.t.Helper()
 	_, err := s.Send()
@@ -152,7 +152,7 @@ func TestD1Cut(t *testing.T) {
 	s.refuses("Withdraw", err)
 }
 
-// D2: what a message's verdict is when no answer says that it was delivered.
+// D2: the verdict of a message when no answer says that it was delivered.
 func TestD2Truth(t *testing.T) {
 	for name, one := range map[string]struct {
 		before func(*script)
@@ -221,7 +221,7 @@ func TestD2Refused(t *testing.T) {
 	}
 }
 
-// D2: numbers of which it is not known who has them are not used again.
+// D2: sequence numbers that a batch in doubt may have used are not used again.
 func TestD2AnotherEpoch(t *testing.T) {
 	s := newScript(t)
 	s.admit(5)
@@ -388,7 +388,8 @@ func upTo(n int) (all []core.Message) {
 	return all
 }
 
-// D5: what no request can have appended is withdrawn, and what is left has consecutive numbers.
+// D5: a message that no request can have appended is withdrawn, and the remaining ones have
+// consecutive numbers.
 func TestD5Withdrawn(t *testing.T) {
 	s := newScript(t)
 	s.admit(6)
@@ -421,7 +422,7 @@ func TestD5Withdrawn(t *testing.T) {
 	s.take10(t)
 }
 
-// take10: with a batch there is no other, and the queue has what it had.
+// take10: while there is a batch no other is taken, and the queue does not change.
 func (s *script) take10(t *testing.T) {
 	_, err := s.Take(1)
 	s.refuses("Take", err)
@@ -459,7 +460,7 @@ func TestD6Deadline(t *testing.T) {
 	}
 }
 
-// D7: a stop admits nothing, and sends what is queued.
+// D7: a stop admits nothing, and sends the queued messages.
 func TestD7DrainsAtOnce(t *testing.T) {
 	s := newScript(t)
 	s.admit(2)

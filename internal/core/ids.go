@@ -63,8 +63,8 @@ func (ids *IDs) Start(partitions ...*Partition) error {
 	return nil
 }
 
-// next returns the epoch that a partition takes when it needs another one than used: the highest, if that is above every
-// epoch that it has used, else the one after it.
+// next returns the epoch for a partition that cannot stay in its own. If highest is above used, that is highest;
+// otherwise highest + 1.
 func (i *identity) next(used int16) int32 {
 	if used == none {
 		used = i.floor

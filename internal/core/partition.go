@@ -22,7 +22,7 @@ type Partition struct {
 	state  State  // of the batch. Invariant: never Stopped, which run says
 	window window // Invariant: it begins with a message that is not gone, if there is one
 
-	span      Message // the batch has those of the first span messages of the window that are not gone. Invariant: the last of them is not
+	span      Message // the batch is every message in the window's first span places that is not gone. Invariant: the last place is not gone
 	size      int     // how many messages the batch has. Invariant: 0 exactly in Empty, as is span
 	undecided int     // how many of these have no verdict. Invariant: in Waiting all, in DoubtWaiting some
 	queued    int     // how many messages are in the queue
@@ -113,10 +113,10 @@ func (p *Partition) Withdraw(m Message) (Outcome, error) {
 	}
 }
 
-// Take makes the first n messages of the queue the batch. Its sequence numbers follow those of the last batch, or begin
-// with 0 in another epoch (TakeInNextEpoch): if the partition is new, if the last batch ended in doubt, if the leader
-// expected another number, or if too few numbers are left. Take is refused if there is a batch, if fewer messages are
-// queued, if the producer is stopped, or if no epoch is left.
+// Take makes the first n messages of the queue the batch. Sequence numbers continue from the last batch. They begin
+// with 0 in another epoch (TakeInNextEpoch) if the partition is new, started or freed since, or has another producer
+// id; if the last batch ended in doubt; if the leader expected another number; or if too few numbers are left. Take is
+// refused if there is a batch, if fewer messages are queued, if the producer is stopped, or if no epoch is left.
 func (p *Partition) Take(n int) (Request, error) {
 	if p.state != Empty || n < 1 || n > p.queued { // when the producer is stopped the queue is empty
 		return Request{}, p.refuse(EventTake)
@@ -174,9 +174,9 @@ func (p *Partition) Lose() (Outcome, error) {
 	return Outcome{}, p.refuse(EventLose)
 }
 
-// Answer says what the leader has answered. records are those that an [Invalid] names, by their places in the request;
-// places that the request does not have are ignored, and without any other place the answer counts as [Large]. Answer is
-// refused unless a request awaits its answer, and for a value that is no Answer.
+// Answer handles the leader's answer. records lists the places in the request of the records that an [Invalid] answer
+// names. Answer ignores places outside the request; if none remains, it treats the answer as [Large]. Answer is refused
+// unless a request awaits its answer, and for a value that is no Answer.
 func (p *Partition) Answer(a Answer, records []int32) (Outcome, error) {
 	if p.state != Awaiting && p.state != DoubtAwaiting || p.mode == Unanswered {
 		return Outcome{}, p.refuse(EventAnswer)

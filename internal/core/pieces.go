@@ -135,7 +135,8 @@ func (p *Partition) unsent() Verdict {
 	return NotSent
 }
 
-// refusedForGood: refused before the append, for good. If an earlier request may have been appended, that is still so.
+// refusedForGood handles a final refusal. The messages become Rejected, or Maybe if an earlier request may have been
+// appended.
 func (p *Partition) refusedForGood() Outcome {
 	doubt, v := p.state == DoubtAwaiting, Rejected
 	if doubt {

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Random lives of a producer with several partitions, hundreds of messages and all faults: what is promised holds at each
-// moment, and after the last late request has arrived.
+// Random lives of a producer with several partitions, hundreds of messages and all faults. The
+// guarantees hold at each moment, and after the last late request has arrived.
 func TestRandomLives(t *testing.T) {
 	lives, events, admitted := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {

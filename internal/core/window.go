@@ -1,6 +1,6 @@
 package core
 
-// mark is what is known of a message, beside where it stands.
+// mark is what is known of a message in addition to its place.
 type mark uint8
 
 const (

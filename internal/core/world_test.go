@@ -8,15 +8,17 @@ import (
 	"github.com/seed3893aba4/surestart/internal/core"
 )
 
-// world is a producer's cores, and a cluster that does to their requests whatever a cluster can do: leaders as Kafka's
-// (tla/PartitionOnKafka.tla), connections that are lost, requests that arrive late and more than once, changes of leader.
-// What is promised is judged by what is in the logs, and by what became of each request, not by the model.
+// world has a producer's cores, and a cluster that does everything to their requests that a cluster
+// can do: leaders like Kafka's (tla/PartitionOnKafka.tla), lost connections, requests that arrive
+// late and more than once, changes of leader. The guarantees are judged by the logs, and by the
+// outcome of each request, not by the model.
 type world struct {
 	choose func(n int) int // one of 0 to n-1
 	mode   core.Mode
 	limits core.Limits
 	ids    *core.IDs
 	perID  bool  // the brokers have one epoch for each id: kfake
+	zero   bool  // a partition whose log has nothing of an id takes sequence number 0 only: Kafka before 2.5 and from 4.5
 	lastID int64 // that the cluster has given
 	parts  []*part
 	late   []*request
@@ -28,7 +30,7 @@ type world struct {
 type part struct {
 	core    *core.Partition
 	log     []*request // in the leader's log
-	safe    int        // how many of them every replica in sync has
+	safe    int        // how many of them every in-sync replica has
 	lost    map[core.Message]bool
 	verdict []core.Verdict // of message i+1; 0: none yet
 	tried   []tried
@@ -73,6 +75,7 @@ func newWorld(choose func(int) int) *world {
 	if w.perID = choose(4) == 0; w.perID {
 		w.limits.EpochLimit = w.limits.MaxEpoch
 	}
+	w.zero = choose(4) == 0
 	if w.mode == core.Idempotent {
 		w.ids = core.NewIDs(w.limits, 1)
 	}
@@ -82,7 +85,7 @@ func newWorld(choose func(int) int) *world {
 	return w
 }
 
-// step lets one thing happen that can. It returns an error if something that is promised does not hold.
+// step makes one possible event happen. It returns an error if a guarantee does not hold.
 func (w *world) step() error {
 	i := w.choose(len(w.parts))
 	p := w.parts[i]
@@ -177,7 +180,7 @@ func (w *world) withdraw(p *part) error {
 	return p.goesOn(core.Outcome{}, nil)
 }
 
-// decided notes verdicts, and holds them against those that are due.
+// decided records verdicts, and compares them with those that are due.
 func (p *part) decided(out core.Outcome, want map[core.Message]core.Verdict, guarantee string) error {
 	n := 0
 	for _, d := range out.Decided {
@@ -299,7 +302,7 @@ func (w *world) fits(r *request) (fits, duplicate bool) {
 		}
 	}
 	if newest == nil {
-		return true, false // whatever its epoch and sequence numbers
+		return !w.zero || r.seq == 0, false // whatever its epoch
 	}
 	if newest.epoch == r.epoch {
 		seen := 0
@@ -344,7 +347,7 @@ func (w *world) handle(i int, p *part) error {
 		}
 	default:
 		p.answer = core.Sequence
-		if !w.perID && !p.doubt() {
+		if !w.perID && !w.zero && !p.doubt() {
 			return broken("D4 Order", "the leader expects other numbers than those of %v, behind %v", p.sent, p.log)
 		}
 	}
@@ -438,7 +441,7 @@ func (p *part) note(sent *request, what tried) {
 	}
 }
 
-// ends: what is undecided of the batch gets the verdict, and the batch ends.
+// ends: the undecided messages of the batch get the verdict, and the batch ends.
 func (p *part) ends(out core.Outcome, v core.Verdict) error {
 	want := make(map[core.Message]core.Verdict)
 	for i := range p.in {
@@ -485,7 +488,7 @@ func (w *world) lose(i int, p *part) error {
 	return p.goesOn(out, nil)
 }
 
-// arrive: a request arrives that nobody awaits an answer of. It may do so again.
+// arrive delivers a request whose answer is no longer awaited. The request may arrive again.
 func (w *world) arrive() {
 	if len(w.late) == 0 {
 		return
@@ -496,7 +499,7 @@ func (w *world) arrive() {
 	}
 }
 
-// move: another replica leads, which may lack what not every replica in sync had.
+// move: another replica leads, which may lack what not every in-sync replica had.
 func (w *world) move(p *part) {
 	if n := p.safe + w.choose(len(p.log)-p.safe+1); w.mode == core.Idempotent {
 		p.log = p.log[:n]
@@ -667,7 +670,7 @@ func (w *world) impossible(p *part) error {
 	return nil
 }
 
-// judge holds the log of a partition against the verdicts (D2, D3, D4).
+// judge compares the log of a partition with the verdicts (D2, D3, D4).
 func (w *world) judge(i int) error {
 	p := w.parts[i]
 	seen := make(map[core.Message]bool)
@@ -695,7 +698,7 @@ func (w *world) judge(i int) error {
 	return nil
 }
 
-// finish ends the life of the producer, lets all late requests through, and judges.
+// finish ends the life of the producer, delivers all late requests, and judges.
 func (w *world) finish() error {
 	if err := w.cut(); err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package diagram draws what the specification says of a lifecycle's states: from
-// the generated table, and from the graphs of the two executable models.
+// Package diagram draws the states of a lifecycle from the specification: from the
+// generated table, and from the graphs of the two executable models.
 package diagram
 
 import (
@@ -12,28 +12,28 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Diagram is states and what leads from one to another. The first node is the initial one.
+// A Diagram has states and edges between them. The first node is the initial state.
 type Diagram struct {
 	level string
 	Title string
 	Nodes []string
-	Final []string // of the nodes, those that nothing leads out of for good
+	Final []string // the nodes that are final states
 	Edges []Edge
 }
 
-// An Edge has every label that leads from one node to the other, in order.
+// An Edge has every label from one node to another, in order.
 type Edge struct {
 	From, To string
 	Labels   []string
 }
 
-// Levels are the names that Of knows.
+// Levels returns the names of levels for Of.
 func Levels() []string { return []string{"machine", "algorithm", "calls"} }
 
-// Of draws a level: "machine" is the transition table; "algorithm" the state and
-// the attempt's operation, with the actions of tla/Algorithm.tla that change
-// them; "calls" where a caller is in its call, with the actions of tla/Abstract.tla.
-// It is an error if there is no such level.
+// Of returns the diagram of a level. "machine" is the transition table. "algorithm" has the
+// state and the attempt's operation, with the actions of tla/Algorithm.tla that change them.
+// "calls" has the places of a caller in its call, with the actions of tla/Abstract.tla. Of
+// returns an error for any other level.
 func Of(level string) (Diagram, error) {
 	switch level {
 	case "machine":
@@ -43,10 +43,10 @@ func Of(level string) (Diagram, error) {
 	case "calls":
 		return calls(), nil
 	}
-	return Diagram{}, fmt.Errorf("there is no level %q: there are %s", level, strings.Join(Levels(), ", "))
+	return Diagram{}, fmt.Errorf("no level %q; want one of %s", level, strings.Join(Levels(), ", "))
 }
 
-// collector puts the labels of one edge together.
+// collector collects the labels of each edge.
 type collector struct {
 	Diagram
 	index map[[2]string]int
@@ -75,7 +75,7 @@ func (c *collector) edge(from, to, label string) {
 	}
 }
 
-// done sorts what a graph was walked for.
+// done sorts the edges and their labels.
 func (c *collector) done() Diagram {
 	slices.SortFunc(c.Edges, func(a, b Edge) int {
 		return cmp.Or(cmp.Compare(slices.Index(c.Nodes, a.From), slices.Index(c.Nodes, b.From)),

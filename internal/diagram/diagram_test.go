@@ -147,6 +147,6 @@ func TestTextsAreComplete(t *testing.T) {
 		}
 	}
 	if missing != nil {
-		t.Log("Graphviz is not there: the DOT was read by nobody")
+		t.Log("Graphviz is missing: the DOT was not read")
 	}
 }

@@ -1,16 +1,16 @@
 package diagram
 
-// layout is where the nodes of a level stand in its picture. They are few, and placed by
-// hand; which there are, and what leads where, is the graph's. One that has no place here is an
-// error of SVG, which a test draws.
+// layout has the places of the nodes of a level in its picture. The few nodes are placed by
+// hand; nodes and edges come from the graph. SVG returns an error for a node without a place,
+// and a test draws every level.
 type layout struct {
 	width, height int
 	box           int             // width of a node's box
-	at            map[string]spot // the middle of each
-	bend          map[string]int  // how far an edge, "from to", curves to its left
+	at            map[string]spot // the middle of each node
+	bend          map[string]int  // how far an edge, named "from to", curves to its left
 }
 
-// spot is a node's middle, and how much taller than others it is.
+// spot is the middle of a node, and how much taller than others it is.
 type spot struct{ x, y, tall int }
 
 var layouts = map[string]layout{
@@ -22,7 +22,7 @@ var layouts = map[string]layout{
 		"Starting: release": {660, 270, 0}, "Stopping: open": {930, 270, 0},
 		"Closed": {100, 480, 0}, "Stopping: release": {420, 480, 0}, "Stopping: drain": {1140, 480, 0},
 	}},
-	// Whoever calls goes from left to right, and back by Return.
+	// A call goes from left to right, and back by Return.
 	"calls": {width: 1160, height: 800, box: 110, at: map[string]spot{
 		"idle":  {75, 400, 400},
 		"start": {340, 100, 0}, "join": {660, 60, 0},

@@ -10,8 +10,13 @@ import (
 
 const boxHeight = 46
 
-// SVG is the diagram as a picture that needs nothing else. It is an error if a
-// node has no place in it.
+// dark are the colours for a reader who prefers a dark page. A renderer without style sheets
+// draws the light ones.
+const dark = `@media (prefers-color-scheme: dark) { .diagram .paper { fill: #14171b } .diagram text { fill: #e6e9ed } .diagram .event { stroke: #14171b }
+.diagram .edge, .diagram .state { stroke: #9aa4af } .diagram marker path { fill: #9aa4af } .diagram .state:not([fill=none]) { fill: #262e3a } }`
+
+// SVG returns the diagram as a self-contained picture. It returns an error if a node has no
+// place in the layout.
 func (d Diagram) SVG() (string, error) {
 	l := layouts[d.level]
 	for _, n := range d.Nodes {
@@ -20,15 +25,16 @@ func (d Diagram) SVG() (string, error) {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" role="img" aria-label="%s">
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="diagram" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" role="img" aria-label="%s">
 <defs><marker id="to" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z" fill="#556"/></marker></defs>
-<rect width="%d" height="%d" fill="#fff"/>
-`, l.width, l.height, html.EscapeString(d.Title), l.width, l.height)
+<style>%s</style>
+<rect class="paper" width="%d" height="%d" fill="#fff"/>
+`, l.width, l.height, html.EscapeString(d.Title), dark, l.width, l.height)
 	middle := make([]point, len(d.Edges)) // of each line
 	for i, e := range d.Edges {
 		var line string
 		line, middle[i] = l.line(e, slices.ContainsFunc(d.Edges, func(back Edge) bool { return back.From == e.To && back.To == e.From }))
-		fmt.Fprintf(&b, `<path d="%s" stroke="#556" stroke-width="1.6" fill="none" marker-end="url(#to)"/>`+"\n", line)
+		fmt.Fprintf(&b, `<path class="edge" d="%s" stroke="#556" stroke-width="1.6" fill="none" marker-end="url(#to)"/>`+"\n", line)
 	}
 	for i, e := range d.Edges { // the labels lie above the lines
 		lines := wrap(e.Labels, 18)
@@ -63,8 +69,8 @@ func (d Diagram) SVG() (string, error) {
 
 type point struct{ x, y float64 }
 
-// line is the path of an edge, from box to box, and its middle. One that has another the
-// opposite way beside it curves away from that.
+// line returns the path of an edge, from box to box, and its middle. Of two edges in
+// opposite directions each curves away from the other.
 func (l layout) line(e Edge, hasBack bool) (path string, middle point) {
 	from, to := l.end(e.From, e.To), l.end(e.To, e.From)
 	bend, dx, dy := float64(l.bend[e.From+" "+e.To]), to.x-from.x, to.y-from.y
@@ -72,7 +78,7 @@ func (l layout) line(e Edge, hasBack bool) (path string, middle point) {
 		bend = 32
 	}
 	length := math.Hypot(dx, dy)
-	by := point{(from.x+to.x)/2 + 2*bend*dy/length, (from.y+to.y)/2 - 2*bend*dx/length} // what the curve is drawn to
+	by := point{(from.x+to.x)/2 + 2*bend*dy/length, (from.y+to.y)/2 - 2*bend*dx/length} // the control point of the curve
 	first, last := l.border(e.From, from, by), l.border(e.To, to, by)
 	if bend == 0 {
 		return fmt.Sprintf("M%.0f %.0fL%.0f %.0f", first.x, first.y, last.x, last.y), point{(first.x + last.x) / 2, (first.y + last.y) / 2}
@@ -81,7 +87,7 @@ func (l layout) line(e Edge, hasBack bool) (path string, middle point) {
 		point{(first.x + 2*by.x + last.x) / 4, (first.y + 2*by.y + last.y) / 4}
 }
 
-// end is what an edge aims at: the middle of a node, or, of a tall one, as high in it as the other end is in the picture.
+// end returns the point of a node that an edge points to: its middle or, in a tall node, the height of the other end.
 func (l layout) end(node, other string) point {
 	at := l.at[node]
 	y := float64(at.y)
@@ -91,11 +97,11 @@ func (l layout) end(node, other string) point {
 	return point{float64(at.x), y}
 }
 
-// border is where the line from a point in a node's box towards another one leaves the box.
+// border returns the point where the line from a point in a node's box to another point leaves the box.
 func (l layout) border(node string, from, to point) point {
 	at := l.at[node]
 	dx, dy := to.x-from.x, to.y-from.y
-	across, down := math.Inf(1), math.Inf(1) // how many times the way to the other point
+	across, down := math.Inf(1), math.Inf(1) // as multiples of the distance to the other point
 	if dx != 0 {
 		across = float64(l.box) / 2 / math.Abs(dx)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Mermaid is the diagram as a Mermaid state diagram, which GitHub shows.
+// Mermaid returns the diagram as a Mermaid state diagram, which GitHub displays.
 func (d Diagram) Mermaid() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "stateDiagram-v2\n    direction LR\n")
@@ -23,7 +23,7 @@ func (d Diagram) Mermaid() string {
 	return b.String()
 }
 
-// DOT is the diagram for Graphviz.
+// DOT returns the diagram for Graphviz.
 func (d Diagram) DOT() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "digraph {\n    label=%q rankdir=LR fontname=\"sans-serif\"\n    node [shape=box style=rounded fontname=\"sans-serif\"]\n    edge [fontname=\"sans-serif\" fontsize=10]\n", d.Title)
@@ -44,7 +44,7 @@ func (d Diagram) DOT() string {
 	return b.String()
 }
 
-// wrap puts labels on lines of some width.
+// wrap breaks the labels into lines of some width.
 func wrap(labels []string, width int) (lines []string) {
 	line := ""
 	for i, l := range labels {

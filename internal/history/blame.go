@@ -7,9 +7,9 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// blamer names the guarantee that a history breaks by its event i. set is where the contract could be before it, facts
-// what was seen for certain. What it can say depends on how the history was made: where goroutines run freely an event's
-// place is between two others (blamed), where they are stepped it is exact (blamedStepped).
+// blamer names the guarantee that a history breaks by its event i. set has the possible states of the contract before it,
+// facts what is certain. With free-running goroutines the place of an event is between two others (blamed); with stepped
+// ones it is exact (blamedStepped).
 type blamer struct {
 	h   History
 	i   int
@@ -28,13 +28,13 @@ func (b *blamer) all(is func(p point) bool) bool {
 
 func (b *blamer) closed() bool { return b.all(func(p point) bool { return p.Final }) }
 
-// used says whether a use is in flight that nobody had the right to cut off.
+// used reports whether a use is in flight that no caller was allowed to cut off.
 func (b *blamer) used() bool {
 	return b.all(func(p point) bool { return p.Res != abstract.Closing || p.At(abstract.Using) != 0 }) &&
 		slices.ContainsFunc(b.set, func(p point) bool { return p.At(abstract.Using) != 0 })
 }
 
-// blamed is for goroutines that run freely.
+// blamed returns the guarantee for free-running goroutines.
 func (b *blamer) blamed() spec.Guarantee {
 	g, _ := spec.GuaranteeOf(b.free())
 	return g
@@ -57,7 +57,7 @@ func (b *blamer) free() string {
 				return "G3"
 			case abstract.Failed, abstract.Stopped:
 				switch {
-				case b.opening || b.held > 0: // the waiters are answered once all is given back
+				case b.opening || b.held > 0: // the waiters are answered once everything is released
 					return "G4"
 				case e.Out.Out == abstract.Failed:
 					return "G5"
@@ -121,7 +121,7 @@ func (b *blamer) free() string {
 	return "G3"
 }
 
-// reported says whether, since the latest open began, there was such an event
+// reported reports whether, since the latest open began, there was such an event
 // about a report of such an attempt.
 func (h History) reported(i int, kind Kind, of func(attempt int) bool) bool {
 	for j := i - 1; j >= 0 && h[j].Kind != OpenBegun; j-- {
@@ -132,8 +132,8 @@ func (h History) reported(i int, kind Kind, of func(attempt int) bool) bool {
 	return false
 }
 
-// calledOff says whether, at event i, no Start is in its call and a Stop or Shutdown was called since the latest open
-// began: it has called off the restart.
+// calledOff reports whether, at event i, no Start is in its call and a Stop or Shutdown was called since the latest open
+// began: it has cancelled the restart.
 func (h History) calledOff(i int) bool {
 	stopped, starting := false, map[uint8]bool{}
 	for _, e := range h[:i] {
@@ -155,7 +155,7 @@ func (h History) calledOff(i int) bool {
 	return stopped && len(h) > 0 && h[0].Kind == Restarting
 }
 
-// givenUp says whether every Start that is in its call at event i, or if there is
+// givenUp reports whether every Start that is in its call at event i, or if there is
 // none the last one, had a context that had ended before.
 func (h History) givenUp(i int) bool {
 	in, last := map[uint8]bool{}, false
@@ -175,7 +175,7 @@ func (h History) givenUp(i int) bool {
 	return last || len(in) > 0
 }
 
-// call is what the caller of event i was calling.
+// call returns the call of the caller of event i.
 func (h History) call(i int) abstract.Call {
 	for j := i; j >= 0; j-- {
 		if h[j].Kind == Call && h[j].Caller == h[i].Caller {

@@ -8,15 +8,14 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A checker follows a history through the contract: after each event it has every
-// state that the contract can be in, given all that was seen so far. Between two
-// events the contract may take any steps that a history does not show.
+// A checker follows a history through the contract: after each event it has every state
+// that the contract can be in. Between two events the contract may take any steps that a
+// history does not show.
 //
-// What was seen besides calls and returns narrows these steps: a context ends
-// only if someone ended it, an opening ends as its open did or because a failure
-// was reported, everything is given back only when every release has run. So a
-// history is accepted exactly if the contract, in this environment, has a run
-// with these events in this order.
+// Events other than calls and returns restrict these steps: a context ends only if it was
+// cancelled, an opening ends as its open does or because a failure was reported, and a
+// release ends only when every part is released. So a history is accepted if and only if
+// the contract, in this environment, has a run with these events in this order.
 type checker struct {
 	now   facts
 	set   []point
@@ -24,48 +23,48 @@ type checker struct {
 	steps []abstract.Step
 }
 
-// point is a state of the contract and how far its current attempt is.
+// point is a state of the contract, with the phase of its current attempt.
 type point struct {
 	abstract.State
 	Phase phase
-	// Callers, as bits, whose call has had no effect so far, and could have returned without one at some instant since
-	// it was made: because what it asks for had been asked for already; because it left what is open as it was. Only
-	// where facts.recalls.
+	// Callers, as bits, whose call has had no effect so far, and could have returned without one at an instant since it
+	// began: Repeated because the request had been made already, Left because the resource stayed open. Kept only if
+	// facts.recalls.
 	Repeated, Left uint8
 }
 
-// phase is where the current attempt's hook is, as far as the contract is concerned.
+// phase is the place of the current attempt's hook, for the contract.
 type phase uint8
 
 const (
-	noOpen   phase = iota // none, or its open has not been seen yet
+	noOpen   phase = iota // no attempt, or its open has not begun
 	inOpen                // open runs
 	openOk                // open is about to return the resource
 	openBad               // open is about to fail
-	accepted              // the resource was taken over
+	accepted              // the resource is open
 )
 
-// facts is what the events so far say for certain, whatever the contract does.
+// facts is what the events so far show for certain.
 type facts struct {
 	ended     uint64                     // the contexts that may have ended, as bits
-	context   [abstract.MaxCallers]uint8 // of the caller's call
-	mayLeave  [abstract.MaxCallers]bool  // the use: it may have ended
-	attempt   int                        // the open that was seen last
-	opening   bool                       // it runs
-	held      int                        // what it has registered and was not released
+	context   [abstract.MaxCallers]uint8 // the context of the caller's call
+	mayLeave  [abstract.MaxCallers]bool  // the use may have ended
+	attempt   int                        // the latest open
+	opening   bool                       // its open runs
+	held      int                        // parts that it has registered and that are not released
 	releasing bool                       // a release runs
-	released  bool                       // one has begun
+	released  bool                       // a release has begun
 	bad       bool                       // one of its releases failed
 	reports   []int                      // attempts whose failure is being reported
-	again     bool                       // the Backoff's latest answer is one more restart, since an open was seen last
-	gaveUp    bool                       // the same, none
-	recalls   bool                       // point.Repeated and point.Left are kept: some return of the history asks for them
+	again     bool                       // since the latest open, the Backoff's last answer is another restart
+	gaveUp    bool                       // since the latest open, the Backoff's last answer is no restart
+	recalls   bool                       // point.Repeated and point.Left are kept: a return of the history needs them
 }
 
-// Violation is why a history is none of the contract's.
+// A Violation is an event of a history that the contract does not allow.
 type Violation struct {
 	History   History
-	At        int // the event that cannot be
+	At        int // the index of that event
 	Why       string
 	Guarantee spec.Guarantee
 }
@@ -80,29 +79,29 @@ func Check(h History) error {
 	return err
 }
 
-// layer is what was reached at one event: its points, and for each where it came from.
-type layer struct {
+// frontier has the points that are reached at one event, with the predecessor of each.
+type frontier struct {
 	points []point
 	from   []link
 }
 
-// link is a step within a layer from another of its points, or, with point -1,
-// the event itself, from a point of the layer before.
+// link is a step from another point of the same frontier or, with point -1, the event itself, from a point of the frontier
+// before.
 type link struct {
 	point, before int32
 	step          abstract.Step
 }
 
-// run checks h; if asked to it keeps how each point was reached.
-func run(h History, keep bool) ([]layer, error) {
+// run checks h. If keep is true, it keeps the predecessor of each point.
+func run(h History, keep bool) ([]frontier, error) {
 	c := checker{set: []point{{}}, index: map[point]int32{}}
-	layers := []layer{{c.set, []link{{-1, -1, abstract.Step{}}}}}
+	frontiers := []frontier{{c.set, []link{{-1, -1, abstract.Step{}}}}}
 	for i, e := range h {
 		var links []link
 		if e.observes() || keep {
 			links = c.close(keep)
 			if keep {
-				last := &layers[len(layers)-1]
+				last := &frontiers[len(frontiers)-1]
 				last.points, last.from = c.set, append(last.from, links...)
 			}
 		}
@@ -129,15 +128,14 @@ func run(h History, keep bool) ([]layer, error) {
 		}
 		c.set = next
 		if keep {
-			layers = append(layers, layer{next, from})
+			frontiers = append(frontiers, frontier{next, from})
 		}
 	}
-	return layers, nil
+	return frontiers, nil
 }
 
-// observes says whether the event tells where the contract is. Before one that
-// does not, the steps in between need not be taken: they can be as well after it,
-// since it enables more of them and forbids none.
+// observes reports whether the event depends on the contract's state. Before one that does not, the steps in between need
+// not be taken: they can be taken after it, as it enables more of them and disables none.
 func (e Event) observes() bool {
 	switch e.Kind {
 	case Call, ContextMayEnd, UseMayEnd, OpenReturns, ReleaseReturns, FailCalled:
@@ -146,7 +144,7 @@ func (e Event) observes() bool {
 	return true
 }
 
-// close adds to the set all that the contract's own steps lead to.
+// close adds to the set every point that the contract's own steps lead to.
 func (c *checker) close(keep bool) (links []link) {
 	clear(c.index)
 	for i, p := range c.set {
@@ -173,7 +171,7 @@ func (c *checker) close(keep bool) (links []link) {
 	return links
 }
 
-// step takes a step of the contract if what was seen allows it.
+// step takes a step of the contract if the events allow it.
 func (f *facts) step(p point, st abstract.Step) (point, bool) {
 	switch st.Action {
 	case abstract.ContextEnds:
@@ -213,21 +211,21 @@ func (f *facts) step(p point, st abstract.Step) (point, bool) {
 	return f.recall(p), ok
 }
 
-// reported says whether a failure of the current attempt is being reported.
+// reported reports whether a failure of the current attempt is being reported.
 func (f *facts) reported(p point) bool {
 	return p.Phase != noOpen && slices.Contains(f.reports, f.attempt)
 }
 
-// see keeps what e says, and returns what is wrong with it whatever the contract does.
+// see records e, and returns what is wrong with it in any state of the contract.
 func (f *facts) see(e Event) string {
 	switch e.Kind {
 	case Call:
 		f.context[e.Caller], f.mayLeave[e.Caller] = e.Context, false
 		if e.Ended && f.ended&(1<<e.Context) == 0 {
-			return "nobody has ended this context"
+			return "this context was not ended"
 		}
 	case ContextMayEnd:
-		if e.Context == 0 || e.Context > MaxContexts {
+		if e.Context == 0 || e.Context > maxContexts {
 			return "there is no such context"
 		}
 		f.ended |= 1 << e.Context
@@ -268,7 +266,7 @@ func (f *facts) see(e Event) string {
 	return ""
 }
 
-// after is where p is after e; false if e cannot happen in p.
+// after returns p after e; false if e cannot happen in p.
 func (f *facts) after(p point, e Event) (point, bool) {
 	s, c := &p.State, e.Caller
 	ok := true
@@ -288,7 +286,7 @@ func (f *facts) after(p point, e Event) (point, bool) {
 	case WasCut:
 		ok = s.Call[c] == abstract.Cut
 	case NotCut:
-		// Uses are told before the release that does not wait for them begins (G9).
+		// The contexts of uses end before a release that does not wait for them begins (G9).
 		ok = s.Call[c] == abstract.Using || s.Call[c] == abstract.Cut && e.Attempt == f.attempt && !f.released
 	case OpenBegun:
 		ok = p.Phase == noOpen && (s.Res == abstract.Opening || s.Res == abstract.Closing)
@@ -299,10 +297,10 @@ func (f *facts) after(p point, e Event) (point, bool) {
 			p.Phase = openBad
 		}
 	case ReleaseBegun:
-		// Everything that was admitted has ended, or was cut off (G9, G10).
+		// Every admitted use has ended or was cut off (G9, G10).
 		ok = s.Res == abstract.Closing && p.Phase > inOpen && s.At(abstract.Using) == 0
 	case FailReturned:
-		// A failure of what is opening or open has taken effect (G13).
+		// A failure of the present attempt has taken effect (G13).
 		ok = p.Phase == noOpen || e.Attempt != f.attempt || s.Res == abstract.Closing || s.Res == abstract.Empty
 	case Restarting:
 		ok, s.Restarts = *s == abstract.Init(), true

@@ -7,36 +7,36 @@ import (
 	"github.com/seed3893aba4/surestart/internal/abstract"
 )
 
-// The events of a run that is stepped from outside, in which each step waits until
-// nothing in the lifecycle goes on by itself. Only Follow knows them.
+// The events of a run that is stepped from outside: each step waits until every goroutine
+// of the lifecycle is blocked. Only Follow accepts them.
 const (
-	// Quiet: nothing goes on by itself. Rest says what is known besides.
+	// Quiet: every goroutine is blocked. Rest has what else is known.
 	Quiet = numKinds + iota
-	// Inside: a call with a context that a hook was given had to be refused at once (G15); Bad: it was not.
+	// Inside: a call with a hook's context had to be refused at once (G15); Bad: it was not.
 	Inside
-	// Left: the schedule has been wound up, and Part goroutines are left (G7); Bad: it does not come to an end (G12).
+	// Left: the schedule has ended, and Part goroutines are left (G7); Bad: hooks still run (G12).
 	Left
-	// Crashed: the process that ran it has died.
+	// Crashed: the process of the schedule has died.
 	Crashed
-	// Spins: it never comes to rest.
+	// Spins: it never becomes quiet.
 	Spins
-	// PartHeld: the open of attempt Attempt has acquired part Part, and goes on. It is for whoever reads.
+	// PartHeld: the open of attempt Attempt has acquired part Part, and continues. It is only for readers.
 	PartHeld
 )
 
-// Rest is what is asked of a lifecycle, and known of it, where it is quiet.
+// Rest is what is required and known of a lifecycle while all is quiet.
 type Rest struct {
-	Running  bool // a hook or a use runs: what else waits may wait for it
-	Leaves   bool // asked: a Start whose context has ended has returned
-	StopsEnd bool // asked: and a Stop or Shutdown too
-	Cancels  bool // asked: the context of an open lasts as long as the attempt is wanted
-	Ended    bool // the context of the open that runs has ended
+	Running  bool // a hook or a use runs: other calls may wait for it
+	Leaves   bool // required: a Start whose context has ended has returned
+	StopsEnd bool // required: a Stop or Shutdown, too
+	Cancels  bool // required: the context of an open ends if and only if the attempt is cancelled
+	Ended    bool // the context of the running open has ended
 }
 
-// Outs is a set of results, by bits.
+// Outs is a set of results, one bit each.
 type Outs uint16
 
-// OutsOf is the set of those.
+// OutsOf returns the set of these results.
 func OutsOf(outs ...abstract.Out) (set Outs) {
 	for _, out := range outs {
 		set |= 1 << out
@@ -44,9 +44,9 @@ func OutsOf(outs ...abstract.Out) (set Outs) {
 	return set
 }
 
-// Follow is Check for any lifecycle's history: results may be ambiguous (Event.May), and
-// where it was quiet what the contract says must go on has to have gone on. see
-// is told, before each event, every state that the contract can be in.
+// Follow is Check for the history of any lifecycle: results may be ambiguous (Event.May), and while all is quiet the
+// contract must have no step left that it has to take. see is called before each event with every state that the contract
+// can be in.
 func Follow(h History, see func(i int, states []abstract.State)) error {
 	c := checker{set: []point{{}}, index: map[point]int32{}}
 	c.now.recalls = slices.ContainsFunc(h, func(e Event) bool { return e.Refusable || e.Unbegun })
@@ -91,11 +91,10 @@ func Follow(h History, see func(i int, states []abstract.State)) error {
 	return nil
 }
 
-// unsaid is what is wrong with an event that no order of the contract's steps
-// explains; blamedStepped finds the words.
+// unsaid marks an event that no order of the contract's steps explains; blamedStepped says what is wrong.
 const unsaid = "?"
 
-// stepped is what is wrong with event i whatever the contract does, beyond what see knows.
+// stepped returns what is wrong with event i in any state of the contract, in addition to see.
 func (f *facts) stepped(h History, i int) string {
 	switch e := h[i]; e.Kind {
 	case Inside:
@@ -107,7 +106,7 @@ func (f *facts) stepped(h History, i int) string {
 		case e.Bad:
 			return "no call has been made for many steps, and it still opens or releases"
 		case f.held > 0:
-			return fmt.Sprintf("every call has returned, Stop was called last, and %s still held", parts(f.held))
+			return fmt.Sprintf("every call has returned, Stop was called last, and %s still held", countParts(f.held))
 		case e.Part == 1:
 			return "every call has returned, nothing is held, and a goroutine is left"
 		case e.Part > 0:
@@ -116,10 +115,10 @@ func (f *facts) stepped(h History, i int) string {
 	case Crashed:
 		return "the process died"
 	case Spins:
-		return "it is busy for longer than Subject.Patience, and never comes to rest"
+		return "it is busy for longer than Subject.Patience, and never becomes quiet"
 	case ReleaseBegun:
 		if e.Ended {
-			return "the context that the release is given has ended already"
+			return "the context of the release has ended already"
 		}
 	case Return:
 		if e.Out.Out == abstract.Failed && h.stale(i) {
@@ -129,7 +128,7 @@ func (f *facts) stepped(h History, i int) string {
 	return ""
 }
 
-// stale says whether the failure that event i returns had happened before the call.
+// stale reports whether the failure that event i returns had happened before the call.
 func (h History) stale(i int) bool {
 	for j := i - 1; j >= 0; j-- {
 		switch e := h[j]; {
@@ -142,14 +141,14 @@ func (h History) stale(i int) bool {
 	return false
 }
 
-func parts(n int) string {
+func countParts(n int) string {
 	if n == 1 {
 		return "1 part is"
 	}
 	return fmt.Sprintf("%d parts are", n)
 }
 
-// possible is where p may be after event i.
+// possible returns the points that p may lead to after event i.
 func (f *facts) possible(h History, i int, p point) (all []point) {
 	e := h[i]
 	switch e.Kind {
@@ -185,7 +184,7 @@ func (f *facts) possible(h History, i int, p point) (all []point) {
 	return all
 }
 
-// heldNothing says whether the open before event i has failed without holding a part.
+// heldNothing reports whether the open before event i has failed without holding a part.
 func (h History) heldNothing(i int) bool {
 	for j := i - 1; j >= 0; j-- {
 		if h[j].Kind == OpenReturns {
@@ -199,8 +198,8 @@ func noEffect(call abstract.Call) bool {
 	return call == abstract.InStart || call == abstract.InStop || call == abstract.InShut
 }
 
-// recall adds to p.Repeated and p.Left the callers of whom they are true in p. A return is seen later than the call's
-// one instant: what it says must have been true since the call, and need not be true any more.
+// recall adds to p.Repeated and p.Left the callers for whom they hold in p. A return comes later than the instant of the
+// call's effect: its result must have been right at an instant since the call, and need not be right any more.
 func (f *facts) recall(p point) point {
 	if !f.recalls {
 		return p
@@ -218,8 +217,8 @@ func (f *facts) recall(p point) point {
 	return p
 }
 
-// stoppedMeanwhile says whether a Stop or Shutdown was called during the call that event i ends. A Start that waits for
-// its turn, in a queue say, may find out about it only when its turn has come: the error is as true then.
+// stoppedMeanwhile reports whether a Stop or Shutdown was called during the call that event i ends. A Start that waits for
+// its turn, for example in a queue, may notice it only when its turn has come: the error is right then, too.
 func (h History) stoppedMeanwhile(i int) bool {
 	for j := i - 1; j >= 0; j-- {
 		switch e := h[j]; {
@@ -233,8 +232,8 @@ func (h History) stoppedMeanwhile(i int) bool {
 	return false
 }
 
-// rests says whether p can be where the lifecycle is when it is quiet: what the
-// contract would do next waits for a hook, a use, or a caller.
+// rests reports whether the lifecycle may be quiet in p: each next step of the contract
+// waits for a hook, a use, or a caller.
 func (f *facts) rests(p point, r Rest) bool {
 	s := &p.State
 	idle := !f.opening && !f.releasing

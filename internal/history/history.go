@@ -1,7 +1,6 @@
-// Package history checks what free-running goroutines did with a lifecycle
-// against its contract (package abstract): the calls and returns, and what the
-// resource's own hooks saw, in one order. It is for tests; nothing that ships
-// depends on it.
+// Package history checks a history of a lifecycle against the contract (package abstract):
+// the calls, returns and hook events of free-running goroutines, in one order. It is for
+// tests and package conformance.
 package history
 
 import (
@@ -15,14 +14,13 @@ import (
 	"github.com/seed3893aba4/surestart/internal/abstract"
 )
 
-// Kind is what happened.
+// Kind is the kind of an Event.
 type Kind uint8
 
-// Each event is stamped either before what it announces or after what it
-// reports, so that its place in the order is one at which what is said here of it
-// is true.
+// Each event is stamped either before what it announces or after what it reports. So its comment
+// here is true at its place in the order.
 const (
-	// Call: a caller is about to call; Call says what, Context with which context, Ended that this had ended by then.
+	// Call: a caller is about to make the call Call with the context Context; Ended: that has ended already.
 	Call Kind = iota
 	// Return: the call has returned Out.
 	Return
@@ -30,7 +28,7 @@ const (
 	Admitted
 	// WasCut: the caller has seen that its use was cut off.
 	WasCut
-	// NotCut: the context of the caller's use, of attempt Attempt, had not ended yet, seen right after.
+	// NotCut: directly before, the context of the caller's use of attempt Attempt had not ended.
 	NotCut
 	// UseMayEnd: the caller is about to end its use.
 	UseMayEnd
@@ -38,19 +36,19 @@ const (
 	ContextMayEnd
 	// OpenBegun: the open of attempt Attempt runs.
 	OpenBegun
-	// OpenReturns: it is about to return, fail, panic or exit (Bad), and holds Part parts.
+	// OpenReturns: the open is about to return, or to fail, panic or exit (Bad). It holds Part parts.
 	OpenReturns
 	// ReleaseBegun: the release of part Part of the attempt runs.
 	ReleaseBegun
-	// ReleaseReturns: it is about to return, or to fail in any way (Bad).
+	// ReleaseReturns: the release is about to return, or to fail in any way (Bad).
 	ReleaseReturns
 	// FailCalled: a failure of attempt Attempt is about to be reported.
 	FailCalled
 	// FailReturned: the report has returned.
 	FailReturned
-	// Restarting: what died is started again. It comes first.
+	// Restarting: a resource that dies is restarted. It is the first event.
 	Restarting
-	// BackoffAnswers: the Backoff of the restarts is about to say that there is one more, or none (Bad).
+	// BackoffAnswers: the Backoff of the restarts is about to allow another one, or to give up (Bad).
 	BackoffAnswers
 	numKinds
 )
@@ -61,39 +59,39 @@ var kindNames = [...]string{"Call", "Return", "Admitted", "WasCut", "NotCut", "U
 
 func (k Kind) String() string { return kindNames[k] }
 
-// MaxContexts is how many contexts that end a history has room for.
-const MaxContexts = 63
+// maxContexts is the largest number of contexts that end in a history.
+const maxContexts = 63
 
-// OfCaller says whether the event is one of a caller's, so that Event.Caller means something.
+// OfCaller reports whether the event is a caller's: then Event.Caller is set.
 func (k Kind) OfCaller() bool { return k <= UseMayEnd }
 
-// Event is one line of a history.
+// An Event is one event of a history.
 type Event struct {
 	Kind    Kind
 	Caller  uint8
-	Call    abstract.Call // of Call: InStart, InStop, InShut or InUse
-	Context uint8         // 0: none that ends
+	Call    abstract.Call // Call: InStart, InStop, InShut or InUse
+	Context uint8         // 0: a context that never ends
 	Ended   bool
-	Out     abstract.Result // of Return
+	Out     abstract.Result // Return
 	Attempt int
 	Part    int
 	Bad     bool
-	Said    string // of Return: the error in full, for whoever reads a failure
+	Said    string // Return: the text of the error, for readers
 
-	// Only Follow knows what follows.
-	May       Outs // of Return, unless 0: Out is one of these, it cannot be told which
-	Refusable bool // of Return with May: it may say that it had no effect, since it was asked for already
-	Unbegun   bool // of Return with May: by its own context's end, a Stop may have left what is open as it was
-	Lost      bool // of Return: an error that should say why the attempt failed, and does not
-	Panicked  bool // of Return: by a panic or runtime.Goexit; of OpenReturns: so does it
-	Rest      Rest // of Quiet
+	// Only Follow uses these.
+	May       Outs // Return: unless 0, the result is one of these
+	Refusable bool // Return with May: it may have had no effect, because the request had been made already
+	Unbegun   bool // Return with May: as its own context ended, a Stop may have left the resource open
+	Lost      bool // Return: an error that should wrap the cause of the attempt's failure, and does not
+	Panicked  bool // Return, OpenReturns: by a panic or runtime.Goexit
+	Rest      Rest // Quiet
 }
 
-// Foreign is the result of a call that returned what no call may: another's
-// context's cause, say.
+// Foreign is a result that no call may return, for example the cause of another caller's
+// context.
 const Foreign abstract.Out = 255
 
-// String reads "c1 Return ok".
+// String returns, for example, "c1 Return ok".
 func (e Event) String() string {
 	switch e.Kind {
 	case Call:
@@ -135,7 +133,7 @@ func (e Event) String() string {
 	return s
 }
 
-// Result is what the call of a Return ended with, in words.
+// Result returns the result of a Return, in words.
 func (e Event) Result() string {
 	text := "what no call may"
 	if e.Out.Out != Foreign {
@@ -147,10 +145,10 @@ func (e Event) Result() string {
 	return text
 }
 
-// History is events in the order in which they were stamped.
+// A History has events in the order of their stamps.
 type History []Event
 
-// String has an event on each line.
+// String returns one line for each event.
 func (h History) String() string {
 	var b strings.Builder
 	for i, e := range h {
@@ -159,7 +157,7 @@ func (h History) String() string {
 	return b.String()
 }
 
-// Calls is the number of calls in it.
+// Calls returns the number of calls.
 func (h History) Calls() (n int) {
 	for _, e := range h {
 		if e.Kind == Call {
@@ -169,9 +167,8 @@ func (h History) Calls() (n int) {
 	return n
 }
 
-// Recorder collects events from any number of goroutines. The order is that of
-// one atomic counter: an event's stamp is taken in Log, between what the
-// goroutine did before and what it does after.
+// A Recorder collects events from any number of goroutines. Their order is that of one
+// atomic counter: Log takes the stamp of an event, between the actions of its goroutine.
 type Recorder struct {
 	clock  atomic.Int64
 	mu     sync.Mutex
@@ -183,20 +180,20 @@ type stamped struct {
 	Event
 }
 
-// Log stamps e and keeps it.
+// Log stamps and keeps e.
 func (r *Recorder) Log(e Event) { r.LogAt(r.Stamp(), e) }
 
-// Stamp is a place in the order, for an event that depends on what is seen after it.
+// Stamp returns a place in the order, for an event that is logged later.
 func (r *Recorder) Stamp() int64 { return r.clock.Add(1) }
 
-// LogAt keeps e at a place that Stamp gave.
+// LogAt keeps e at a place that Stamp returned.
 func (r *Recorder) LogAt(at int64, e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, stamped{at, e})
 }
 
-// History returns what was logged, in order.
+// History returns the logged events, in order.
 func (r *Recorder) History() History {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"github.com/seed3893aba4/surestart/internal/abstract"
 )
 
-// A Witness is one run of the contract that shows a history: for each of its
-// events the steps, not shown, that the contract takes just before it.
+// A Witness is a run of the contract that explains a history: for each event, the hidden
+// steps that the contract takes directly before it.
 type Witness [][]abstract.Step
 
-// Find returns a run of the contract that shows h, or a *Violation.
+// Find returns a run of the contract that explains h, or a *Violation.
 func Find(h History) (Witness, error) {
-	layers, err := run(h, true)
+	frontiers, err := run(h, true)
 	if err != nil {
 		return nil, err
 	}
 	w := make(Witness, len(h))
 	at := int32(0)
-	for i := len(layers) - 1; i >= 0; i-- {
-		for l := layers[i].from[at]; ; l = layers[i].from[at] {
+	for i := len(frontiers) - 1; i >= 0; i-- {
+		for l := frontiers[i].from[at]; ; l = frontiers[i].from[at] {
 			if l.point < 0 {
 				at = l.before
 				break
@@ -35,9 +35,8 @@ func Find(h History) (Witness, error) {
 	return w, nil
 }
 
-// Replay takes the witness through the contract, one step at a time, and returns
-// why it does not show h. It shares nothing with the search but what an event
-// says of a state.
+// Replay takes the steps of the witness in the contract, one at a time. It returns an error
+// that says why they do not explain h. It shares with the search only the meaning of events.
 func (w Witness) Replay(h History) error {
 	if len(w) != len(h) {
 		return fmt.Errorf("a witness for %d events, of %d", len(w), len(h))

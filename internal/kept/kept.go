@@ -1,10 +1,10 @@
-// Package kept reports to a test whether something is still in memory.
+// Package kept tells a test whether a value is still in memory.
 package kept
 
 import "runtime"
 
-// Watch returns a function that reports whether v is still reachable, after as many
-// collections as it takes.
+// Watch returns a function that reports whether v is still reachable. It runs the garbage
+// collector up to 1,000 times.
 func Watch[T any](v *T) (kept func() bool) {
 	freed := make(chan struct{})
 	runtime.AddCleanup(v, func(freed chan struct{}) { close(freed) }, freed)

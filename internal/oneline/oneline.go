@@ -1,5 +1,5 @@
-// Package oneline makes text from elsewhere, a file, a broker, an error, fit for a line
-// of a terminal.
+// Package oneline makes foreign text (of a file, a broker, an error) safe for one line of a
+// terminal.
 package oneline
 
 import (
@@ -10,16 +10,16 @@ import (
 
 var unquoted = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 
-// Escape returns s with what does not print (a line feed, an escape sequence, a mark that
-// turns the direction of what follows, a byte that is no UTF-8) as strconv.Quote
-// writes it, and the rest as it is.
+// Escape returns s with every character that does not print (a line feed, an escape
+// sequence, a mark that changes the direction of text, invalid UTF-8) as strconv.Quote
+// writes it.
 func Escape(s string) string {
 	quoted := strconv.Quote(s)
 	return unquoted.Replace(quoted[1 : len(quoted)-1])
 }
 
-// Text returns what fmt.Sprint makes of v, an error or what was passed to panic, also
-// where fmt itself panics: v's methods are foreign.
+// Text returns fmt.Sprint(v) for an error or a recovered value. If that panics, as v's
+// methods are foreign, it returns a replacement.
 func Text(v any) (text string) {
 	defer func() {
 		if recover() != nil {
@@ -28,3 +28,7 @@ func Text(v any) (text string) {
 	}()
 	return fmt.Sprint(v)
 }
+
+// Line returns Text(v) on one line: a line feed, as between joined errors, becomes "; ",
+// and whatever else does not print is escaped.
+func Line(v any) string { return Escape(strings.ReplaceAll(Text(v), "\n", "; ")) }

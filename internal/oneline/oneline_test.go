@@ -24,7 +24,7 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// Whatever it is given, what it returns prints, and what prints stays.
+// For any input, the output can be printed, and printable text is unchanged.
 func FuzzEscape(f *testing.F) {
 	f.Add("a\x1b[2J\\\"")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -58,6 +58,17 @@ func TestText(t *testing.T) {
 		"7": 7,
 	} {
 		if got := Text(v); got != want {
+			t.Errorf("%T: %s; want %s", v, got, want)
+		}
+	}
+}
+
+func TestLine(t *testing.T) {
+	for want, v := range map[string]any{
+		`a\x1b[2J; b\u2028c`:                             errors.Join(errors.New("a\x1b[2J"), errors.New("b\u2028c")),
+		"(a oneline.unprintable that cannot be printed)": unprintable{},
+	} {
+		if got := Line(v); got != want {
 			t.Errorf("%T: %s; want %s", v, got, want)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package parts follows the steps of an attempt, to tell how long the acquiring
-// of each part lasted: what metrics of every ecosystem need alike.
+// Package parts computes what every exporter of metrics needs: how long the acquiring of each part
+// took, and whether the resource is down.
 package parts
 
 import (
@@ -9,12 +9,12 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Follower is told what a Tracer of one lifecycle is told, in the same order.
+// A Follower receives the steps and transitions of one lifecycle, as a fsm.Tracer does.
 type Follower struct {
-	Acquiring string // what Scope.Part named last, in the latest try: StartError.Part
-	running   bool   // the acquiring of it has not ended
+	Acquiring string // the last name given to Scope.Part in the latest try: StartError.Part
+	running   bool   // its acquiring has not ended
 	since     time.Time
-	over      bool // the start is: an open that was cancelled may still go on
+	over      bool // the start has ended: a cancelled open may still be running
 }
 
 // An Acquired is the end of the acquiring of a part.
@@ -23,7 +23,7 @@ type Acquired struct {
 	Took time.Duration
 }
 
-// Step returns the part whose acquiring ended with this step; ok is false if none did.
+// Step returns the part whose acquiring ended with this step; ok is false if there is none.
 func (f *Follower) Step(s fsm.Step) (a Acquired, ok bool) {
 	if s.Kind == fsm.StepBegun || s.Kind == fsm.StepTryAgain {
 		*f = Follower{since: s.At}
@@ -38,7 +38,7 @@ func (f *Follower) Step(s fsm.Step) (a Acquired, ok bool) {
 		a, ok = f.end(s.At)
 		f.Acquiring, f.running = s.Part, true
 	case fsm.StepHeld:
-		if !f.running { // Scope.Part was not called for it
+		if !f.running { // without a call of Scope.Part
 			a, ok = Acquired{s.Part, s.At.Sub(f.since)}, true
 			f.since = s.At
 			break
@@ -48,7 +48,8 @@ func (f *Follower) Step(s fsm.Step) (a Acquired, ok bool) {
 	return a, ok
 }
 
-// Transition returns the part whose acquiring ended with the start.
+// Transition returns the part whose acquiring ended with the start; ok is false if there is
+// none.
 func (f *Follower) Transition(tr fsm.Transition) (a Acquired, ok bool) {
 	if tr.From != spec.Starting {
 		return a, false
@@ -61,4 +62,16 @@ func (f *Follower) end(at time.Time) (a Acquired, ok bool) {
 	a, ok = Acquired{f.Acquiring, at.Sub(f.since)}, f.running
 	f.running, f.since = false, at
 	return a, ok
+}
+
+// Down returns 1 for due while a restart is scheduled, and 1 for down while the resource died
+// or failed to start, and nothing is going to start it.
+func Down(s fsm.Status) (due, down int64) {
+	switch {
+	case !s.RestartAt.IsZero():
+		return 1, 0
+	case s.State == spec.Idle && s.Cause != nil && !s.Stopped:
+		return 0, 1
+	}
+	return 0, 0
 }

@@ -1,6 +1,5 @@
-// Package record is how a test gets to know what the cores of a producer do: it carries a
-// function into a producer, without a build tag and without a name in package producer's public
-// interface.
+// Package record lets a test observe the cores of a producer: it passes a function into a
+// producer, without a build tag and without a name in package producer's public interface.
 package record
 
 import (
@@ -9,40 +8,39 @@ import (
 	"github.com/seed3893aba4/surestart/internal/core"
 )
 
-// Hook is what a test gives to a producer.
+// A Hook is passed by a test to a producer.
 type Hook struct {
-	// Event, if not nil, is called with every event of a core that is not refused, and what it
-	// led to. The calls for a partition come in their order, under its lock; those for events
-	// that use what the partitions share come in their order over all partitions. Event must
-	// not call the producer.
+	// Event, if not nil, is called with every accepted event of a core, and its outcome. The
+	// calls for a partition are in order, under its lock. Those for events that use shared
+	// state are in order over all partitions. Event must not call the producer.
 	Event func(Event)
-	// Limits are those of the producer's ids; zero: Kafka's.
+	// Limits are the limits of the producer's ids; zero means Kafka's.
 	Limits core.Limits
 }
 
-// Into gives a hook to a *producer.Config. Package producer sets it when it is initialised.
+// Into passes a hook to a *producer.Config. Package producer sets it when it is initialised.
 var Into func(config any, h Hook)
 
-// Event is an event of a core. Fields that its kind does not have are zero.
+// An Event is an event of a core. Fields that its kind does not use are zero.
 type Event struct {
 	Kind      core.Event
-	Topic     string // "": of the producer, Start and NewID
+	Topic     string // "": an event of the producer, Start or NewID
 	Partition int
 
-	First   core.Message // of Admit, Withdraw
-	Values  []string     // of Admit: those of the messages
-	N       int          // of Take: how many messages
-	Request core.Request // that Take and Send returned
+	First   core.Message // Admit, Withdraw
+	Values  []string     // Admit: the values of the messages
+	N       int          // Take: the number of messages
+	Request core.Request // Take, Send: the request that they returned
 	Answer  core.Answer
-	Records []int32 // of Answer
-	ID      int64   // of NewID
+	Records []int32 // Answer
+	ID      int64   // NewID
 
-	Decided []core.Decided // that the event led to
-	Changed bool           // the same
-	State   core.State     // of the core after it
+	Decided []core.Decided // the verdicts that the event led to
+	Changed bool           // as in core.Outcome
+	State   core.State     // of the core after the event
 }
 
-// Led returns the event with what it led to.
+// Led returns the event with its outcome.
 func (e Event) Led(out core.Outcome) Event {
 	e.Decided, e.Changed = slices.Clone(out.Decided), out.Changed
 	return e

@@ -1,4 +1,4 @@
-// Package strict reads a file of JSON that this program wrote.
+// Package strict reads a file of JSON that surestart wrote.
 package strict
 
 import (
@@ -9,8 +9,8 @@ import (
 	"io"
 )
 
-// Decode reads one JSON value, and refuses what it has no field for, an end before the
-// value's own, and whatever but white space follows it.
+// Decode reads one JSON value. It returns an error for unknown fields, for truncated input,
+// and for anything except white space after the value.
 func Decode(from io.Reader, into any) error {
 	in := json.NewDecoder(from)
 	in.DisallowUnknownFields()
@@ -18,19 +18,19 @@ func Decode(from io.Reader, into any) error {
 	case errors.Is(err, io.EOF):
 		return errors.New("truncated: it is empty")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("truncated: it ends before its end")
+		return errors.New("truncated: the value is not complete")
 	case err != nil:
 		return err
 	}
 	end := in.InputOffset()
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("something follows its end, after byte %d", end)
+		return fmt.Errorf("more input follows the value, after byte %d", end)
 	}
 	return nil
 }
 
-// Has reports whether the text is an object with that key, as far as can be read: it may be truncated, or followed by
-// something, which is said by what reads it.
+// Has reports whether the text begins as an object with that key. It may be truncated, or more may follow: Decode reports
+// that.
 func Has(text []byte, key string) bool {
 	in := json.NewDecoder(bytes.NewReader(text))
 	if start, err := in.Token(); err != nil || start != json.Delim('{') {

@@ -1,9 +1,9 @@
-// Package terminal tells whether what a program writes is read in a terminal.
+// Package terminal detects whether the output of a program is a terminal.
 package terminal
 
 import "os"
 
-// Is reports whether v is a terminal that can show more than lines of text. getenv is os.Getenv, or a test's.
+// Is reports whether v is a terminal that supports escape sequences. getenv is os.Getenv, except in tests.
 func Is(v any, getenv func(string) string) bool {
 	f, ok := v.(*os.File)
 	if !ok || getenv("TERM") == "" || getenv("TERM") == "dumb" {

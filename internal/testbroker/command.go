@@ -8,8 +8,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/checkout"
 )
 
-// KafkaCommand is the checkout's `./check kafka`, which starts and stops a real Apache Kafka,
-// with these arguments. Paths among them have to be absolute.
+// KafkaCommand returns the checkout's `./check kafka`, which starts and stops a real Apache
+// Kafka, with these arguments. Paths among them must be absolute.
 func KafkaCommand(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	dir, err := checkout.Root()
 	if err != nil {

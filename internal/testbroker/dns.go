@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// Names is a name server of the test's own, in this process.
+// Names is a name server of a test, in this process.
 type Names struct {
 	mu    sync.Mutex
 	hosts map[string][]net.IP
 }
 
-// Set gives a host addresses; without any, it does not exist.
+// Set sets the addresses of a host. A host without addresses does not exist.
 func (s *Names) Set(host string, addrs ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,7 +28,7 @@ func (s *Names) Set(host string, addrs ...string) {
 	}
 }
 
-// Resolver asks it.
+// Resolver returns a resolver that uses it.
 func (s *Names) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
@@ -37,7 +37,7 @@ func (s *Names) Resolver() *net.Resolver {
 	}}
 }
 
-// serve answers questions as over TCP: each message after its length.
+// serve answers questions in the format for TCP: each message after its length.
 func (s *Names) serve(c net.Conn) {
 	defer c.Close()
 	for {
@@ -56,8 +56,8 @@ func (s *Names) serve(c net.Conn) {
 	}
 }
 
-// answer is RFC 1035's: a header of 12 bytes, the question as it came, and a
-// record for each address of an A question.
+// answer returns an answer of RFC 1035: a header of 12 bytes, the question, and a record for
+// each address if it is an A question.
 func (s *Names) answer(q []byte) []byte {
 	const header = 12
 	var labels []string

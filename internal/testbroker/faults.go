@@ -16,8 +16,8 @@ type Hang struct {
 	hits atomic.Int64
 }
 
-// Hang swallows requests of the keys, all if none is given, while it is on; it
-// begins switched on.
+// Hang swallows requests of the keys, or all requests if no key is given, while it is on. It
+// is on at first.
 func (b *Broker) Hang(keys ...kmsg.Key) *Hang {
 	h := new(Hang)
 	h.on.Store(true)
@@ -41,14 +41,14 @@ func (b *Broker) Hang(keys ...kmsg.Key) *Hang {
 // Set switches it on or off. Requests that were swallowed stay unanswered.
 func (h *Hang) Set(on bool) { h.on.Store(on) }
 
-// Hits is how many requests were swallowed.
+// Hits returns how many requests were swallowed.
 func (h *Hang) Hits() int { return int(h.hits.Load()) }
 
-// AppendThenAnswer makes the embedded cluster append what is produced to the topic, and
-// answer all the same with an error, n times: as a leader does that loses its place
-// while it waits for its replicas. -1 is without end.
+// AppendThenAnswer makes the embedded cluster append the messages of n produce requests to
+// the topic, and answer them with an error: as a leader does that is replaced while it waits
+// for its replicas. -1 means all requests.
 func (b *Broker) AppendThenAnswer(topic string, answer *kerr.Error, n int) *kfake.FaultHandle {
-	after := kerr.NotEnoughReplicasAfterAppend // with this alone it appends
+	after := kerr.NotEnoughReplicasAfterAppend // only with this error the cluster appends
 	b.Net.Altered(func(res []byte) {
 		// A topic's name is followed by the number of its partitions, the first one's
 		// number, and its error.
@@ -63,11 +63,11 @@ func (b *Broker) AppendThenAnswer(topic string, answer *kerr.Error, n int) *kfak
 	return b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: after, Count: n})
 }
 
-// replaced numbers the nodes that took another's place: each has a port of its own.
+// replaced numbers the replacement nodes: each has a port of its own.
 var replaced atomic.Int32
 
-// Remove removes a node of the embedded cluster, for good: its connections break. Every
-// partition gets a leader at random.
+// Remove removes a node of the embedded cluster for good: its connections break, and every
+// partition gets a random leader.
 func (b *Broker) Remove(node int32) {
 	if err := b.Fake.RemoveNode(node); err != nil {
 		panic("testbroker: " + err.Error())
@@ -75,11 +75,11 @@ func (b *Broker) Remove(node int32) {
 	b.Addrs = b.Fake.ListenAddrs()
 }
 
-// Replace is Remove, and adds another node at another address.
+// Replace removes a node as Remove does, and adds another node at another address.
 func (b *Broker) Replace(node int32) {
 	b.Remove(node)
 	port := 0
-	if b.Dial != nil { // the in-memory network chooses none
+	if b.Dial != nil { // the in-memory network does not choose a port
 		port = 20000 + int(replaced.Add(1))
 	}
 	if _, _, err := b.Fake.AddNode(-1, port); err != nil {

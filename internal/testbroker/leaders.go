@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Lead makes node the leader of a partition: it comes first among the replicas,
-// and the first is elected. It reports whether that came about. It asks node alone,
-// so others may hang, if they are not among Addrs.
+// Lead makes node the leader of a partition, and reports whether it is: node becomes the
+// first replica, which is then elected. Lead sends requests to node only; other nodes may
+// hang if they are not among Addrs.
 func (b *Broker) Lead(t testing.TB, topic string, partition, node int32) bool {
 	t.Helper()
 	cl := b.Client(t)
@@ -62,7 +62,7 @@ func (b *Broker) Leaders(t testing.TB, topic string) map[int32]int32 {
 	return leaders
 }
 
-// AwaitInSync waits until each partition has a leader and n replicas in sync.
+// AwaitInSync waits until each partition has a leader and n in-sync replicas.
 func (b *Broker) AwaitInSync(t testing.TB, topic string, n int) {
 	t.Helper()
 	cl := b.Client(t)
@@ -78,13 +78,13 @@ func (b *Broker) AwaitInSync(t testing.TB, topic string, n int) {
 			return
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("testbroker: %s has not %d replicas in sync after two minutes: %+v", topic, n, partitions)
+			t.Fatalf("testbroker: %s has not %d in-sync replicas after two minutes: %+v", topic, n, partitions)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// describe returns what a broker knows of a topic; nothing if none answers.
+// describe returns the metadata of a topic; nil if no broker answers.
 func (b *Broker) describe(ctx context.Context, cl *kgo.Client, topic string) []kmsg.MetadataResponseTopicPartition {
 	req := kmsg.NewPtrMetadataRequest()
 	rt := kmsg.NewMetadataRequestTopic()
@@ -97,7 +97,7 @@ func (b *Broker) describe(ctx context.Context, cl *kgo.Client, topic string) []k
 	return res.Topics[0].Partitions
 }
 
-// Size is how many bytes of the log of a partition a node has, committed or not.
+// Size returns how many bytes of a partition's log a node has, committed or not.
 func (b *Broker) Size(t testing.TB, topic string, partition, node int32) int64 {
 	t.Helper()
 	cl := b.Client(t)

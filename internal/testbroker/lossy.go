@@ -14,15 +14,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A Lossy is the network of a client, which gets its Dial: at random it cuts requests, loses
-// answers, and holds requests back. All its faults are off at first.
+// A Lossy is the network of a client that uses its Dial: it randomly cuts requests, loses
+// answers, and holds requests back. All faults are off at first.
 type Lossy struct {
-	// Cuts, Losses and Holds are how many of a thousand: requests that are cut, anywhere; answers
-	// that are lost; produce requests that are held back, which must be such that are answered.
+	// Cuts, Losses and Holds are rates per thousand: of requests that are cut, anywhere; of
+	// answers that are lost; of produce requests that are held back, which must be requests
+	// with an answer.
 	Cuts, Losses, Holds atomic.Uint64
-	// Cut, Lost and Held are how many were, and Connections how many there were.
+	// Cut, Lost and Held count these; Connections counts connections.
 	Cut, Lost, Held, Connections atomic.Int64
-	// Draw draws a number below n, concurrently; as math/rand/v2 does by default. It is not to be set after a dial.
+	// Draw returns a number below n. It is called concurrently, and must not be set after a
+	// dial. The default is that of math/rand/v2.
 	Draw func(n int) int
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -37,8 +39,8 @@ type heldRequest struct {
 	frame            []byte
 }
 
-// NewLossy returns one to the brokers, on top of dial; nil: net.Dialer's. What it holds back goes
-// to b by b's own Dial.
+// NewLossy returns a lossy network to the brokers that dials by dial; nil means net.Dialer.
+// Requests that were held back go to b by b.Dial.
 func NewLossy(b *Broker, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Lossy {
 	n := &Lossy{dial: dial, late: b.Dial, Draw: rand.IntN}
 	if n.late == nil {
@@ -50,7 +52,7 @@ func NewLossy(b *Broker, dial func(ctx context.Context, network, address string)
 	return n
 }
 
-// Calm ends its faults. What is held back stays so.
+// Calm switches all faults off. Requests that are held back stay so.
 func (n *Lossy) Calm() {
 	n.Cuts.Store(0)
 	n.Losses.Store(0)
@@ -67,8 +69,8 @@ func (n *Lossy) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return &lossyConn{Conn: c, n: n, request: heldRequest{network: network, address: address}}, nil
 }
 
-// LetThrough lets requests go to the brokers that were held back, each with this chance in a
-// hundred. It returns how many were answered, and how many met no broker.
+// LetThrough sends requests that were held back to the brokers, each with this percentage of
+// chance. It returns how many were answered, and how many found no broker.
 func (n *Lossy) LetThrough(chance int) (answered, gone int) {
 	n.mu.Lock()
 	var now, later []heldRequest
@@ -91,7 +93,7 @@ func (n *Lossy) LetThrough(chance int) (answered, gone int) {
 	return answered, gone
 }
 
-// send sends a request on a connection of its own. To the broker it is one that was under way for long.
+// send sends a request on a connection of its own. The broker sees a request that took long.
 func (r heldRequest) send(dial func(ctx context.Context, network, address string) (net.Conn, error)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -112,8 +114,8 @@ func (r heldRequest) send(dial func(ctx context.Context, network, address string
 	return err
 }
 
-// A lossyConn counts on it that a client writes a request's size, and what kind it is, at once, and
-// has one request under way.
+// A lossyConn requires that a client writes the size and the kind of a request at once, and has
+// one request in flight.
 type lossyConn struct {
 	net.Conn
 	n       *Lossy
@@ -137,7 +139,7 @@ func (c *lossyConn) Write(b []byte) (int, error) {
 	return n, errLossy
 }
 
-// hold keeps a part of a request. With the last one the connection ends: to the client the answer is lost.
+// hold keeps a part of a request. After the last part the connection ends: for the client the answer is lost.
 func (c *lossyConn) hold(b []byte) (int, error) {
 	c.holds = true
 	c.request.frame = append(c.request.frame, b...)
@@ -153,7 +155,7 @@ func (c *lossyConn) hold(b []byte) (int, error) {
 
 func (c *lossyConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if c.reads++; err == nil && c.reads > 1 && c.n.happens(&c.n.Losses) { // not while it is being opened
+	if c.reads++; err == nil && c.reads > 1 && c.n.happens(&c.n.Losses) { // not during the opening of the connection
 		c.n.Lost.Add(1)
 		c.Conn.Close()
 		return 0, errLossy

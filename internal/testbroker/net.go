@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// A Net is the embedded cluster's side of its network, and what can go wrong with
-// it: the same on the loopback and on the in-memory one. Nodes are numbered as the
-// cluster numbers them at its start.
+// A Net is the embedded cluster's side of its network, with faults: the same on the loopback
+// and on the in-memory network. Nodes have the numbers that the cluster gives them at its
+// start.
 type Net struct {
 	accepted, ended atomic.Int64
 
@@ -29,8 +29,8 @@ type Net struct {
 	answering sync.Mutex // held until answered has returned
 }
 
-// Kill ends a node as SIGKILL does: its connections break, and nothing listens
-// there any more. Who leads what does not change by it.
+// Kill ends a node as SIGKILL does: its connections break, and its port is closed. The
+// leaders of the partitions do not change.
 func (n *Net) Kill(node int) {
 	n.mu.Lock()
 	l := n.listeners[node]
@@ -60,8 +60,8 @@ func (n *Net) cut(which func(*serverConn) bool) {
 	}
 }
 
-// Freeze stops every node as SIGSTOP does: connections stay open and are accepted,
-// and nobody answers. Thaw lets them go on: what came meanwhile is read then.
+// Freeze stops every node as SIGSTOP does: connections stay open and are accepted, and no
+// request is answered. After Thaw the nodes read what came meanwhile.
 func (n *Net) Freeze() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -80,25 +80,25 @@ func (n *Net) Thaw() {
 	}
 }
 
-// Drip makes answers come byte by byte, each after a pause; zero ends it.
+// Drip sends answers byte by byte, each after a pause; zero ends it.
 func (n *Net) Drip(pause time.Duration) { n.set(&n.drip, pause) }
 
-// Lifetime is how old a connection may be: at its first request after that it is
-// closed, as a broker closes one whose SASL session has expired. Zero: any age.
+// Lifetime sets the largest age of a connection. At its first request after that it is
+// closed, as a broker closes one whose SASL session has expired. Zero means no limit.
 func (n *Net) Lifetime(d time.Duration) { n.set(&n.lifetime, d) }
 
-// Idle is how long a new connection may be silent before the node closes it. Zero:
-// for ever.
+// Idle sets how long a new connection may be silent before the node closes it. Zero means
+// no limit.
 func (n *Net) Idle(d time.Duration) { n.set(&n.idle, d) }
 
-// Answered makes f be called after each answer, before the next request is read.
+// Answered sets a function that is called after each answer, before the next request is read.
 func (n *Net) Answered(f func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.answered = f
 }
 
-// Altered makes f change each answer before it is sent; nil ends it.
+// Altered sets a function that may change each answer before it is sent; nil ends it.
 func (n *Net) Altered(f func(answer []byte)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -133,7 +133,7 @@ func (n *Net) listen(inner func(network, address string) (net.Listener, error)) 
 	}
 }
 
-// A listener is one that can be gone for a while.
+// A listener can be closed for a while.
 type listener struct {
 	n      *Net
 	addr   net.Addr
@@ -162,7 +162,7 @@ func (l *listener) Accept() (net.Conn, error) {
 				if alive {
 					return conn, nil
 				}
-				conn.Close() // killed in between: a cut may have missed it
+				conn.Close() // killed meanwhile: a cut may have missed this connection
 				continue
 			}
 		}
@@ -174,7 +174,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close removes the node: its connections break, as a process's do when it ends.
+// Close removes the node: its connections break, as at the end of a process.
 func (l *listener) Close() error {
 	err := l.close()
 	l.n.cut(func(c *serverConn) bool { return c.l == l })
@@ -221,7 +221,7 @@ func (l *listener) revive() {
 	}
 	ln, err := l.again()
 	if err != nil {
-		panic("testbroker: " + err.Error()) // the port was its own
+		panic("testbroker: " + err.Error()) // the port belonged to this node
 	}
 	l.replaceLocked(ln)
 }
@@ -336,8 +336,8 @@ func (c *serverConn) active(request bool) bool {
 	}
 }
 
-// Listen serves connections on the loopback until the test ends; what it returns
-// is the address. For what is not a broker.
+// Listen serves connections on the loopback until the test ends, and returns the address. It
+// is for servers that are no brokers.
 func Listen(t testing.TB, serve func(net.Conn)) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

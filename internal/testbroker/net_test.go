@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A node that is removed answers nobody: its connections break, and nothing listens there.
+// A removed node does not answer: its connections break, and its port is closed.
 func TestRemovedNodeIsGone(t *testing.T) {
 	EachCluster(t, 2, func(t *testing.T, b *Broker) {
 		dial := b.Dial

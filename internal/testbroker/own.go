@@ -17,24 +17,25 @@ import (
 	"time"
 )
 
-// An OwnBroker is a real Apache Kafka of one test, which may do it harm. Its
-// nodes are numbered from 1, which is the controller too; a method that takes
-// nodes means all of them if none is named.
+// An OwnBroker is a real Apache Kafka of one test, which may damage it. Its nodes are
+// numbered from 1, which is also the controller. Methods that take nodes apply to all nodes
+// if none is given.
 type OwnBroker struct {
 	*Broker
-	// SASL is where it wants a password: alice's is alice-secret, bob's bob-secret.
+	// SASL has the addresses that require a password: alice-secret for alice, bob-secret for
+	// bob.
 	SASL []string
-	// TLS is where it wants that, if it has settings of listener.name.tls.
+	// TLS has the addresses that require TLS, with settings of listener.name.tls only.
 	TLS []string
 
 	dir   string
 	nodes []int
 }
 
-// Own starts a cluster of n nodes for the test alone, if Env says that there is
-// what it takes; else it skips the test. One node takes about 3 s, three about 9.
-// Settings are lines of server.properties. With three nodes a topic has three
-// replicas, two of which must be in sync.
+// Own starts a cluster of n nodes for the test alone if Env is set; otherwise it skips the
+// test. One node takes about 3 s, three nodes about 9 s. Settings are lines of
+// server.properties. With three nodes a topic has three replicas, two of which must be in
+// sync.
 func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 	t.Helper()
 	args := []string{"start", "-nodes", strconv.Itoa(n)}
@@ -44,8 +45,8 @@ func Own(t testing.TB, n int, settings ...string) *OwnBroker {
 	return own(t, n, args)
 }
 
-// OwnOldest is Own for the oldest Kafka that the producer supports: one node, which knows no SCRAM
-// and no TLS, and of Run nothing.
+// OwnOldest is Own for the oldest Kafka that the producer supports: one node, without SCRAM,
+// TLS and Run.
 func OwnOldest(t testing.TB) *OwnBroker { t.Helper(); return own(t, 1, []string{"start", "-oldest"}) }
 
 func own(t testing.TB, n int, args []string) *OwnBroker {
@@ -68,8 +69,8 @@ func own(t testing.TB, n int, args []string) *OwnBroker {
 	return o
 }
 
-// stopInTheEnd stops the cluster when the test ends, or this process does: one that
-// panics or is killed leaves no broker behind.
+// stopInTheEnd stops the cluster at the end of the test or of this process: a process that
+// panics or is killed leaves no broker running.
 func (o *OwnBroker) stopInTheEnd(t testing.TB) {
 	t.Helper()
 	cmd := o.command(t, "stop", "-at-end")
@@ -91,7 +92,7 @@ func (o *OwnBroker) stopInTheEnd(t testing.TB) {
 	})
 }
 
-// command is KafkaCommand on the cluster.
+// command returns KafkaCommand for the cluster.
 func (o *OwnBroker) command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd, err := KafkaCommand(context.Background(), append(args, "-dir", o.dir)...)
@@ -101,7 +102,7 @@ func (o *OwnBroker) command(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Run runs KafkaCommand on the cluster, and returns what it prints.
+// Run runs KafkaCommand for the cluster, and returns its output.
 func (o *OwnBroker) Run(t testing.TB, input string, args ...string) string {
 	t.Helper()
 	cmd := o.command(t, args...)
@@ -113,9 +114,9 @@ func (o *OwnBroker) Run(t testing.TB, input string, args ...string) string {
 	return strings.TrimRight(out.String(), "\n")
 }
 
-// Freeze stops the processes: connections stay open, nothing answers. It returns when
-// every thread of theirs stands still: the signal is sent before it takes effect, and
-// a busy machine lets them answer once more.
+// Freeze stops the processes: connections stay open, and no request is answered. It returns
+// when every thread of the processes has stopped: on a busy machine they may answer between
+// the signal and its effect.
 func (o *OwnBroker) Freeze(t testing.TB, nodes ...int) {
 	t.Helper()
 	for _, pid := range o.signal(t, syscall.SIGSTOP, nodes) {
@@ -125,14 +126,14 @@ func (o *OwnBroker) Freeze(t testing.TB, nodes ...int) {
 	}
 }
 
-// stopped says whether each thread of the process is, as far as /proc tells: where
-// there is none, nothing does.
+// stopped reports whether each thread of the process is stopped, as /proc shows it. Without
+// /proc it returns true.
 func stopped(pid int) bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, thread := range threads {
 		stat, err := os.ReadFile(thread)
 		if err != nil {
-			continue // it has ended
+			continue // the thread has ended
 		}
 		// proc_pid_stat(5): pid (comm) state ...
 		if i := bytes.LastIndexByte(stat, ')'); !bytes.HasPrefix(stat[i+1:], []byte(" T")) {
@@ -142,20 +143,20 @@ func stopped(pid int) bool {
 	return true
 }
 
-// Thaw lets them go on.
+// Thaw continues the processes.
 func (o *OwnBroker) Thaw(t testing.TB, nodes ...int) { t.Helper(); o.signal(t, syscall.SIGCONT, nodes) }
 
-// Kill ends them without warning.
+// Kill ends the processes without a warning.
 func (o *OwnBroker) Kill(t testing.TB, nodes ...int) { t.Helper(); o.signal(t, syscall.SIGKILL, nodes) }
 
-// ShutDown ends a node in good order: its leaders move first.
+// ShutDown ends a node in order: the partitions that it leads get other leaders first.
 func (o *OwnBroker) ShutDown(t testing.TB, node int) {
 	t.Helper()
 	o.Run(t, "", "stop", "-node", strconv.Itoa(node))
 }
 
-// Restart brings nodes back, at the same address with the same data, and returns
-// when they serve.
+// Restart starts nodes again, at the same address with the same data, and returns when they
+// accept requests.
 func (o *OwnBroker) Restart(t testing.TB, nodes ...int) {
 	t.Helper()
 	if len(nodes) == 0 {
@@ -166,7 +167,7 @@ func (o *OwnBroker) Restart(t testing.TB, nodes ...int) {
 	}
 }
 
-// signal sends it to the processes of the nodes, and returns their numbers.
+// signal sends sig to the processes of the nodes, and returns their ids.
 func (o *OwnBroker) signal(t testing.TB, sig syscall.Signal, nodes []int) (pids []int) {
 	t.Helper()
 	if len(nodes) == 0 {

@@ -9,24 +9,23 @@ import (
 	"time"
 )
 
-// A Proxy stands between a client, whose Dial it gives, and the brokers, real
-// ones too, and makes the network between them bad. All its faults are off at
-// first. It knows nothing of Kafka. (Toxiproxy does the same, and would bring
-// sixteen modules along.)
+// A Proxy is a faulty network between a client that uses its Dial and the brokers, also real
+// ones. All faults are off at first. It does not depend on Kafka's protocol. (Toxiproxy does
+// the same, with sixteen modules more.)
 type Proxy struct {
 	mu      sync.Mutex
-	routes  map[string]net.Listener // by the broker's address
+	routes  map[string]net.Listener // by the address of the broker
 	pairs   map[*pair]struct{}
 	wg      sync.WaitGroup
 	closed  bool
 	latency time.Duration
-	rate    int // bytes a second, of each direction of each connection; 0: as many as there are
+	rate    int // bytes a second, in each direction of each connection; 0: no limit
 	swallow bool
-	left    int64 // bytes that still pass to the brokers before a connection is cut; -1: no cut
+	left    int64 // bytes that pass to the brokers before a connection is cut; -1: no cut
 	cuts    int   // connections that CutAfter and Cut have cut
 }
 
-// NewProxy makes one; it ends with the test.
+// NewProxy returns a Proxy that ends with the test.
 func NewProxy(t testing.TB) *Proxy {
 	p := &Proxy{routes: make(map[string]net.Listener), pairs: make(map[*pair]struct{}), left: -1}
 	t.Cleanup(func() {
@@ -77,18 +76,17 @@ func (p *Proxy) route(address string) (net.Listener, error) {
 	return ln, nil
 }
 
-// Latency makes everything that is sent take d longer, each way.
+// Latency delays all bytes by d, in each direction.
 func (p *Proxy) Latency(d time.Duration) { p.set(func() { p.latency = d }) }
 
-// Drip lets so many bytes a second through, each way; 0 ends it.
+// Drip limits the bytes a second, in each direction; 0 ends it.
 func (p *Proxy) Drip(rate int) { p.set(func() { p.rate = rate }) }
 
-// CutAfter cuts the connection over which the n-th byte from now on goes to a
-// broker, right behind that byte.
+// CutAfter cuts a connection directly after the n-th byte, from now on, to any broker.
 func (p *Proxy) CutAfter(n int64) { p.set(func() { p.left = n }) }
 
-// HalfOpen swallows what is sent, either way, and tells nobody: connections stay
-// open and new ones are accepted. Its end cuts them.
+// HalfOpen swallows all bytes, in both directions: connections stay open and new ones are
+// accepted. When it is switched off, they are cut.
 func (p *Proxy) HalfOpen(on bool) {
 	p.set(func() { p.swallow = on })
 	if !on {
@@ -105,14 +103,14 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Cuts is how many connections were cut so far.
+// Cuts returns how many connections were cut so far.
 func (p *Proxy) Cuts() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cuts
 }
 
-// Open is how many connections clients have.
+// Open returns how many connections clients have.
 func (p *Proxy) Open() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,7 +123,7 @@ func (p *Proxy) set(change func()) {
 	change()
 }
 
-// A pair is a connection, in its two halves.
+// A pair is a connection: its two halves.
 type pair struct {
 	p              *Proxy
 	client, broker net.Conn
@@ -167,7 +165,7 @@ func (c *pair) cutLocked() {
 	}
 }
 
-// pump carries one direction; its end is the connection's.
+// pump copies one direction. When it ends, the connection ends.
 func (c *pair) pump(to io.Writer, from io.Reader, up bool) {
 	defer c.p.set(c.endLocked)
 	buf := make([]byte, 16<<10)
@@ -215,7 +213,7 @@ func (c *pair) carry(to io.Writer, b []byte, up bool) bool {
 	return !cut
 }
 
-// sleep returns false if the connection ends meanwhile.
+// sleep returns false if the connection ends during it.
 func (c *pair) sleep(d time.Duration) bool {
 	if d == 0 {
 		return true

@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// Sockets is how many TCP connections this process has open to the cluster, as
-// the operating system counts them; on an in-memory network, how many were dialled
-// and not closed. For the embedded cluster where there is no /proc it is Open.
+// Sockets returns how many TCP connections this process has open to the cluster, as the
+// operating system counts them; on an in-memory network, how many were dialled and not
+// closed. Without /proc it returns Open for the embedded cluster.
 func (b *Broker) Sockets(t testing.TB) int {
 	t.Helper()
 	if b.dialled != nil {
@@ -55,7 +55,7 @@ func (b *Broker) Sockets(t testing.TB) int {
 	return count
 }
 
-// socketInodes is the sockets that this process holds a descriptor of.
+// socketInodes returns the sockets for which this process has a descriptor.
 func socketInodes(t testing.TB) map[string]bool {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")
@@ -72,7 +72,7 @@ func socketInodes(t testing.TB) map[string]bool {
 	return inodes
 }
 
-// dialled counts the clients' ends of connections.
+// dialled counts the open connections of clients.
 type dialled struct{ open atomic.Int64 }
 
 func (d *dialled) counting(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
@@ -81,7 +81,7 @@ func (d *dialled) counting(dial func(context.Context, string, string) (net.Conn,
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil, ctx.Err()
-		case err != nil: // as the operating system would say it
+		case err != nil: // as the operating system's error
 			return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("%s: %w", address, syscall.ECONNREFUSED)}
 		}
 		d.open.Add(1)

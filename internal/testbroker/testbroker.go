@@ -1,7 +1,6 @@
-// Package testbroker gives tests a Kafka cluster to produce to: embedded on the
-// loopback, embedded on an in-memory network inside a testing/synctest bubble, or
-// a real Apache Kafka named by the environment. A test that is written against
-// Broker runs on all of them.
+// Package testbroker provides Kafka clusters for tests: embedded on the loopback, embedded on
+// an in-memory network inside a testing/synctest bubble, or a real Apache Kafka that the
+// environment names. A test for a Broker runs on all of them.
 package testbroker
 
 import (
@@ -32,13 +31,13 @@ type Broker struct {
 	Addrs []string
 	// Others are addresses of other listeners of the cluster.
 	Others []string
-	// Dial is how to reach it; nil: over the network.
+	// Dial connects to it; nil: by net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Fake is the embedded cluster, with its faults; nil: a real one.
 	Fake *kfake.Cluster
 	// Net is the embedded cluster's network; nil: a real one.
 	Net *Net
-	// Options are what Client needs to be let in.
+	// Options are the options that Client needs, for example for a login.
 	Options []kgo.Opt
 
 	dialled *dialled // on the in-memory network
@@ -51,7 +50,7 @@ func Each(t *testing.T, test func(t *testing.T, b *Broker)) {
 	t.Run("kafka", func(t *testing.T) { test(t, Real(t)) })
 }
 
-// EachFake is Each for a test that needs what only the embedded broker offers.
+// EachFake is Each for a test that needs features of the embedded broker.
 func EachFake(t *testing.T, test func(t *testing.T, b *Broker), opts ...kfake.Opt) {
 	t.Helper()
 	EachCluster(t, 1, test, opts...)
@@ -69,8 +68,8 @@ func EachCluster(t *testing.T, n int, test func(t *testing.T, b *Broker), opts .
 // Fake starts an embedded broker on the loopback.
 func Fake(t testing.TB, opts ...kfake.Opt) *Broker { t.Helper(); return fake(t, 1, opts) }
 
-// Virtual is Fake on an in-memory network, for a synctest bubble: there a minute
-// of a broker that hangs takes no time.
+// Virtual is Fake on an in-memory network, for a synctest bubble: there a minute passes at
+// once.
 func Virtual(t testing.TB, opts ...kfake.Opt) *Broker { t.Helper(); return virtual(t, 1, opts) }
 
 // VirtualCluster is Virtual with n brokers.
@@ -88,7 +87,7 @@ func fake(t testing.TB, n int, opts []kfake.Opt) *Broker {
 
 func virtual(t testing.TB, n int, opts []kfake.Opt) *Broker {
 	t.Helper()
-	ports := make([]int, n) // it chooses none itself
+	ports := make([]int, n) // the in-memory network does not choose ports
 	for i := range ports {
 		ports[i] = 9092 + i
 	}
@@ -113,11 +112,11 @@ func (b *Broker) start(t testing.TB, listen func(network, address string) (net.L
 	b.Fake, b.Addrs = c, c.ListenAddrs()
 }
 
-// Accepted is how many connections the embedded cluster has accepted so far.
+// Accepted returns how many connections the embedded cluster has accepted so far.
 func (b *Broker) Accepted() int { return int(b.Net.accepted.Load()) }
 
-// Open is how many connections the embedded cluster holds open. It notices the
-// end of one a moment after the client.
+// Open returns how many connections the embedded cluster has open. It notices the end of a
+// connection a moment after the client.
 func (b *Broker) Open() int { return int(b.Net.accepted.Load() - b.Net.ended.Load()) }
 
 // Real returns the cluster that the environment names, or skips the test.
@@ -130,8 +129,8 @@ func Real(t testing.TB) *Broker {
 	return &Broker{Name: "kafka", Addrs: strings.Split(addrs, ",")}
 }
 
-// Missing skips the test because of what is missing, or fails it if the
-// environment says that nothing may be.
+// Missing skips the test because something is missing, or fails it if the environment
+// requires everything.
 func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("SURESTART_NO_SKIP") == "1" {
@@ -140,7 +139,7 @@ func Missing(t testing.TB, what string) {
 	t.Skipf("missing: %s", what)
 }
 
-// Client returns a franz-go client of the cluster: independent of what is tested.
+// Client returns a franz-go client of the cluster, independent of the code under test.
 func (b *Broker) Client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	opts = append([]kgo.Opt{kgo.SeedBrokers(b.Addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner())}, opts...)
@@ -171,7 +170,7 @@ func (b *Broker) CreateTopic(t testing.TB, partitions int, settings ...string) s
 	return name
 }
 
-// CreateTopicNamed is CreateTopic under a name of the test's.
+// CreateTopicNamed is CreateTopic with a given name.
 func (b *Broker) CreateTopicNamed(t testing.TB, name string, partitions int, settings ...string) {
 	t.Helper()
 	cl := b.Client(t)
@@ -213,7 +212,7 @@ func (b *Broker) CreateTopicNamed(t testing.TB, name string, partitions int, set
 	}
 }
 
-// hasLeaders asks every broker: one hears of a topic later than another.
+// hasLeaders asks every broker: brokers learn of a topic at different times.
 func (b *Broker) hasLeaders(ctx context.Context, cl *kgo.Client, name string, partitions int) bool {
 	req := kmsg.NewPtrMetadataRequest()
 	rt := kmsg.NewMetadataRequestTopic()
@@ -247,11 +246,11 @@ func (b *Broker) Read(t testing.TB, topic string) []*kgo.Record {
 	return records
 }
 
-// ReadEach is Read for a topic that is too large to keep: each gets the records of
-// a partition in order.
+// ReadEach is Read for a topic that is too large for memory: it calls each with every record,
+// in order for each partition.
 func (b *Broker) ReadEach(t testing.TB, topic string, each func(*kgo.Record)) {
 	t.Helper()
-	const patience = time.Minute // for what comes next
+	const patience = time.Minute // for the next record
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cl := b.Client(t, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -298,7 +297,7 @@ func (b *Broker) ends(ctx context.Context, t testing.TB, cl *kgo.Client, topic s
 		if err == nil {
 			return ends
 		}
-		// A leader that was chosen just now does not know the end yet.
+		// A new leader does not know the end yet.
 		if !errors.Is(err, kerr.OffsetNotAvailable) && !errors.Is(err, kerr.NotLeaderForPartition) || ctx.Err() != nil {
 			t.Fatalf("testbroker: end offsets of %s: %v", topic, err)
 		}

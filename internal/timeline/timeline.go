@@ -1,5 +1,5 @@
-// Package timeline shows a run step by step: in the terminal, and as a page of
-// HTML that one steps through with the keyboard.
+// Package timeline shows a run step by step: as text for a terminal, and as a page of HTML
+// with keys for the steps.
 package timeline
 
 import (
@@ -18,26 +18,26 @@ import (
 // A Timeline is a table with a column for each party, time downwards.
 type Timeline struct {
 	Title   string
-	Columns []string // who
+	Columns []string // one for each party
 	Steps   []Step
-	What    []string // what is wrong with the last step; none: nothing
+	What    []string // what is wrong with the last step; empty: nothing
 }
 
-// A Step is one line.
+// A Step is one line of a Timeline.
 type Step struct {
 	Cells []string // as many as Columns
-	State string   // after it: one of fsm's states, and perhaps more after a comma
-	Held  string   // after it
+	State string   // the state after it: one of fsm's, perhaps with more text after a comma
+	Held  string   // the parts held after it
 }
 
-// Breaks says whether step i is the one after which something is wrong.
+// Breaks reports whether step i is the last one, and wrong.
 func (t Timeline) Breaks(i int) bool { return len(t.What) > 0 && i == len(t.Steps)-1 }
 
-// colours are ANSI's for the states.
+// colours are the ANSI codes of the states.
 var colours = map[string]string{"Idle": "37", "Starting": "33", "Started": "32", "Stopping": "35", "Closed": "90"}
 
-// printable returns t as it may be shown: what is in it may be from a recorded file, and
-// an escape sequence in that would reach the terminal.
+// printable returns t with escaped texts: an escape sequence in a recorded file must not
+// reach the terminal.
 func (t Timeline) printable() Timeline {
 	all := func(texts []string) []string {
 		escaped := make([]string, 0, len(texts))
@@ -56,8 +56,8 @@ func (t Timeline) printable() Timeline {
 	return shown
 }
 
-// Text is the table for a terminal, with colours if asked for. What does not print in it
-// is escaped.
+// Text returns the table for a terminal, in colours if colour is true. Characters that do
+// not print are escaped.
 func (t Timeline) Text(colour bool) string {
 	t = t.printable()
 	head := append(append([]string{"step"}, t.Columns...), "state", "held")
@@ -118,11 +118,11 @@ var pageTemplate = template.Must(template.New("timeline").Funcs(template.FuncMap
 	"word": word, "add": func(a, b int) int { return a + b },
 }).Parse(page))
 
-// WriteHTML writes it as one page that needs nothing else. The arrow keys, j and k,
-// Home and End step through it. What does not print in it is escaped.
+// WriteHTML writes a self-contained page. The arrow keys, j and k, Home and End step through
+// it. Characters that do not print are escaped. It returns the error of w.
 func (t Timeline) WriteHTML(w io.Writer) error { return pageTemplate.Execute(w, t.printable()) }
 
-// SaveHTML is WriteHTML into a file.
+// SaveHTML writes the page into a file.
 func (t Timeline) SaveHTML(path string) error {
 	f, err := os.Create(path)
 	if err != nil {

@@ -51,7 +51,7 @@ func askWith(t *testing.T, ctx context.Context, h http.Handler) (a answer) {
 	return a
 }
 
-// fake is a producer whose Pings are told what to do.
+// fake is a producer whose Pings the test controls.
 type fake struct {
 	status fsm.Status
 	ping   func(ctx context.Context) error
@@ -131,8 +131,8 @@ func TestReadyShares(t *testing.T) {
 	})
 }
 
-// A Ping that hangs is given up after 5 s; a request that ends before is answered
-// then, and takes the Ping from nobody.
+// A Ping that hangs is given up after 5 s. A request that ends before is answered then, and the
+// Ping continues for the others.
 func TestReadyWhenThePingHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := started()
@@ -206,8 +206,8 @@ type onNil struct{ text string }
 
 func (e *onNil) Error() string { return e.text }
 
-// On a cluster: a partition without a leader is told, a broker that hangs is a
-// failure from the third time on, and liveness asks nobody.
+// On a cluster: a partition without a leader is reported, a broker that hangs is a failure from the
+// third time on, and liveness sends no request.
 func TestOnACluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)

@@ -43,8 +43,8 @@ func (b *Bound) withdrawTaken(s *State, p int, m uint8) bool {
 	return true
 }
 
-// giveUp: the same, when a request with m is under way or one may have appended it:
-// the verdict cannot wait, but the batch goes on.
+// giveUp: the deadline of m passes, or its caller leaves, when a request with m is under way or may
+// have appended it. The verdict cannot wait, and the batch goes on.
 func (b *Bound) giveUp(s *State, p int, m uint8) bool {
 	pt := &s.Partitions[p]
 	if !(pt.Batch.Messages.Set() & pt.Undecided()).Has(m) || b.mayWithdraw(s, p) || !b.expires() {
@@ -123,7 +123,8 @@ func (b *Bound) write(s *State, p int) bool {
 	return true
 }
 
-// loseUnwritten: the connection is lost before that, and a broker drops what is incomplete.
+// loseUnwritten: the connection is lost before the request is written whole. A broker drops an
+// incomplete request.
 func (b *Bound) loseUnwritten(s *State, p int) bool {
 	pt := &s.Partitions[p]
 	if pt.Wire != WireWriting {

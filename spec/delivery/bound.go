@@ -39,7 +39,7 @@ var answerNames = []string{"ok", "unsure", "retry", "refused", "large", "invalid
 
 func (v Answer) String() string { return nameOf(answerNames, uint8(v)) }
 
-// Codes is a set of answers: those that a leader may give.
+// Codes is a set of answers.
 type Codes uint8
 
 // AllCodes are all Answers.
@@ -57,7 +57,7 @@ func CodesOf(answers ...Answer) Codes {
 // Has reports whether the answer is in the set.
 func (set Codes) Has(a Answer) bool { return a < numAnswers && set&(1<<a) != 0 }
 
-// String reads as in the TLA+: {"ok", "sequence"}.
+// String returns the set as the TLA+ writes it: {"ok", "sequence"}.
 func (set Codes) String() string {
 	var names []string
 	for a := range Answer(numAnswers) {
@@ -68,15 +68,15 @@ func (set Codes) String() string {
 	return "{" + strings.Join(names, ", ") + "}"
 }
 
-// Bound is the constants of tla/Partition.tla and tla/PartitionOnKafka.tla. Two
-// bounds are the same model exactly when they are ==.
+// Bound has the constants of tla/Partition.tla and tla/PartitionOnKafka.tla. Equal
+// bounds are the same model.
 type Bound struct {
 	Partitions  int  // how many there are: p1 to pN
 	Acks        Acks // Config.RequiredAcks
 	Idempotent  bool // Config.Idempotence; needs AcksAll
-	MaxBatch    int  // the most messages in a batch
+	MaxBatch    int  // the largest number of messages in a batch
 	MaxSequence int  // the last sequence number
-	EpochLimit  int  // from this epoch on the producer requests another id
+	EpochLimit  int  // from this epoch on, the producer requests another id
 	MaxMessages int  // messages, all partitions together
 	MaxEpoch    int  // the highest epoch
 	MaxIDs      int  // producer ids
@@ -92,8 +92,8 @@ type Bound struct {
 	hook *hook // see guards.go; nil: as specified
 }
 
-// Check returns an error that names the field with which a State cannot hold the
-// model, or which the specification excludes.
+// Check returns an error that names a field which is out of range: a State could not
+// hold the model's states, or the specification excludes the value.
 func (b Bound) Check() error {
 	for _, f := range []struct {
 		name           string
@@ -126,8 +126,8 @@ func (b Bound) Check() error {
 	return nil
 }
 
-// String reads "1 partition, 2 messages, batches of 1, acks = all, idempotent,
-// codes {"ok", "unsure"}", and then what else there can be.
+// String returns, for example, "1 partition, 2 messages, batches of 1, acks = all,
+// idempotent, codes {"ok", "unsure"}". What cannot happen is left out.
 func (b Bound) String() string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "%s, %s, batches of %d, acks = %v", count(b.Partitions, "partition"), count(b.MaxMessages, "message"), b.MaxBatch, b.Acks)

@@ -2,16 +2,16 @@
 
 package delivery
 
-// The capacity of a State. It is fixed, so that a State is comparable, a map key,
-// and copied without allocating: what all states of a small model take, or, with the
-// build tag traces, one trace of a producer.
+// The capacity of a State. As it is fixed, a State is comparable, can be a map key, and
+// is copied without an allocation. It is enough for all states of a small model or, with
+// the build tag traces, for one trace of a producer.
 const (
 	maxPartitions = 2
 	maxMessages   = 4 // all partitions together
 	maxIDs        = 2
 	maxLog        = 4   // batches in a log
 	maxLate       = 8   // requests that have outlived their connection
-	maxNumber     = 100 // of an epoch, a sequence number, or anything that is counted
+	maxNumber     = 100 // the largest epoch, sequence number or count
 )
 
 // Capacity is how many messages a State has room for, and CapacityIDs how many producer ids.

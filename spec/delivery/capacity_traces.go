@@ -2,8 +2,8 @@
 
 package delivery
 
-// The capacity of a State that follows a trace of a producer: see capacity.go. There
-// are too many states to be explored: only Next is to be called.
+// The capacity of a State that follows a trace of a producer, see capacity.go. Such a
+// model has too many states for Graph: only Next is of use.
 const (
 	maxPartitions = 2
 	maxMessages   = 64

@@ -7,9 +7,9 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Diff names every variable in which got differs from want, in the order of
-// tla/Partition.tla. The index is a partition, "p1", a message of one, "p1,2", or a
-// producer id, "1".
+// Diff returns every variable in which got differs from want, in the order of
+// tla/Partition.tla. The Index of a difference is a partition ("p1"), a message of a
+// partition ("p1,2") or a producer id ("1").
 func Diff(want, got State) []spec.Difference {
 	var ds []spec.Difference
 	add := func(name, index string, w, g any) {
@@ -58,10 +58,10 @@ func Diff(want, got State) []spec.Difference {
 	return ds
 }
 
-// StepOf tells from the two states which step of an action leads from one to the
-// other: TLC's labels have no parameters. It returns false where several may: of two
-// partitions either may have the Move that loses nothing, and records that have their
-// verdict already may be refused or not.
+// StepOf returns the step of an action that leads from one state to the other. TLC's labels have no
+// parameters, so it compares the states. It returns false if several steps may lead there: a Move
+// that loses nothing may be a move of either partition, and an AnswerInvalid may also refuse
+// records that have a verdict already.
 func StepOf(action Action, from, to *State) (Step, bool) {
 	st := Step{Action: action}
 	kind := action.parameters()

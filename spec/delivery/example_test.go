@@ -50,8 +50,8 @@ func ExampleState() {
 	// ok true true 1 <<1>>@1.0.0
 }
 
-// A State has room for a small model. With the build tag traces it has room for what a producer
-// did, message by message: then it is only to be stepped, not explored.
+// A State has room for a small model. With the build tag traces it has room for a producer's run,
+// message by message. Then it can only be stepped, not explored.
 func ExampleBound_Check() {
 	large := one
 	large.MaxMessages, large.MaxIDs = delivery.Capacity, delivery.CapacityIDs
@@ -151,7 +151,7 @@ func ExampleBound_Graph() {
 	// GiveUp(p1, 1) leads to state 1 by action 3 of 33
 }
 
-// What TLC has counted in the graph of a model, and so must whoever else walks it.
+// The counts that TLC has found in the graph of a model. Any other walk of it must find the same.
 func ExamplePin_Graph() {
 	pin, ok := delivery.PinOf("delivery-quick")
 	var g *delivery.Graph = pin.Graph()

@@ -2,16 +2,15 @@ package delivery
 
 import "github.com/seed3893aba4/surestart/spec"
 
-// Graph is every state that a bound can reach and every step between them.
+// A Graph is a graph of the delivery model.
 type Graph = spec.GraphOf[Bound, State, Step]
 
 // Edge is one step of a Graph.
 type Edge = spec.EdgeOf[Step]
 
-// Graph explores everything that b can reach from where the steps lead; without
-// steps from Init. It returns an error where the bound is none (Bound.Check), or a
-// step is not enabled. Answers among the steps may be outside of Codes: a model can
-// begin after answers that it leaves out from there on.
+// Graph returns the graph of every state that b can reach from the state to which the
+// steps lead from Init. It returns an error if b.Check does, or if a step is not enabled.
+// The steps may have answers that are not in b.Codes; the graph has none.
 func (b Bound) Graph(from ...Step) (*Graph, error) {
 	if err := b.Check(); err != nil {
 		return nil, err
@@ -23,8 +22,8 @@ func (b Bound) Graph(from ...Step) (*Graph, error) {
 	return spec.Explore(b, start, from)
 }
 
-// After takes the steps from Init; any answers may be among them. It returns an
-// error that names the first that is not enabled.
+// After returns the state after the steps from Init, or an error that names the first step
+// that is not enabled. The steps may have answers that are not in b.Codes.
 func (b Bound) After(steps []Step) (State, error) {
 	b.Codes = AllCodes
 	return spec.After(b, steps)

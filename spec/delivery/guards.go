@@ -2,9 +2,9 @@ package delivery
 
 import "slices"
 
-// The guards that the guarantees rest on, as in tla/Partition.tla: same names,
-// same order. Altered (Bound.Alter), one that is no condition stands for the
-// mistake that tla/DeliveryWeak.tla puts in its place.
+// The guards that the guarantees rest on, with the names and in the order of tla/Partition.tla.
+// Some are no conditions: altered to false (Bound.Alter), they make the mistake of
+// tla/DeliveryWeak.tla.
 
 func (b *Bound) admits(s *State) bool { // D7: a message may be put into the queue
 	return b.says(gAdmits, s.Run == RunStarted)
@@ -98,8 +98,7 @@ func (b *Bound) mayTake(s *State) bool { // D7: queued messages may be sent
 	return b.says(gMayTake, s.Run != RunStopped)
 }
 
-// hook stands behind every named guard, when there is one. A pointer to it makes
-// two altered bounds differ.
+// A hook alters one guard. As a pointer it makes two altered bounds differ.
 type hook struct {
 	altered guard
 	answer  bool
@@ -140,10 +139,10 @@ func (b *Bound) says(g guard, v bool) bool {
 	return v
 }
 
-// Alter returns b with the named guard answering the same always: it breaks one line
-// of the model, to show that a check notices it. Of a guard that is no condition,
-// false is the mistake of tla/DeliveryWeak.tla, and true alters nothing. It panics on
-// a name that is not one of GuardNames.
+// Alter returns b with the named guard always having the value says: it breaks one line
+// of the model, to show that a check notices it. If the guard is no condition, false makes
+// the mistake of tla/DeliveryWeak.tla, and true alters nothing. It panics on a name that
+// GuardNames does not have.
 func (b Bound) Alter(name string, says bool) Bound {
 	i := slices.Index(guardNames, name)
 	if i < 0 {
@@ -153,5 +152,5 @@ func (b Bound) Alter(name string, says bool) Bound {
 	return b
 }
 
-// GuardNames lists the guards that Alter takes, in the order of the TLA+.
+// GuardNames returns the names of the guards that Alter accepts, in the order of the TLA+.
 func GuardNames() []string { return slices.Clone(guardNames) }

@@ -164,7 +164,7 @@ func (b *Bound) lateAppends(s *State, r *Request) bool {
 }
 
 // move: another replica becomes the leader. It has the first n batches, which are at
-// least those that every replica in sync has.
+// least those that every in-sync replica has.
 func (b *Bound) move(s *State, p, n int) bool {
 	pt := &s.Partitions[p]
 	if int(s.Moves) >= b.MaxMoves || n < int(pt.Safe) || n > pt.Log.Len() {

@@ -68,8 +68,8 @@ func TestTableIsTheGraphsProjection(t *testing.T) {
 	}
 }
 
-// While something is undecided or under way, a step can come that needs neither a new
-// call nor a deadline; and only what is terminated has none at all.
+// While something is undecided or under way, a step is possible that needs neither a new call nor a
+// deadline. Only a terminated state has no step at all.
 func TestWhateverIsUnderWayGoesOn(t *testing.T) {
 	outside := []delivery.Action{
 		delivery.Admit, delivery.WithdrawQueued, delivery.WithdrawTaken, delivery.GiveUp, delivery.Stop, delivery.Cut,

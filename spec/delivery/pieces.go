@@ -1,8 +1,8 @@
 package delivery
 
-// Pieces of actions, as in tla/Partition.tla. Like the actions they assign the
-// primed variables in place, so what the TLA+ reads unprimed is read before it is
-// written: decide comes first, then note, then end or goOn.
+// Pieces of actions, as in tla/Partition.tla. Like the actions, they assign the primed
+// variables in place, so a value that the TLA+ reads unprimed has to be read before it is
+// written. Therefore decide comes first, then note, then end or goOn.
 
 func (s *State) allDecided() bool {
 	for p := range s.Partitions {

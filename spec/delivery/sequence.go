@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Messages is a sequence of messages of one partition, which are numbered from 1
-// in the order in which they were admitted. It ends before the first 0.
+// Messages is a sequence of messages of one partition. They are numbered from 1, in the
+// order in which they were admitted. The first 0 ends the sequence.
 type Messages [maxMessages]uint8
 
 // MessagesOf returns the sequence of these messages.
@@ -16,7 +16,7 @@ func MessagesOf(ms ...uint8) (s Messages) {
 	return s
 }
 
-// Len returns how many messages the sequence has.
+// Len returns the number of messages.
 func (s *Messages) Len() int {
 	n := 0
 	for n < len(s) && s[n] != 0 {
@@ -34,10 +34,10 @@ func (s *Messages) Set() Set {
 	return set
 }
 
-// String reads <<1, 2>>.
+// String returns, for example, "<<1, 2>>".
 func (s Messages) String() string { return "<<" + list(s[:s.Len()]) + ">>" }
 
-// without is Without(s, S): what remains of s.
+// without is Without(s, S) of the TLA+: s without the messages of set.
 func (s *Messages) without(set Set) (rest Messages) {
 	n := 0
 	for _, m := range s[:s.Len()] {
@@ -78,7 +78,7 @@ func upTo(n uint8) Set { return 1<<n - 1 }
 // Has reports whether the message is in the set.
 func (set Set) Has(m uint8) bool { return m != 0 && set&only(m) != 0 }
 
-// String reads {1, 2}.
+// String returns, for example, "{1, 2}".
 func (set Set) String() string {
 	var ms []uint8
 	for rest := set; rest != 0; rest &= rest - 1 {
@@ -96,11 +96,11 @@ func list[T uint8 | Number](ns []T) string {
 	return b.String()
 }
 
-// Requests is a set of requests, in an order of its own. It ends before the first
-// that is zero.
+// Requests is a sorted set of requests, so that equal sets are ==. The first zero request
+// ends it.
 type Requests [maxLate]Request
 
-// Len returns how many requests the set has.
+// Len returns the number of requests.
 func (set *Requests) Len() int {
 	n := 0
 	for n < len(set) && set[n] != (Request{}) {
@@ -119,7 +119,7 @@ func (set *Requests) Has(r Request) bool {
 	return false
 }
 
-// Add puts a request into the set. It returns false where the set has no room for it.
+// Add adds a request to the set. It returns false if the set has no room for it.
 func (set *Requests) Add(r Request) bool {
 	if set.Has(r) {
 		return true
@@ -135,7 +135,7 @@ func (set *Requests) Add(r Request) bool {
 	return true
 }
 
-// String reads {[p1 pid=1 epoch=0 seq=0 <<1>>]}.
+// String returns, for example, "{p1:<<1>>@1.0.0}".
 func (set Requests) String() string {
 	var all []string
 	for _, r := range set[:set.Len()] {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Run is whether the producer is started: run in tla/Partition.tla.
+// Run says whether the producer is started: run in tla/Partition.tla.
 type Run uint8
 
 // The values of Run.
@@ -16,10 +16,10 @@ const (
 	RunStopped
 )
 
-// Wire is how far the request with a batch is: wire in tla/Partition.tla.
+// Wire says how far the request with a batch is: wire in tla/Partition.tla.
 type Wire uint8
 
-// The values of Wire, but for the answers: see Got.
+// The values of Wire, except for the answers: see Got.
 const (
 	WireIdle    Wire = iota // no request is under way
 	WireWriting             // its writing has begun
@@ -28,10 +28,10 @@ const (
 	wireAnswer = iota // and from here on the answers
 )
 
-// Got is the Wire of a request with this answer, which the producer does not have yet.
+// Got returns the Wire of a request whose answer is on its way to the producer.
 func Got(a Answer) Wire { return wireAnswer + Wire(a) }
 
-// Answer returns the answer that is on its way to the producer, and false where there is none.
+// Answer returns the answer that is on its way to the producer, or false if there is none.
 func (v Wire) Answer() (Answer, bool) {
 	if v < wireAnswer {
 		return 0, false
@@ -39,7 +39,7 @@ func (v Wire) Answer() (Answer, bool) {
 	return Answer(v - wireAnswer), true
 }
 
-// Verdict is what a message's caller gets: verdict in tla/Partition.tla.
+// Verdict is the verdict of a message: verdict in tla/Partition.tla.
 type Verdict uint8
 
 // The verdicts.
@@ -51,14 +51,14 @@ const (
 	VerdictMaybe    // ErrMaybeDelivered
 )
 
-// Tried is what became, in truth, of the requests with an undecided message: tried
-// in tla/Partition.tla.
+// Tried is what really became of the requests with an undecided message: tried in
+// tla/Partition.tla. The producer may not know it.
 type Tried uint8
 
 // The values of Tried.
 const (
 	TriedNo      Tried = iota
-	TriedRefused       // a broker refused the last
+	TriedRefused       // a broker refused the last one
 	TriedUnsure        // one may have been appended
 )
 
@@ -81,18 +81,18 @@ func nameOf(names []string, v uint8) string {
 	return "?" + strconv.Itoa(int(v))
 }
 
-// None is the epoch of a partition without a core, and the sequence number of one
-// that needs another epoch.
+// None is the epoch of a partition without a core, and the sequence number of a
+// partition that needs another epoch.
 const None = -1
 
-// Batch is the batch under way. The zero value is NoBatch of the TLA+: there is none.
+// Batch is the batch under way. The zero value is the NoBatch of the TLA+.
 type Batch struct {
 	Messages Messages
 	Seq      Number // the sequence number of its first message
 	Maybe    bool   // an earlier request with it may have been appended
 }
 
-// String reads "<<1, 2>>@0", or "<<1>>@0?" in doubt.
+// String returns, for example, "<<1, 2>>@0", with a question mark if Maybe is true.
 func (v Batch) String() string {
 	s := v.Messages.String() + "@" + strconv.Itoa(int(v.Seq))
 	if v.Maybe {
@@ -108,10 +108,11 @@ type Stored struct {
 	Messages   Messages
 }
 
-// String reads "<<1>>@1.0.0": the messages, the producer id, the epoch and the sequence number.
+// String returns, for example, "<<1>>@1.0.0": the messages, the producer id, the epoch and
+// the sequence number.
 func (v Stored) String() string { return fmt.Sprintf("%v@%d.%d.%d", v.Messages, v.Pid, v.Epoch, v.Seq) }
 
-// Request is one with a batch. The zero value is none: a request has messages.
+// Request is a produce request with a batch. The zero value is no request.
 type Request struct {
 	Part       uint8 // the partition, counted from 0
 	Pid        uint8
@@ -119,7 +120,7 @@ type Request struct {
 	Messages   Messages
 }
 
-// String reads "p1:<<1>>@1.0.0".
+// String returns, for example, "p1:<<1>>@1.0.0".
 func (r Request) String() string { return fmt.Sprintf("p%d:%v", r.Part+1, r.stored()) }
 
 // stored is the batch of the request, as a log has it.
@@ -145,10 +146,10 @@ func (r *Request) before(q *Request) bool {
 	return false
 }
 
-// Log is a partition's log. It ends before the first batch that is zero.
+// Log is the log of a partition. The first zero batch ends it.
 type Log [maxLog]Stored
 
-// Len returns how many batches the log has.
+// Len returns the number of batches.
 func (l *Log) Len() int {
 	n := 0
 	for n < len(l) && l[n] != (Stored{}) {
@@ -157,7 +158,7 @@ func (l *Log) Len() int {
 	return n
 }
 
-// String reads <<<<1>>@1.0.0, <<2>>@1.0.1>>.
+// String returns, for example, "<<<<1>>@1.0.0, <<2>>@1.0.1>>".
 func (l Log) String() string {
 	var all []string
 	for _, v := range l[:l.Len()] {
@@ -166,19 +167,19 @@ func (l Log) String() string {
 	return "<<" + strings.Join(all, ", ") + ">>"
 }
 
-// Partition is the variables of one partition: of its core, its request and its leader.
+// Partition has the variables of one partition: of its core, its request and its leader.
 type Partition struct {
 	Admitted uint8                // messages admitted so far
 	Queue    Messages             // messages admitted, in no batch
 	Batch    Batch                // the batch under way
 	Wire     Wire                 // how far the request with the batch is
 	Verdict  [maxMessages]Verdict // of message m at m-1
-	Tried    [maxMessages]Tried   // the same
+	Tried    [maxMessages]Tried   // of message m at m-1
 	Pid      uint8                // the producer id that it uses
 	Epoch    Number               // None: it has no core
 	Sequence Number               // the next sequence number; None: another epoch is needed
 	Log      Log                  // its log at the leader
-	Safe     uint8                // how many batches of it every replica in sync has
+	Safe     uint8                // how many batches of the log every in-sync replica has
 	Lost     Set                  // with AcksOne: messages lost with their leader
 }
 
@@ -188,7 +189,7 @@ func (pt *Partition) Undecided() Set { return upTo(pt.Admitted) &^ pt.decided() 
 // HasBatch reports whether a batch is under way.
 func (pt *Partition) HasBatch() bool { return pt.Batch.Messages[0] != 0 }
 
-// decided is the messages that have their verdict.
+// decided returns the messages that have a verdict.
 func (pt *Partition) decided() Set {
 	var set Set
 	for i, v := range pt.Verdict {
@@ -199,13 +200,13 @@ func (pt *Partition) decided() Set {
 	return set
 }
 
-// State is the value of every variable of tla/Partition.tla at one instant. Two are
-// the same state exactly when they are ==. What is beyond a bound is zero.
+// State is the value of every variable of tla/Partition.tla at one instant. Two States
+// are the same state if and only if they are equal. Entries beyond a bound are zero.
 type State struct {
 	Run        Run
 	ID         uint8                    // the newest producer id
 	Highest    [maxIDs]Number           // the highest epoch of id i is at i-1
-	Floor      [maxIDs]Number           // the same: the highest that a partition without a core may have used
+	Floor      [maxIDs]Number           // the highest epoch of id i that a partition without a core may have used is at i-1
 	Late       Requests                 // requests written whole, whose connection was lost before an answer
 	Starts     uint8                    // starts so far
 	Frees      uint8                    // cores freed so far
@@ -213,7 +214,7 @@ type State struct {
 	Partitions [maxPartitions]Partition // p1 is at 0
 }
 
-// Init is the one initial state.
+// Init returns the initial state.
 func (b Bound) Init() State {
 	s := State{ID: 1}
 	for i := range b.MaxIDs {
@@ -225,8 +226,8 @@ func (b Bound) Init() State {
 	return s
 }
 
-// String returns the state on one line: the producer, then each partition, with
-// what is not as it is at first.
+// String returns the state on one line: the producer, then each partition, with the
+// variables that differ from their initial values.
 func (s State) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v id=%d highest=<<%s>> floor=<<%s>>", s.Run, s.ID, list(s.Highest[:]), list(s.Floor[:]))
@@ -242,7 +243,7 @@ func (s State) String() string {
 	return b.String()
 }
 
-// String returns the variables that are not as they are at first.
+// String returns the variables that differ from their initial values.
 func (pt Partition) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "admitted=%d", pt.Admitted)

@@ -5,12 +5,13 @@ import (
 	"strconv"
 )
 
-// Action is a disjunct of Next in tla/PartitionOnKafka.tla, under its name.
-// Terminating is not among them: it is no step, see [Bound.Terminated].
+// Action is a disjunct of Next in tla/PartitionOnKafka.tla, with its name. Terminating is no
+// Action: it is no step of the code, see [Bound.Terminated].
 type Action uint8
 
-// The actions, in the order of Next. Those up to NewID are of tla/Partition.tla: a
-// partition's core, its calls, its network, the producer. The others are what leaders do.
+// The actions, in the order of Next. Those up to NewID are in tla/Partition.tla: steps of a
+// partition's core, its calls and its network, and of the producer. The others are steps of
+// leaders.
 const (
 	Admit Action = iota
 	WithdrawQueued
@@ -69,12 +70,12 @@ func Actions() []Action {
 // String returns the action's name in the TLA+.
 func (a Action) String() string { return nameOf(actionNames[:], uint8(a)) }
 
-// parameters are those of an action, beside its partition.
+// parameters says which parameters an action has in addition to its partition.
 type parameters uint8
 
 const (
 	ofPartition parameters = iota // none
-	ofProducer                    // not even a partition
+	ofProducer                    // none, and no partition
 	ofMessage                     // Message
 	ofTaken                       // N, from 1 on
 	ofRecords                     // Records
@@ -106,10 +107,10 @@ func (a Action) parameters() parameters {
 // Step is an action with its parameters. Those that the action does not have are zero.
 type Step struct {
 	Action    Action
-	Partition uint8   // counted from 0; of LateAppends its request's
+	Partition uint8   // counted from 0; of LateAppends: the partition of its request
 	Message   uint8   // of WithdrawQueued, WithdrawTaken and GiveUp, counted from 1
-	N         uint8   // messages of Take and TakeInNextEpoch; of Move the length of the log
-	Records   Set     // of AnswerInvalid: those that are refused
+	N         uint8   // of Take and TakeInNextEpoch: the number of messages; of Move: the length of the log
+	Records   Set     // of AnswerInvalid: the refused messages
 	Answer    Answer  // of LeaderRefuses
 	Late      Request // of LateAppends
 }
@@ -117,7 +118,7 @@ type Step struct {
 // ActionNumber returns the number of the step's action, and how many actions there are.
 func (st Step) ActionNumber() (number, of int) { return int(st.Action), numActions }
 
-// String reads "WithdrawTaken(p1, 2)", "AnswerInvalid(p1, {1, 2})", "Stop".
+// String returns, for example, "WithdrawTaken(p1, 2)", "AnswerInvalid(p1, {1, 2})" or "Stop".
 func (st Step) String() string {
 	arg := ""
 	switch st.Action.parameters() {

@@ -14,11 +14,12 @@ import (
 )
 
 var (
-	write     = flag.Bool("write", false, "write the comparison into docs/comparison.md")
+	write     = flag.Bool("write", false, "write the comparison into docs/figures/comparison.md")
 	schedules = flag.Int("schedules", 500, "how many schedules for each library, twice")
 )
 
-// measured is a library's scorecards: of what its documents offer, and of what it may have besides.
+// measured has a library's scorecards: of what its documents offer, and of what it may have in
+// addition.
 type measured struct {
 	other
 	offered, anyway *conformance.Scorecard
@@ -81,14 +82,15 @@ func TestComparison(t *testing.T) {
 	}
 	fmt.Printf("CHECKED conformance others libraries=%d defects=%d\n", len(done), found)
 	if *write {
-		if err := os.WriteFile("../../docs/comparison.md", page(done), 0o644); err != nil {
+		if err := os.WriteFile("../../docs/figures/comparison.md", page(done), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// shown is what a library makes of a guarantee, in the table's words, and the row that says so: "" where nothing was asked, or nothing
-// seen. A break that did not come again when its schedule was run again, and that no plain test shows, says nothing about the library.
+// shown returns the result of a library for a guarantee, in the table's words, with its row. It is
+// "" if the guarantee was not tested, or not seen broken. A break that did not recur when its
+// schedule ran again, and that no plain test shows, says nothing about the library.
 func (m measured) shown(id string) (string, conformance.Row) {
 	row, besides := m.offered.Row(id), m.anyway.Row(id)
 	is := "**no**"
@@ -106,7 +108,7 @@ func (m measured) shown(id string) (string, conformance.Row) {
 			is = "as documented"
 		}
 	}
-	if row.Verdict != conformance.No || row.Again == 0 && plain[m.name][id] == nil {
+	if row.Verdict != conformance.No || row.Reproduced == 0 && plain[m.name][id] == nil {
 		return "", row
 	}
 	return is, row
@@ -167,7 +169,7 @@ func page(all []measured) []byte {
 	return b.Bytes()
 }
 
-// about says what was measured, and how.
+// about describes what was measured, and how.
 func (m measured) about() string {
 	version := m.version
 	if mod, err := os.ReadFile("go.mod"); err == nil && version != "" {
@@ -186,31 +188,11 @@ func (m measured) about() string {
 }
 
 const head = `<!-- Written by: cd verify/others && go test -run TestComparison -write -schedules 1000 . -->
-# Others, measured
+# Other libraries, measured
 
-What other libraries, and what most programs do instead of one, make of [the guarantees](guarantees.md), as
-[conformance.Test](conformance.md) finds it. One command measures all and writes this page:
+What each library makes of [the guarantees](../guarantees.md). [The comparison](../comparison.md) explains the words and what was measured. This command writes the page:
 
     cd verify/others && go test -run TestComparison -write -schedules 1000 .
 
-How to read it. A *yes* says that no schedule of those drawn broke it. Each of the others leads to the shortest schedule that was found:
-
-| | |
-|---|---|
-| **no** | the library's documents offer the guarantee, or every lifecycle is asked for it, and it is broken |
-| forbidden | its documents forbid what leads there, such as concurrent calls |
-| as documented | its documents say that it is so |
-| silent | its documents do not offer it, and say nothing of it |
-| (empty) | it is not offered, and was not asked or not seen broken |
-
-Where the documents speak the sentence is quoted, with its file and whose comment it is; a test looks up that it stands there
-([documents.go](../verify/others/documents.go), from which this page has them). None of these libraries claims to be what surestart
-is. What counts as offered was set by hand, after the doc comments of the calls that an adapter makes (of aiokafka the docstrings), and is said below;
-guides and issues were not read for it.
-
-Every cell that is no *yes* is shown by a plain test too, without the suite and without the adapters ([plain_test.go](../verify/others/plain_test.go)): a
-dozen lines, whose command stands beside the schedule, to be run in verify/others. aiokafka's show a second sketch of the same steps, and aiokafka itself is
-measured [here](aiokafka.md). The adapters are in [verify/others](../verify/others), a dozen lines each. For sync.Once, the mutex, singleflight and
-errgroup it is the pattern around them that is measured; aiokafka is a port of its start and stop, step by step, in Go (what stands between two
-awaits is atomic). kafka-go's Writer has no start: its Dialer and Conn are measured, and how the Writer closes is told in the producer's documents.
+Each cell that is neither *yes* nor empty leads to the shortest schedule that was found, and to a plain test which shows the same without the suite. Run these tests in verify/others.
 `

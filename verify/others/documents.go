@@ -1,6 +1,6 @@
 package others
 
-// verb is what a library's documents do about a guarantee that its lifecycle lacks.
+// verb says what a library's documents do about a guarantee that its lifecycle lacks.
 type verb string
 
 const (
@@ -9,15 +9,15 @@ const (
 	foresee verb = "Its documents say that it is so"
 )
 
-// word is a sentence of a library's documents, and where it stands: a file of the
-// module, or of the standard library, and whose comment it is. TestPlainQuotes looks it up.
+// word is a sentence of a library's documents, and its place: a file of the module, or of the
+// standard library, and the declaration that it comments. TestPlainQuotes searches for it there.
 type word struct {
 	verb
 	quote, file, of string
 }
 
-// documents are what the documents have to say, by library and guarantee. About a
-// guarantee that is missing here, and not had, they are silent.
+// documents are the sentences of the documents, by library and guarantee. A guarantee that is
+// missing here, and that the library lacks, is one about which its documents are silent.
 var documents = map[string]map[string]word{
 	"sync.Once": {
 		"G5": {foresee, "if once.Do(f) is called multiple times, only the first call will invoke f", "sync/once.go", "Once.Do"},

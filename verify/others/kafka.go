@@ -13,7 +13,7 @@ import (
 	"github.com/seed3893aba4/surestart/conformance"
 )
 
-// conn is a connection to nobody: opened by the hook, closed by the hook.
+// conn is a connection without a peer: the hooks open and close it.
 type conn struct {
 	net.Conn
 	h    *conformance.Hooks
@@ -51,7 +51,7 @@ type dialer struct{ h *conformance.Hooks }
 
 func (d dialer) Dial(string, string) (net.Conn, error) { return dial(context.Background(), d.h) }
 
-// newSarama is sarama's Broker, what its clients open and close.
+// newSarama returns sarama's Broker, which its clients open and close.
 func newSarama(h *conformance.Hooks) conformance.Lifecycle {
 	metrics.UseNilMetrics = true // one goroutine for all meters of the process would count as left
 	conf := sarama.NewConfig()
@@ -70,7 +70,7 @@ func newSarama(h *conformance.Hooks) conformance.Lifecycle {
 	}
 }
 
-// newKafkaGo is a Conn: its Writer has no start at all.
+// newKafkaGo returns a Conn, because kafka-go's Writer has no start.
 func newKafkaGo(h *conformance.Hooks) conformance.Lifecycle {
 	d := &kafka.Dialer{DialFunc: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, h) }}
 	var c *kafka.Conn
@@ -88,8 +88,8 @@ func newKafkaGo(h *conformance.Hooks) conformance.Lifecycle {
 	}
 }
 
-// aiokafka is AIOKafkaProducer's start and stop, step by step: part 0 is the client, part 1 the sender's task. What
-// is between two awaits is under the mutex, as asyncio runs it.
+// aiokafka is AIOKafkaProducer's start and stop, step by step. Part 0 is the client, part 1 the
+// sender's task. The code between two awaits is under the mutex, as asyncio runs it.
 type aiokafka struct {
 	h               *conformance.Hooks
 	flag            bool // as the pull request has it
@@ -101,7 +101,7 @@ type aiokafka struct {
 func newAiokafka(h *conformance.Hooks) conformance.Lifecycle { return &aiokafka{h: h} }
 func newPR1143(h *conformance.Hooks) conformance.Lifecycle   { return &aiokafka{h: h, flag: true} }
 
-// await is an await: others run meanwhile.
+// await is an await: other calls run meanwhile.
 func (a *aiokafka) await(f func() error) error {
 	a.mu.Unlock()
 	defer a.mu.Lock()

@@ -1,5 +1,6 @@
-// Package others is what other libraries, and what most programs do instead of one, make of the guarantees of a
-// lifecycle: adapters to package conformance's hooks. A module of its own, so that they stay out of go.mod.
+// Package others measures which guarantees of a lifecycle other libraries keep, and the patterns
+// that programs use instead of one. It has adapters to the hooks of package conformance. It is a
+// module of its own, so that these libraries stay out of the root's go.mod.
 package others
 
 import (
@@ -8,7 +9,7 @@ import (
 	"github.com/seed3893aba4/surestart/conformance"
 )
 
-// other is a library, or a way to do without one, as it is measured.
+// other is a library, or a pattern used instead of one, to be measured.
 type other struct {
 	name    string
 	version string // "" where it is the standard library, or a pattern
@@ -17,13 +18,13 @@ type other struct {
 	parts   int
 }
 
-// anyway is asked a second time, whatever the documents offer: what is said of
-// it is marked so.
+// anyway are capabilities that a second run declares, whatever the documents offer. Its findings
+// are marked.
 const anyway = conformance.Idempotent | conformance.JoinsStarts | conformance.JoinsStops | conformance.Restarts | conformance.Retries |
-	conformance.StopsStarts | conformance.HeedsContext | conformance.HeedsStopContext | conformance.CancelsOpen |
+	conformance.StopsStarts | conformance.HonoursContext | conformance.HonoursStopContext | conformance.CancelsOpen |
 	conformance.KeepsCause
 
-// calls is a lifecycle of two functions.
+// calls is a lifecycle made of two functions.
 type calls struct {
 	start, stop func(context.Context) error
 }
@@ -32,17 +33,17 @@ func (c *calls) Start(ctx context.Context) error { return c.start(ctx) }
 func (c *calls) Stop(ctx context.Context) error  { return c.stop(ctx) }
 
 const (
-	idempotent = conformance.Idempotent
-	errors_    = conformance.ErrorsOnRepeat
-	joins      = conformance.JoinsStarts
-	joinsStops = conformance.JoinsStops
-	restarts   = conformance.Restarts
-	retries    = conformance.Retries
-	stops      = conformance.StopsStarts
-	heeds      = conformance.HeedsContext
-	heedsStop  = conformance.HeedsStopContext
-	cancels    = conformance.CancelsOpen
-	cause      = conformance.KeepsCause
+	idempotent  = conformance.Idempotent
+	errors_     = conformance.ErrorsOnRepeat
+	joins       = conformance.JoinsStarts
+	joinsStops  = conformance.JoinsStops
+	restarts    = conformance.Restarts
+	retries     = conformance.Retries
+	stops       = conformance.StopsStarts
+	honours     = conformance.HonoursContext
+	honoursStop = conformance.HonoursStopContext
+	cancels     = conformance.CancelsOpen
+	cause       = conformance.KeepsCause
 )
 
 var all = []other{
@@ -50,11 +51,11 @@ var all = []other{
 	{name: "sync.Once", new: newOnce, offers: idempotent | joins | joinsStops | stops | cause},
 	{name: "mutex and flag", new: newMutex, offers: idempotent | joins | joinsStops | restarts | retries | stops | cause},
 	{name: "singleflight", version: "golang.org/x/sync", new: newSingleflight, offers: idempotent | joins | restarts | retries | cause},
-	{name: "errgroup style", version: "golang.org/x/sync", new: newErrgroup, offers: restarts | retries | heeds | cause},
+	{name: "errgroup style", version: "golang.org/x/sync", new: newErrgroup, offers: restarts | retries | honours | cause},
 	{name: "CometBFT BaseService", version: "github.com/cometbft/cometbft", new: newComet, offers: errors_ | retries | joins | joinsStops | cause},
-	{name: "dskit services", version: "github.com/grafana/dskit", new: newDskit, offers: errors_ | joinsStops | stops | heeds | heedsStop | cancels | cause},
+	{name: "dskit services", version: "github.com/grafana/dskit", new: newDskit, offers: errors_ | joinsStops | stops | honours | honoursStop | cancels | cause},
 	{name: "suture", version: "github.com/thejerf/suture/v4", new: newSuture, offers: stops | restarts},
-	{name: "uber/fx", version: "go.uber.org/fx", new: newFx, offers: errors_ | heeds | heedsStop | restarts | retries | cause, parts: 2},
+	{name: "uber/fx", version: "go.uber.org/fx", new: newFx, offers: errors_ | honours | honoursStop | restarts | retries | cause, parts: 2},
 	{name: "looplab/fsm", version: "github.com/looplab/fsm", new: newLooplab, offers: errors_ | joins | joinsStops | restarts | retries | cause},
 	{name: "sarama Broker", version: "github.com/IBM/sarama", new: newSarama, offers: errors_ | joins | joinsStops | restarts | retries | cause},
 	{name: "kafka-go Dialer, Conn", version: "github.com/segmentio/kafka-go", new: newKafkaGo, offers: restarts | retries | cause},

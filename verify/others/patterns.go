@@ -34,7 +34,8 @@ func newSurestart(h *conformance.Hooks) conformance.Lifecycle {
 	}, fsm.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))}
 }
 
-// newOnce starts in one sync.Once and stops in another, which also keeps what was never started from starting.
+// newOnce starts in one sync.Once and stops in another. A Stop before the start also prevents the
+// start.
 func newOnce(h *conformance.Hooks) conformance.Lifecycle {
 	var start, stop sync.Once
 	opened := errors.New("stopped before it was started")
@@ -56,7 +57,7 @@ func newOnce(h *conformance.Hooks) conformance.Lifecycle {
 	}
 }
 
-// newMutex is the careful version of it: the flag is set when it is true.
+// newMutex is the careful version: it sets the flag after the open.
 func newMutex(h *conformance.Hooks) conformance.Lifecycle {
 	var (
 		mu      sync.Mutex
@@ -85,7 +86,7 @@ func newMutex(h *conformance.Hooks) conformance.Lifecycle {
 	}
 }
 
-// newSingleflight is a flag in front of a singleflight.Group.
+// newSingleflight has a flag in front of a singleflight.Group.
 func newSingleflight(h *conformance.Hooks) conformance.Lifecycle {
 	var (
 		group   singleflight.Group

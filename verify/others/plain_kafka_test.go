@@ -11,7 +11,7 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// plainConn is a connection to nobody.
+// plainConn is a connection without a peer.
 type plainConn struct {
 	net.Conn
 	*resource

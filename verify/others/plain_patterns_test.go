@@ -75,7 +75,7 @@ func singleflightOpensForNobody(t *testing.T) {
 	expect(t, r.opened == 1, "opened %d times", r.opened)
 }
 
-// A Stop looks at the flag, which is not up yet, and what it was to stop comes up.
+// A Stop reads the flag, which is not set yet, and the resource that it should stop comes up.
 func singleflightStopSeesNothing(t *testing.T) {
 	var (
 		group   singleflight.Group
@@ -137,7 +137,7 @@ func errgroupOpensAgain(t *testing.T) {
 	two.Wait()
 }
 
-// Wait tells the one who stops that the start has failed.
+// Wait returns the failure of the start to the caller that stops.
 func errgroupStopFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &resource{gate: make(chan struct{}), fails: errNoBroker}

@@ -44,7 +44,8 @@ func cometOpensForNobody(t *testing.T) {
 	expect(t, err == nil && s.held == 1, "Start: %v, %d held", err, s.held)
 }
 
-// A Stop during a Start stops what is not there yet, and the Start goes on and returns nil.
+// A Stop during a Start stops nothing, because nothing is open yet. The Start goes on and returns
+// nil.
 func cometStopsWhileItStarts(t *testing.T) {
 	s := newPlainComet()
 	s.gate = make(chan struct{})
@@ -63,8 +64,8 @@ func cometLosesTheError(t *testing.T) {
 	expect(t, err == nil && s.lost == errNoBroker, "Stop: %v, OnStop: %v", err, s.lost)
 }
 
-// What the comparison does not ask for, since it is not offered: after a Start that panicked every later one is told
-// that it has been started.
+// The comparison does not ask for this, because it is not offered: after a Start that panicked,
+// every later Start reports that the service has been started.
 func TestPlainCometStaysStartedAfterAPanic(t *testing.T) {
 	s := newPlainComet()
 	s.panics = true
@@ -88,7 +89,7 @@ func dskitOpensForNobody(t *testing.T) {
 	expect(t, err != nil && r.opened == 1, "Start: %v, opened %d times", err, r.opened)
 }
 
-// A Start that has been stopped returns while what it opened is still being closed.
+// A Start that has been stopped returns while its resource is still being closed.
 func dskitStartDoesNotWait(t *testing.T) {
 	r, closing := &resource{gate: make(chan struct{})}, make(chan struct{})
 	s := services.NewIdleService(func(context.Context) error { return r.open() }, func(error) error {
@@ -115,7 +116,7 @@ func dskitStartsOnce(t *testing.T) {
 	expect(t, errors.Is(first, errNoBroker) && again != nil && r.opened == 1, "Start: %v, then %v, opened %d times", first, again, r.opened)
 }
 
-// The one who stops it is told that the start has failed.
+// The caller that stops it gets the failure of the start.
 func dskitStopFails(t *testing.T) {
 	r := &resource{gate: make(chan struct{}), fails: errNoBroker}
 	s := plainDskit(r)
@@ -189,7 +190,8 @@ func fxDoesNotRollBack(t *testing.T) {
 	expect(t, errors.Is(err, context.Canceled) && one.held == 1, "Start: %v, %d held", err, one.held)
 }
 
-// The context of a Start ends, and its hook succeeds all the same: it stays open after the failed Start, until somebody calls Stop.
+// The context of a Start ends, and its hook succeeds all the same. The resource stays open after
+// the failed Start, until a call of Stop.
 func fxLeavesItOpen(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &resource{gate: make(chan struct{})}
@@ -213,7 +215,8 @@ func fxStopSeesNothing(t *testing.T) {
 	expect(t, stopped == nil && err == nil && r.held == 1, "Stop: %v, Start: %v, %d held", stopped, err, r.held)
 }
 
-// A Start of what is started, with a context that has ended, takes the rollback for done; the next one opens beside the first.
+// A Start when started, with a context that has ended, counts the rollback as done. The next Start
+// opens a second resource beside the first.
 func fxOpensAgain(t *testing.T) {
 	r := &resource{}
 	app := plainFx(r)
@@ -250,7 +253,7 @@ func looplabOpensForNobody(t *testing.T) {
 	expect(t, r.held == 1, "open: %v, %d held", err, r.held)
 }
 
-// A close during an open waits for it, for as long as it takes: it cancels nothing.
+// A close during an open waits for the open, however long that takes, and cancels nothing.
 func looplabStopWaits(t *testing.T) {
 	r := &resource{gate: make(chan struct{})}
 	door := plainLooplab(r)

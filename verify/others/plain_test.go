@@ -17,8 +17,8 @@ import (
 	"testing/synctest"
 )
 
-// plain shows every cell of the comparison that is no yes without the suite, and
-// without the adapters: a dozen lines for each, which pass as long as it is so. One of them:
+// plain has a test for every cell of the comparison that is not a yes, without the suite and the
+// adapters. Each has a dozen lines, and passes as long as the finding is true. To run one of them:
 //
 //	go test -run 'TestPlain/uber/fx/G4' .
 var plain = map[string]map[string]func(*testing.T){
@@ -53,7 +53,7 @@ func TestPlain(t *testing.T) {
 // There is a plain test for each cell of the page that is neither yes nor empty, and none for a yes. (One for an empty cell
 // shows what the suite does not find in each run.)
 func TestPlainOfEveryCell(t *testing.T) {
-	page, err := os.ReadFile("../../docs/comparison.md")
+	page, err := os.ReadFile("../../docs/figures/comparison.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,8 @@ func async(f func() error) <-chan error {
 
 func rests(done <-chan error) bool { return len(done) == 0 }
 
-// waitsForLock returns once a goroutine waits for a mutex in that function, which synctest.Wait cannot tell.
+// waitsForLock returns once a goroutine waits for a mutex in that function, which synctest.Wait
+// does not detect.
 func waitsForLock(function string) {
 	for stacks := make([]byte, 1<<20); ; runtime.Gosched() {
 		for one := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {

@@ -14,7 +14,7 @@ import (
 	"github.com/seed3893aba4/surestart/conformance"
 )
 
-// cometService is a service as CometBFT's own are: OnStart and OnStop.
+// cometService is a service in the way of CometBFT's own: OnStart and OnStop.
 type cometService struct {
 	service.BaseService
 	h *conformance.Hooks
@@ -40,7 +40,7 @@ func newDskit(h *conformance.Hooks) conformance.Lifecycle {
 	}
 }
 
-// served is a service as suture's documents want it: it runs until its context ends.
+// served is a service as suture's documents require it: it runs until its context ends.
 type served struct{ h *conformance.Hooks }
 
 func (s served) Serve(ctx context.Context) error {
@@ -82,7 +82,7 @@ func newSuture(h *conformance.Hooks) conformance.Lifecycle {
 	}
 }
 
-// newFx has a hook for each part, as fx's documents want it.
+// newFx has a hook for each part, as fx's documents require.
 func newFx(h *conformance.Hooks) conformance.Lifecycle {
 	return fx.New(fx.NopLogger, fx.Invoke(func(lc fx.Lifecycle) {
 		for i := range h.Parts() {
@@ -94,7 +94,8 @@ func newFx(h *conformance.Hooks) conformance.Lifecycle {
 	}))
 }
 
-// newLooplab is the README's machine, with the work in before_ callbacks, which can cancel the transition.
+// newLooplab is the machine of looplab's README, with the work in before_ callbacks, which can
+// cancel the transition.
 func newLooplab(h *conformance.Hooks) conformance.Lifecycle {
 	machine := looplab.NewFSM("closed",
 		looplab.Events{
@@ -115,7 +116,7 @@ func newLooplab(h *conformance.Hooks) conformance.Lifecycle {
 	}
 }
 
-// unwrapped is the error that a callback has cancelled with.
+// unwrapped returns the error with which a callback cancelled.
 func unwrapped(err error) error {
 	if c, ok := err.(looplab.CanceledError); ok && c.Err != nil {
 		return c.Err

@@ -1,4 +1,4 @@
-"""Holds Z3's transition relation against the edges of TLC's graph.
+"""Compares Z3's transition relation with the edges of TLC's graph.
 
     python edgecheck.py MODEL < edges.jsonl
 
@@ -17,6 +17,7 @@ import time
 import z3
 
 import actions
+import contract
 import evaluate
 import guarantees
 import invariant
@@ -27,7 +28,7 @@ S, T = symbolic(), symbolic("'")
 
 
 class Graph:
-    """What ../internal/proof/edges.go has written."""
+    """The file that ../internal/lifecycle/proof/edges.go wrote."""
 
     def __init__(self, lines):
         self.head = json.loads(next(lines))
@@ -52,20 +53,25 @@ class Graph:
 
 
 class Relations:
-    def __init__(self, frame, guards=None):
-        self.cases = actions.cases(guards)
+    def __init__(self, frame):
+        self.cases = actions.cases()
         self.of = {}
         for case in self.cases:
-            p = case.parameter()
-            case.formula = case.relation(S, T, p)
-            case.holds = evaluate.compiled(case.formula, frame)
-            case.can = evaluate.compiled(case.enabled(S, p), frame)
+            compile_case(case, frame)
             self.of.setdefault(case.action, []).append(case)
         step = lambda action, p: z3.Or([c.relation(S, T, p) for c in self.of[action]])
         self.of_state = Together(frame, [*((n, f(S)) for n, f in invariant.CONJUNCTS.items()),
                                          *((f"{n} ({part})", goal) for n, f in guarantees.OF_STATE.items() for part, goal in f(S))])
         self.of_step = Together(frame, [(f"{n} ({part})", goal)
-                                        for n, f in guarantees.OF_STEP.items() for part, goal in f(S, T, step)])
+                                        for n, f in guarantees.OF_STEP.items() for part, goal in f(S, T, step)]
+                                + [("KeepsContract", contract.keeps(contract.Seen(S), contract.Seen(T)))])
+
+
+def compile_case(case, frame):
+    p = case.parameter()
+    case.formula = case.relation(S, T, p)
+    case.holds = evaluate.compiled(case.formula, frame)
+    case.can = evaluate.compiled(case.enabled(S, p), frame)
 
 
 class Together:
@@ -81,9 +87,9 @@ class Together:
         return [name for name, holds in self.each if not holds(s, t, None)]
 
 
-def alterations(state, graph, rng):
-    """The state with one variable at one index given another of its values."""
-    name = rng.choice(NAMES)
+def alterations(state, graph, rng, names=NAMES):
+    """The state with one variable, of these, at one index given another of its values."""
+    name = rng.choice(names)
     i = NAMES.index(name)
     old = state[i]
     frame = graph.frame
@@ -96,8 +102,8 @@ def alterations(state, graph, rng):
             return not v
         if name == "out":
             kinds = evaluate.CONSTRUCTORS
-            choices = [(k, n) for k in range(len(kinds))
-                       for n in (range(1, frame.attempts + 1) if kinds[k] in ("failed", "cut") else (0,))]
+            numbers = {"failed": range(1, frame.attempts + 1), "cut": range(1, frame.callers + 1)}
+            choices = [(k, n) for k in range(len(kinds)) for n in numbers.get(kinds[k], (0,))]
             return rng.choice([x for x in choices if x != tuple(v)])
         return rng.choice([x for x in range(sizes[name]) if x != v])
 
@@ -115,10 +121,9 @@ class Failure(Exception):
     pass
 
 
-def check(graph, with_solver=3, guards=None, rng=None):
-    """Returns what was checked; raises Failure."""
-    rng = rng or random.Random(1)
-    rel = Relations(graph.frame, guards)
+def check(graph, rel, with_solver=3):
+    """Returns what was checked; raises Failure. rel is Relations(graph.frame)."""
+    rng = random.Random(1)
     counts = dict(edges=0, sources=0, altered=0, rejected=0, are_edges=0, solver=0)
     seen, per_variable, solved = {}, {}, {}
     for i, s in graph.states.items():
@@ -163,12 +168,33 @@ def check(graph, with_solver=3, guards=None, rng=None):
     return counts, seen, per_variable, [c.name for c in rel.cases]
 
 
-def tells_apart(graph, guards):
-    """Whether the edges show that these guards are not the algorithm's."""
-    try:
-        check(graph, with_solver=0, guards=guards)
-    except Failure:
-        return True
+def tells_apart(graph, rel, guards):
+    """Whether the edges show that these guards are not the algorithm's: check() would fail with them. It looks only at
+    the branches that they change: the others are as check() has found them."""
+    rng, text = random.Random(1), graph.frame.compiler.text
+    changed, of = [], {}
+    for case, weak in zip(rel.cases, actions.cases(guards)):
+        if text(weak.relation(S, T, weak.parameter())) == text(case.formula):
+            weak = case
+        else:
+            compile_case(weak, graph.frame)
+            changed.append((case, weak))
+        of.setdefault(case.action, []).append(weak)
+    names = {case.action for case, _ in changed}
+    for i, out in graph.out.items():
+        s = graph.states[i]
+        for case, weak in changed:
+            if not graph.bounded(case, s) and any(case.can(s, None, p) != weak.can(s, None, p) for p in graph.parameters(case)):
+                return True
+        for action, p, to in out:
+            if action not in names:
+                continue
+            if sum(case.holds(s, graph.states[to], p) for case in of[action]) != 1:
+                return True
+            altered = alterations(graph.states[to], graph, rng)[1]
+            if any(case.holds(s, altered, q) for case in of[action] for q in graph.parameters(case)) != \
+                    any(a == action and graph.states[other] == altered for a, _, other in out):
+                return True
     return False
 
 
@@ -176,5 +202,5 @@ if __name__ == "__main__":
     begin = time.time()
     graph = Graph(iter(sys.stdin))
     print("read", round(time.time() - begin, 1))
-    counts, seen, per_variable, names = check(graph)
+    counts, seen, per_variable, names = check(graph, Relations(graph.frame))
     print(counts, seen, per_variable, [n for n in names if n not in seen], round(time.time() - begin, 1), sep="\n")

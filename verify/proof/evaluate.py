@@ -11,8 +11,9 @@ quantifiers Z3 decides, and finds counterexamples.
 
 import z3
 
+from contract import Seen
 from model import (FATE, MaxRestarts, OF_ATTEMPT, OF_CALLER, OP, PC, SCALARS, ST, VARIABLES, Caller, NParts, Result,
-                   Retries)
+                   Retries, symbolic)
 
 # The values of TLC's states as Z3's: the index of the constructor.
 ENUMS = {"st": ST, "op": OP, "fate": FATE, "pc": PC}
@@ -27,6 +28,7 @@ class Frame:
 
     def __init__(self, callers, attempts, parts, retries, restarts):
         self.callers, self.attempts, self.parts, self.retries, self.restarts = callers, attempts, parts, retries, restarts
+        self.compiler = Compiler(self)  # one for all formulas: they share terms
 
 
 def concrete(vars, frame):
@@ -55,12 +57,19 @@ class Compiler:
     """
 
     BINARY = {z3.Z3_OP_EQ: "==", z3.Z3_OP_LE: "<=", z3.Z3_OP_GE: ">=", z3.Z3_OP_LT: "<", z3.Z3_OP_GT: ">",
-              z3.Z3_OP_ADD: "+", z3.Z3_OP_SUB: "-", z3.Z3_OP_IFF: "=="}
+              z3.Z3_OP_ADD: "+", z3.Z3_OP_SUB: "-", z3.Z3_OP_MUL: "*", z3.Z3_OP_IFF: "=="}
 
     def __init__(self, frame):
         self.frame = frame
+        self.printed = {}  # a term in its scope to itself, so that its id remains its own, and its text
 
     def text(self, e, bound=()):
+        key = e.get_id(), bound
+        if key not in self.printed:
+            self.printed[key] = e, self.print(e, bound)
+        return self.printed[key][1]
+
+    def print(self, e, bound):
         if z3.is_quantifier(e):
             return self.quantifier(e, bound)
         if z3.is_var(e):
@@ -109,6 +118,11 @@ class Compiler:
             return str(constants[name])
         if name in ("c0", "g0"):
             return "P"
+        if name == "users":  # Cardinality(At("using")), see contract.py
+            c = z3.Const("counted", Caller)
+            return f"sum({self.text(Seen(symbolic()).at(c, 'using'))} for counted in range({self.frame.callers}))"
+        if name == "counted":
+            return name
         side = "T_" if name.endswith("'") else "S_"
         name = name.rstrip("'")
         if name == "card":
@@ -118,6 +132,9 @@ class Compiler:
         return f"{side}{name}[{args[0]}]" if args else side + name
 
     def quantifier(self, e, bound):
+        if e.is_lambda():  # a column: of each caller, or of each attempt and those around the bound, see concrete()
+            x, of_caller = f"x{len(bound)}", e.var_sort(0) == Caller
+            return f"[{self.text(e.body(), bound + (x,))} for {x} in range({self.frame.callers if of_caller else self.frame.attempts + 3})]"
         word = "all" if e.is_forall() else "any"
         loops = ""
         for i in range(e.num_vars()):
@@ -137,7 +154,7 @@ def card(pc, on, g):
 
 def compiled(formula, frame):
     """A function of the state before, the state after and the parameter."""
-    text = Compiler(frame).text(formula)
+    text = frame.compiler.text(formula)
     used = lambda side: ", ".join(side + n if side + n in text else "_" for n in VARIABLES)
     source = f"def f(S, T, P):\n"
     for side, name in (("S_", "S"), ("T_", "T")):

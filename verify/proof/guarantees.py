@@ -1,4 +1,5 @@
 """G1 to G11 and G13 as in tla/Guarantees.tla: NoLeak of a state, the others of a step.
+Of G12 ProgressAwaited, a state; progress.py has the rest.
 
 Each is a list of named parts, one for each conjunct of the TLA+, so that the
 report can say which part of a guarantee was proved. s is the state before the
@@ -10,6 +11,10 @@ from z3 import And, If, Implies, Not, Or
 
 from model import (FATE, MACHINE, NParts, OF_ATTEMPT, OP, PC, ST, SUPERVISION, Result, Retries, all_attempts, all_callers,
                    joined, one_of, some_caller, stopper, using)
+
+# What the proof leaves out of a guarantee, for the report.
+NOT_PROVED = {"Rollback": "the order of the releases (TLC)",
+              "Progress": "that these conditions imply it is an argument, which no program checks (tla/Progress.tla)"}
 
 
 def answered(s, t, c):
@@ -277,7 +282,14 @@ def OwnGeneration(s, t, step):
     yield "old end, own", old(lambda c: Or(quiet(s, t, c), t.inuse(s.on(c)) == s.inuse(s.on(c)) - 1))
 
 
-OF_STATE = {"NoLeak": NoLeak}
+def ProgressAwaited(s):
+    yield "", all_callers(lambda c: Implies(
+        And(one_of(s.pc(c), PC, "wait", "stopwait", "shutwait"), s.out(c) == Result.none),
+        Or(And(s.on(c) == s.gen, s.op(s.gen) != OP["none"]),
+           And(s.pc(c) == PC["wait"], s.on(c) == s.gen + 1, Or(s.st == ST["Stopping"], s.due)))))
+
+
+OF_STATE = {"NoLeak": NoLeak, "ProgressAwaited": ProgressAwaited}
 OF_STEP = {f.__name__: f for f in (
     SingleFlight, Idempotence, StartedIsOpen, Rollback, NoStaleFailure, NoForeignCancellation, StopWins,
     RestartUntilStop, DrainFirst, UseOnlyStarted, CloseIsFinal, OwnGeneration)}

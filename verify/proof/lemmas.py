@@ -1,4 +1,4 @@
-"""The cardinality lemma: what ties the counter inuse[g] to the set Using(g).
+"""The cardinality lemma: it connects the counter inuse[g] with the set Using(g).
 
 A finite set U has cardinality n if its members can be numbered 1..n: at(i) is
 the member with number i, and number(c) the number of member c. Z3 proves
@@ -33,7 +33,7 @@ class Numbering:
 
 
 def lemmas():
-    """Name, what is assumed, what follows."""
+    """The name, the assumption, the conclusion."""
     U = Function("U", Caller, BoolSort())
     n, m = Int("n"), Int("m")
     c = Const("c1", Caller)
@@ -67,7 +67,7 @@ def facts(s):
 
 
 def steps(s, t, actor):
-    """From s to t, for any caller: if nobody else came or went."""
+    """From s to t, for any caller: if no other caller came or went."""
     plus = lambda s, g: If(using(s, g, actor), 1, 0)
     return all_attempts(lambda g: Implies(
         all_callers(lambda d: Or(d == actor, using(t, g, d) == using(s, g, d))),

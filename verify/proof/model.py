@@ -66,6 +66,11 @@ def all_attempts(p):
     return ForAll([g], Implies(g >= 1, p(g)))
 
 
+def some_attempt(p):
+    g = FreshConst(IntSort(), "g")
+    return Exists([g], And(g >= 1, p(g)))
+
+
 class View:
     """A state: a term for each scalar, a function to terms for each other variable.
 
@@ -78,7 +83,7 @@ class View:
 
 
 def symbolic(tick=""):
-    """A state of which nothing is known."""
+    """An arbitrary state."""
     v = {name: Const(name + tick, sort) for name, sort in SCALARS.items()}
     v |= {name: Function(name + tick, IntSort(), sort) for name, sort in OF_ATTEMPT.items()}
     v |= {name: Function(name + tick, Caller, sort) for name, sort in OF_CALLER.items()}

@@ -1,10 +1,12 @@
-"""The queries of the proof: what Z3 is asked, one small question at a time.
+"""The queries of the proof: the formulas for Z3, one small query at a time.
 
 For every branch of every action (case), with Inv and the guard assumed:
   conjunct     each conjunct of Inv holds after the step
   guarantee    each part of each guarantee of a step holds
-and, of a state: Init has each conjunct, Inv has each part of NoLeak. The lemmas
-of lemmas.py come first.
+  contract     the step is one of tla/Abstract.tla, or none, as contract.py says
+  progress     each condition of tla/Progress.tla on a step holds
+and, of a state: Init has each conjunct and is the contract's, Inv has each part of
+each guarantee of a state and each condition. The lemmas of lemmas.py come first.
 """
 
 import functools
@@ -13,9 +15,11 @@ import time
 import z3
 
 import actions
+import contract
 import guarantees
 import invariant
 import lemmas
+import progress
 from model import CONSTANTS_FIT, Caller, initial, symbolic
 
 S = symbolic()
@@ -27,6 +31,13 @@ class Query:
     def __init__(self, kind, action, case, name, assumed, goal):
         self.kind, self.action, self.case, self.name = kind, action, case, name
         self.assumed, self.goal = assumed, goal
+
+    @property
+    def guarantee(self):
+        """The name of the guarantee that the query concerns, if any."""
+        name = {"guarantee": self.name.split(" (")[0], "contract": "StartedIsOpen",
+                "progress": "Progress"}.get(self.kind)
+        return {"RestartUntilStop": "StopWins", "ProgressAwaited": "Progress"}.get(name, name)
 
     def ask(self, limit):
         """'proved', 'refuted' or 'open', and the seconds that it took; limit in seconds.
@@ -90,11 +101,35 @@ class System:
         for name, goal in self.inv_after(case).items():
             yield Query("conjunct", case.action, case.name, name, assumed, goal)
 
+    def known(self, case):
+        """Inv, before and after, and the step."""
+        return self.assumed(case) + list(self.inv_after(case).values())
+
     def promises(self, case):
-        """Inv, before and after, and the step imply each part of each guarantee."""
-        assumed = self.assumed(case) + list(self.inv_after(case).values())
+        """They imply each part of each guarantee."""
+        assumed = self.known(case)
         for name, goal in self.parts_after(case).items():
             yield Query("guarantee", case.action, case.name, name, assumed, goal)
+
+    def refines(self, case, known=None, view=contract.Seen, step=None):
+        """They imply that the step is the contract's, as seen."""
+        a, b = view(S), view(self.after(case))
+        assumed = [*(known or self.known(case)), contract.users_fit(a)]
+        for name, goal in (step or contract.BRANCHES[case.name])(a, b, case.parameter()):
+            yield Query("contract", case.action, case.name, name, assumed, goal)
+
+    def can(self, actions, p):
+        """ENABLED: a branch of one of the actions can be taken."""
+        return z3.Or([case.enabled(S, p) for action in actions for case in self.of[action]])
+
+    def conditions(self, case, known=None):
+        """They imply the conditions of progress."""
+        assumed, t, p = known or self.known(case), self.after(case), case.parameter()
+        for name, f in progress.EVERY.items():
+            yield Query("progress", case.action, case.name, name, assumed, f(S, t))
+        for name, (actions, f) in progress.BY.items():
+            if case.action in actions:
+                yield Query("progress", case.action, case.name, name, assumed, f(S, t, p))
 
     def states(self):
         for name, assumed, goal in lemmas.lemmas():
@@ -102,9 +137,12 @@ class System:
         base = [CONSTANTS_FIT, lemmas.facts(S)]
         for name, goal in self.inv.items():
             yield Query("conjunct", "Init", "Init", name, base + [initial(S)], goal)
+        yield Query("contract", "Init", "Init", "begins", base + [initial(S)], contract.begins(contract.Seen(S)))
         for name, f in guarantees.OF_STATE.items():
             for part, goal in f(S):
                 yield Query("guarantee", "state", "state", label(name, part), base + list(self.inv.values()), goal)
+        for name, f in progress.OF_STATE.items():
+            yield Query("progress", "state", "state", name, base + list(self.inv.values()), f(S, self.can))
 
 
 def label(name, part):

@@ -1,7 +1,8 @@
-// Command database is a database/sql pool as a resource: it is Started when the
-// database has answered and the schema is there (G3), a start that fails leaves no
-// connection (G4), a stop waits for the transactions in flight or cuts them off (G9),
-// and then no connection is open (G7), which DB.Close alone does not see to.
+// Command database is a database/sql pool as a resource. It is Started when the database has
+// answered and the schema exists (G3), and dies when the database does not answer any more, for
+// fsm.WithRestart to start again. A failed start leaves no connection (G4). A stop waits for the
+// transactions in flight or cuts them off (G9). Then no connection is open (G7), which DB.Close
+// alone does not ensure.
 //
 //	go run ./database                                      SQLite, in a file of its own
 //	go run ./database -driver pgx -dsn postgres://localhost/test
@@ -27,6 +28,9 @@ import (
 
 const schema = `CREATE TABLE IF NOT EXISTS visits (who TEXT NOT NULL)`
 
+// patience is how long the database may take to answer.
+const patience = 5 * time.Second
+
 // pool returns a database handle that is opened once, however many ask.
 func pool(driver, dsn string, opts ...fsm.Option) *fsm.Lifecycle[*sql.DB] {
 	return fsm.New(func(ctx context.Context, s *fsm.Scope) (*sql.DB, error) {
@@ -38,22 +42,52 @@ func pool(driver, dsn string, opts ...fsm.Option) *fsm.Lifecycle[*sql.DB] {
 		s.Defer("pool", func(ctx context.Context) error {
 			return errors.Join(db.Close(), emptied(ctx, db))
 		})
+		try, cancel := context.WithTimeout(ctx, patience) // WithStartTimeout would bound all tries of a Retry together
+		defer cancel()
 		s.Part("connection")
-		if err := db.PingContext(ctx); err != nil {
+		if err := db.PingContext(try); err != nil {
 			return nil, err
 		}
 		s.Part("schema")
-		if _, err := db.ExecContext(ctx, schema); err != nil {
+		if _, err := db.ExecContext(try, schema); err != nil {
 			return nil, err
 		}
+		s.Part("watch")
+		watch(ctx, s, db)
 		return db, nil
 	}, opts...)
+}
+
+// watch reports a death when the database does not answer. The pool would connect again by itself,
+// but meanwhile each caller would wait for it, and the program would count as ready. If all
+// connections of a limited pool (SetMaxOpenConns) are in use for longer than patience, that is a
+// death, too.
+func watch(ctx context.Context, s *fsm.Scope, db *sql.DB) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for tick := time.Tick(time.Second); ; {
+			select {
+			case <-tick:
+			case <-ctx.Done(): // just before the first release
+				return
+			}
+			ping, cancel := context.WithTimeout(ctx, patience)
+			err := db.PingContext(ping)
+			cancel()
+			if err != nil {
+				s.Fail(err) // without effect once it is being released
+				return
+			}
+		}
+	}()
+	s.Defer("watch", func(context.Context) error { <-done; return nil })
 }
 
 // emptied waits until no connection is open. Close does not wait for those in use:
 // after a forced stop they go when their queries have noticed the end of their context.
 func emptied(ctx context.Context, db *sql.DB) error {
-	tick := time.NewTicker(time.Millisecond) // database/sql tells nobody
+	tick := time.NewTicker(time.Millisecond) // database/sql has no notification
 	defer tick.Stop()
 	for db.Stats().OpenConnections > 0 {
 		select {

@@ -11,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
+	"github.com/seed3893aba4/surestart/resilience"
 )
 
 // A database is one of those that the pool is tried on.
@@ -30,7 +33,7 @@ func TestSQLite(t *testing.T) {
 	suite(t, database{
 		driver: "sqlite", dsn: path + "?_pragma=busy_timeout(10000)&_txlock=immediate",
 		forever: `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT count(*) FROM n`,
-		open:    func(t *testing.T) int { return left.Files(t, path) },
+		open:    func(t *testing.T) int { return leakcheck.Files(t, path) },
 		down: func(t *testing.T) {
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
@@ -47,13 +50,45 @@ func TestSQLite(t *testing.T) {
 
 func TestPostgreSQL(t *testing.T) {
 	server := newServer(t)
-	suite(t, database{
+	on := database{
 		driver: "pgx", dsn: server.dsn(),
 		forever:  `SELECT count(*) FROM pg_sleep(1000000)`,
-		open:     func(t *testing.T) int { return left.Sockets(t, server.addr) },
+		open:     func(t *testing.T) int { return leakcheck.Sockets(t, server.addr) },
 		down:     server.stop,
 		up:       server.start,
 		packages: []string{"jackc/pgx", "database/sql"},
+	}
+	suite(t, on)
+
+	// It goes away while it is open, and comes back. Meanwhile no use waits for it.
+	t.Run("DiesAndReturns", func(t *testing.T) {
+		pauses := resilience.NewRetry(resilience.RetryConfig{Pauses: backoff.NewConstantBackOff(100 * time.Millisecond)})
+		db := pool(on.driver, on.dsn, fsm.WithRestart(pauses))
+		defer db.Close()
+		if err := db.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		on.down(t)
+		if _, err := db.Wait(t.Context(), fsm.Idle); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Status().Cause; err == nil {
+			t.Error("it died without a cause")
+		}
+		if err := visit(t.Context(), db, "meanwhile"); !errors.Is(err, fsm.ErrNotStarted) {
+			t.Errorf("a visit meanwhile: %v", err)
+		}
+		on.up(t)
+		if err := db.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := visit(t.Context(), db, "afterwards"); err != nil {
+			t.Errorf("a visit afterwards: %v", err)
+		}
+		if err := db.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		on.nothingLeft(t, db)
 	})
 }
 
@@ -159,7 +194,7 @@ func suite(t *testing.T, on database) {
 		if err := db.Stop(now); !errors.As(err, &cut) || cut.CutOff != 1 {
 			t.Errorf("Stop: %v; want one use cut off", err)
 		}
-		left.Eventually(t, "the pool is being closed", func() string {
+		leakcheck.Eventually(t, "the pool is being closed", func() string {
 			if opened.Ping() == nil {
 				return "it is open"
 			}
@@ -226,8 +261,8 @@ func suite(t *testing.T, on database) {
 	})
 }
 
-// A caller who leaves while the database does not answer: nobody else waits, so the
-// attempt is given up, and its connection closed (G6). No server is needed for that.
+// A caller leaves while the database does not answer. No other caller waits, so the attempt is
+// cancelled, and its connection closed (G6). The test needs no server.
 func TestStartIsLeft(t *testing.T) {
 	deaf, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
 	if err != nil {
@@ -252,7 +287,7 @@ func TestStartIsLeft(t *testing.T) {
 	if _, err := db.Wait(t.Context(), fsm.Idle); err != nil {
 		t.Fatal(err)
 	}
-	left.Nothing(t, []string{deaf.Addr().String()}, []string{"jackc/pgx", "database/sql"})
+	leakcheck.Nothing(t, []string{deaf.Addr().String()}, []string{"jackc/pgx", "database/sql"})
 }
 
 func (on database) started(t *testing.T) *fsm.Lifecycle[*sql.DB] {
@@ -272,11 +307,11 @@ func (on database) nothingLeft(t *testing.T, db *fsm.Lifecycle[*sql.DB]) {
 	if held := db.Status().Held; len(held) > 0 {
 		t.Errorf("held: %q", held)
 	}
-	left.Eventually(t, "no file or socket of the database", func() string {
+	leakcheck.Eventually(t, "no file or socket of the database", func() string {
 		if on.open(t) > 0 {
 			return "some"
 		}
 		return ""
 	})
-	left.Nothing(t, nil, on.packages)
+	leakcheck.Nothing(t, nil, on.packages)
 }

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -76,7 +76,7 @@ func (s *server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start returns when it lets clients in.
+// start returns when the server accepts clients.
 func (s *server) start(t *testing.T) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
@@ -84,7 +84,7 @@ func (s *server) start(t *testing.T) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	left.Eventually(t, "PostgreSQL is up", func() string {
+	leakcheck.Eventually(t, "PostgreSQL is up", func() string {
 		out, err := s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", port).CombinedOutput()
 		if err != nil {
 			return fmt.Sprintf("pg_isready: %v %s", err, out)

@@ -1,11 +1,11 @@
-// Command franz is a franz-go client as a resource, for what package producer cannot do:
-// transactional produce.
+// Command franz is a franz-go client as a resource, for transactions, which package producer does
+// not have.
 //
-// Started means that a broker has answered and that the producer id is there, on
-// which idempotence rests (G3); with a transactional id, that an older instance of
-// the same id is fenced off and what it left unfinished is aborted. A start that
-// fails leaves no client behind (G4). A stop waits for the transactions in flight (G9);
-// what a forced one cuts off is aborted, at the latest by the next start.
+// Started means that a broker has answered and that the client has a producer id, which idempotence
+// needs (G3). With a transactional id, it also means that an older instance of the same id is
+// fenced off and its open transaction is aborted. A failed start leaves no client behind (G4). A
+// stop waits for the transactions in flight (G9). A transaction that a forced stop cuts off is
+// aborted, at the latest by the next start.
 //
 //	go run ./franz -brokers localhost:9092 -topic orders -id orders-1
 package main
@@ -77,7 +77,7 @@ func transact(ctx context.Context, l *fsm.Lifecycle[*client], f func(context.Con
 		if err == nil {
 			err = c.Flush(ctx)
 		}
-		// The end has time of its own: ctx may be what has ended.
+		// The end of the transaction has time of its own, because ctx may have ended.
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -29,13 +29,13 @@ func nothingLeft(t *testing.T, b *testbroker.Broker, l *fsm.Lifecycle[*client]) 
 	if held := l.Status().Held; len(held) > 0 {
 		t.Errorf("held: %q", held)
 	}
-	left.Eventually(t, "no connection left", func() string {
+	leakcheck.Eventually(t, "no connection left", func() string {
 		if n := b.Sockets(t); n > 0 {
 			return fmt.Sprintf("%d sockets", n)
 		}
 		return ""
 	})
-	left.Nothing(t, nil, []string{"franz-go/pkg/kgo"})
+	leakcheck.Nothing(t, nil, []string{"franz-go/pkg/kgo"})
 }
 
 func to(b *testbroker.Broker, topic string, more ...kgo.Opt) []kgo.Opt {
@@ -86,7 +86,7 @@ func TestStartIsLeft(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Start(ctx) }()
-	left.Eventually(t, "the broker is asked", func() string {
+	leakcheck.Eventually(t, "the broker is asked", func() string {
 		if hang.Hits() == 0 {
 			return "no"
 		}
@@ -170,7 +170,7 @@ func withoutID(with []kgo.Opt) *fsm.Lifecycle[*client] {
 	})
 }
 
-// What is committed is there, all of it, and nothing of what is aborted or cut off.
+// Everything that is committed is there, and nothing that is aborted or cut off.
 func TestTransactions(t *testing.T) {
 	each(t, func(t *testing.T, b *testbroker.Broker) {
 		topic := b.CreateTopic(t, 2)
@@ -222,7 +222,7 @@ func TestTransactions(t *testing.T) {
 		}
 		nothingLeft(t, b, l)
 
-		// A stop that does not wait cuts it off; the next start ends what is left of it.
+		// A forced stop cuts the transaction off. The next start ends the rest of it.
 		if err := l.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -303,8 +303,8 @@ func TestProgram(t *testing.T) {
 	})
 }
 
-// lossy loses the next answer to a Produce when it is told to: the broker has done
-// what it was asked for, and the client does not learn of it.
+// lossy can lose the next answer to a Produce request: the broker has done the work, and the client
+// does not learn of it.
 type lossy struct {
 	lose atomic.Bool
 	lost atomic.Int32

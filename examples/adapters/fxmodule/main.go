@@ -1,11 +1,10 @@
-// Command fxmodule puts a lifecycle into an uber/fx application: OnStart starts it,
-// OnStop shuts it down, and one that dies ends the application.
+// Command fxmodule puts a lifecycle into an uber/fx application. OnStart starts it, OnStop shuts it
+// down, and a resource that dies ends the application.
 //
-// The context of OnStart ends when the application has come up, or has not in time.
-// The resource's own does not: it lasts until the release (G6). A start that fails
-// gives back its own parts (G4), and fx stops what was started before: but not once
-// the context has ended, for then it calls no OnStop any more (uber/fx #1035). So
-// neither hook takes all the time that there is.
+// The context of OnStart ends when the application has started, or the start timeout has passed.
+// The resource's own context lasts until the release (G6). A failed start releases its own parts
+// (G4), and fx stops what was started before. But fx calls no OnStop once its context has ended
+// (uber/fx #1035). So neither hook uses all of the available time.
 //
 //	go run ./fxmodule
 package main
@@ -21,13 +20,13 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// Module provides a *fsm.Lifecycle[R], which the application starts and stops with
-// itself if anything asks for it.
+// Module provides a *fsm.Lifecycle[R], which starts and stops with the application if another part
+// of it needs the lifecycle.
 func Module[R any](name string, open func(context.Context, *fsm.Scope) (R, error), opts ...fsm.Option) fx.Option {
 	return fx.Module(name, fx.Provide(func(app fx.Lifecycle, end fx.Shutdowner) *fsm.Lifecycle[R] {
 		l := fsm.New(open, append(opts, fsm.WithObserver(func(t fsm.Transition) {
 			if t.Event == fsm.EventDied && t.From == fsm.Started {
-				_ = end.Shutdown(fx.ExitCode(1)) // it fails only where nobody waits for the end
+				_ = end.Shutdown(fx.ExitCode(1)) // it fails only if the application does not wait for the end
 			}
 		}))...)
 		app.Append(fx.Hook{OnStart: sparing(l.Start), OnStop: sparing(l.Shutdown)})

@@ -29,7 +29,7 @@ func (k *kept) open(ctx context.Context, s *fsm.Scope) (*kept, error) {
 	return k, nil
 }
 
-// hanging is a resource that cannot be had: its open waits until it is told to give up.
+// hanging is a resource that never opens: its open waits until its context ends.
 type hanging struct{}
 
 func openHanging(ctx context.Context, s *fsm.Scope) (hanging, error) {
@@ -63,8 +63,8 @@ func TestWithTheApplication(t *testing.T) {
 	})
 }
 
-// Another part does not come up in time: what was started before is given back. With
-// plain hooks it is not, for fx calls no OnStop with a context that has ended.
+// Another part does not come up in time, and the parts started before are released. With plain
+// hooks they are not, because fx calls no OnStop with a context that has ended.
 func TestStartTimeout(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -107,7 +107,7 @@ func plainModule[R any](open func(context.Context, *fsm.Scope) (R, error)) fx.Op
 	})
 }
 
-// A start that fails is told, with the part, and rolls the others back.
+// A failed start is reported, with the part, and rolls the others back.
 func TestStartFails(t *testing.T) {
 	k := new(kept)
 	refused := errors.New("refused")
@@ -128,7 +128,7 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// A stop waits for a use; at the end of fx's patience it cuts it off, and says so.
+// A stop waits for a use. At the end of fx's stop timeout it cuts the use off, and reports that.
 func TestStopForced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := new(kept)

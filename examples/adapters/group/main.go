@@ -33,7 +33,7 @@ import (
 func Run[R any](ctx context.Context, l *fsm.Lifecycle[R], patience time.Duration) error {
 	err := l.Start(ctx)
 	if err == nil {
-		if _, err = l.Wait(ctx, fsm.Idle, fsm.Closed); err == nil { // nobody asked us to end
+		if _, err = l.Wait(ctx, fsm.Idle, fsm.Closed); err == nil { // the group did not end it
 			err = l.Status().Cause
 		}
 	}

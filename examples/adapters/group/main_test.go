@@ -98,7 +98,7 @@ func TestEndedFromOutside(t *testing.T) {
 	})
 }
 
-// A use that does not end is cut off when patience has ended, and the group says so.
+// A use that does not end is cut off at the end of patience, and the group reports that.
 func TestForced(t *testing.T) {
 	with(t, func(t *testing.T, start func(...*part) (func(), <-chan error)) {
 		a := newPart()

@@ -1,7 +1,7 @@
-// Command grpcserver is a gRPC server as a resource, whose requests are uses of it: a
-// stop waits for them, with the patience of who stops (G9), then says how many it cut
-// off; a request that comes meanwhile is refused as Unavailable and can go elsewhere
-// (G10). Who watches its health learns of a stop before it waits for anybody.
+// Command grpcserver is a gRPC server as a resource, whose requests are uses of it. A stop waits
+// for them until its deadline (G9), then reports how many it cut off. A request that comes
+// meanwhile is refused as Unavailable and can go elsewhere (G10). A client that watches its health
+// learns of a stop before the drain begins.
 //
 //	go run ./grpcserver -addr 127.0.0.1:50051
 package main
@@ -29,9 +29,8 @@ import (
 // lifecycle is of a server; its resource is the address that it listens on.
 type lifecycle = fsm.Lifecycle[net.Addr]
 
-// server returns a gRPC server that is started once, however many ask. register adds
-// the services; gRPC's own health service is there already, and tells what state
-// the lifecycle is in.
+// server returns a gRPC server that starts once, for any number of callers. register adds the
+// services. gRPC's own health service is there already, and reports the state of the lifecycle.
 func server(addr string, register func(grpc.ServiceRegistrar), opts ...grpc.ServerOption) *lifecycle {
 	healthy := health.NewServer()
 	healthy.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
@@ -77,8 +76,8 @@ func server(addr string, register func(grpc.ServiceRegistrar), opts ...grpc.Serv
 	return l
 }
 
-// stop ends the server. Its requests have ended by now, but for their last bytes,
-// unless the drain was cut short: then nobody waits for them.
+// stop ends the server. Its requests have ended by now, except for their last bytes, unless the
+// drain was cut short. In that case it does not wait for them.
 func stop(ctx context.Context, srv *grpc.Server) error {
 	if fsm.Forced(ctx) {
 		srv.Stop()

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 )
 
 // blocking makes the unary requests say that they are there, and wait, deaf to their
@@ -53,7 +53,7 @@ func start(t *testing.T, srv *lifecycle) (addr string, client healthpb.HealthCli
 	}
 	t.Cleanup(func() {
 		conn.Close()
-		left.Nothing(t, []string{addr}, []string{"google.golang.org/grpc"})
+		leakcheck.Nothing(t, []string{addr}, []string{"google.golang.org/grpc"})
 	})
 	return addr, healthpb.NewHealthClient(conn)
 }
@@ -186,7 +186,7 @@ func TestStopDuringStart(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Errorf("Stop: %v", err)
 	}
-	left.Nothing(t, nil, []string{"google.golang.org/grpc"})
+	leakcheck.Nothing(t, nil, []string{"google.golang.org/grpc"})
 }
 
 // The program serves until its context ends, as by a signal, and leaves nothing.
@@ -200,7 +200,7 @@ func TestProgram(t *testing.T) {
 	ctx, signal := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, addr, time.Minute) }()
-	left.Eventually(t, "it serves", func() string {
+	leakcheck.Eventually(t, "it serves", func() string {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			return err.Error()
@@ -212,5 +212,5 @@ func TestProgram(t *testing.T) {
 	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) { // it may still have been in Start
 		t.Errorf("run: %v", err)
 	}
-	left.Nothing(t, []string{addr}, []string{"google.golang.org/grpc"})
+	leakcheck.Nothing(t, []string{addr}, []string{"google.golang.org/grpc"})
 }

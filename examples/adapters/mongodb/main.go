@@ -1,8 +1,7 @@
-// Command mongodb is a MongoDB client as a resource. mongo.Connect reports success
-// whether or not anybody listens, and leaves monitors running until Disconnect. Here
-// Started means that the primary has answered (G3); a start that fails leaves no
-// monitor (G4); a stop waits for the operations in flight, or cuts them off (G9), and
-// then no connection and no goroutine is left (G7).
+// Command mongodb is a MongoDB client as a resource. mongo.Connect reports success even without a
+// server, and leaves monitors running until Disconnect. Here Started means that the primary has
+// answered (G3). A failed start leaves no monitor (G4). A stop waits for the operations in flight,
+// or cuts them off (G9). Then no connection and no goroutine is left (G7).
 //
 //	go run ./mongodb -uri mongodb://localhost:27017
 package main
@@ -39,7 +38,7 @@ func client(uri string, opts ...fsm.Option) *fsm.Lifecycle[*mongo.Client] {
 		opened := false
 		s.Defer("client", func(ctx context.Context) error {
 			defer cut()
-			if !opened || fsm.Forced(ctx) { // there is nothing to wait for, or nobody who would
+			if !opened || fsm.Forced(ctx) { // there is nothing to wait for, or no caller that waits
 				cut()
 				ctx = wires
 			}
@@ -54,8 +53,8 @@ func client(uri string, opts ...fsm.Option) *fsm.Lifecycle[*mongo.Client] {
 	}, opts...)
 }
 
-// A dialer's connections end with cut: Disconnect alone waits for a monitor that is
-// shaking hands, for up to 30 s, whatever its context says.
+// A dialer's connections end with cut. Disconnect alone waits for a monitor's handshake, for up to
+// 30 s, whatever its context does.
 type dialer struct{ cut context.Context }
 
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {

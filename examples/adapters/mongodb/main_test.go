@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 )
 
 func (s *server) nothingLeft(t *testing.T, l *fsm.Lifecycle[*mongo.Client]) {
@@ -18,7 +18,7 @@ func (s *server) nothingLeft(t *testing.T, l *fsm.Lifecycle[*mongo.Client]) {
 	if held := l.Status().Held; len(held) > 0 {
 		t.Errorf("held: %q", held)
 	}
-	left.Nothing(t, []string{s.addr}, []string{"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology", "go.mongodb.org/mongo-driver/v2/mongo."})
+	leakcheck.Nothing(t, []string{s.addr}, []string{"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology", "go.mongodb.org/mongo-driver/v2/mongo."})
 }
 
 // First nothing listens there: each start that fails takes its monitors along. Then
@@ -87,8 +87,8 @@ func TestStartIsLeft(t *testing.T) {
 	s.nothingLeft(t, l)
 }
 
-// inFlight returns a started client with an insert that the server does not answer
-// before it is told to.
+// inFlight returns a started client with an insert that the server does not answer until answer is
+// closed.
 func inFlight(t *testing.T, s *server) (l *fsm.Lifecycle[*mongo.Client], answer chan struct{}, ended chan error) {
 	t.Helper()
 	s.up()

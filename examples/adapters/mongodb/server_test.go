@@ -11,9 +11,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/wiremessage"
 )
 
-// A server stands in for a MongoDB, which Debian does not have, and the driver's own
-// mock deployment is not for others: a primary that speaks as much of the protocol as
-// the program uses, on real connections, and keeps what is inserted.
+// A server takes the place of a MongoDB, which Debian does not have; other programs cannot use the
+// driver's own mock deployment. It is a primary that speaks the part of the protocol that the
+// program uses, on real connections, and keeps the inserts.
 type server struct {
 	t    *testing.T
 	addr string
@@ -23,7 +23,7 @@ type server struct {
 	conns    map[net.Conn]bool
 	inserted int
 	farewell int           // endSessions
-	asked    chan struct{} // gets one for each insert, once somebody has asked for that
+	asked    chan struct{} // receives one for each insert, once hold was called
 	answer   chan struct{} // an insert waits for it
 	all      sync.WaitGroup
 }
@@ -86,7 +86,7 @@ func (s *server) down() {
 	s.all.Wait()
 }
 
-// hold makes inserts wait: each tells asked, and is answered when answer is closed.
+// hold makes inserts wait. Each sends on asked, and is answered when answer is closed.
 func (s *server) hold() (asked, answer chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +147,7 @@ func (s *server) serve(c net.Conn) {
 	}
 }
 
-// do carries out a command; each answer has what a hello asks for, too.
+// do carries out a command. Each answer also has the fields that a hello needs.
 func (s *server) do(command bson.Raw) []byte {
 	n := 0
 	if _, err := command.LookupErr("endSessions"); err == nil {

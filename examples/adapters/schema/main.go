@@ -29,7 +29,7 @@ import (
 	"github.com/seed3893aba4/surestart/producer"
 )
 
-// An Order is what is sent.
+// An Order is the payload of a message.
 type Order struct {
 	ID    string `json:"id"`
 	Cents int    `json:"cents"`

@@ -16,14 +16,14 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 	"github.com/seed3893aba4/surestart/producer"
 )
 
 const id = 0x01020304 // whose bytes can be told apart
 
-// A registry answers as Confluent's does, as far as it is asked.
+// A registry answers the requests of this program as Confluent's does.
 type registry struct {
 	*httptest.Server
 	refuse atomic.Bool // the schema is not compatible
@@ -57,7 +57,7 @@ func nothingLeft(t *testing.T, b *testbroker.Broker, r string, l *fsm.Lifecycle[
 	if held := l.Status().Held; len(held) > 0 {
 		t.Errorf("held: %q", held)
 	}
-	left.Nothing(t, append([]string{r}, b.Addrs...), []string{"segmentio/kafka-go", "surestart/producer", "net/http.(*Transport)", "net/http.(*persistConn)"})
+	leakcheck.Nothing(t, append([]string{r}, b.Addrs...), []string{"segmentio/kafka-go", "surestart/producer", "net/http.(*Transport)", "net/http.(*persistConn)"})
 }
 
 // The bytes on the topic are what any client of Confluent's reads.
@@ -88,7 +88,7 @@ func TestWireFormat(t *testing.T) {
 }
 
 // A registry that is away, or that refuses the schema: the producer, which was started
-// already, is given back; the same lifecycle starts once it is mended.
+// already, is given back; the same lifecycle starts once it is repaired.
 func TestRegistryFails(t *testing.T) {
 	b, r := testbroker.Fake(t), newRegistry(t)
 	topic := b.CreateTopic(t, 1)
@@ -149,7 +149,7 @@ func TestStop(t *testing.T) {
 	hang := b.Hang(kmsg.Produce)
 	sent, stopped := make(chan error, 1), make(chan error, 1)
 	go func() { sent <- send(context.Background(), l, Order{ID: "1"}) }()
-	left.Eventually(t, "it is being sent", func() string {
+	leakcheck.Eventually(t, "it is being sent", func() string {
 		if hang.Hits() == 0 {
 			return "no"
 		}

@@ -34,6 +34,7 @@ func ExampleOption() {
 	to := []otelfsm.Option{
 		otelfsm.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))),
 		otelfsm.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))),
+		otelfsm.WithParts("question"), // its counters begin at 0
 	}
 	o, err := otelfsm.New("answer", to...)
 	if err != nil {

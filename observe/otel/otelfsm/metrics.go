@@ -13,20 +13,20 @@ import (
 	"github.com/seed3893aba4/surestart/internal/parts"
 )
 
-// metrics are the instruments. Those that are asked have the source; the others are told.
+// metrics are the instruments. Observable ones read source; the tracer updates the others.
 type metrics struct {
 	name         attribute.KeyValue
 	source       atomic.Pointer[Source]
 	registration metric.Registration
 
-	attempts, startFailures, startRetries, releaseFailures, deaths, forced, cutOff metric.Int64Counter
-	start, part, stop, rollback                                                    metric.Float64Histogram
+	attempts, startFailures, startRetries, releaseFailures, deaths, gaveUp, forced, cutOff metric.Int64Counter
+	start, part, stop, rollback                                                            metric.Float64Histogram
 
 	parts parts.Follower
-	ends  metric.Float64Histogram // of the release that is under way
+	ends  metric.Float64Histogram // of the running release
 }
 
-func newMetrics(name string, meter metric.Meter) (*metrics, error) {
+func newMetrics(name string, meter metric.Meter, known []string) (*metrics, error) {
 	m := &metrics{name: NameKey.String(name)}
 	var errs []error
 	counter := func(to *metric.Int64Counter, name, unit, description string) {
@@ -38,30 +38,34 @@ func newMetrics(name string, meter metric.Meter) (*metrics, error) {
 			metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60))
 		*to, errs = h, append(errs, err)
 	}
-	asked := func(name, unit, description string) metric.Int64ObservableUpDownCounter {
+	observable := func(name, unit, description string) metric.Int64ObservableUpDownCounter {
 		c, err := meter.Int64ObservableUpDownCounter("surestart.lifecycle."+name, metric.WithUnit(unit), metric.WithDescription(description))
 		errs = append(errs, err)
 		return c
 	}
 	counter(&m.attempts, "attempts", "{attempt}", "Attempts to start that have ended, by the event that ended them; opened is success.")
-	counter(&m.startFailures, "start.failures", "{attempt}", "Attempts to start that did not come up, by the part that was being acquired.")
-	counter(&m.startRetries, "start.retries", "{try}", "Tries to start that failed and were to be made again within their attempt, by the part that was being acquired.")
+	counter(&m.startFailures, "start.failures", "{attempt}", "Attempts to start that failed or were cancelled, by the part that was being acquired.")
+	counter(&m.startRetries, "start.retries", "{try}", "Failed tries that another try of the same attempt follows, by the part that was being acquired.")
 	counter(&m.releaseFailures, "release.failures", "{release}", "Releases of parts that failed.")
-	counter(&m.deaths, "deaths", "{death}", "Times that the running resource reported its own failure.")
+	counter(&m.deaths, "deaths", "{death}", "Deaths of an open resource: failures that were reported.")
+	counter(&m.gaveUp, "restarts.given_up", "{time}", "Times that the backoff of the restarts gave up: the resource stays down until a Start.")
 	counter(&m.forced, "forced_releases", "{release}", "Releases that did not wait for the uses in flight.")
 	counter(&m.cutOff, "cut_off_uses", "{use}", "Uses in flight that forced releases cut off.")
-	duration(&m.start, "start.duration", "How long the starts took that came up.")
-	duration(&m.part, "part.duration", "How long the acquiring of a part took, whether or not it came to an end.")
-	duration(&m.stop, "stop.duration", "How long it took to drain and release the running resource.")
-	duration(&m.rollback, "rollback.duration", "How long it took to give back what a start that did not come up had acquired.")
-	state := asked("state", "{lifecycle}", "1 for the state that it is in, 0 for the others.")
-	inUse := asked("in_use", "{use}", "Admitted uses that have not ended.")
-	waiters := asked("waiters", "{caller}", "Callers of Start, Stop and Shutdown that wait.")
-	held := asked("held_parts", "{part}", "Parts of the resource that are held.")
-	undelivered := asked("undelivered", "{notification}", "Transitions and steps that the observer furthest behind has yet to receive.")
+	duration(&m.start, "start.duration", "Duration of the starts that opened the resource.")
+	duration(&m.part, "part.duration", "Duration of the acquiring of a part, successful or not.")
+	duration(&m.stop, "stop.duration", "Duration of the drain and the release of an open resource.")
+	duration(&m.rollback, "rollback.duration", "Duration of the rollback of a failed or cancelled start.")
+	state := observable("state", "{lifecycle}", "1 for the present state, 0 for the others.")
+	inUse := observable("in_use", "{use}", "Admitted uses that have not ended.")
+	waiters := observable("waiters", "{caller}", "Callers of Start, Stop and Shutdown that wait.")
+	held := observable("held_parts", "{part}", "Parts of the resource that are held.")
+	due := observable("restart_due", "{restart}", "1 while a restart of the resource is scheduled.")
+	down := observable("down", "{lifecycle}", "1 while the resource is not open because it died or its start failed, and nothing is going to start it.")
+	undelivered := observable("undelivered", "{notification}", "Transitions and steps that are pending for the observer that is furthest behind.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	m.begin(known)
 	var err error
 	m.registration, err = meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
 		source := m.source.Load()
@@ -81,17 +85,51 @@ func newMetrics(name string, meter metric.Meter) (*metrics, error) {
 		to.ObserveInt64(waiters, int64(s.Waiters), mine)
 		to.ObserveInt64(held, int64(len(s.Held)), mine)
 		to.ObserveInt64(undelivered, int64(s.Undelivered), mine)
+		isDue, isDown := parts.Down(s)
+		to.ObserveInt64(due, isDue, mine)
+		to.ObserveInt64(down, isDown, mine)
 		return nil
-	}, state, inUse, waiters, held, undelivered)
+	}, state, inUse, waiters, held, undelivered, due, down)
 	return m, err
 }
 
-// ctx is the attempt's span's, so that a sampled trace can be an exemplar.
+// begin adds 0 to each counter: what never happened is 0, not absent.
+func (m *metrics) begin(known []string) {
+	ctx, mine := context.Background(), metric.WithAttributes(m.name)
+	for _, end := range []fsm.Event{
+		fsm.EventOpened, fsm.EventFailed, fsm.EventAbandoned, fsm.EventTimeout, fsm.EventStop, fsm.EventShutdown, fsm.EventDied,
+	} {
+		m.attempts.Add(ctx, 0, metric.WithAttributes(m.name, ResultKey.String(end.String())))
+	}
+	for _, counter := range []metric.Int64Counter{m.deaths, m.gaveUp, m.forced, m.cutOff} {
+		counter.Add(ctx, 0, mine)
+	}
+	noPart := metric.WithAttributes(m.name, PartKey.String("")) // open named none
+	m.startFailures.Add(ctx, 0, noPart)
+	m.startRetries.Add(ctx, 0, noPart)
+	for _, part := range known {
+		m.know(part)
+	}
+}
+
+// know begins the counters of a part.
+func (m *metrics) know(part string) {
+	ctx, of := context.Background(), metric.WithAttributes(m.name, PartKey.String(part))
+	m.startFailures.Add(ctx, 0, of)
+	m.startRetries.Add(ctx, 0, of)
+	m.releaseFailures.Add(ctx, 0, of)
+}
+
+// step counts s. ctx has the attempt's span: a sampled trace can be an exemplar.
 func (m *metrics) step(ctx context.Context, s fsm.Step) {
 	mine := metric.WithAttributes(m.name)
 	acquired, ok := m.parts.Step(s)
 	m.acquired(ctx, acquired, ok)
 	switch {
+	case s.Kind == fsm.StepAcquiring, s.Kind == fsm.StepHeld:
+		m.know(s.Part)
+	case s.Kind == fsm.StepGaveUp:
+		m.gaveUp.Add(ctx, 1, mine)
 	case s.Kind == fsm.StepRetry:
 		m.startRetries.Add(ctx, 1, metric.WithAttributes(m.name, PartKey.String(s.Part)))
 	case s.Kind == fsm.StepForced:

@@ -5,21 +5,20 @@
 //	l := fsm.New(open, o.Option())
 //	o.Watch(l)
 //
-// It is in a module of its own, so that only who imports it pays for it. Of a
-// producer package otelproducer has the statistics, too. What each metric means, and
-// what to do, is in the repository's docs/operating.md.
+// It is in a module of its own: only its importers depend on OpenTelemetry. The
+// repository's docs/figures/metrics.md describes each metric. For a producer use package
+// otelproducer, which includes these metrics and traces.
 //
-// Each attempt to start is a span, the root of a trace of its own: it lasts until the
-// resource is open or, if that failed, until everything is given back. With
+// Each attempt to start is a span, the root of a trace of its own. The span ends when the
+// resource is open or, after a failure, when every part is released. With
 //
 //	fsm.WithCallerContext(otelfsm.CallerContext)
 //
-// it is linked to the span of the caller that the attempt began for. It is not below that
-// span, which may end long before: the caller may leave while others wait. The release of
-// a resource that was open is another root, linked to the attempt's span. Both have an
-// event for each part that comes and goes, and record what failed; a try that failed and
-// is made again (fsm.WithRetry) is an event of its attempt's, which that alone does not
-// make an error.
+// it is linked to the span of the caller that began the attempt. It is not a child, because
+// the caller's span may end much earlier: the caller may leave while others wait. The release of
+// an open resource is another root, linked to the attempt's span. Both spans have an event
+// for each step of a part, and record the errors. A failed try that is followed by another
+// try (fsm.WithRetry) is an event of the attempt's span, and does not make its status an error.
 package otelfsm
 
 import (
@@ -38,7 +37,7 @@ const Scope = "github.com/seed3893aba4/surestart/observe/otel/otelfsm"
 
 // Attributes of the metrics, spans and events.
 const (
-	NameKey    = attribute.Key("surestart.lifecycle.name")    // as given to New
+	NameKey    = attribute.Key("surestart.lifecycle.name")    // the name given to New
 	AttemptKey = attribute.Key("surestart.lifecycle.attempt") // counted from 1; of spans
 	StateKey   = attribute.Key("surestart.lifecycle.state")   // idle, starting, started, stopping, closed
 	ResultKey  = attribute.Key("surestart.lifecycle.result")  // the event that ended an attempt to start; opened is success
@@ -47,59 +46,67 @@ const (
 	PauseKey   = attribute.Key("surestart.lifecycle.pause")   // until the next try, in seconds; of events
 )
 
-// A Source is what is asked at each collection: a *fsm.Lifecycle, a *producer.Producer,
-// or what wraps one.
+// A Source is read at each collection: a *fsm.Lifecycle, a *producer.Producer, or a
+// wrapper.
 type Source interface{ Status() fsm.Status }
 
-// An Option says where metrics and spans go; the default is what package otel has
-// registered globally.
+// An Option sets a provider of metrics or spans, or names parts. The default providers are
+// the global ones of package otel.
 type Option func(*config)
 
 type config struct {
 	meters  metric.MeterProvider
 	tracers trace.TracerProvider
+	parts   []string
 }
 
-// WithMeterProvider makes metrics go to p.
+// WithMeterProvider makes p the provider of the metrics.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
 
-// WithTracerProvider makes spans go to p.
+// WithTracerProvider makes p the provider of the spans.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// An Observer observes one lifecycle. Make it with New; its methods may be called
+// WithParts names parts, as open gives them to Scope.Part and Scope.Defer: their counters
+// begin at 0, so that an alert notices the first increase. The counters of other parts begin
+// when open first names them.
+func WithParts(names ...string) Option {
+	return func(c *config) { c.parts = append(c.parts, names...) }
+}
+
+// An Observer observes one lifecycle. New makes one. Its methods may be called
 // concurrently.
 type Observer struct {
 	metrics *metrics
 	tracer  *tracer
 }
 
-// New returns an observer of the lifecycle that is called name. It returns an error
-// if the provider refuses an instrument.
+// New returns an observer whose metrics and spans have the lifecycle's name. It returns an
+// error if the provider refuses an instrument.
 func New(name string, opts ...Option) (*Observer, error) {
 	c := config{meters: otel.GetMeterProvider(), tracers: otel.GetTracerProvider()}
 	for _, opt := range opts {
 		opt(&c)
 	}
-	m, err := newMetrics(name, c.meters.Meter(Scope))
+	m, err := newMetrics(name, c.meters.Meter(Scope), c.parts)
 	if err != nil {
 		return nil, err
 	}
 	return &Observer{m, newTracer(name, c.tracers.Tracer(Scope), m)}, nil
 }
 
-// Option makes a lifecycle tell the observer what happens to it. It is for one
-// lifecycle. It costs nothing but while that starts or stops.
+// Option returns the option by which the observer receives a lifecycle's transitions and
+// steps. It is for one lifecycle. It has no cost except during starts and stops.
 func (o *Observer) Option() fsm.Option { return fsm.WithTracer(o.tracer) }
 
-// CallerContext is for fsm.WithCallerContext: it keeps of a caller's context which span
-// it is in, and nothing else, so that the span of the attempt is linked to that, and what
-// open does with its context is below it. The result does not refer to caller.
+// CallerContext is for fsm.WithCallerContext. It returns a context that has only the span
+// of caller, as a remote parent, and does not refer to caller. The span of the attempt is
+// then linked to that span, and spans that open starts are children of it.
 func CallerContext(caller context.Context) context.Context {
 	return trace.ContextWithRemoteSpanContext(context.Background(), trace.SpanContextFromContext(caller))
 }
 
-// Watch makes the observer ask s at each collection what it is doing: which state it
-// is in, and how many use it. Without it these metrics are absent. A nil s takes it back.
+// Watch makes the observer read the Status of s at each collection: its state, uses,
+// waiters and parts. Without Watch, and after Watch(nil), these metrics are absent.
 func (o *Observer) Watch(s Source) {
 	if s == nil {
 		o.metrics.source.Store(nil)
@@ -108,6 +115,6 @@ func (o *Observer) Watch(s Source) {
 	o.metrics.source.Store(&s)
 }
 
-// Close takes the observer out of the collections of its provider. What happens to
-// the lifecycle is told as before.
+// Close removes the metrics that Watch provides from the collections. Transitions and
+// steps are counted and traced as before. Close returns the provider's error.
 func (o *Observer) Close() error { return o.metrics.registration.Unregister() }

@@ -44,10 +44,10 @@ type tb interface {
 	Fatalf(format string, args ...any)
 }
 
-func newLab(t tb) lab {
+func newLab(t tb, opts ...otelfsm.Option) lab {
 	reader, spans := sdkmetric.NewManualReader(), tracetest.NewSpanRecorder()
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
-	o, err := otelfsm.New("it", otelfsm.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))), otelfsm.WithTracerProvider(tracers))
+	o, err := otelfsm.New("it", append(opts, otelfsm.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))), otelfsm.WithTracerProvider(tracers))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func (l lab) want(want ...string) {
 	}
 }
 
-// story writes a span as lines: what it is, then its events, at seconds since t0.
+// story writes a span as lines: the span, then its events, with seconds since t0.
 func story(s sdktrace.ReadOnlySpan, t0 time.Time) []string {
 	attributes := func(all []attribute.KeyValue) string {
 		var text []string
@@ -172,7 +172,7 @@ func TestLife(t *testing.T) {
 		if err := l.Start(ctx); !errors.Is(err, errBoom) {
 			t.Fatal(err)
 		}
-		o.want("attempts failed 1", "part.duration a count 1", "part.duration a sum 1", "part.duration b count 1", "part.duration b sum 4",
+		o.want("attempts failed 1", "down 1", "part.duration a count 1", "part.duration a sum 1", "part.duration b count 1", "part.duration b sum 4",
 			"release.failures a 1", "rollback.duration count 1", "rollback.duration sum 2", "start.failures b 1", "state idle 1")
 		span := o.wantSpan(0, t0,
 			`start it 0-7 attempt=1 part=b result=failed Error "failed: boom"`,
@@ -245,8 +245,8 @@ type again struct{ err error }
 
 func (a again) Next(_ int, err error) (time.Duration, bool) { return 4 * time.Second, err == a.err }
 
-// A try that failed is an event of its attempt's span, which it does not make an error:
-// nor does what is given back of it.
+// A failed try is an event of its attempt's span, and does not set its status to error. The same
+// holds for releases of a try.
 func TestRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, t0 := newLab(t), time.Now()
@@ -316,8 +316,8 @@ func (p *pooled) Value(key any) any {
 	return p.Context.Value(key)
 }
 
-// With CallerContext the span of an attempt is a root, linked to the span that the caller
-// was in, though both are gone when it is looked at; a caller without one gives no link.
+// With CallerContext the span of an attempt is a root, linked to the caller's span, even if both
+// have ended when it is examined. A caller without a span gives no link.
 func TestCallerContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newLab(t)
@@ -438,5 +438,77 @@ func TestCausesThatCannotPrint(t *testing.T) {
 			"0 part releasing part=a", "0 part released part=a", "0 exception exception.message=(a otelfsm_test.unprintable that cannot be printed) part=a",
 			"4 try again", "4 part held part=a", "4 exception exception.message=<nil>",
 			"4 part releasing part=a", "4 part released part=a", "4 exception exception.message=(a otelfsm_test.unprintable that cannot be printed) part=a")
+	})
+}
+
+// Every counter begins at 0: an alert notices its first increase.
+func TestCountersBeginAtZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newLab(t, otelfsm.WithParts("known"))
+		is := func(there bool, ids ...string) {
+			t.Helper()
+			all := o.values()
+			for _, id := range ids {
+				if n, ok := all[id]; ok != there || n != 0 {
+					t.Errorf("%q is %v, %v; want 0, %v", id, n, ok, there)
+				}
+			}
+		}
+		is(true, "attempts opened", "attempts failed", "attempts timeout", "attempts abandoned", "attempts stop", "attempts shutdown", "attempts died",
+			"deaths", "restarts.given_up", "forced_releases", "cut_off_uses", "start.failures ", "start.retries ",
+			"start.failures known", "start.retries known", "release.failures known")
+		is(false, "release.failures named", "start.failures named")
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			s.Part("named")
+			s.Defer("held", func(context.Context) error { return nil })
+			time.Sleep(time.Second)
+			return 42, nil
+		}, o.Option())
+		go l.Start(context.Background())
+		synctest.Wait()
+		is(true, "start.failures named", "start.retries named", "release.failures named", "release.failures held")
+		time.Sleep(time.Minute)
+		l.Close()
+	})
+}
+
+// never is a Backoff that gives up.
+type never struct{}
+
+func (never) Next(try int, _ error) (time.Duration, bool) { return time.Minute, try <= 1 }
+
+// A restart that is due, a Backoff that gave up, and a resource that stays down each have a
+// metric; giving up is no event of a span that has ended.
+func TestDeadResource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, starts := newLab(t), 0
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) {
+			if starts++; starts > 1 {
+				return 0, errBoom
+			}
+			return 42, nil
+		}, o.Option(), fsm.WithRestart(never{}), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		o.Watch(l)
+		is := func(due, down, gaveUp float64) {
+			t.Helper()
+			all := o.values()
+			if got := []float64{all["restart_due"], all["down"], all["restarts.given_up"]}; !slices.Equal(got, []float64{due, down, gaveUp}) {
+				t.Errorf("restart due, down, gave up: %v; want %v", got, []float64{due, down, gaveUp})
+			}
+		}
+		is(0, 0, 0)
+		l.Start(context.Background())
+		lease, err := l.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease.Fail(errBoom)
+		lease.Release()
+		is(1, 0, 0)
+		time.Sleep(time.Minute + time.Second)
+		is(0, 1, 1)
+		l.Stop(context.Background())
+		is(0, 0, 1)
+		l.Close()
 	})
 }

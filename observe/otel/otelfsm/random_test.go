@@ -8,17 +8,17 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed3893aba4/surestart/fsm"
-	"github.com/seed3893aba4/surestart/internal/lives"
+	"github.com/seed3893aba4/surestart/internal/randomlife"
 )
 
-// Random lives: whatever is done to a lifecycle, the metrics and the spans have what a
-// plain observer beside them saw, and the gauges are the status.
+// Random lives: the metrics and the spans agree with a plain observer of the same lifecycle, and
+// the gauges with its status.
 func TestSeesWhatHappened(t *testing.T) {
-	led, transitions, retries, spans := 0, 0, 0, 0
+	runs, transitions, retries, spans := 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			o := newLab(t)
-			book := lives.Lead(t, func(l *fsm.Lifecycle[int]) { o.Watch(l) }, func(b *lives.Book) { b.Check(t, o.values()) }, o.Option())
+			journal := randomlife.Run(t, func(l *fsm.Lifecycle[int]) { o.Watch(l) }, func(b *randomlife.Journal) { b.Check(t, o.values()) }, o.Option())
 			seen := make(map[string]int)
 			for _, s := range o.spans.Ended() {
 				kind, _, _ := strings.Cut(s.Name(), " ")
@@ -31,20 +31,20 @@ func TestSeesWhatHappened(t *testing.T) {
 				}
 			}
 			for name, want := range map[string]int{
-				"start": book.Attempts(), "stop": book.Stops(), "retry": book.Retries(), "try again": book.Tries(),
+				"start": journal.Attempts(), "stop": journal.Stops(), "retry": journal.Retries(), "try again": journal.Tries(),
 			} {
 				if seen[name] != want {
 					t.Fatalf("%q was seen %d times in the spans; want %d, of %v", name, seen[name], want, seen)
 				}
 			}
-			if n := seen["start in error"]; n < book.Failures() || n > book.Failures()+book.Releases() { // a release that fails is one, too
-				t.Fatalf("%d starts are in error; %d failed, as did %d releases", n, book.Failures(), book.Releases())
+			if n := seen["start in error"]; n < journal.Failures() || n > journal.Failures()+journal.Releases() { // a release that fails is one, too
+				t.Fatalf("%d starts are in error; %d failed, as did %d releases", n, journal.Failures(), journal.Releases())
 			}
-			led++
-			transitions += book.Transitions()
-			retries += book.Retries()
+			runs++
+			transitions += journal.Transitions()
+			retries += journal.Retries()
 			spans += len(o.spans.Ended())
 		})
 	})
-	t.Logf("CHECKED otel random-lives=%d transitions=%d retries=%d spans=%d", led, transitions, retries, spans)
+	t.Logf("CHECKED otel random-lives=%d transitions=%d retries=%d spans=%d", runs, transitions, retries, spans)
 }

@@ -13,17 +13,17 @@ import (
 	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
-// tracer makes the spans, and tells the metrics in which of them it happened.
+// tracer makes the spans, and passes the steps with their spans to the metrics.
 type tracer struct {
 	name    string
 	tracer  trace.Tracer
 	metrics *metrics
 
 	mu     sync.Mutex
-	ctx    context.Context   // has the span of what is under way, or was last, and nothing else
-	span   trace.Span        // what is under way; nil: nothing
-	failed bool              // an error has been recorded in it that is its status
-	again  bool              // a try has failed: what it cannot give back is not the attempt's failure
+	ctx    context.Context   // has only the span of the present operation, or of the last one
+	span   trace.Span        // of the present operation; nil: none
+	failed bool              // its status is an error
+	retry  bool              // a try has failed: errors of its releases are no failure of the attempt
 	start  trace.SpanContext // of the attempt's span
 }
 
@@ -49,7 +49,7 @@ func (t *tracer) Step(s fsm.Step) {
 		t.span.AddEvent("forced", at, trace.WithAttributes(CutOffKey.Int(s.CutOff)))
 		return
 	case fsm.StepRetry:
-		t.again = true
+		t.retry = true
 		t.span.RecordError(readable(s.Err), at, trace.WithAttributes(part))
 		t.span.AddEvent("retry", at, trace.WithAttributes(part, PauseKey.Float64(s.Pause.Seconds())))
 		return
@@ -67,14 +67,14 @@ func (t *tracer) Step(s fsm.Step) {
 func (t *tracer) fail(what string, err error, opts ...trace.EventOption) {
 	err = readable(err)
 	t.span.RecordError(err, opts...)
-	if !t.failed && !t.again {
+	if !t.failed && !t.retry {
 		t.failed = true
 		t.span.SetStatus(codes.Error, what+": "+err.Error())
 	}
 }
 
-// readable returns err, or as much of its text as can be had if its Error panics: it may
-// be a nil pointer.
+// readable returns err or, if its Error panics (it may be a nil pointer), an error with a
+// replacement for its text.
 func readable(err error) (readable error) {
 	defer func() {
 		if recover() != nil {
@@ -85,10 +85,10 @@ func readable(err error) (readable error) {
 	return err
 }
 
-// begin makes the span of an operation the one that is under way: a root, as it lasts
-// longer than whatever it is linked to. Of ctx nothing is kept.
+// begin starts the span of an operation: a root, as it may last longer than the span that
+// it is linked to. It keeps nothing of ctx.
 func (t *tracer) begin(ctx context.Context, operation string, attempt uint64, at time.Time, linked trace.SpanContext) {
-	t.failed, t.again = false, false
+	t.failed, t.retry = false, false
 	opts := []trace.SpanStartOption{trace.WithNewRoot(), trace.WithTimestamp(at),
 		trace.WithAttributes(NameKey.String(t.name), AttemptKey.Int64(int64(attempt)))}
 	if linked.IsValid() {
@@ -108,10 +108,10 @@ func (t *tracer) Transition(tr fsm.Transition) {
 	}
 	t.metrics.transition(t.ctx, tr)
 	if t.span == nil {
-		return // it was shut down before it was ever started
+		return // a shutdown when idle
 	}
 	if tr.From == fsm.Starting {
-		t.again = false
+		t.retry = false
 		t.span.SetAttributes(ResultKey.String(tr.Event.String()))
 		if tr.To != fsm.Started && t.metrics.parts.Acquiring != "" {
 			t.span.SetAttributes(PartKey.String(t.metrics.parts.Acquiring))

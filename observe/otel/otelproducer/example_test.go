@@ -36,7 +36,7 @@ func Example() {
 	// Output: producer(orders) Idle
 }
 
-// Spans alone: to a provider that keeps them, and metrics to nobody.
+// Spans only: a provider that keeps them, and no metrics.
 func ExampleOption() {
 	spans := tracetest.NewSpanRecorder()
 	to := []otelproducer.Option{

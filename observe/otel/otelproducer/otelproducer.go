@@ -1,5 +1,5 @@
-// Package otelproducer has OpenTelemetry's metrics and traces of a Kafka producer: of its
-// lifecycle, as package otelfsm has them, and of what it sends.
+// Package otelproducer has OpenTelemetry's metrics and traces of a Kafka producer. It provides
+// those of package otelfsm for the lifecycle, and metrics of the messages sent.
 //
 //	o, err := otelproducer.New("orders")
 //	...
@@ -7,7 +7,8 @@
 //	...
 //	o.Watch(p)
 //
-// What is sent is counted, and has no spans: there is nothing on the path of a message.
+// The metrics read the producer's own counters. Messages have no spans, so sending one does no
+// extra work.
 package otelproducer
 
 import (
@@ -32,7 +33,7 @@ const Scope = "github.com/seed3893aba4/surestart/observe/otel/otelproducer"
 // verdictKey is the attribute of surestart.producer.verdicts: delivered, not_sent, maybe_delivered or rejected.
 const verdictKey = attribute.Key("surestart.producer.verdict")
 
-// A Source is what is asked at each collection: a *producer.Producer, or what wraps one.
+// A Source is read at each collection: a *producer.Producer, or a wrapper.
 type Source interface {
 	otelfsm.Source
 	Totals() kafka.WriterStats
@@ -40,8 +41,8 @@ type Source interface {
 	InFlightBytes() int64
 }
 
-// An Option says where metrics and spans go; the default is what package otel has
-// registered globally.
+// An Option sets a provider of metrics or spans. The defaults are the global providers of
+// package otel.
 type Option func(*config)
 
 type config struct {
@@ -49,13 +50,13 @@ type config struct {
 	tracers trace.TracerProvider
 }
 
-// WithMeterProvider makes metrics go to p.
+// WithMeterProvider makes p the provider of the metrics.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
 
-// WithTracerProvider makes spans go to p.
+// WithTracerProvider makes p the provider of the spans.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// An Observer observes one producer. Make it with New; its methods may be called
+// An Observer observes one producer. New makes one. Its methods may be called
 // concurrently.
 type Observer struct {
 	lifecycle    *otelfsm.Observer
@@ -63,14 +64,15 @@ type Observer struct {
 	registration metric.Registration
 }
 
-// New returns an observer of the producer that is called name. It returns an error
-// if the provider refuses an instrument.
+// New returns an observer whose metrics and spans have the producer's name. It returns an
+// error if the provider refuses an instrument.
 func New(name string, opts ...Option) (*Observer, error) {
 	c := config{meters: otel.GetMeterProvider(), tracers: otel.GetTracerProvider()}
 	for _, opt := range opts {
 		opt(&c)
 	}
-	lifecycle, err := otelfsm.New(name, otelfsm.WithMeterProvider(c.meters), otelfsm.WithTracerProvider(c.tracers))
+	lifecycle, err := otelfsm.New(name, otelfsm.WithMeterProvider(c.meters), otelfsm.WithTracerProvider(c.tracers),
+		otelfsm.WithParts("metadata", "producer id", "leaders", "permission", "engine"))
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +83,12 @@ func New(name string, opts ...Option) (*Observer, error) {
 	return o, nil
 }
 
-// Option makes a lifecycle tell the observer what happens to it; it belongs into
-// the producer's Config.Lifecycle.
+// Option returns the option for the producer's Config.Lifecycle: by it the observer
+// receives the lifecycle's transitions and steps.
 func (o *Observer) Option() fsm.Option { return o.lifecycle.Option() }
 
-// Watch makes the observer ask p at each collection. Without it there are only the
-// metrics of what happened to the lifecycle. A nil p takes it back.
+// Watch makes the observer read p at each collection. Without Watch, and after Watch(nil),
+// only the metrics of the lifecycle's transitions and steps are present.
 func (o *Observer) Watch(p Source) {
 	if p == nil {
 		o.lifecycle.Watch(nil)
@@ -97,7 +99,8 @@ func (o *Observer) Watch(p Source) {
 	o.source.Store(&p)
 }
 
-// Close takes the observer out of the collections of its provider.
+// Close removes the metrics that Watch provides from the collections. It returns the
+// provider's error.
 func (o *Observer) Close() error {
 	return errors.Join(o.lifecycle.Close(), o.registration.Unregister())
 }
@@ -121,30 +124,30 @@ func (o *Observer) register(meter metric.Meter, name attribute.KeyValue) (metric
 		return c
 	}
 	// The name and the attributes of the semantic conventions for messaging, where they have one.
-	messages := count("messaging.client.sent.messages", "{message}", "Messages that were sent; one that is sent again counts once.")
-	sent := count("surestart.producer.sent.io", "By", "Bytes of the batches that were sent, as they are encoded and compressed; what is sent again counts once.")
+	messages := count("messaging.client.sent.messages", "{message}", "Messages that were sent. A message that is sent again counts once.")
+	sent := count("surestart.producer.sent.io", "By", "Bytes of the batches that were sent, encoded and compressed. A batch that is sent again counts once.")
 	requests := count("surestart.producer.requests", "{request}", "Produce requests.")
-	failed := count("surestart.producer.attempt.errors", "{attempt}", "Attempts to send a batch that failed, those that were followed by another included.")
-	retries := count("surestart.producer.retries", "{attempt}", "Attempts to send a batch after its first.")
-	requestTime := seconds("surestart.producer.request.time", "How long the produce requests took, together.")
-	throttleTime := seconds("surestart.producer.throttle.time", "For how long brokers wanted no request, together.")
+	failed := count("surestart.producer.attempt.errors", "{attempt}", "Failed attempts to send a batch, including those that another attempt followed.")
+	retries := count("surestart.producer.retries", "{attempt}", "Attempts to send a batch after the first one.")
+	requestTime := seconds("surestart.producer.request.time", "Total duration of the produce requests.")
+	throttleTime := seconds("surestart.producer.throttle.time", "Total time for which brokers throttled requests.")
 	batches := count("surestart.producer.batches", "{batch}", "Batches.")
-	batchMessages := count("surestart.producer.batch.messages", "{message}", "Messages in batches: each counts once.")
-	batchBytes := count("surestart.producer.batch.io", "By", "Bytes in batches: each counts once.")
-	batchWait := seconds("surestart.producer.batch.wait.time", "How long batches waited, from their first message to their first request, together.")
-	inFlight := now("surestart.producer.in_flight", "By", "What the messages without a verdict count for, of MaxInFlightBytes.")
-	admitted := count("surestart.producer.admitted.messages", "{message}", "Messages that calls took into the queues. Each of them gets one verdict.")
+	batchMessages := count("surestart.producer.batch.messages", "{message}", "Messages in batches. Each counts once.")
+	batchBytes := count("surestart.producer.batch.io", "By", "Bytes in batches. Each counts once.")
+	batchWait := seconds("surestart.producer.batch.wait.time", "Total time that batches waited, from their first message to their first request.")
+	inFlight := now("surestart.producer.in_flight", "By", "Bytes of MaxInFlightBytes that messages without a verdict take.")
+	admitted := count("surestart.producer.admitted.messages", "{message}", "Messages that were admitted to the queues. Each gets one verdict.")
 	verdicts := count("surestart.producer.verdicts", "{message}", "Messages, by their verdict.")
 	withdrawn := count("surestart.producer.withdrawn.messages", "{message}", "Messages that got their verdict because their caller left, or their DeliveryTimeout passed.")
 	connections := now("surestart.producer.connections", "{connection}", "Connections to brokers that lead partitions.")
-	connects := count("surestart.producer.connects", "{connection}", "Such connections that were made.")
-	connectFailures := count("surestart.producer.connect.failures", "{connection}", "Attempts to make one that failed.")
-	epochs := count("surestart.producer.epochs", "{epoch}", "Epochs that partitions began, the first included.")
-	losses := count("surestart.producer.cluster.losses", "{answer}", "Answers that say that the log has lost acknowledged messages, or the cluster what it knew of the producer.")
+	connects := count("surestart.producer.connects", "{connection}", "Connections to such brokers that were made.")
+	connectFailures := count("surestart.producer.connect.failures", "{connection}", "Failed attempts to make such a connection.")
+	epochs := count("surestart.producer.epochs", "{epoch}", "Epochs that partitions began, including the first.")
+	losses := count("surestart.producer.cluster.losses", "{answer}", "Answers which show that the log lost acknowledged messages, or that the cluster lost its state of the producer.")
 	leaderless := now("surestart.producer.leaderless", "{partition}", "Partitions in use that have no leader.")
-	waiting := now("surestart.producer.waiting", "{call}", "Calls that wait for room among the MaxInFlightBytes.")
+	waiting := now("surestart.producer.waiting", "{call}", "Calls that wait for room in MaxInFlightBytes.")
 	oldest, err := meter.Float64ObservableGauge("surestart.producer.oldest.age", metric.WithUnit("s"),
-		metric.WithDescription("Age of the oldest message without a verdict; 0: there is none."))
+		metric.WithDescription("Age of the oldest message without a verdict; 0 if there is none."))
 	errs, all = append(errs, err), append(all, oldest)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

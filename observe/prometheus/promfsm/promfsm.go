@@ -5,9 +5,9 @@
 //	c.Watch(l)
 //	prometheus.MustRegister(c)
 //
-// It is in a module of its own, so that only who imports it pays for it. What each
-// metric means, and what to do, is in the repository's docs/operating.md; a dashboard
-// is beside it. Of a producer package promproducer has the statistics, too.
+// It is in a module of its own: only its importers depend on Prometheus. The repository's
+// docs/figures/metrics.md describes each metric; docs/grafana.json is a dashboard. For a producer use package
+// promproducer, which includes these metrics.
 package promfsm
 
 import (
@@ -21,15 +21,14 @@ import (
 	"github.com/seed3893aba4/surestart/internal/parts"
 )
 
-// Label is the label of every metric that says which lifecycle it is of.
+// Label is the label of every metric that has the name of the lifecycle.
 const Label = "lifecycle"
 
-// A Source is what is asked at each scrape: a *fsm.Lifecycle, a *producer.Producer, or
-// what wraps one.
+// A Source is read at each scrape: a *fsm.Lifecycle, a *producer.Producer, or a wrapper.
 type Source interface{ Status() fsm.Status }
 
-// A Collector is a prometheus.Collector of one lifecycle. Make it with NewCollector;
-// its methods may be called concurrently.
+// A Collector is a prometheus.Collector of one lifecycle. NewCollector makes one. Its
+// methods may be called concurrently.
 type Collector struct {
 	source atomic.Pointer[Source]
 
@@ -39,6 +38,8 @@ type Collector struct {
 	waiters  *prometheus.Desc
 	held     *prometheus.Desc
 	behind   *prometheus.Desc
+	due      *prometheus.Desc
+	down     *prometheus.Desc
 	attempts *prometheus.CounterVec // by result
 	failures *prometheus.CounterVec // by part
 	retries  *prometheus.CounterVec // by part
@@ -47,19 +48,24 @@ type Collector struct {
 	stops    prometheus.Histogram
 	rollback prometheus.Histogram
 	deaths   prometheus.Counter
+	gaveUp   prometheus.Counter
 	forced   prometheus.Counter
 	cutOff   prometheus.Counter
 	failed   *prometheus.CounterVec // releases, by part
 
 	mu    sync.Mutex
 	parts parts.Follower
-	ends  prometheus.Histogram // of the release that is under way: stops or rollback
+	ends  prometheus.Histogram // of the running release: stops or rollback
 }
 
 // NewCollector returns a collector whose metrics have the label lifecycle=name. Each
-// lifecycle has one of its own, and all may be registered with one registry if
-// their names differ.
-func NewCollector(name string) *Collector {
+// lifecycle needs its own. Collectors with different names may be registered with one
+// registry.
+//
+// Every counter begins at 0, so that an alert notices its first increase. For a counter that
+// has the label part this needs the names of the parts, as open gives them to Scope.Part and
+// Scope.Defer: pass them, or the counters of a part begin when open first names it.
+func NewCollector(name string, parts ...string) *Collector {
 	labels := prometheus.Labels{Label: name}
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
 		return prometheus.NewDesc("surestart_lifecycle_"+name, help, variable, labels)
@@ -71,44 +77,59 @@ func NewCollector(name string) *Collector {
 		return prometheus.HistogramOpts{
 			Name: "surestart_lifecycle_" + name, Help: help, ConstLabels: labels,
 			Buckets:                        []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-			NativeHistogramBucketFactor:    1.1, // for servers that ask for them
+			NativeHistogramBucketFactor:    1.1, // for servers that scrape native histograms
 			NativeHistogramMaxBucketNumber: 100,
 		}
 	}
 	c := &Collector{
-		state:    desc("state", "1 for the state that it is in, 0 for the others.", "state"),
-		since:    desc("last_transition_timestamp_seconds", "When it came into its state."),
+		state:    desc("state", "1 for the present state, 0 for the others.", "state"),
+		since:    desc("last_transition_timestamp_seconds", "Time of the last transition."),
 		inUse:    desc("in_use", "Admitted uses that have not ended."),
 		waiters:  desc("waiters", "Callers of Start, Stop and Shutdown that wait."),
 		held:     desc("held_parts", "Parts of the resource that are held."),
-		behind:   desc("undelivered", "Transitions and steps that the observer furthest behind has yet to receive."),
+		due:      desc("restart_due", "1 while a restart of the resource is scheduled."),
+		down:     desc("down", "1 while the resource is not open because it died or its start failed, and nothing is going to start it."),
+		behind:   desc("undelivered", "Transitions and steps that are pending for the observer that is furthest behind."),
 		attempts: prometheus.NewCounterVec(counter("attempts_total", "Attempts to start that have ended, by the event that ended them; opened is success."), []string{"result"}),
-		failures: prometheus.NewCounterVec(counter("start_failures_total", "Attempts to start that did not come up, by the part that was being acquired."), []string{"part"}),
-		retries:  prometheus.NewCounterVec(counter("start_retries_total", "Tries to start that failed and were to be made again within their attempt, by the part that was being acquired."), []string{"part"}),
-		starts:   prometheus.NewHistogram(histogram("start_duration_seconds", "How long the starts took that came up.")),
-		acquired: prometheus.NewHistogramVec(histogram("part_duration_seconds", "How long the acquiring of a part took, whether or not it came to an end."), []string{"part"}),
-		stops:    prometheus.NewHistogram(histogram("stop_duration_seconds", "How long it took to drain and release the running resource.")),
-		rollback: prometheus.NewHistogram(histogram("rollback_duration_seconds", "How long it took to give back what a start that did not come up had acquired.")),
-		deaths:   prometheus.NewCounter(counter("deaths_total", "Times that the running resource reported its own failure.")),
+		failures: prometheus.NewCounterVec(counter("start_failures_total", "Attempts to start that failed or were cancelled, by the part that was being acquired."), []string{"part"}),
+		retries:  prometheus.NewCounterVec(counter("start_retries_total", "Failed tries that another try of the same attempt follows, by the part that was being acquired."), []string{"part"}),
+		starts:   prometheus.NewHistogram(histogram("start_duration_seconds", "Duration of the starts that opened the resource.")),
+		acquired: prometheus.NewHistogramVec(histogram("part_duration_seconds", "Duration of the acquiring of a part, successful or not."), []string{"part"}),
+		stops:    prometheus.NewHistogram(histogram("stop_duration_seconds", "Duration of the drain and the release of an open resource.")),
+		rollback: prometheus.NewHistogram(histogram("rollback_duration_seconds", "Duration of the rollback of a failed or cancelled start.")),
+		deaths:   prometheus.NewCounter(counter("deaths_total", "Deaths of an open resource: failures that were reported.")),
+		gaveUp:   prometheus.NewCounter(counter("restarts_given_up_total", "Times that the backoff of the restarts gave up: the resource stays down until a Start.")),
 		forced:   prometheus.NewCounter(counter("forced_releases_total", "Releases that did not wait for the uses in flight.")),
 		cutOff:   prometheus.NewCounter(counter("cut_off_uses_total", "Uses in flight that forced releases cut off.")),
 		failed:   prometheus.NewCounterVec(counter("release_failures_total", "Releases of parts that failed."), []string{"part"}),
 	}
-	for _, end := range []fsm.Event{ // so that what never happened is 0, not absent
+	for _, end := range []fsm.Event{ // events that never happened are 0, not absent
 		fsm.EventOpened, fsm.EventFailed, fsm.EventAbandoned, fsm.EventTimeout, fsm.EventStop, fsm.EventShutdown, fsm.EventDied,
 	} {
 		c.attempts.WithLabelValues(end.String())
 	}
+	c.failures.WithLabelValues("") // open named no part
+	c.retries.WithLabelValues("")
+	for _, part := range parts {
+		c.know(part)
+	}
 	return c
 }
 
-// Option makes a lifecycle tell the collector what happens to it. It is for the
-// one lifecycle that Watch names. It costs nothing but while that starts or stops.
+// know begins the counters of a part.
+func (c *Collector) know(part string) {
+	c.failures.WithLabelValues(part)
+	c.retries.WithLabelValues(part)
+	c.failed.WithLabelValues(part)
+}
+
+// Option returns the option by which the collector receives a lifecycle's transitions and
+// steps. It is for one lifecycle, the one that Watch gets. It has no cost except during
+// starts and stops.
 func (c *Collector) Option() fsm.Option { return fsm.WithTracer((*tracer)(c)) }
 
-// Watch makes the collector ask s at each scrape what it is doing: which state it is
-// in, since when, and how many use it. Without it these metrics are absent. A nil
-// s takes it back.
+// Watch makes the collector read the Status of s at each scrape: its state, since when, its
+// uses, waiters and parts, and whether a restart is due. Without Watch, and after Watch(nil), these metrics are absent.
 func (c *Collector) Watch(s Source) {
 	if s == nil {
 		c.source.Store(nil)
@@ -117,14 +138,14 @@ func (c *Collector) Watch(s Source) {
 	c.source.Store(&s)
 }
 
-// collectors are those that hold their values themselves.
+// collectors returns the metrics that hold their values themselves.
 func (c *Collector) collectors() []prometheus.Collector {
-	return []prometheus.Collector{c.attempts, c.failures, c.retries, c.starts, c.acquired, c.stops, c.rollback, c.deaths, c.forced, c.cutOff, c.failed}
+	return []prometheus.Collector{c.attempts, c.failures, c.retries, c.starts, c.acquired, c.stops, c.rollback, c.deaths, c.gaveUp, c.forced, c.cutOff, c.failed}
 }
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.state, c.since, c.inUse, c.waiters, c.held, c.behind} {
+	for _, d := range []*prometheus.Desc{c.state, c.since, c.inUse, c.waiters, c.held, c.behind, c.due, c.down} {
 		to <- d
 	}
 	for _, m := range c.collectors() {
@@ -157,9 +178,12 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	gauge(c.waiters, float64(s.Waiters))
 	gauge(c.held, float64(len(s.Held)))
 	gauge(c.behind, float64(s.Undelivered))
+	due, down := parts.Down(s)
+	gauge(c.due, float64(due))
+	gauge(c.down, float64(down))
 }
 
-// tracer is a Collector as the lifecycle sees it.
+// tracer is a Collector as a fsm.Tracer.
 type tracer Collector
 
 func (c *tracer) Step(s fsm.Step) {
@@ -167,6 +191,10 @@ func (c *tracer) Step(s fsm.Step) {
 	defer c.mu.Unlock()
 	c.observe(c.parts.Step(s))
 	switch {
+	case s.Kind == fsm.StepAcquiring, s.Kind == fsm.StepHeld:
+		(*Collector)(c).know(s.Part)
+	case s.Kind == fsm.StepGaveUp:
+		c.gaveUp.Inc()
 	case s.Kind == fsm.StepRetry:
 		c.retries.WithLabelValues(s.Part).Inc()
 	case s.Kind == fsm.StepForced:
@@ -197,7 +225,7 @@ func (c *tracer) Transition(tr fsm.Transition) {
 			c.deaths.Inc()
 		}
 	case fsm.Stopping:
-		if c.ends != nil { // given to a lifecycle from its beginning, it is there
+		if c.ends != nil { // nil only if the Option was not given from the first attempt on
 			c.ends.Observe(took)
 		}
 	}

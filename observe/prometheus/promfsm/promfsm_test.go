@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ func values(t tb, c prometheus.Collector) map[string]float64 {
 	return all
 }
 
-// want compares what is not 0 with lines "name labels value".
+// want compares the metrics other than 0 with lines "name labels value".
 func want(t *testing.T, c prometheus.Collector, want ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -130,7 +131,7 @@ func TestLife(t *testing.T) {
 			"state starting 1", "waiters 1")
 		l.Wait(ctx, fsm.Idle)
 		failed := []string{
-			"attempts_total failed 1",
+			"attempts_total failed 1", "down 1",
 			"part_duration_seconds a count 1", "part_duration_seconds a sum 1",
 			"part_duration_seconds b count 1", "part_duration_seconds b sum 8",
 			"part_duration_seconds c count 1", "part_duration_seconds c sum 60",
@@ -183,7 +184,7 @@ type only struct{ err error }
 
 func (o only) Next(_ int, err error) (time.Duration, bool) { return 4 * time.Second, err == o.err }
 
-// Tries count by part, and a pause is nobody's acquiring.
+// Tries are counted by part, and a pause counts for no part.
 func TestRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := promfsm.NewCollector("it")
@@ -223,7 +224,7 @@ func TestRetries(t *testing.T) {
 			var got []string
 			all := values(t, c)
 			for _, id := range slices.Sorted(maps.Keys(all)) {
-				if strings.HasPrefix(id, "start_failures_total") {
+				if strings.HasPrefix(id, "start_failures_total") && all[id] != 0 {
 					got = append(got, fmt.Sprint(id, " ", all[id]))
 				}
 			}
@@ -273,4 +274,85 @@ func TestConventions(t *testing.T) {
 	if err := registry.Register(promfsm.NewCollector("one")); err == nil {
 		t.Error("two of one name are registered")
 	}
+}
+
+// Every counter of a part begins at 0: for the parts that NewCollector is given at once,
+// for others when open names them, and so before the first failure of a release.
+func TestCountersBeginAtZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := promfsm.NewCollector("it", "known")
+		zeros := func(part string, there bool) {
+			t.Helper()
+			all := values(t, c)
+			for _, name := range []string{"start_failures_total", "start_retries_total", "release_failures_total"} {
+				if part == "" && name == "release_failures_total" {
+					continue // a release has a part
+				}
+				if n, ok := all[name+" "+part]; ok != there || n != 0 {
+					t.Errorf("%s of %q: %v, %v; want 0, %v", name, part, n, ok, there)
+				}
+			}
+		}
+		zeros("known", true)
+		zeros("", true)
+		zeros("named", false)
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			s.Part("named")
+			s.Defer("held", func(context.Context) error { return nil })
+			time.Sleep(time.Second)
+			return 42, nil
+		}, c.Option())
+		go l.Start(context.Background())
+		synctest.Wait()
+		zeros("named", true)
+		zeros("held", true)
+		time.Sleep(time.Minute)
+		l.Close()
+	})
+}
+
+// thrice is a Backoff of three restarts, a minute apart.
+type thrice struct{}
+
+func (thrice) Next(try int, _ error) (time.Duration, bool) { return time.Minute, try <= 3 }
+
+// A restart that is due, a Backoff that gave up, and a resource that stays down each have a
+// metric; a Stop takes them back.
+func TestDeadResource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, starts := promfsm.NewCollector("it"), 0
+		l := fsm.New(func(context.Context, *fsm.Scope) (int, error) {
+			if starts++; starts > 1 {
+				return 0, errors.New("refused")
+			}
+			return 42, nil
+		}, c.Option(), fsm.WithRestart(thrice{}), fsm.WithLogger(slog.New(slog.DiscardHandler)))
+		c.Watch(l)
+		is := func(due, down, gaveUp float64) {
+			t.Helper()
+			synctest.Wait()
+			all := values(t, c)
+			if got := []float64{all["restart_due"], all["down"], all["restarts_given_up_total"]}; !slices.Equal(got, []float64{due, down, gaveUp}) {
+				t.Errorf("restart due, down, gave up: %v; want %v", got, []float64{due, down, gaveUp})
+			}
+		}
+		is(0, 0, 0) // not yet started is not down
+		l.Start(context.Background())
+		is(0, 0, 0)
+		lease, err := l.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease.Fail(errors.New("dead"))
+		lease.Release()
+		is(1, 0, 0)
+		time.Sleep(3*time.Minute + time.Second)
+		is(0, 1, 1)
+		l.Stop(context.Background())
+		is(0, 0, 1)
+		l.Start(context.Background())
+		is(0, 1, 1) // a failed start leaves it down, too
+		l.Close()
+		is(0, 0, 1)
+	})
 }

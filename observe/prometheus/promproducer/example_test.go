@@ -31,7 +31,7 @@ func Example() {
 	// Output: <nil>
 }
 
-// What the collector asks is what a producer says of itself.
+// The collector reads the counts that a producer keeps.
 func ExampleSource() {
 	cluster := kfake.MustCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	defer cluster.Close()

@@ -1,5 +1,5 @@
-// Package promproducer has a Prometheus collector for a Kafka producer: its lifecycle,
-// as package promfsm has it, and what it sends.
+// Package promproducer has a Prometheus collector for a Kafka producer. It exports the
+// lifecycle metrics of package promfsm, and metrics of the messages sent.
 //
 //	c := promproducer.NewCollector("orders")
 //	p, err := producer.New(producer.Config{..., Lifecycle: []fsm.Option{c.Option()}})
@@ -19,7 +19,7 @@ import (
 	"github.com/seed3893aba4/surestart/producer"
 )
 
-// A Source is what is asked at each scrape: a *producer.Producer, or what wraps one.
+// A Source is read at each scrape: a *producer.Producer, or a wrapper.
 type Source interface {
 	promfsm.Source
 	Totals() kafka.WriterStats
@@ -27,8 +27,8 @@ type Source interface {
 	InFlightBytes() int64
 }
 
-// A Collector is a prometheus.Collector of one producer. Make it with NewCollector;
-// its methods may be called concurrently.
+// A Collector is a prometheus.Collector of one producer. NewCollector makes one. Its
+// methods may be called concurrently.
 type Collector struct {
 	lifecycle *promfsm.Collector
 	source    atomic.Pointer[Source]
@@ -50,38 +50,38 @@ func NewCollector(name string) *Collector {
 		return prometheus.NewDesc("surestart_producer_"+metric, help, labels, prometheus.Labels{promfsm.Label: name})
 	}
 	return &Collector{
-		lifecycle:     promfsm.NewCollector(name),
-		messages:      desc("sent_messages_total", "Messages that were sent; one that is sent again counts once."),
-		bytes:         desc("sent_bytes_total", "Bytes of the batches that were sent, as they are encoded and compressed; what is sent again counts once."),
-		errors:        desc("attempt_errors_total", "Attempts to send a batch that failed, those that were followed by another included."),
-		retries:       desc("retries_total", "Attempts to send a batch after its first."),
-		requests:      desc("request_duration_seconds", "How long the produce requests took."),
-		lingered:      desc("batch_wait_duration_seconds", "How long batches waited, from their first message to their first request."),
-		throttled:     desc("throttled_seconds_total", "For how long brokers wanted no request."),
-		batchMessages: desc("batch_messages", "How many messages a batch had."),
-		batchBytes:    desc("batch_bytes", "How many bytes a batch had, as it was sent."),
-		inFlight:      desc("in_flight_bytes", "What the messages without a verdict count for, of MaxInFlightBytes."),
+		lifecycle:     promfsm.NewCollector(name, "metadata", "producer id", "leaders", "permission", "engine"),
+		messages:      desc("sent_messages_total", "Messages that were sent. A message that is sent again counts once."),
+		bytes:         desc("sent_bytes_total", "Bytes of the batches that were sent, encoded and compressed. A batch that is sent again counts once."),
+		errors:        desc("attempt_errors_total", "Failed attempts to send a batch, including those that another attempt followed."),
+		retries:       desc("retries_total", "Attempts to send a batch after the first one."),
+		requests:      desc("request_duration_seconds", "Duration of the produce requests."),
+		lingered:      desc("batch_wait_duration_seconds", "Time that batches waited, from their first message to their first request."),
+		throttled:     desc("throttled_seconds_total", "Total time for which brokers throttled requests."),
+		batchMessages: desc("batch_messages", "Messages in a batch."),
+		batchBytes:    desc("batch_bytes", "Bytes of a batch, as it was sent."),
+		inFlight:      desc("in_flight_bytes", "Bytes of MaxInFlightBytes that messages without a verdict take."),
 
-		admitted:        desc("admitted_messages_total", "Messages that calls took into the queues. Each of them gets one verdict."),
+		admitted:        desc("admitted_messages_total", "Messages that were admitted to the queues. Each gets one verdict."),
 		verdicts:        desc("verdicts_total", "Messages, by their verdict.", "verdict"),
 		withdrawn:       desc("withdrawn_messages_total", "Messages that got their verdict because their caller left, or their DeliveryTimeout passed."),
 		connections:     desc("connections", "Connections to brokers that lead partitions."),
-		connects:        desc("connects_total", "Such connections that were made."),
-		connectFailures: desc("connect_failures_total", "Attempts to make one that failed."),
-		epochs:          desc("epochs_total", "Epochs that partitions began, the first included."),
-		losses:          desc("cluster_losses_total", "Answers that say that the log has lost acknowledged messages, or the cluster what it knew of the producer."),
+		connects:        desc("connects_total", "Connections to such brokers that were made."),
+		connectFailures: desc("connect_failures_total", "Failed attempts to make such a connection."),
+		epochs:          desc("epochs_total", "Epochs that partitions began, including the first."),
+		losses:          desc("cluster_losses_total", "Answers which show that the log lost acknowledged messages, or that the cluster lost its state of the producer."),
 		leaderless:      desc("leaderless_partitions", "Partitions in use that have no leader."),
-		waiting:         desc("waiting_calls", "Calls that wait for room among the MaxInFlightBytes."),
-		oldest:          desc("oldest_message_age_seconds", "Age of the oldest message without a verdict; 0: there is none."),
+		waiting:         desc("waiting_calls", "Calls that wait for room in MaxInFlightBytes."),
+		oldest:          desc("oldest_message_age_seconds", "Age of the oldest message without a verdict; 0 if there is none."),
 	}
 }
 
-// Option makes a lifecycle tell the collector what happens to it; it belongs into
-// the producer's Config.Lifecycle.
+// Option returns the option for the producer's Config.Lifecycle: by it the collector
+// receives the lifecycle's transitions and steps.
 func (c *Collector) Option() fsm.Option { return c.lifecycle.Option() }
 
-// Watch makes the collector ask p at each scrape. Without it there are only the
-// metrics of what happened to the lifecycle. A nil p takes it back.
+// Watch makes the collector read p at each scrape. Without Watch, and after Watch(nil),
+// only the counters of the lifecycle's transitions and steps are present.
 func (c *Collector) Watch(p Source) {
 	if p == nil {
 		c.lifecycle.Watch(nil)

@@ -1,10 +1,9 @@
 // Package batch encodes messages as record batches of format v2, the unit that a producer
 // sends and a broker appends.
 //
-// A Batch is filled with Append, made ready with Seal, and given its producer id and
-// sequence with Stamp; then Bytes are what a produce request carries, the same for every
-// attempt. Keep and Split take messages out again. All memory is pooled: Free gives a
-// Batch back.
+// Append fills a Batch, Seal makes it ready, and Stamp writes its producer id, epoch, sequence and
+// checksum. Bytes then returns what a produce request carries. Keep and Split remove messages
+// again. All memory is pooled: Free returns a Batch to the pool.
 package batch
 
 import (
@@ -37,8 +36,7 @@ const (
 	compressedBits = 7 // of the attributes
 )
 
-// A Batch is messages of one partition, in order. Its methods must not be called
-// concurrently.
+// A Batch is messages of one partition, in order. Its methods must not be called concurrently.
 type Batch struct {
 	buf    []byte // room for the header, and the records
 	packed []byte // the same, compressed; empty: they are not
@@ -57,8 +55,8 @@ var pool = sync.Pool{New: func() any { return &Batch{buf: make([]byte, Overhead,
 // New returns an empty Batch.
 func New() *Batch { return pool.Get().(*Batch) }
 
-// Free gives the memory back. Neither the Batch, nor its Bytes, nor its Records may be
-// used any more.
+// Free returns the memory to the pool. The Batch, its Bytes and its Records must not be used
+// afterwards.
 func (b *Batch) Free() {
 	if cap(b.buf) > keepCapacity || cap(b.packed) > keepCapacity {
 		return
@@ -67,15 +65,15 @@ func (b *Batch) Free() {
 	pool.Put(b)
 }
 
-// SizeOf is the size of a batch that holds m alone, uncompressed.
+// SizeOf is the size of a batch with m alone, uncompressed.
 func SizeOf(m *kafka.Message) int {
 	n := bodyLen(m, 0, 0)
 	return Overhead + varintLen(int64(n)) + n
 }
 
-// Append encodes m, whose bytes are free when it returns. A zero m.Time stands for now, in
-// milliseconds; any other must be Storable. It returns false, and appends nothing, if the Batch would become larger than
-// limit bytes; an empty Batch takes every message. It panics on a sealed Batch.
+// Append encodes m and copies its bytes. A zero m.Time stands for now, in milliseconds; any other
+// must be Storable. If the Batch would become larger than limit bytes, Append returns false and
+// appends nothing; an empty Batch takes every message. It panics on a sealed Batch.
 func (b *Batch) Append(m *kafka.Message, now int64, limit int) bool {
 	if b.sealed {
 		panic("batch: Append to a sealed batch")
@@ -103,7 +101,7 @@ func (b *Batch) Len() int { return b.count }
 // Size is the size of the Batch, uncompressed.
 func (b *Batch) Size() int { return len(b.buf) }
 
-// Memory is how many bytes the Batch holds, the compressed copy included.
+// Memory is how many bytes the Batch holds, including the compressed copy.
 func (b *Batch) Memory() int { return cap(b.buf) + cap(b.packed) }
 
 // Records returns the messages, numbered from 0.
@@ -149,8 +147,8 @@ func (b *Batch) appendRest(r *Record) {
 	b.count++
 }
 
-// Keep takes out the messages for which keep is false. Those that stay are encoded again,
-// with consecutive offsets. The Batch is unsealed.
+// Keep removes the messages for which keep is false. It encodes the others again with consecutive
+// offsets, and unseals the Batch.
 func (b *Batch) Keep(keep func(i int) bool) {
 	kept := New()
 	for i, r := range b.Records() {
@@ -162,8 +160,7 @@ func (b *Batch) Keep(keep func(i int) bool) {
 	kept.Free()
 }
 
-// Split takes out the messages from number n on, and returns them as another Batch. Both
-// are unsealed.
+// Split moves the messages from number n on into a new Batch. Both are unsealed.
 func (b *Batch) Split(n int) *Batch {
 	rest, kept := New(), New()
 	for i, r := range b.Records() {
@@ -213,13 +210,13 @@ func (b *Batch) Seal(c kafka.Compression) error {
 	return nil
 }
 
-// Sealed reports whether Seal was called, and nothing was taken out since.
+// Sealed reports whether Seal was called and nothing was removed since.
 func (b *Batch) Sealed() bool { return b.sealed }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Stamp writes the producer id, its epoch and the sequence of the first message, and the
-// checksum; -1, -1, -1 is not idempotent. It panics on a Batch that is not sealed.
+// Stamp writes the producer id, its epoch, the sequence of the first message, and the checksum; -1,
+// -1, -1 is not idempotent. It panics on a Batch that is not sealed.
 func (b *Batch) Stamp(id int64, epoch int16, sequence int32) {
 	if !b.sealed {
 		panic("batch: Stamp before Seal")
@@ -232,8 +229,7 @@ func (b *Batch) Stamp(id int64, epoch int16, sequence int32) {
 	be.PutUint32(h[atCRC:], crc32.Checksum(h[atAttributes:], castagnoli))
 }
 
-// Bytes are the sealed batch as it goes on the wire, valid until the Batch is changed or
-// freed.
+// Bytes are the sealed batch for the wire, valid until the Batch is changed or freed.
 func (b *Batch) Bytes() []byte {
 	if len(b.packed) > 0 {
 		return b.packed

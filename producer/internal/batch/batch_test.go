@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -20,8 +21,8 @@ var codecs = []kafka.Compression{0, kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Z
 
 const now = int64(1_700_000_000_123)
 
-// What franz-go reads of a batch is what was appended and kept, whatever was taken out and
-// split off, with consecutive offsets and every compression.
+// franz-go reads from a batch what was appended and kept, whatever was taken out and split off,
+// with consecutive offsets and every compression.
 func TestReadBackByFranzGo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b, want := New(), []kafka.Message(nil)
@@ -89,7 +90,7 @@ func seal(t failer, b *Batch, c kafka.Compression) {
 	}
 }
 
-// check seals the batch, and compares what is in it, by this package and by franz-go.
+// check seals the batch, and compares its content as this package and franz-go read it.
 func check(t failer, b *Batch, want []kafka.Message, c kafka.Compression) {
 	t.Helper()
 	seal(t, b, c)
@@ -261,6 +262,39 @@ func TestCompressingThatDoesNotPay(t *testing.T) {
 	}
 }
 
+// A large batch is compressed as a whole, or not at all if its first bytes do not become smaller. It is
+// read back either way.
+func TestLargeBatches(t *testing.T) {
+	r := rand.NewChaCha8([32]byte{})
+	filled := func(random, zeros int) (b *Batch, msgs []kafka.Message) {
+		b = New()
+		for i := range random + zeros {
+			m := kafka.Message{Value: make([]byte, 1000)}
+			if i < random {
+				_, _ = r.Read(m.Value)
+			}
+			if !b.Append(&m, now, 1<<20) {
+				t.Fatal("the batch is full")
+			}
+			msgs = append(msgs, m)
+		}
+		return b, msgs
+	}
+	for _, c := range codecs[1:] {
+		for _, x := range []struct {
+			random, zeros int
+			smaller       bool
+		}{{0, 200, true}, {200, 0, false}, {20, 180, false}, {10, 190, true}, {20, 30, true}} {
+			b, msgs := filled(x.random, x.zeros)
+			check(t, b, msgs, c)
+			if smaller := len(b.Bytes()) < b.Size(); smaller != x.smaller {
+				t.Errorf("%v: %d messages of random bytes, then %d of zeros: %d of %d bytes", c, x.random, x.zeros, len(b.Bytes()), b.Size())
+			}
+			b.Free()
+		}
+	}
+}
+
 // Snappy is one raw block, without the framing of the first Java clients.
 func TestSnappyIsARawBlock(t *testing.T) {
 	b := New()
@@ -314,7 +348,7 @@ func TestAllocations(t *testing.T) {
 				b.Free()
 			}))
 		}
-		if most := map[kafka.Compression]float64{0: 0, kafka.Snappy: 2}[c]; n > most { // kafka-go's writer, and its box
+		if n > 0 {
 			t.Errorf("%v: %v allocations a batch", c, n)
 		}
 	}

@@ -3,29 +3,18 @@ package batch
 import (
 	"fmt"
 	"runtime/debug"
+	"slices"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/compress"
-	"github.com/segmentio/kafka-go/compress/snappy"
 )
 
-// rawSnappy writes one raw block. kafka-go's own setting frames blocks as the first Java
-// clients did: that costs 1.4 times the CPU, and brokers take both.
-var rawSnappy = &snappy.Codec{Framing: snappy.Unframed, Compression: snappy.FasterCompression}
+// sampleSize is how many bytes of a large batch are compressed first.
+const sampleSize = 16 << 10
 
-func codec(c kafka.Compression) compress.Codec {
-	if c == kafka.Snappy {
-		return rawSnappy
-	}
-	return c.Codec()
-}
-
-// compress fills packed, or leaves it empty if compressing does not pay.
+// compress fills packed, or leaves it empty if compressing does not pay. A large batch is not
+// compressed at all if its first bytes do not become smaller.
 func (b *Batch) compress(c kafka.Compression) (err error) {
-	codec := codec(c)
-	if codec == nil {
-		return fmt.Errorf("batch: unknown compression %d", c)
-	}
 	defer func() { // a codec that was replaced in kafka-go's table
 		if v := recover(); v != nil {
 			err = fmt.Errorf("batch: compression %v panicked: %v\n%s", c, v, debug.Stack())
@@ -34,20 +23,46 @@ func (b *Batch) compress(c kafka.Compression) (err error) {
 			b.packed = b.packed[:0]
 		}
 	}()
-	if cap(b.packed) < Overhead {
-		b.packed = make([]byte, 0, Overhead+len(b.buf)/2)
+	records := b.buf[Overhead:]
+	if len(records) >= 4*sampleSize {
+		if err := b.pack(c, records[:sampleSize]); err != nil {
+			return err
+		}
+		if len(b.packed)-Overhead > sampleSize*63/64 {
+			b.packed = b.packed[:0]
+			return nil
+		}
 	}
-	b.packed = b.packed[:Overhead]
+	if err := b.pack(c, records); err != nil {
+		return err
+	}
+	if len(b.packed) >= len(b.buf) {
+		b.packed = b.packed[:0]
+	}
+	return nil
+}
+
+// pack makes packed of compressed records.
+func (b *Batch) pack(c kafka.Compression, records []byte) error {
+	if c == kafka.Snappy {
+		// One raw block. kafka-go's codec needs two more copies for it, or frames blocks as the
+		// first Java clients did; brokers take both.
+		b.packed = slices.Grow(b.packed[:0], Overhead+s2.MaxEncodedLen(len(records)))
+		b.packed = b.packed[:Overhead+len(s2.EncodeSnappy(b.packed[Overhead:cap(b.packed)], records))]
+		return nil
+	}
+	codec := c.Codec()
+	if codec == nil {
+		return fmt.Errorf("batch: unknown compression %d", c)
+	}
+	b.packed = slices.Grow(b.packed[:0], Overhead+len(records)/2)[:Overhead]
 	w := codec.NewWriter((*appender)(&b.packed))
-	if _, err := w.Write(b.buf[Overhead:]); err != nil {
+	if _, err := w.Write(records); err != nil {
 		w.Close()
 		return fmt.Errorf("batch: compression %v: %w", c, err)
 	}
 	if err := w.Close(); err != nil {
 		return fmt.Errorf("batch: compression %v: %w", c, err)
-	}
-	if len(b.packed) >= len(b.buf) {
-		b.packed = b.packed[:0]
 	}
 	return nil
 }

@@ -1,10 +1,10 @@
-// Package cluster knows a Kafka cluster: the addresses of its brokers, the topics in use and
-// the leaders of their partitions.
+// Package cluster keeps the metadata of a Kafka cluster: the addresses of its brokers, the
+// topics in use and the leaders of their partitions.
 //
-// It asks any broker that answers, over one connection: first those of the latest answer,
-// then the addresses that the user named, then every broker learnt before. So it finds the
-// cluster again as long as one of them can be reached. One question for metadata is under
-// way at a time, shared by all callers, and it names only the topics in use.
+// It has one connection, to any broker that answers. It tries the brokers of the latest
+// answer first, then the addresses of the configuration, then brokers learnt earlier.
+// It therefore finds the cluster again while one of them can be reached (D9). One request
+// for metadata is under way at a time, shared by all callers. It names only topics in use.
 package cluster
 
 import (
@@ -32,22 +32,23 @@ type Config struct {
 	AutoCreate bool
 	// Timeout bounds a request.
 	Timeout time.Duration
-	// Changed is called with the topics of each answer. One call is under way at a time, in
-	// order. It must not block, and of the Cluster call Address, Use and Forget only.
+	// Changed receives the topics of each answer, one call at a time, in order. It must not block.
+	// Of the Cluster's methods it may call Address, Use and Forget only.
 	Changed func([]*Topic)
-	// Throttled, if not nil, is called when a broker wants no request for a while, and returns for
-	// how long that is believed.
+	// Throttled, if not nil, is called when a broker throttles the client. It returns for how long
+	// to wait.
 	Throttled func(time.Duration) time.Duration
-	// Asking, if not nil, is called before each question for metadata: it may Forget topics. Like Changed.
+	// Asking, if not nil, is called before each question for metadata, under the same rules as
+	// Changed. It may Forget topics.
 	Asking func()
 }
 
 // Errors of a Cluster.
 var (
-	ErrClosed = errors.New("the connection to the cluster was closed")
-	// ErrOtherCluster is why a broker's answers are refused: it belongs to another cluster
-	// than the first that answered.
-	ErrOtherCluster = errors.New("the broker belongs to another cluster")
+	errClosed = errors.New("the connection to the cluster was closed")
+	// errOtherCluster: the broker belongs to another cluster than the first one that answered.
+	errOtherCluster = errors.New("the broker belongs to another cluster")
+	errLacking      = errors.New("the broker's answer for metadata lacks the topic")
 )
 
 // How long things are remembered, and how often questions are asked.
@@ -55,21 +56,21 @@ const (
 	maxAge        = 5 * time.Minute // of the metadata; it keeps the connection alive, too
 	firstMissing  = 100 * time.Millisecond
 	longMissing   = 5 * time.Second
-	createdWithin = 5 * time.Second // of the first answer a topic is waited for that brokers were asked to create
+	createdWithin = 5 * time.Second // of the first answer: for so long a topic being created is awaited
 	firstPause    = 10 * time.Millisecond
 	longestPause  = 500 * time.Millisecond
-	calm          = time.Second     // after which the pauses begin anew
-	olderEpoch    = 5 * time.Second // for which an older leader is not believed
+	calm          = time.Second     // without a question: the pauses begin again with the first
+	olderEpoch    = 5 * time.Second // for which an answer with an older leader is ignored
 	rememberAtAll = 256             // addresses
-	manyTopics    = 1 << 10         // from which on those that do not exist are forgotten
+	manyTopics    = 1 << 10         // topics: beyond this, missing ones are forgotten
 	firstLeader   = 100 * time.Millisecond
-	longLeader    = time.Second // between questions while a partition has no leader
+	longLeader    = time.Second // the longest pause between questions while a partition has no leader
 
-	secondOpinion = 4 * time.Second // for which something is amiss before another broker is asked
-	nothingAmiss  = 3 * time.Second // after which it is not; longer than a sender's pauses
+	secondOpinion = 4 * time.Second // of trouble: then another broker is asked
+	nothingAmiss  = 3 * time.Second // without a report: the trouble is over; longer than a sender's pauses
 )
 
-// A Cluster is used by any number of goroutines.
+// A Cluster may be used by any number of goroutines.
 type Cluster struct {
 	cfg    Config
 	ctx    context.Context
@@ -79,14 +80,14 @@ type Cluster struct {
 
 	// Of run.
 	conn    *connection.Conn
-	another bool      // the next request goes to another broker than that of conn, if one can be had
+	another bool      // the next request goes to another broker than conn's, if one can be reached
 	last    time.Time // the latest question
 	streak  int       // of questions without calm between them
-	amiss   time.Time // the latest question because of something that was amiss
+	amiss   time.Time // the latest question caused by a Refresh
 	since   time.Time // the first such question to this broker
-	muted   time.Time // until when the brokers want no request
+	muted   time.Time // until when the brokers throttle
 	refused int       // how many questions in a row met a refused login
-	held    time.Time // until when the next question waits because of that, unless Update asks it
+	held    time.Time // until when the next question waits after a refused login; Update does not wait
 	losers  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -95,13 +96,13 @@ type Cluster struct {
 	learnt  []string // addresses, the latest last
 	topics  map[string]*topic
 	asks    []*ask
-	next    *question // not under way yet; nil: there is none
+	next    *question // waiting to be sent; nil: none
 	failed  error     // of the latest question; nil: it has its answer
 }
 
-// A question is one for metadata.
+// A question is a request for metadata.
 type question struct {
-	amiss bool          // it was asked for because something is
+	amiss bool          // Refresh asked for it
 	now   bool          // a caller of Update waits for it
 	done  chan struct{} // closed when it has its answer, or err
 	err   error
@@ -117,8 +118,8 @@ type ask struct {
 	err  error
 }
 
-// Open returns a Cluster that has a goroutine, and asks nothing yet. The end of ctx or Close
-// ends it. The contexts that Dial and the SASL mechanism get have the values of ctx.
+// Open returns a Cluster with its goroutine. It sends nothing yet. The end of ctx, or Close, ends
+// it. The contexts of Dial and of the SASL mechanism carry the values of ctx.
 func Open(ctx context.Context, cfg Config) *Cluster {
 	c := &Cluster{
 		cfg: cfg, wake: make(chan struct{}, 1), done: make(chan struct{}),
@@ -129,22 +130,22 @@ func Open(ctx context.Context, cfg Config) *Cluster {
 	return c
 }
 
-// Close ends the connection, and all that waits, with ErrClosed, or the cause of its context if
-// that has ended before. It waits for the goroutine, and so for a Dial that is under way, whose
+// Close ends the connection and everything that waits, with errClosed, or with the cause of the
+// context if that has ended before. It waits for the goroutine, including a Dial under way, whose
 // context has ended. It may be called again.
 func (c *Cluster) Close() {
-	c.cancel(ErrClosed)
+	c.cancel(errClosed)
 	<-c.done
 }
 
-// ID is the cluster's id; empty: it is not known.
+// ID is the cluster's id; empty if unknown.
 func (c *Cluster) ID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.id
 }
 
-// Address returns where a broker is, by the latest answer that had it.
+// Address returns the address of a broker, from the latest answer.
 func (c *Cluster) Address(broker int32) (string, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,7 +153,7 @@ func (c *Cluster) Address(broker int32) (string, bool) {
 	return a, ok
 }
 
-// Use puts topics among those that are asked for.
+// Use adds topics to those that questions name.
 func (c *Cluster) Use(names ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,16 +190,16 @@ func (c *Cluster) leaderless() bool {
 	return false
 }
 
-// Forget makes a topic one that is not in use.
+// Forget removes a topic from those in use.
 func (c *Cluster) Forget(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.topics, name)
 }
 
-// Refresh sees to it that metadata are asked for soon, again and again until a broker
-// answers: something is amiss. If it is called for some seconds all the same, another broker is
-// asked, which may know more. It does not wait.
+// Refresh reports trouble: metadata are asked for soon, again and again until a broker answers. If
+// the reports continue for some seconds, another broker is asked, which may know more. Refresh does
+// not wait.
 func (c *Cluster) Refresh() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,8 +221,8 @@ func (c *Cluster) signal() {
 	}
 }
 
-// Update asks for metadata and waits until they are there. It returns why none of the
-// addresses led to an answer, or ctx's cause.
+// Update asks for metadata and waits for the answer. The error says why no address led to an
+// answer, or is ctx's cause.
 func (c *Cluster) Update(ctx context.Context) error {
 	c.mu.Lock()
 	q := c.refreshLocked()
@@ -231,8 +232,7 @@ func (c *Cluster) Update(ctx context.Context) error {
 	return c.await(ctx, q.done, &q.err)
 }
 
-// await waits until done is closed, and returns err. If the Cluster ends first, err says what
-// was under way then, if anything was.
+// await waits until done is closed, and returns err. If the Cluster ends first, it returns why.
 func (c *Cluster) await(ctx context.Context, done <-chan struct{}, err *error) error {
 	select {
 	case <-done:
@@ -249,12 +249,12 @@ func (c *Cluster) await(ctx context.Context, done <-chan struct{}, err *error) e
 	}
 }
 
-// Topic returns the latest metadata of a topic, and puts the topic in use. If there are none,
-// Topic asks for them and waits, for as long as no broker answers.
+// Topic returns the latest metadata of a topic, and marks the topic as in use. Without metadata, it
+// asks for them and waits, even while no broker answers.
 //
-// A topic that does not exist is its Err, remembered for a moment; with Config.AutoCreate
-// Topic waits for it first, for some seconds. When ctx or the Cluster ends, the error is the cause and the latest
-// obstacle.
+// If the topic does not exist, its Err says so; this is remembered for a moment. With
+// Config.AutoCreate, Topic waits some seconds first. When ctx or the Cluster ends, the error is the
+// cause and the latest obstacle.
 func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 	var last error
 	for {
@@ -270,6 +270,9 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 			err := c.await(ctx, q.done, &q.err)
 			switch {
 			case err == nil:
+				if !c.answered(name) {
+					last = errLacking
+				}
 			case ctx.Err() != nil: // whatever await has returned
 				if last == nil {
 					last = c.obstacle()
@@ -294,7 +297,15 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 	}
 }
 
-// obstacle is why the latest question has no answer; nil: it has one.
+// answered reports whether there was an answer for a topic.
+func (c *Cluster) answered(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.topics[name]
+	return t == nil || t.Topic != nil
+}
+
+// obstacle is the error of the latest question; nil if it was answered.
 func (c *Cluster) obstacle() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -315,7 +326,7 @@ func (c *Cluster) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// because wraps err and the error that led to it.
+// because wraps err and the error behind it.
 func because(err, last error) error {
 	if last == nil {
 		return err
@@ -323,8 +334,8 @@ func because(err, last error) error {
 	return fmt.Errorf("%w: %w", err, last)
 }
 
-// Ask sends a message to any broker and returns the answer, and who gave it. It returns why none
-// of the addresses led to one, or ctx's cause. The message must be one that may be sent twice.
+// Ask sends a message to any broker, and returns the answer and the broker's address. The error
+// says why no address led to an answer, or is ctx's cause. The message may be sent to several brokers.
 func (c *Cluster) Ask(ctx context.Context, msg protocol.Message) (res protocol.Message, address string, err error) {
 	a := &ask{msg: msg, ctx: ctx, done: make(chan struct{})}
 	c.mu.Lock()
@@ -367,23 +378,30 @@ type candidate struct {
 	named   bool // in Config.Brokers
 }
 
-// apply takes over an answer. It returns the topics to tell of, and whether the broker is behind.
+// apply stores an answer. It returns the topics to report to Changed, and whether the broker is
+// behind.
 func (c *Cluster) apply(m *metadata.Response, now time.Time) (changed []*Topic, behind bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m.ClusterID != "" {
 		if c.id != "" && c.id != m.ClusterID {
-			return nil, false, fmt.Errorf("%w: %q, not %q", ErrOtherCluster, m.ClusterID, c.id)
+			return nil, false, fmt.Errorf("%w: %q, not %q", errOtherCluster, m.ClusterID, c.id)
 		}
 		c.id = m.ClusterID
 	}
 	if len(m.Brokers) > 0 { // a broker that has just started may know of none
 		c.brokers = make(map[int32]string, len(m.Brokers))
+		seen := make(map[string]bool, len(m.Brokers))
+		var addresses []string
 		for _, b := range m.Brokers {
 			a := joinHostPort(b.Host, b.Port)
 			c.brokers[b.NodeID] = a
-			c.learnt = append(slices.DeleteFunc(c.learnt, func(other string) bool { return other == a }), a)
+			if !seen[a] {
+				seen[a] = true
+				addresses = append(addresses, a)
+			}
 		}
+		c.learnt = append(slices.DeleteFunc(c.learnt, func(a string) bool { return seen[a] }), addresses...)
 		c.learnt = c.learnt[max(0, len(c.learnt)-max(rememberAtAll, len(m.Brokers))):]
 	}
 	for i := range m.Topics {

@@ -9,15 +9,14 @@ import (
 	"github.com/segmentio/kafka-go/protocol/initproducerid"
 )
 
-// ErrNoIdempotence is why a producer cannot be idempotent on this cluster: it is not allowed
-// to be, or the brokers cannot. What the broker said, a kafka.Error, is wrapped beside it.
+// ErrNoIdempotence reports that the user has no permission for a producer id, or that the brokers
+// have none to give. It stands beside the broker's kafka.Error.
 var ErrNoIdempotence = errors.New("no producer id for idempotent writes (see Config.Idempotence)")
 
-// InitProducerID asks any broker for a new producer id. It waits while the cluster cannot
-// give one yet, until ctx or the Cluster ends; then the error is the cause and the latest answer.
+// InitProducerID asks any broker for a new producer id. While the cluster cannot give one yet, it
+// waits, until ctx or the Cluster ends; the error then is the cause and the latest answer.
 //
-// An error that is final wraps ErrNoIdempotence: the broker has no such request, or refuses
-// it to this user.
+// A final error wraps ErrNoIdempotence: the broker lacks the request, or refuses it to this user.
 func (c *Cluster) InitProducerID(ctx context.Context) (id int64, epoch int16, err error) {
 	var last error
 	for pause := firstMissing / 4; ; pause = min(2*pause, longMissing/5) {

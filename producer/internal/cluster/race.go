@@ -12,10 +12,11 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
-// A race connects to addresses, in their order. One that does not answer soon holds up the
-// next for a moment only.
+// A race connects to addresses in order, and sends each a message. An address that does not answer
+// soon delays the next one only for a moment, whether it hangs before it is connected or after.
 type race struct {
 	c       *Cluster
+	msg     protocol.Message // nil: a connection is enough
 	ctx     context.Context
 	cancel  context.CancelFunc
 	left    []candidate
@@ -26,28 +27,29 @@ type race struct {
 
 type result struct {
 	conn *connection.Conn
+	res  protocol.Message
 	err  error
 }
 
 const (
-	// headStart is how long an address is alone before the next one is tried too.
+	// headStart is how long an address is tried alone.
 	headStart = 500 * time.Millisecond
-	// patience is how long the broker of the connection has for its answer, if there are
-	// others to ask: it may hang.
+	// patience is how long the connected broker may take for an answer if there are other brokers:
+	// it may hang.
 	patience = 2 * time.Second
-	// abreast is how many are tried at the same time.
+	// abreast is how many addresses are tried at the same time.
 	abreast = 3
 )
 
-func (c *Cluster) race(left []candidate) *race {
-	r := &race{c: c, left: left, results: make(chan result, abreast)}
+func (c *Cluster) race(left []candidate, msg protocol.Message) *race {
+	r := &race{c: c, msg: msg, left: left, results: make(chan result, abreast)}
 	r.ctx, r.cancel = context.WithCancel(c.ctx)
 	return r
 }
 
-// next returns the next connection, or why an address led to none. It returns false if no
-// address is left, or ctx ends. When the Cluster ends it returns what becomes of the attempts
-// under way: their errors say how far they had come.
+// next returns the next answer, or the error of an address. It returns false if no address is
+// left, or ctx ends. When the Cluster ends, it returns the errors of the attempts under way, which
+// say how far these came.
 func (r *race) next(ctx context.Context) (result, bool) {
 	timer := time.NewTimer(headStart)
 	defer timer.Stop()
@@ -86,13 +88,23 @@ func (r *race) begin() {
 	r.left = r.left[1:]
 	r.under++
 	r.wg.Go(func() {
-		conn, err := connection.Open(r.ctx, r.c.cfg.Connection, a.address, a.named)
-		r.results <- result{conn, err}
+		var found result
+		defer func() { // also if a Write calls runtime.Goexit
+			if found.err != nil && found.conn != nil {
+				found.conn.Close()
+			}
+			r.results <- found
+		}()
+		found.conn, found.err = connection.Open(r.ctx, r.c.cfg.Connection, a.address, a.named)
+		if found.err == nil && r.msg != nil {
+			found.err = connection.ErrExited
+			found.res, found.err = askOn(r.ctx, found.conn, r.msg, r.c.cfg.Timeout)
+		}
 	})
 }
 
-// end closes the connections that were not used. It does not wait for a Dial that does not
-// heed its context, except that Close does.
+// end closes the connections that were not used. Only Close waits for a Dial that ignores its
+// context.
 func (r *race) end() {
 	r.cancel()
 	if r.under == 0 {
@@ -109,8 +121,8 @@ func (r *race) end() {
 	})
 }
 
-// exchange asks the broker of the connection, or else one address after the other. Accept
-// may refuse an answer; nil: it refuses none.
+// exchange sends msg on the connection, or else to one address after the other. accept may refuse
+// an answer; nil accepts all.
 func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept func(protocol.Message) error) (protocol.Message, error) {
 	// The quota is the client's: to ask another broker meanwhile would evade it.
 	if !c.pause(time.Until(c.muted)) {
@@ -136,7 +148,7 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 			all = append(slices.Delete(all, at, at+1), again) // the others first
 		}
 	}
-	r := c.race(all)
+	r := c.race(all, msg)
 	defer r.end()
 	var errs AddressErrors
 	for {
@@ -146,10 +158,9 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 		}
 		err := found.err
 		if err == nil {
-			c.conn = found.conn
-			var res protocol.Message
-			if res, err = c.try(msg, accept, c.cfg.Timeout); err == nil {
-				return res, nil
+			if err = c.accept(found.conn, found.res, accept); err == nil {
+				c.conn = found.conn
+				return found.res, nil
 			}
 		}
 		errs = append(errs, err)
@@ -167,11 +178,11 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 	return nil, err
 }
 
-// change connects to one of the others instead, if that can be had soon.
+// change replaces the connection by one to another broker, if that succeeds soon.
 func (c *Cluster) change(ctx context.Context, others []candidate) {
 	ctx, cancel := context.WithTimeout(ctx, 2*headStart)
 	defer cancel()
-	r := c.race(others)
+	r := c.race(others, nil)
 	defer r.end()
 	for {
 		found, ok := r.next(ctx)

@@ -90,8 +90,8 @@ func (c *Cluster) turn() bool {
 	return true
 }
 
-// ask asks for metadata. Callers of Update that come from then on share the next question, those of
-// Topic this one if it asks for their topic.
+// ask asks for metadata. Later callers of Update share the next question. Later callers of Topic
+// share this one if it names their topic.
 func (c *Cluster) ask() {
 	c.mu.Lock()
 	fresh := false // a topic that was never asked for does not wait
@@ -148,8 +148,8 @@ func (c *Cluster) ask() {
 	}
 }
 
-// doubt sees to it that another broker is asked, if the one of the connection has been asked for
-// some time and something is amiss all the same.
+// doubt makes the next request go to another broker if trouble has continued for some time although
+// this broker answers.
 func (c *Cluster) doubt() {
 	now := time.Now()
 	switch {
@@ -162,7 +162,7 @@ func (c *Cluster) doubt() {
 	c.amiss = now
 }
 
-// pauseAfter is the pause after the n-th of several questions.
+// pauseAfter is the pause after the n-th question in a row.
 func pauseAfter(n int) time.Duration { return connection.Pause(n, firstPause, longestPause) }
 
 // pause returns false if the Cluster is closed meanwhile.
@@ -180,30 +180,53 @@ func (c *Cluster) pause(d time.Duration) bool {
 	}
 }
 
-// try asks the broker of the connection. The connection is closed if that fails.
+// try sends msg on the connection, and closes the connection if that fails.
 func (c *Cluster) try(msg protocol.Message, accept func(protocol.Message) error, timeout time.Duration) (protocol.Message, error) {
 	conn := c.conn
-	stop := context.AfterFunc(c.ctx, conn.Close)
+	res, err := askOn(c.ctx, conn, msg, timeout)
+	if err == nil {
+		err = c.accept(conn, res, accept)
+	}
+	if err != nil {
+		c.conn = nil
+		return nil, err
+	}
+	return res, nil
+}
+
+// askOn sends msg on a connection, and closes it if that fails or ctx ends.
+func askOn(ctx context.Context, conn *connection.Conn, msg protocol.Message, timeout time.Duration) (protocol.Message, error) {
+	stop := context.AfterFunc(ctx, conn.Close)
 	defer stop()
 	res, err := conn.RoundTrip(msg, timeout)
 	if err == nil {
-		c.throttle(res)
-	}
-	if err == nil && accept != nil {
-		err = accept(res)
-	}
-	if err == nil {
 		return res, nil
 	}
-	c.conn = nil
 	conn.Close()
-	if cause := context.Cause(c.ctx); cause != nil {
+	if cause := context.Cause(ctx); cause != nil {
 		err = cause // that the connection was closed says less
 	}
 	return nil, fmt.Errorf("ask %s: %w", conn.Address(), err)
 }
 
-// throttle notes for how long the broker wants no request.
+// accept passes an answer on. If that fails, it closes the connection.
+func (c *Cluster) accept(conn *connection.Conn, res protocol.Message, f func(protocol.Message) error) error {
+	c.throttle(res)
+	if f == nil {
+		return nil
+	}
+	err := f(res)
+	if err == nil {
+		return nil
+	}
+	conn.Close()
+	if cause := context.Cause(c.ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("ask %s: %w", conn.Address(), err)
+}
+
+// throttle notes how long the broker throttles.
 func (c *Cluster) throttle(res protocol.Message) {
 	var ms int32
 	switch r := res.(type) {
@@ -217,7 +240,7 @@ func (c *Cluster) throttle(res protocol.Message) {
 	}
 }
 
-// AddressErrors are why none of several addresses led to an answer.
+// AddressErrors are the errors of several addresses, none of which led to an answer.
 type AddressErrors []error
 
 // Error says why, address by address.

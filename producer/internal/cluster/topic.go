@@ -8,13 +8,12 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
-// A Topic is the metadata of a topic. It does not change: a newer answer makes another Topic.
+// A Topic is the metadata of a topic. It is immutable: a newer answer makes a new Topic.
 type Topic struct {
 	Name string
-	// Err is the error of the whole topic in the latest answer, a kafka.Error; nil: it
-	// exists.
+	// Err is the error of the whole topic in the latest answer, a kafka.Error; nil: it exists.
 	Err error
-	// Partitions are numbered from 0; those of the last answer that had any.
+	// Partitions are numbered from 0. They are those of the latest answer that had any.
 	Partitions []Partition
 }
 
@@ -30,23 +29,22 @@ const NoLeader = -1
 // topic is a topic in use. The Cluster's mutex guards it.
 type topic struct {
 	*Topic              // nil: there was no answer yet
-	question  *question // under way, that asks for it; nil: none does
-	wanted    time.Time // when a caller asked for it last
+	question  *question // the question under way that names it; nil: none
+	wanted    time.Time // when a caller last asked for it
 	asked     bool
-	missing   time.Duration // for how long it is remembered that it does not exist
-	askAgain  time.Time     // not before this, if it does not exist
-	since     time.Time     // the first of the answers in a row that say so
-	behindFor time.Time     // since when the answers have had an older leader; zero: they do not
+	missing   time.Duration // the pause before a missing topic is asked for again
+	askAgain  time.Time     // the end of that pause
+	since     time.Time     // the first of the consecutive answers that say that it is missing
+	behindFor time.Time     // when answers with an older leader began; zero: the latest has none
 }
 
 // exists reports whether the topic has partitions, or had some in an earlier answer.
 func (t *topic) exists() bool { return t.Topic != nil && len(t.Partitions) > 0 }
 
-// inUse is for how long a topic that does not exist is asked for after a caller has wanted it.
+// inUse is how long a missing topic is asked for after a caller last wanted it.
 const inUse = 5 * time.Minute
 
-// askForLocked returns the topics that a question asks for: those in use, except those of which
-// it is remembered that they do not exist.
+// askForLocked returns the topics for a question: those in use, except those known to be missing.
 func (c *Cluster) askForLocked(q *question, now time.Time) []string {
 	names := make([]string, 0, len(c.topics)) // not nil: that would ask for all
 	for name, t := range c.topics {
@@ -62,7 +60,7 @@ func (c *Cluster) askForLocked(q *question, now time.Time) []string {
 	return names
 }
 
-// answeredLocked says that a question is under way no longer.
+// answeredLocked marks a question as no longer under way.
 func (c *Cluster) answeredLocked(q *question, names []string) {
 	for _, name := range names {
 		if t := c.topics[name]; t != nil && t.question == q {
@@ -71,9 +69,9 @@ func (c *Cluster) answeredLocked(q *question, names []string) {
 	}
 }
 
-// apply takes over what an answer says of the topic. The newer leader wins, by its epoch:
-// a broker that is behind may answer. Only if the answers stay behind, the topic is another
-// of the same name.
+// apply stores what an answer says of the topic. The leader with the newer epoch wins, because the
+// broker that answers may be behind. If the answers stay behind, the topic was deleted and created
+// again.
 func (t *topic) apply(m *metadata.ResponseTopic, brokers map[int32]string, now time.Time) {
 	var before []Partition
 	if t.Topic != nil {
@@ -121,16 +119,16 @@ func (t *topic) apply(m *metadata.ResponseTopic, brokers map[int32]string, now t
 	t.Topic = &Topic{Name: m.Name, Partitions: partitions}
 }
 
-// comes reports whether a topic that does not exist is waited for: it is being created, or brokers
-// were asked to create it a moment ago. Kafka answers the same, code 3, while it creates one and
-// if it is not going to.
+// comes reports whether to wait for a missing topic: it is being created, or brokers were asked to
+// create it a moment ago. Kafka answers with code 3 while it creates a topic, and also if it will
+// not create one.
 func (t *topic) comes(autoCreate bool) bool {
 	asked := t.askAgain.Add(-t.missing)
 	return t.Err == kafka.LeaderNotAvailable || t.Err == kafka.UnknownTopicOrPartition && autoCreate && asked.Sub(t.since) < createdWithin
 }
 
-// partitionsOf returns what an answer says of the partitions; nil: it names none. They are
-// numbered from 0 without a gap.
+// partitionsOf returns the partitions of an answer, numbered from 0 without a gap; nil if the
+// answer has none.
 func partitionsOf(m *metadata.ResponseTopic, brokers map[int32]string) []Partition {
 	if len(m.Partitions) == 0 {
 		return nil

@@ -87,8 +87,8 @@ func TestAutoCreate(t *testing.T) {
 	}, kfake.AllowAutoTopicCreation())
 }
 
-// A topic that never comes is what the error says when ctx ends. If the cluster creates none, that is
-// said after some seconds, without many questions, and at once to those who ask then.
+// If a topic never appears, the error says so when ctx ends. If the cluster creates no topics, that
+// is found after some seconds, with few requests. Later callers get the error at once.
 func TestTopicThatNeverComes(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		c := openOn(t, b, Config{AutoCreate: true}) // the cluster does not
@@ -118,7 +118,7 @@ func TestTopicThatNeverComes(t *testing.T) {
 	})
 }
 
-// While a partition has no leader metadata are asked for, every second.
+// While a partition has no leader, metadata are requested every second.
 func TestLeaderIsAwaited(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		var leader atomic.Int32
@@ -172,8 +172,8 @@ func TestMissingTopicsAreForgotten(t *testing.T) {
 	})
 }
 
-// Metadata are asked for every few minutes, which keeps the connection alive, but only for
-// topics in use.
+// Metadata are requested every few minutes, which keeps the connection alive. The request names
+// only topics in use.
 func TestOnlyTopicsInUse(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		c := openOn(t, b, Config{})
@@ -261,4 +261,22 @@ func TestApply(t *testing.T) {
 	if len(topic.Partitions) > 3 {
 		t.Errorf("%d partitions of an answer with two", len(topic.Partitions))
 	}
+}
+
+// If the answers lack the topic, the error says so.
+func TestAnswersWithoutTheTopic(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		c := openOn(t, b, Config{})
+		b.Fake.ControlKey(kmsg.Metadata.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			res := req.ResponseKind().(*kmsg.MetadataResponse)
+			res.Brokers = []kmsg.MetadataResponseBroker{{NodeID: 0, Host: "localhost", Port: 9092}}
+			return res, nil, true
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if _, err := c.Topic(ctx, "t"); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errLacking) {
+			t.Errorf("Topic: %v", err)
+		}
+	})
 }

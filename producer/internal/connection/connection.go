@@ -1,13 +1,13 @@
 // Package connection opens connections to Kafka brokers and exchanges requests and answers
 // on them, one at a time.
 //
-// The other end is not trusted: an answer is read as a whole, at most
-// MaxAnswer bytes of it, into memory that grows with what arrives; its correlation id must
-// be that of the request under way; and before kafka-go's decoder sees it, each of its
-// arrays must have as many elements as it claims.
+// It does not trust the other end. An answer is read completely, up to MaxAnswer bytes, into
+// memory that grows with the bytes received. Its correlation id must be that of the request
+// under way. Before kafka-go decodes an answer, package shape checks that every array
+// has the elements that it claims.
 //
-// An exchange that fails says whether its request was written as a whole: a broker never
-// looks at one that was not.
+// A failed exchange reports whether its request was written completely. A broker ignores a
+// request that was not.
 package connection
 
 import (
@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -31,36 +32,36 @@ import (
 
 // Config is how to connect.
 type Config struct {
-	// Dial opens the connection below. It must return soon after its context ends. Nil:
-	// a net.Dialer's.
+	// Dial opens the network connection; nil: a net.Dialer. It must return soon after its context
+	// ends.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS encrypts the connection; nil: it is not encrypted.
 	TLS *tls.Config
-	// SASL authenticates the client; nil: not at all. It is started for every connection.
+	// SASL authenticates the client; nil: no login. Each connection starts it.
 	SASL sasl.Mechanism
-	// LocalOnly refuses addresses that are not on this machine: the password would be
-	// readable on the way.
+	// LocalOnly refuses addresses on other machines, because the network could read the password.
 	LocalOnly bool
-	// ClientID is how the broker knows the client.
+	// ClientID identifies the client to the broker.
 	ClientID string
-	// Timeout bounds Open: dial, TLS, API versions and SASL. Zero: its context alone does.
+	// Timeout bounds Open: dial, TLS, API versions and SASL. Zero: only its context does.
 	Timeout time.Duration
 }
 
 // The errors of a connection that this side has ended.
 var (
-	ErrClosed  = errors.New("the connection was closed")
-	ErrTimeout = fmt.Errorf("the broker did not answer in time: %w", context.DeadlineExceeded)
+	errClosed  = errors.New("the connection was closed")
+	errTimeout = fmt.Errorf("the broker did not answer in time: %w", context.DeadlineExceeded)
 
 	// ErrPlaintext is the error of an Open that LocalOnly refuses.
-	ErrPlaintext   = errors.New("without TLS the password would be shown on the way (see Config.AllowPlaintextPassword)")
-	errExited      = errors.New("runtime.Goexit was called in Dial, in a function of TLS or in the SASL mechanism")
+	ErrPlaintext = errors.New("without TLS the password would be shown on the way (see Config.AllowPlaintextPassword)")
+	// ErrExited is the error of a function of the program that ended its goroutine.
+	ErrExited      = errors.New("runtime.Goexit was called in Dial or its connection, in a function of TLS or in the SASL mechanism")
 	errNoConn      = errors.New("neither a connection nor an error came from Dial")
 	errOpenTimeout = fmt.Errorf("connected, but not ready within the DialTimeout: %w", context.DeadlineExceeded)
 )
 
-// A Conn is a connection that is ready for requests. One goroutine at a time may use it;
-// Close, Ended, Done, Err and Version may be called at any time.
+// A Conn is a connection that is ready for requests. One goroutine at a time may use it. Close,
+// Ended, Done, Err and Version may be called concurrently.
 type Conn struct {
 	peer     peer
 	clientID string
@@ -68,14 +69,16 @@ type Conn struct {
 	nc       net.Conn // raw, or TLS above it
 	in       *bufio.Reader
 	versions map[protocol.ApiKey]span // what the broker speaks
-	expires  time.Time
-	step     string      // of Open
-	limit    *time.Timer // ends the connection
+	renew    time.Time                // of the login
+	expires  time.Time                // likewise
+	step     string                   // of Open
+	limit    *time.Timer              // ends the connection
 
 	// Of the goroutine that has the exchange.
 	id      int32
 	scratch []byte
 
+	closed   chan struct{} // closed when raw is
 	ended    chan struct{} // closed when err is set
 	done     chan struct{} // closed when the reader has returned
 	answered chan struct{} // of capacity 1
@@ -83,14 +86,15 @@ type Conn struct {
 	mu     sync.Mutex
 	err    error
 	asked  int32  // the id of the request that waits for its answer; 0: none
+	size   int    // of that request
 	answer []byte // with its size and id; the reader's while asked is not 0
 }
 
 // A span is a range of versions.
 type span struct{ lowest, highest int16 }
 
-// spoken are the versions that are spoken here. None is of the protocol's flexible kind.
-// The lowest of Produce is that of Kafka 2.1.
+// spoken are the versions that this package uses. None has flexible fields. The lowest of Produce
+// is that of Kafka 2.1.
 var spoken = map[protocol.ApiKey]span{
 	protocol.Produce:          {7, 8},
 	protocol.ListOffsets:      {1, 5},
@@ -101,15 +105,15 @@ var spoken = map[protocol.ApiKey]span{
 	protocol.SaslAuthenticate: {0, 1},
 }
 
-// Open connects to a broker and makes the connection ready. Named says that the user named
-// the address, so that errors can say where to look. It returns soon after ctx ends or
-// Config.Timeout has passed; the connection lives on until Close, or until it breaks.
+// Open connects to a broker and makes the connection ready. named means that the configuration has
+// the address, which errors mention. Open returns soon after ctx ends or Config.Timeout passes. The
+// connection stays open until Close, or until it breaks.
 //
-// An address where something else than Kafka answers is a *NotKafkaError; a refused login
-// is the broker's kafka.Error; a panic in Dial, in a function of TLS or in the mechanism is
-// an *fsm.PanicError, a runtime.Goexit there an error as well.
+// The error is a *NotKafkaError if the answer is not Kafka's; the broker's kafka.Error if it
+// refuses the login; an *fsm.PanicError if Dial, a method of its connection, a function of TLS or the
+// mechanism panics. A runtime.Goexit in one of these is an error too.
 func Open(ctx context.Context, cfg *Config, address string, named bool) (c *Conn, err error) {
-	err = fmt.Errorf("connect to %s: %w", address, errExited)
+	err = fmt.Errorf("connect to %s: %w", address, ErrExited)
 	opened := make(chan struct{})
 	go func() { // functions of the user's may end it
 		defer close(opened)
@@ -139,13 +143,13 @@ func connect(ctx context.Context, cfg *Config, address string, named bool) (*Con
 	}
 	c := &Conn{
 		peer: p, clientID: cfg.ClientID, raw: &wire{Conn: nc},
-		ended: make(chan struct{}), done: make(chan struct{}), answered: make(chan struct{}, 1),
+		closed: make(chan struct{}), ended: make(chan struct{}), done: make(chan struct{}), answered: make(chan struct{}, 1),
 	}
 	c.nc = c.raw
-	c.limit = time.AfterFunc(time.Hour, func() { c.end(ErrTimeout) })
+	c.limit = time.AfterFunc(time.Hour, func() { c.end(errTimeout) })
 	c.limit.Stop()
 	stop := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
-	err = errExited
+	err = ErrExited
 	defer func() {
 		if err != nil { // of prepare, also if a function of the user's has ended the goroutine
 			c.end(err)
@@ -174,13 +178,19 @@ func dial(ctx context.Context, cfg *Config, address string) (nc net.Conn, err er
 	if cfg.Dial == nil {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}
-	if nc, err = cfg.Dial(ctx, "tcp", address); nc == nil && err == nil {
+	if nc, err = cfg.Dial(ctx, "tcp", address); err == nil && isNil(nc) {
 		err = errNoConn
 	}
 	return nc, err
 }
 
-// recovered makes an error of a panic in a function of the user's.
+// isNil reports whether there is no connection: nc is nil, or a nil pointer of some type.
+func isNil(nc net.Conn) bool {
+	v := reflect.ValueOf(nc)
+	return nc == nil || v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// recovered turns a panic in a user's function into an error.
 func recovered(what string, err *error) {
 	if v := recover(); v != nil {
 		*err = fmt.Errorf("%s: %w", what, &fsm.PanicError{Value: v, Stack: debug.Stack()})
@@ -240,11 +250,11 @@ func (c *Conn) encrypt(ctx context.Context, cfg *tls.Config) (err error) {
 	return nil
 }
 
-// Address is where the broker is.
+// Address is the address of the broker.
 func (c *Conn) Address() string { return c.peer.address }
 
-// Version returns the version of a request that both sides speak. The error, if there is
-// none, is kafka.UnsupportedVersion.
+// Version returns the highest version of a request that both sides have, or
+// kafka.UnsupportedVersion.
 func (c *Conn) Version(key protocol.ApiKey) (int16, error) {
 	ours, theirs := spoken[key], c.versions[key]
 	if c.versions == nil { // nothing is known yet
@@ -258,21 +268,21 @@ func (c *Conn) Version(key protocol.ApiKey) (int16, error) {
 	return v, nil
 }
 
-// Expires is when to connect anew, because soon after that the broker ends the session of
-// the login, and with it the connection; zero: it does not.
-func (c *Conn) Expires() time.Time { return c.expires }
+// Session returns when to connect again because the session of the login expires, and when it
+// expires. The broker closes the connection at the first request after that. Zero: it does not
+// expire.
+func (c *Conn) Session() (renew, expires time.Time) { return c.renew, c.expires }
 
-// Close ends the connection, and with it an exchange that is under way. It waits for
-// nothing.
-func (c *Conn) Close() { c.end(ErrClosed) }
+// Close ends the connection and any exchange under way. It returns when what was dialled is closed.
+func (c *Conn) Close() { c.end(errClosed) }
 
-// Ended is closed when the connection has ended, by Close, by the peer, or by an error.
+// Ended is closed when the connection has ended: by Close, by the peer, or by an error.
 func (c *Conn) Ended() <-chan struct{} { return c.ended }
 
 // Done is closed when the connection's goroutine has returned, soon after Ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Err is why the connection has ended; nil: it has not.
+// Err is why the connection has ended; nil if it has not.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -288,11 +298,14 @@ func (c *Conn) end(why error) {
 	}
 	c.mu.Unlock()
 	if first {
+		defer close(c.closed)
 		c.raw.Close() // not TLS's, which would wait to say goodbye
+		return
 	}
+	<-c.closed
 }
 
-// IsLocal reports whether a connection to address, host:port, stays on this machine.
+// IsLocal reports whether address, host:port, is on this machine.
 func IsLocal(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -259,23 +261,104 @@ func TestOpenEnds(t *testing.T) {
 	}
 }
 
-// Close ends an exchange that is under way; what waits reads why.
-func TestCloseEndsAnExchange(t *testing.T) {
+// Close ends an exchange that is under way at once, although the peer reads nothing any more; what waits reads why. So a
+// forced stop waits for no broker (D7).
+func TestD7CloseEndsAnExchange(t *testing.T) {
+	server, roots := certificate(t)
+	for _, secure := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			over := make(chan struct{})
+			defer close(over)
+			cfg := Config{Dial: dialTo(func(nc net.Conn) {
+				if secure {
+					nc = tls.Server(nc, server)
+				}
+				answerWith(func(net.Conn, protocol.ApiKey, int32) bool { <-over; return false })(nc)
+			})}
+			if secure {
+				cfg.TLS = &tls.Config{RootCAs: roots, ServerName: "localhost"}
+			}
+			c, err := Open(t.Context(), &cfg, "host:1", true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			time.AfterFunc(time.Second, c.Close)
+			_, written, err := c.Exchange(net.Buffers{c.AppendHeader(nil, protocol.Metadata, 8)}, time.Minute)
+			if !errors.Is(err, errClosed) || !written {
+				t.Errorf("Exchange: written %t, %v", written, err)
+			}
+			<-c.Done()
+			if took := time.Since(began); took != time.Second {
+				t.Errorf("D7 Drains is broken: TLS %t: the connection ended after %v", secure, took)
+			}
+		})
+	}
+}
+
+// Whoever ends the connection, Close returns once what was dialled is closed: so nothing is open after a stop (G7).
+func TestG7CloseLeavesNothingOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(net.Conn, protocol.ApiKey, int32) bool { return true }))}, "host:1", true)
+		b := testbroker.Virtual(t)
+		slow := new(slowClose)
+		c, err := open(t, b, Config{Dial: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
+			slow.Conn, err = b.Dial(ctx, network, address)
+			return slow, err
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(time.Second, c.Close)
-		_, written, err := c.Exchange(net.Buffers{c.AppendHeader(nil, protocol.Metadata, 8)}, time.Minute)
-		if !errors.Is(err, ErrClosed) || !written {
-			t.Errorf("Exchange: written %t, %v", written, err)
+		go c.end(io.ErrUnexpectedEOF)
+		synctest.Wait()
+		if c.Close(); !slow.closed.Load() {
+			t.Error("G7 NoLeak is broken: Close has returned, and what was dialled is open")
 		}
-		<-c.Done()
 	})
 }
 
-// A broker that goes away is noticed while nothing is asked.
+// A slowClose takes a second to close.
+type slowClose struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (s *slowClose) Close() error {
+	time.Sleep(time.Second)
+	defer s.closed.Store(true)
+	return s.Conn.Close()
+}
+
+// A peer that reads nothing holds up neither request for longer than the timeout, and the connection ends: the next one
+// may lead to a broker that does (D9).
+func TestD9PeerReadsNothing(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			over := make(chan struct{})
+			defer close(over)
+			c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(net.Conn, protocol.ApiKey, int32) bool { <-over; return false }))}, "host:1", true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			request := func() net.Buffers { return net.Buffers{c.AppendHeader(nil, protocol.Metadata, 8)} }
+			if written, err := c.Send(request(), time.Second); !written || err != nil {
+				t.Fatalf("the first request: written %t, %v", written, err)
+			}
+			var written bool
+			if answered {
+				_, written, err = c.Exchange(request(), time.Second)
+			} else {
+				written, err = c.Send(request(), time.Second)
+			}
+			if took := time.Since(began); written || !errors.Is(err, errTimeout) || took != time.Second {
+				t.Errorf("D9 Survives is broken: with an answer %t: written %t after %v: %v", answered, written, took, err)
+			}
+			<-c.Done()
+		})
+	}
+}
+
+// The end of a broker is noticed while no request is under way.
 func TestIdleConnectionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t)
@@ -315,60 +398,87 @@ func (s *stunted) Write(b []byte) (int, error) {
 	return n, errStunted
 }
 
-// Written is false exactly if a byte of the request is missing: also with TLS, which
-// does not count.
+// A request of which a byte is missing was not written: no broker handles it, and its messages can be withdrawn. That
+// holds with TLS, which does not count.
+func TestD5PartOfARequest(t *testing.T) {
+	eachWriter(t, func(t *testing.T, try func(left int, late bool) (written bool, used int)) {
+		_, total := try(1<<30, false)
+		for _, left := range []int{0, 1, 4, 39, total / 2, total - 1} {
+			if written, _ := try(left, false); written {
+				t.Errorf("D5 Withdrawn is broken: %d of %d bytes left this side: written as a whole", left, total)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(nil))}, "host:1", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		if _, written, err := c.Exchange(net.Buffers{c.AppendHeader(nil, protocol.Metadata, 8)}, time.Second); written || !errors.Is(err, errClosed) {
+			t.Errorf("D5 Withdrawn is broken: a request on a connection that has ended: written %t, %v", written, err)
+		}
+		<-c.Done()
+	})
+}
+
+// A request of which every byte left this side was written, also if the write then failed.
 func TestD2WrittenWhole(t *testing.T) {
+	eachWriter(t, func(t *testing.T, try func(left int, late bool) (written bool, used int)) {
+		written, total := try(1<<30, false)
+		if !written {
+			t.Errorf("D2 Truth is broken: nothing fails, and the request of %d bytes was not written", total)
+		}
+		if written, _ := try(total, true); !written {
+			t.Error("D2 Truth is broken: all bytes left this side, and then the write failed: not written")
+		}
+	})
+}
+
+// eachWriter calls test for small and large requests, with TLS and without. try exchanges a request, and fails the writing
+// of it after so many bytes.
+func eachWriter(t *testing.T, test func(t *testing.T, try func(left int, late bool) (written bool, used int))) {
 	server, roots := certificate(t)
-	for _, test := range []struct {
+	for _, c := range []struct {
 		name   string
 		secure bool
 		size   int
 	}{{"plain", false, 40}, {"plain large", false, flatRequest + 100}, {"TLS", true, 40}, {"TLS large", true, flatRequest + 100}} {
-		t.Run(test.name, func(t *testing.T) {
-			try := func(left int, late bool) (written bool, used int) {
+		t.Run(c.name, func(t *testing.T) {
+			test(t, func(left int, late bool) (written bool, used int) {
 				synctest.Test(t, func(t *testing.T) {
 					var s *stunted
 					cfg := Config{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-						inner, err := dialTo(func(c net.Conn) {
-							if test.secure {
-								c = tls.Server(c, server)
+						inner, err := dialTo(func(nc net.Conn) {
+							if c.secure {
+								nc = tls.Server(nc, server)
 							}
-							answerWith(func(net.Conn, protocol.ApiKey, int32) bool { return true })(c)
+							answerWith(func(net.Conn, protocol.ApiKey, int32) bool { return true })(nc)
 						})(ctx, network, address)
 						s = &stunted{Conn: inner}
 						return s, err
 					}}
-					if test.secure {
+					if c.secure {
 						cfg.TLS = &tls.Config{RootCAs: roots, ServerName: "localhost", DynamicRecordSizingDisabled: true}
 					}
-					c, err := Open(t.Context(), &cfg, "host:1", true)
+					conn, err := Open(t.Context(), &cfg, "host:1", true)
 					if err != nil {
 						t.Fatal(err)
 					}
 					s.left, s.armed, s.late = left, true, late
-					head := c.AppendHeader(nil, protocol.Metadata, 8)
-					_, written, err = c.Exchange(net.Buffers{head, make([]byte, test.size-len(head))}, time.Second)
+					head := conn.AppendHeader(nil, protocol.Metadata, 8)
+					_, written, err = conn.Exchange(net.Buffers{head, make([]byte, c.size-len(head))}, time.Second)
 					if err == nil {
 						t.Fatal("the exchange succeeded")
 					}
-					used = left - s.left
-					c.Close()
-					<-c.Done()
+					if used = left - s.left; left == 1<<30 && used < c.size {
+						t.Fatalf("nothing fails: %d bytes", used)
+					}
+					conn.Close()
+					<-conn.Done()
 				})
 				return written, used
-			}
-			written, total := try(1<<30, false)
-			if !written || total < test.size {
-				t.Fatalf("nothing fails: written %t, %d bytes", written, total)
-			}
-			for _, left := range []int{0, 1, 4, 39, total / 2, total - 1} {
-				if written, _ := try(left, false); written {
-					t.Errorf("%d of %d bytes left this side: written as a whole", left, total)
-				}
-			}
-			if written, _ := try(total, true); !written {
-				t.Error("all bytes left this side, and then the write failed: not written")
-			}
+			})
 		})
 	}
 }
@@ -395,5 +505,18 @@ func TestAllocations(t *testing.T) {
 	})
 	if n > 4 { // of them, the script's: the request's head and body
 		t.Errorf("%v allocations an exchange", n)
+	}
+}
+
+// A session that is longer than a Duration can be does not end at once.
+func TestLongSession(t *testing.T) {
+	for ms, want := range map[int64]time.Duration{
+		0: 0, -1: -time.Millisecond, 1500: 1500 * time.Millisecond,
+		18446744073710: math.MaxInt64 / 1_000_000 * time.Millisecond, // times 1e6 it is 2^64 and a little
+		math.MaxInt64:  math.MaxInt64 / 1_000_000 * time.Millisecond,
+	} {
+		if d := lifetimeOf(ms); d != want {
+			t.Errorf("%d ms are %v, want %v", ms, d, want)
+		}
 	}
 }

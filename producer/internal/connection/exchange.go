@@ -17,20 +17,19 @@ import (
 )
 
 const (
-	// MaxAnswer is the largest answer that is read. The metadata of 100,000 partitions
-	// take some 5 MB.
+	// MaxAnswer limits an answer. The metadata of 100,000 partitions take about 5 MB.
 	MaxAnswer = 64 << 20
 	// keepAnswer is how much memory a connection keeps for the next answer.
 	keepAnswer = 64 << 10
-	// flatRequest is the largest request that is copied to be written at once.
+	// flatRequest limits the requests that are copied into one buffer before writing.
 	flatRequest = 64 << 10
 
 	headSize = 8 // of an answer: its size and correlation id
 	atID     = 8 // of a request: its correlation id
 )
 
-// A wire is a connection as it was dialled. It notes what TLS above it hides: that a write
-// failed although all its bytes were written.
+// A wire is the dialled connection. It records what TLS above it hides: a write that failed
+// although all its bytes were written.
 type wire struct {
 	net.Conn
 	whole atomic.Bool
@@ -44,8 +43,10 @@ func (w *wire) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close closes what is below a TLS of Dial's first: TLS would wait for seconds to say goodbye.
-func (w *wire) Close() error {
+// Close first closes the connection below a TLS connection that Dial returned. TLS would wait
+// seconds for its closing message.
+func (w *wire) Close() (err error) {
+	defer recovered("Close of Dial's connection", &err)
 	if secure, ok := w.Conn.(interface{ NetConn() net.Conn }); ok {
 		if below := secure.NetConn(); below != nil {
 			below.Close()
@@ -65,13 +66,12 @@ func (c *Conn) AppendHeader(b []byte, key protocol.ApiKey, version int16) []byte
 	return append(b, c.clientID...)
 }
 
-// Exchange writes a request and waits for its answer, whose body it returns, valid until
-// the next use of the connection. The request begins with AppendHeader's bytes; frame is
-// used up, the bytes are not changed otherwise. Timeout bounds it all; zero or less: Close
-// alone does.
+// Exchange writes a request and returns the body of the answer, which is valid until the next use
+// of the connection. The request begins with the bytes of AppendHeader. Exchange consumes frame,
+// and changes no other bytes. timeout bounds everything; if it is not positive, only Close does.
 //
-// Any error is the end of the connection. Written reports whether the request was written
-// as a whole, or may have been: if it is false, no broker will ever look at it.
+// Any error ends the connection. written reports whether the request was written completely, or may
+// have been. If false, no broker will process it.
 func (c *Conn) Exchange(frame net.Buffers, timeout time.Duration) (body []byte, written bool, err error) {
 	c.startLimit(timeout)
 	defer c.limit.Stop()
@@ -90,7 +90,7 @@ func (c *Conn) Exchange(frame net.Buffers, timeout time.Duration) (body []byte, 
 	return c.answer[headSize:], true, nil
 }
 
-// Send is Exchange for a request that has no answer.
+// Send is Exchange for a request without an answer.
 func (c *Conn) Send(frame net.Buffers, timeout time.Duration) (written bool, err error) {
 	c.startLimit(timeout)
 	defer c.limit.Stop()
@@ -116,7 +116,7 @@ func (c *Conn) send(frame net.Buffers, answer bool) (written bool, err error) {
 	c.mu.Lock()
 	err = c.err
 	if err == nil && answer {
-		c.asked = c.id
+		c.asked, c.size = c.id, total
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -130,6 +130,8 @@ func (c *Conn) send(frame net.Buffers, answer bool) (written bool, err error) {
 }
 
 func (c *Conn) write(frame net.Buffers, total int) (written bool, err error) {
+	written = true // if it panics: nobody knows how much it wrote
+	defer recovered("Write of Dial's connection", &err)
 	n := int64(0)
 	if total <= flatRequest {
 		c.scratch = c.scratch[:0]
@@ -147,8 +149,8 @@ func (c *Conn) write(frame net.Buffers, total int) (written bool, err error) {
 	return n >= int64(total) || c.raw.whole.Load(), err
 }
 
-// RoundTrip sends a message of kafka-go's and returns the answer; see Exchange. It panics on
-// a message that is not spoken here.
+// RoundTrip sends one of kafka-go's messages and returns the answer; see Exchange. It panics for a
+// message that spoken lacks.
 func (c *Conn) RoundTrip(msg protocol.Message, timeout time.Duration) (protocol.Message, error) {
 	key := msg.ApiKey()
 	version, err := c.Version(key)
@@ -177,30 +179,33 @@ func (c *Conn) RoundTrip(msg protocol.Message, timeout time.Duration) (protocol.
 	return res, nil
 }
 
-// read hands answers over until the connection ends.
+// read receives answers until the connection ends.
 func (c *Conn) read() {
 	defer close(c.done)
+	err := ErrExited
+	defer func() { c.end(err) }()
+	defer recovered("Read of Dial's connection", &err)
 	for n := 0; ; n++ {
-		if err := c.receive(n); err != nil {
-			c.end(err)
+		if failed := c.receive(n); failed != nil {
+			err = failed
 			return
 		}
 	}
 }
 
-// receive reads an answer as a whole, and hands it over. It is the one after n others.
+// receive reads one complete answer, the one after n others, and passes it on.
 func (c *Conn) receive(n int) error {
 	head, err := c.in.Peek(4)
 	if err != nil {
 		c.mu.Lock()
-		asked := c.asked != 0
+		asked, size := c.asked != 0, c.size
 		c.mu.Unlock()
 		switch {
 		case len(head) > 0:
 		case n == 0:
 			return c.peer.noAnswer(err)
 		case n == 1 && asked:
-			return c.peer.noLogin(err)
+			return c.peer.noSecond(err, size)
 		}
 		return unexpected(err)
 	}
@@ -233,8 +238,8 @@ func (c *Conn) receive(n int) error {
 	return nil
 }
 
-// fill reads size bytes into answer, whose memory grows with what comes, not with what was
-// announced.
+// fill reads size bytes into answer. Its memory grows with the bytes received, not with the
+// announced size.
 func (c *Conn) fill(size int) error {
 	if cap(c.answer) > keepAnswer {
 		c.answer = nil

@@ -16,7 +16,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
-// Apache Kafka lets in who has the password, and says of others that they have not.
+// Apache Kafka admits a user with the right password, and reports a wrong one.
 func TestApacheKafkaLogin(t *testing.T) {
 	c := testbroker.Own(t, 1)
 	right, err := scram.Mechanism(scram.SHA512, "alice", "alice-secret")

@@ -9,17 +9,16 @@ import (
 	"syscall"
 )
 
-// NotKafkaError says that something answers at an address that does not speak Kafka's
-// protocol as the configuration says. Mostly it is a wrong port, or one with TLS for one
-// without.
+// A NotKafkaError reports that the answer at an address is not Kafka's protocol as configured.
+// Usual causes are a wrong port, and TLS on one side only.
 type NotKafkaError struct {
 	Address string // host:port
-	Looks   string // the protocol that the answer looks like: HTTP, TLS or SSH; empty: none of these
-	Field   string // the field of the configuration to look at: Brokers or TLS; empty: the cluster gave out this address
+	Looks   string // the protocol that the answer resembles: HTTP, TLS, SSH or empty
+	Field   string // the field of Config to check: Brokers or TLS; empty: the cluster advertised the address
 	Err     error  // what is wrong with the answer
 }
 
-// Error names the address, what is wrong with its answer, and what to change.
+// Error names the address, the fault of the answer, and what to change.
 func (e *NotKafkaError) Error() string {
 	looks := "not as Kafka does"
 	if e.Looks != "" {
@@ -40,15 +39,15 @@ func (e *NotKafkaError) Error() string {
 // Unwrap returns Err.
 func (e *NotKafkaError) Unwrap() error { return e.Err }
 
-// A peer is what is known of the other end of a connection.
+// A peer collects what is known of the other end of a connection.
 type peer struct {
 	address string
-	named   bool // by the user; else the cluster gave it out
+	named   bool // in the configuration; else the cluster advertised it
 	tls     bool // the connection is encrypted
 	login   bool // the client logs in
 }
 
-// notKafka makes the error of an answer that begins with these bytes.
+// notKafka returns the error for an answer that begins with these bytes.
 func (p peer) notKafka(begins []byte, why error) *NotKafkaError {
 	e := &NotKafkaError{Address: p.address, Err: why}
 	if p.named {
@@ -65,15 +64,15 @@ func (p peer) notKafka(begins []byte, why error) *NotKafkaError {
 	return e
 }
 
-// tlsAlert is the type of the TLS record with which a server refuses a client that speaks
-// no TLS. The version follows (RFC 8446, 5.1).
+// tlsAlert is the type of the TLS record with which a server refuses a client without TLS. The
+// version follows (RFC 8446, 5.1).
 const tlsAlert = 0x15
 
-// http2Settings is how an HTTP/2 server begins, after a length of three bytes: a frame of
-// settings without flags, for the connection (RFC 9113, 4.1).
+// http2Settings is how an HTTP/2 server begins, after a length of three bytes: a frame of settings
+// without flags, for the connection (RFC 9113, 4.1).
 var http2Settings = []byte{4, 0, 0, 0, 0}
 
-// handshakeFailed adds to the error of a TLS handshake what it says of the peer.
+// handshakeFailed adds to the error of a TLS handshake what the error reveals about the peer.
 func (p peer) handshakeFailed(err error) error {
 	var header tls.RecordHeaderError
 	switch {
@@ -89,8 +88,8 @@ func (p peer) handshakeFailed(err error) error {
 	return fmt.Errorf("TLS handshake with %s: %w", p.address, err)
 }
 
-// noAnswer adds to the error of a connection that ended before the first answer what it
-// says of the peer. A broker that is just going down does the same.
+// noAnswer adds a hint to the error of a connection that ended before the first answer. A broker
+// that shuts down behaves the same.
 func (p peer) noAnswer(err error) error {
 	if p.tls || !hungUp(err) {
 		return err
@@ -98,16 +97,20 @@ func (p peer) noAnswer(err error) error {
 	return fmt.Errorf("%w: %s ended the connection without an answer, as one that wants TLS does (see Config.TLS)", unexpected(err), p.address)
 }
 
-// noLogin adds to the error of a connection that ended at the first request after its API versions
-// what it says of the peer. A broker that is just going down does the same.
-func (p peer) noLogin(err error) error {
-	if p.login || !hungUp(err) {
-		return unexpected(err)
+// noSecond adds a hint to the error of a connection that ended at the first request after the API
+// versions, which had size bytes. A broker that shuts down behaves the same.
+func (p peer) noSecond(err error, size int) error {
+	switch {
+	case !hungUp(err):
+	case size > flatRequest:
+		return fmt.Errorf("%w: %s ended the connection at a request of %d bytes, as one does that takes smaller ones only (see Config.BatchBytes)", unexpected(err), p.address, size)
+	case !p.login:
+		return fmt.Errorf("%w: %s ended the connection at the first request, as one that wants a login does (see Config.SASL)", unexpected(err), p.address)
 	}
-	return fmt.Errorf("%w: %s ended the connection at the first request, as one that wants a login does (see Config.SASL)", unexpected(err), p.address)
+	return unexpected(err)
 }
 
-// unexpected makes io.ErrUnexpectedEOF of io.EOF: a connection never ends in good order.
+// unexpected turns io.EOF into io.ErrUnexpectedEOF: no end of a connection is orderly.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

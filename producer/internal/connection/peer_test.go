@@ -78,7 +78,7 @@ func frame(id int32, body ...byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(id)), body...)
 }
 
-// What answers at a port that is not Kafka's is named, whatever it is.
+// If another program answers at the port, the error names its protocol.
 func TestD9NotKafka(t *testing.T) {
 	says := func(s string) script {
 		return func(c net.Conn) {
@@ -205,7 +205,7 @@ func TestD9BadAnswers(t *testing.T) {
 		{"huge", func(c net.Conn, id int32) { c.Write([]byte{0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}) }, nil},
 		{"cut", func(c net.Conn, id int32) { c.Write(frame(id, 0, 0, 0, 0)[:9]); c.Close() }, io.ErrUnexpectedEOF},
 		{"closed", func(c net.Conn, id int32) { c.Close() }, io.ErrUnexpectedEOF},
-		{"none", func(net.Conn, int32) {}, ErrTimeout},
+		{"none", func(net.Conn, int32) {}, errTimeout},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -235,8 +235,8 @@ func TestD9BadAnswers(t *testing.T) {
 	}
 }
 
-// An answer that nobody asked for ends the connection, and harms no answer before it.
-func TestAnswerToNothing(t *testing.T) {
+// An answer without a request ends the connection, harms no answer before it, and is not the answer to the next request (D2).
+func TestD2AnswerToNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(c net.Conn, _ protocol.ApiKey, id int32) bool {
 			good := frame(id, []byte("good")...)
@@ -269,7 +269,7 @@ func TestD8MemoryOfAnnouncedAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = c.RoundTrip(&metadata.Request{}, time.Second); !errors.Is(err, ErrTimeout) {
+		if _, err = c.RoundTrip(&metadata.Request{}, time.Second); !errors.Is(err, errTimeout) {
 			t.Errorf("RoundTrip: %v", err)
 		}
 		<-c.Done()
@@ -280,7 +280,7 @@ func TestD8MemoryOfAnnouncedAnswer(t *testing.T) {
 }
 
 // A large answer passes, and its memory is not kept.
-func TestLargeAnswer(t *testing.T) {
+func TestD8LargeAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 3 << 20
 		c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(c net.Conn, _ protocol.ApiKey, id int32) bool {
@@ -322,8 +322,8 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// Whatever comes in place of an answer, as the first one and as the one to a login: an error or a
-// connection, in memory that what has come accounts for, and no panic.
+// Any bytes in place of the first answer, or of the answer to a login, give an error or a
+// connection. The memory is in proportion to the bytes received, and nothing panics.
 func FuzzOpen(f *testing.F) {
 	for _, says := range []string{
 		"", "HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-x\r\n", "\x15\x03\x01\x00\x02\x02\x46", "\x7f\xff\xff\xff\x00\x00\x00\x01",

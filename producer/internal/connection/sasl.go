@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"time"
@@ -14,19 +15,25 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 )
 
-// Refused reports whether a broker has refused the login: the credentials are wrong, or the broker
-// does not know them yet.
+// Refused reports whether a broker refused the login: the credentials are wrong, or not yet known
+// to it.
 func Refused(err error) bool { return errors.Is(err, kafka.SASLAuthenticationFailed) }
 
-// RefusedPause is the pause after the n-th refused login in a row: it doubles, from 10 ms to 8 s, so
-// that wrong credentials do not flood the brokers, nor lock the account, for as long as a producer
-// runs, and right ones are found soon.
+// RefusedPause is the pause after the n-th refused login in a row. It doubles from 10 ms to 8 s.
+// Wrong credentials thus neither flood the brokers nor lock the account, and right ones are found
+// soon.
 func RefusedPause(n int) time.Duration { return Pause(n, 10*time.Millisecond, 8*time.Second) }
 
-// Pause is the pause after the n-th failure in a row: it doubles from the first to the longest, which is
-// no longer than a thousand times the first.
+// Pause is the pause after the n-th failure in a row. It doubles from the first to the longest,
+// which is at most a thousand times the first.
 func Pause(n int, first, longest time.Duration) time.Duration {
 	return min(first<<min(n-1, 10), longest)
+}
+
+// lifetimeOf is how long a session lasts. A token that never expires has more milliseconds than a
+// Duration has nanoseconds.
+func lifetimeOf(ms int64) time.Duration {
+	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
 // authenticate logs in.
@@ -60,8 +67,8 @@ func (c *Conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) (err 
 		if a.ErrorCode != 0 {
 			return fmt.Errorf("SASL login: %w: %s (see Config.SASL)", kafka.Error(a.ErrorCode), a.ErrorMessage)
 		}
-		if lifetime := time.Duration(a.SessionLifetimeMs) * time.Millisecond; lifetime > 0 {
-			c.expires = began.Add(lifetime - lifetime/10)
+		if lifetime := lifetimeOf(a.SessionLifetimeMs); lifetime > 0 {
+			c.renew, c.expires = began.Add(lifetime-lifetime/10), began.Add(lifetime)
 		}
 		if done, state, err = session.Next(ctx, a.AuthBytes); err != nil {
 			return fmt.Errorf("SASL mechanism %s: %w", mechanism.Name(), err)

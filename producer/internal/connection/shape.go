@@ -20,8 +20,8 @@ var answers = []protocol.Message{
 	new(metadata.Response), new(listoffsets.Response), new(initproducerid.Response),
 }
 
-// shapes are those of the answers to every request that RoundTrip sends. None of these
-// versions is of the protocol's flexible kind.
+// shapes are the shapes of the answers to every request that RoundTrip sends. None has flexible
+// fields.
 var shapes = sync.OnceValue(func() map[shape.Version]shape.Shape {
 	all := make(map[shape.Version]shape.Shape)
 	for _, m := range answers {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 	"github.com/seed3893aba4/surestart/producer/internal/cluster"
 )
@@ -123,7 +123,7 @@ func TestAnotherCluster(t *testing.T) {
 	}, kfake.SeedTopics(1, "t"))
 }
 
-// When the epochs of a producer id run out another id is asked for, and the order is kept.
+// When the epochs of a producer id run out, another id is requested, and the order is kept.
 func TestAnotherID(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, b *testbroker.Broker) {
 		bad := testbroker.NewLossy(b, nil)
@@ -161,8 +161,8 @@ func TestAnotherID(t *testing.T) {
 	}, kfake.SeedTopics(3, "t"))
 }
 
-// A topic that nobody writes to any more is not asked for, and is found again by the next
-// write; connections to brokers that lead nothing in use are closed.
+// A topic without writes is no longer in the requests for metadata, and is found again by the next
+// write. Connections to brokers that lead no partition in use are closed.
 func TestIdleTopics(t *testing.T) {
 	bubble(t, 2, func(t *testing.T, b *testbroker.Broker) {
 		if err := b.Fake.MoveTopicPartition("declared", 0, 0); err != nil {
@@ -265,7 +265,7 @@ func TestR49FreedCores(t *testing.T) {
 				want = append(want, v)
 			}
 			topic := (*e.topics.Load())[idle]
-			left.Eventually(t, "the topic to be let go", func() string { // when the sender has let go of it
+			leakcheck.Eventually(t, "the topic to be let go", func() string { // when the sender has let go of it
 				topic.used.Store(0)
 				if e.started.Load().sweepTopics(); !topic.idle.Load() {
 					return "it is in use"
@@ -319,4 +319,27 @@ func TestStartFails(t *testing.T) {
 			leavesNothing(t, e)
 		}
 	}, kfake.SeedTopics(1, "t"))
+}
+
+// Without a limit of attempts a message outlives an outage that ends before its deadline: brokers that are away, and
+// brokers that refuse it for now (D9).
+func TestD9OutlivesAnOutage(t *testing.T) {
+	for name, begin := range map[string]func(b *testbroker.Broker) (end func()){
+		"away": func(b *testbroker.Broker) func() { b.Net.Kill(0); return func() { b.Net.Revive(0) } },
+		"refuses": func(b *testbroker.Broker) func() {
+			return b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1}).Remove
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+				cfg := config(b, "t")
+				cfg.DeliveryTimeout = 10 * time.Minute
+				e := start(t, cfg)
+				time.AfterFunc(5*time.Minute, begin(b))
+				if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
+					t.Error(err)
+				}
+			}, kfake.SeedTopics(1, "t"))
+		})
+	}
 }

@@ -84,7 +84,7 @@ func TestD5Withdrawn(t *testing.T) {
 	}, kfake.SeedTopics(1, "t"))
 }
 
-// Every message has its verdict by DeliveryTimeout, whatever its call meets (D6).
+// Every message has its verdict by DeliveryTimeout, during any fault (D6).
 func TestD6Deadline(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -162,8 +162,8 @@ func TestD6Deadline(t *testing.T) {
 	}
 }
 
-// A forced stop returns in time, with exact counts; what was maybe delivered is told apart
-// from what was not sent (D7).
+// A forced stop returns in time, with exact counts. It distinguishes messages that may be delivered
+// from those that were not sent (D7).
 func TestD7ForcedStop(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := New(config(b, "t"))

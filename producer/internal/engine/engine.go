@@ -1,8 +1,8 @@
-// Package engine delivers messages to Kafka. It puts together package cluster, which knows the
-// leaders, and package sender, which has the queues and the connections.
+// Package engine delivers messages to Kafka. It connects package cluster, which knows the
+// leaders, with package sender, which has the queues and the connections.
 //
-// An Engine lasts as long as its producer. Start and Stop alternate; what partitions know of
-// sequence numbers and epochs outlives a stop, so that nothing old lands behind anything new.
+// An Engine lives as long as its producer. Start and Stop alternate. The sequence numbers and
+// epochs of partitions survive a stop, so that nothing old lands behind anything new (D4).
 package engine
 
 import (
@@ -23,12 +23,12 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// Config configures an Engine. It must not change. No field has a default, except
-// that a nil Balancer is the Java client's, and zero MaxAttempts and Linger are none.
+// Config configures an Engine. It must not change. Only three fields have a default: a nil Balancer
+// is the Java client's, and zero MaxAttempts and Linger mean none.
 type Config struct {
 	Brokers    []string
 	Connection *connection.Config
-	Topics     []string // that Start proves
+	Topics     []string // Start checks them
 
 	Mode         core.Mode
 	Acks         int16 // as the protocol has them: -1, 1 or 0
@@ -41,23 +41,23 @@ type Config struct {
 	MaxAttempts  int
 	Balancer     kafka.Balancer
 	AutoCreate   bool
-	// AllowPartial starts although partitions have no leader, or a leader cannot be reached,
-	// as long as one can.
+	// AllowPartial lets Start succeed while some partitions have no leader, or one that cannot be
+	// reached, if at least one partition has a leader that can be reached.
 	AllowPartial bool
-	// CheckPermission makes Start prove that the declared topics may be written to.
+	// CheckPermission makes Start check the permission to write to the declared topics.
 	CheckPermission bool
-	// Completion gets every message that was admitted, once, with its verdict, before its
-	// Write returns unless its caller has left. The message is valid until it returns. It
-	// holds up a sender; it must not wait for Stop. It may be nil.
+	// Completion receives every admitted message with its verdict, once, before its Write returns
+	// unless its caller has left. The message is valid until Completion returns. Completion delays
+	// a sender, and must not wait for Stop. It may be nil.
 	Completion func(msgs []kafka.Message, failure sender.Failure)
 
-	// Warn, if not nil, is called with troubles that no caller learns of. It must not block.
+	// Warn, if not nil, receives troubles that no caller gets as an error. It must not block.
 	Warn func(message, topic string, partition int, err error)
-	// Record is a test's.
+	// Record is for tests.
 	Record record.Hook
 
 	ConnectionsPerBroker int
-	IdleTimeout          time.Duration // for which connections to a broker are kept that leads nothing
+	IdleTimeout          time.Duration // how long connections to a broker without partitions stay open
 	ReadTimeout          time.Duration
 	WriteTimeout         time.Duration
 	DeliveryTimeout      time.Duration
@@ -68,14 +68,15 @@ var (
 	ErrStopping = fmt.Errorf("the producer is being stopped: %w", fsm.ErrNotStarted)
 	ErrDeadline = fmt.Errorf("no result within the DeliveryTimeout: %w", context.DeadlineExceeded)
 	ErrCut      = errors.New("the producer was stopped before the message was delivered")
-	ErrNoTopic  = errors.New("the message names no topic, and there is no default")
+	errNoTopic  = errors.New("the message names no topic, and there is no default")
 	ErrBalancer = errors.New("the balancer failed")
-	ErrTime     = fmt.Errorf("the time of the message cannot be stored: %w", kafka.InvalidTimestamp)
-	ErrTooLarge = fmt.Errorf("the message is larger than BatchBytes: %w", kafka.MessageSizeTooLarge)
+	errTime     = fmt.Errorf("the time of the message cannot be stored: %w", kafka.InvalidTimestamp)
+	errCaller   = errors.New("the caller's goroutine ended before the verdict")
+	errTooLarge = fmt.Errorf("the message is larger than BatchBytes: %w", kafka.MessageSizeTooLarge)
 )
 
-// An Engine may be used by any number of goroutines, except that Start and Stop must not be
-// called concurrently.
+// An Engine may be used by any number of goroutines, except that Start and Stop must not be called
+// concurrently.
 type Engine struct {
 	cfg      Config
 	limits   core.Limits // Kafka's; tests have smaller ones
@@ -94,8 +95,8 @@ type Engine struct {
 	idsWanted atomic.Bool
 }
 
-// A session is from a Start to its Stop. Nothing of it is kept after that: its context has the
-// values of the Start's.
+// A session lasts from a Start to its Stop. Nothing of it is kept afterwards, because its context
+// has the values of the Start's.
 type session struct {
 	e        *Engine
 	ctx      context.Context // ends with the session, and with its Start's until that has returned
@@ -135,13 +136,13 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Start finds the cluster, proves the declared topics, gets a producer id if there is none
-// for this cluster, and connects to the leaders. It waits while a partition has no leader. It
-// returns the first error, and nothing is left then. If ctx ended it, the error is ctx's cause,
-// with what was under way and the latest obstacle. Part is called with the name of each part
-// that begins: metadata, producer id, leaders, permission.
+// Start finds the cluster, checks the declared topics, gets a producer id if there is none for this
+// cluster, and connects to the leaders. It waits while a partition has no leader. It returns the
+// first error, and then leaves nothing. If ctx ended it, the error is ctx's cause, with what was
+// under way and the latest obstacle. part is called with the name of each part that begins:
+// metadata, producer id, leaders, permission.
 //
-// The contexts that Dial, TLS and the SASL mechanism get have the values of ctx.
+// The contexts of Dial, TLS and the SASL mechanism carry the values of ctx.
 func (e *Engine) Start(ctx context.Context, part func(name string)) (err error) {
 	if err := e.Wait(ctx); err != nil { // then no old sender has a partition in hand
 		return err
@@ -177,7 +178,7 @@ func (e *Engine) Start(ctx context.Context, part func(name string)) (err error) 
 	return nil
 }
 
-// startPartitions lets partitions admit messages again that an earlier session has stopped.
+// startPartitions lets partitions of an earlier session admit messages again.
 func (e *Engine) startPartitions() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -207,22 +208,22 @@ func (e *Engine) anotherID() {
 	})
 }
 
-// Counters count what happens, over all starts.
+// Counters count events over all starts.
 func (e *Engine) Counters() *sender.Counters { return &e.counters }
 
-// InFlight is how many bytes messages without a verdict take of MaxInFlight.
+// InFlight is how many bytes of MaxInFlight are in use.
 func (e *Engine) InFlight() int64 { return e.room.used.Load() }
 
 // Waiting is how many calls wait for room.
 func (e *Engine) Waiting() int64 { return int64(e.room.waiting.Load()) }
 
-// Leaderless is how many partitions of topics in use have no leader; 0 unless it is started.
+// Leaderless is how many partitions of topics in use have no leader; 0 unless started.
 func (e *Engine) Leaderless() (n int64) {
 	if e.started.Load() == nil {
 		return 0
 	}
 	for _, t := range *e.topics.Load() {
-		for _, p := range t.all() {
+		for _, p := range t.live() {
 			if !p.Led() && !t.idle.Load() {
 				n++
 			}
@@ -231,8 +232,7 @@ func (e *Engine) Leaderless() (n int64) {
 	return n
 }
 
-// Oldest is when the first of the messages was admitted that have no verdict yet; zero:
-// there is none.
+// Oldest is when the call of the oldest message without a verdict began; zero if there is none.
 func (e *Engine) Oldest() (oldest time.Time) {
 	for _, t := range *e.topics.Load() {
 		for _, p := range t.all() {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/core"
-	"github.com/seed3893aba4/surestart/internal/left"
+	"github.com/seed3893aba4/surestart/internal/leakcheck"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
@@ -56,7 +56,7 @@ func start(t testing.TB, cfg Config) *Engine {
 func leavesNothing(t testing.TB, e *Engine) {
 	t.Helper()
 	if _, bench := t.(*testing.B); !bench { // whose own goroutines are like those
-		left.Eventually(t, "nothing left", func() string { return left.Goroutine(packages) })
+		leakcheck.Eventually(t, "nothing left", func() string { return leakcheck.Goroutine(packages) })
 	}
 	if n := e.room.used.Load(); n != 0 {
 		t.Errorf("%d bytes are in flight, and no message", n)
@@ -98,7 +98,7 @@ func send(ctx context.Context, e *Engine, msgs ...kafka.Message) (*sent, error) 
 
 func message(v string) kafka.Message { return kafka.Message{Value: []byte(v)} }
 
-// values are what is in the log, by partition.
+// values returns the messages in the log, by partition.
 func values(t testing.TB, b *testbroker.Broker, topic string) map[int32][]string {
 	t.Helper()
 	all := make(map[int32][]string)
@@ -182,7 +182,7 @@ func TestModes(t *testing.T) {
 				t.Errorf("acks %d: Stop: %v", acks, err)
 			}
 			if acks == 0 {
-				left.Eventually(t, "messages", func() string {
+				leakcheck.Eventually(t, "messages", func() string {
 					if n := len(values(t, b, topic)[0]); n != 10 {
 						return fmt.Sprintf("%d messages", n)
 					}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -37,7 +38,8 @@ func TestD3CutsAndLostAnswers(t *testing.T) {
 		var wg sync.WaitGroup
 		for w := range 16 {
 			wg.Go(func() {
-				// On, too, until something has gone wrong: many messages may share few requests.
+				// It continues until something has gone wrong: many messages may share few
+				// requests.
 				for left := *many / 16; left > 0 || bad.Cut.Load() == 0 || bad.Lost.Load() == 0 || bad.Held.Load() == 0; {
 					n := 1 + rand.IntN(20)
 					left -= n
@@ -55,6 +57,55 @@ func TestD3CutsAndLostAnswers(t *testing.T) {
 		l.judge(t, b, topic)
 		t.Logf("%d requests cut, %d held back, %d answers lost, %d connections", bad.Cut.Load(), bad.Held.Load(), bad.Lost.Load(), bad.Connections.Load())
 	})
+}
+
+// A batch is appended, the answer takes longer than the WriteTimeout, and one of its callers has left: the next request has
+// the same batch, so nothing is there twice (D3).
+func TestD3TimedOut(t *testing.T) {
+	unanswered(t, []string{"leaves", "stays"}, func(*testbroker.Broker) { time.Sleep(2 * time.Second) }, "D3 Once is broken: the log has %v")
+}
+
+// The same, when the broker ends the connection, and the caller of the last message has left: its message stays the last (D4).
+func TestD4HungUp(t *testing.T) {
+	unanswered(t, []string{"stays", "leaves"}, func(b *testbroker.Broker) { b.Net.Cut() }, "D4 Order is broken: the log has %v")
+}
+
+// unanswered writes two messages in one batch, which is appended. The caller of one leaves, and then lose lets the answer be lost.
+func unanswered(t *testing.T, order []string, lose func(b *testbroker.Broker), complaint string) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.WriteTimeout, cfg.Linger = 2*time.Second, 100*time.Millisecond
+		e := start(t, cfg)
+		b.Net.Drip(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		got := make(map[string]error)
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for _, who := range order {
+			of := t.Context()
+			if who == "leaves" {
+				of = ctx
+			}
+			wg.Go(func() {
+				err := e.Write(of, time.Now(), message(who))
+				mu.Lock()
+				defer mu.Unlock()
+				got[who] = err
+			})
+			synctest.Wait()
+		}
+		time.Sleep(1500 * time.Millisecond)
+		lose(b)
+		b.Net.Drip(0)
+		wg.Wait()
+		if v := verdicts(t, got["leaves"]); v[0] != core.Maybe || got["stays"] != nil {
+			t.Errorf("D2 Truth is broken: %v", got)
+		}
+		if log := values(t, b, "t")[0]; !slices.Equal(log, order) {
+			t.Errorf(complaint, log)
+		}
+	}, kfake.SeedTopics(1, "t"))
 }
 
 // Calls are larger than batches, batches are split, leaders move and answers are lost: the messages
@@ -266,7 +317,7 @@ func randomLife(t *testing.T, mode core.Mode, acks int16) {
 			}
 		}
 	}
-	time.Sleep(time.Second) // what nobody acknowledges is there by then
+	time.Sleep(time.Second) // messages without an acknowledgement are there by then
 	bad.LetThrough(100)
 	l.judgeAs(t, b, "t", mode)
 	if completes {

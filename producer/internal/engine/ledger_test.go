@@ -116,9 +116,9 @@ func (l *ledger) write(ctx context.Context, t testing.TB, e *Engine, writer, n i
 	return err
 }
 
-// judge compares the verdicts with the log: what was delivered is there once, what was not
-// sent or rejected is not, what may have been is there once at most; the messages of a
-// writer are in order, and those of a call that were delivered stand together.
+// judge compares the verdicts with the log. A delivered message is there once. A message that was
+// not sent or was rejected is not there. One that may be delivered is there once at most. The
+// messages of a writer are in order, and the delivered messages of a call stand together.
 //
 // Without idempotence a message may be there several times, and behind later ones.
 func (l *ledger) judge(t testing.TB, b *testbroker.Broker, topic string) {

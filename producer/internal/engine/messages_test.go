@@ -70,7 +70,7 @@ func TestAutoCreatedTopic(t *testing.T) {
 		if err := e.Write(t.Context(), time.Now(), kafka.Message{Topic: "new", Value: []byte("x")}); err != nil {
 			t.Error(err)
 		}
-		if err := e.Write(t.Context(), time.Now(), message("x")); !errors.Is(err, ErrNoTopic) {
+		if err := e.Write(t.Context(), time.Now(), message("x")); !errors.Is(err, errNoTopic) {
 			t.Errorf("without a topic: %v", err)
 		}
 	}, kfake.AllowAutoTopicCreation())
@@ -201,8 +201,8 @@ func TestRecordErrors(t *testing.T) {
 	}, kfake.SeedTopics(1, "t"))
 }
 
-// The bytes in flight are bounded: who finds no room waits under its context, and no message
-// is in a queue then.
+// The bytes in flight are bounded: a call that finds no room waits until its context ends, and none
+// of its messages is in a queue then.
 func TestD8RoomIsBounded(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		cfg := config(b, "t")
@@ -297,8 +297,8 @@ func TestStopBeforeAdmission(t *testing.T) {
 	}, kfake.SeedTopics(3, "t"))
 }
 
-// Flush waits for what was admitted before it, and not for what came later; its context
-// bounds it.
+// Flush waits for messages that were admitted before it, and not for later ones. Its context bounds
+// it.
 func TestFlush(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "t"))

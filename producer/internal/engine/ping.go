@@ -9,14 +9,22 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// ErrPartial says that only some partitions cannot be written to.
-var ErrPartial = errors.New("some partitions have no leader")
+// ErrPartial is the error when only some partitions cannot be written to.
+var ErrPartial error = partial("some partitions have no leader")
 
-// Ping reports whether messages could be sent now: a broker has answered for the metadata after
-// the call, and so has each broker that leads a partition of the declared topics; each topic is
-// there, and each partition has a leader. If only some partitions of topics have none the error
-// is ErrPartial, and names them. Pings that come while a request is under way share the next one.
-// ctx bounds it; when a stop begins it returns fsm.ErrNotStarted.
+// partial is an error with the method by which handlers of readiness recognize it.
+type partial string
+
+func (e partial) Error() string { return string(e) }
+
+// Partial returns true: the producer works in part.
+func (partial) Partial() bool { return true }
+
+// Ping reports whether messages could be sent now. A broker has answered for the metadata since the
+// call, and so has each broker that leads a partition of the declared topics. Each topic exists,
+// and each partition has a leader. If only some partitions have none, the error is ErrPartial and
+// names them. Pings that come during a request share the next one. ctx bounds Ping. When a stop
+// begins, it returns fsm.ErrNotStarted.
 func (e *Engine) Ping(ctx context.Context) error {
 	s := e.started.Load()
 	if s == nil {

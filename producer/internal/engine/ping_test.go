@@ -69,7 +69,7 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// A broker that answers produce requests need not be asked.
+// A broker that answers produce requests gets no request from a Ping.
 func TestPingWhileBusy(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		cfg := config(b, "t")
@@ -123,8 +123,8 @@ func TestPingWithoutAcknowledgements(t *testing.T) {
 	}, kfake.SeedTopics(1, "t"))
 }
 
-// Pings that come while a broker is asked share the next request, for metadata and to the
-// broker; one that leaves takes it from nobody.
+// Pings that come during a request share the next one, for metadata and to the broker. One that
+// leaves does not end it for the others.
 func TestPingsShare(t *testing.T) {
 	for _, slow := range []kmsg.Key{kmsg.ApiVersions, kmsg.Metadata} {
 		bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
@@ -201,8 +201,8 @@ func TestStopEndsPing(t *testing.T) {
 	}
 }
 
-// A topic that is gone, or without any leader, is a failure; a topic that lacks some leaders
-// is partial. Ping names what it is about.
+// A topic that is gone, or has no leader at all, is a failure. A topic that lacks some leaders is
+// partial. The error of Ping names the topic.
 func TestPingOfTopics(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		e := start(t, config(b, "t", "u"))

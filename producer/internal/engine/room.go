@@ -9,13 +9,13 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// A room bounds the bytes in flight. Taking and giving back are a few atomics while there is
-// room. A taker that finds none waits, first come, first served.
+// A room limits the bytes in flight. Taking and giving back are a few atomic operations while there
+// is room. Otherwise takers wait, first come, first served.
 //
-// A partition that holds some of the room gets more only as long as it then holds no more than
-// what is left. So a partition that cannot be written to leaves half of the room to the others,
-// two leave a third. A taker that this rule holds up waits apart, and takers for other partitions
-// do not wait for it.
+// A partition that holds some of the room gets more only while it holds no more than what is left.
+// One partition that cannot be written to thus leaves half of the room to the others; two leave a
+// third. A taker that waits because of this rule waits apart, and takers for other partitions do
+// not wait for it.
 type room struct {
 	max   int64
 	waits func() // if not nil: is called when a taker waits and none did before. It may call Partitions
@@ -26,11 +26,12 @@ type room struct {
 
 	mu    sync.Mutex
 	queue []*waiter // Invariant: the first does not fit
-	// apart are those that wait until their partition holds less. Invariant: it holds something.
+	// apart are the takers that wait until their partition holds less. Invariant: it holds
+	// something.
 	apart map[*sender.Partition][]*waiter
 }
 
-// A demand is what a taker wants: n bytes, most of them for partitions.
+// A demand is what a taker needs: n bytes, most of them for partitions.
 type demand struct {
 	n     int64
 	parts []part
@@ -42,14 +43,15 @@ type waiter struct {
 	granted chan struct{}     // closed when what it wants was taken for it
 }
 
-// try takes what is wanted, if it is there and no taker waits. More than there is at all is there
-// when nothing else is taken.
+// try takes the demand if there is room and no taker waits. A demand larger than the whole room
+// fits when nothing else is taken.
 func (r *room) try(d demand) bool {
 	if r.waiting.Load() > 0 {
 		return false
 	}
 	ok, over := r.fits(d)
-	if over != nil && r.waiting.Load() > 0 { // one that saw what was taken for a moment
+	// A waiter may have been refused because of the bytes that fits took and gave back.
+	if over != nil && r.waiting.Load() > 0 {
 		r.mu.Lock()
 		r.grantLocked()
 		r.mu.Unlock()
@@ -57,7 +59,7 @@ func (r *room) try(d demand) bool {
 	return ok
 }
 
-// take takes what is wanted, or waits for it until ctx ends. It returns ctx's cause then.
+// take takes the demand, or waits for room until ctx ends. It returns ctx's cause then.
 func (r *room) take(ctx context.Context, d demand) error {
 	w := &waiter{demand: d, granted: make(chan struct{})}
 	r.mu.Lock()
@@ -89,8 +91,8 @@ func (r *room) take(ctx context.Context, d demand) error {
 	return context.Cause(ctx)
 }
 
-// fits takes what is wanted, if it is there. If one of the partitions would hold too much, it
-// returns that one.
+// fits takes the demand if there is room. If a partition would hold too much, fits returns that
+// partition.
 func (r *room) fits(d demand) (ok bool, over *sender.Partition) {
 	used := r.used.Load()
 	for {
@@ -102,7 +104,8 @@ func (r *room) fits(d demand) (ok bool, over *sender.Partition) {
 		}
 		used = r.used.Load()
 	}
-	// Looked at after it was taken: no two see the same bytes left.
+	// The share is checked after the bytes are taken. Otherwise two takers could count the same
+	// free bytes.
 	for i := range d.parts {
 		p, n := d.parts[i].p, d.parts[i].room
 		if held := p.Hold(n); held > n && held > r.max-(r.used.Load()-d.n) && r.shared.Load() {
@@ -154,7 +157,7 @@ func (r *room) setApartLocked(w *waiter, p *sender.Partition) {
 	r.apart[p] = append(r.apart[p], w)
 }
 
-// grantLocked takes what waiters want, as far as it is there.
+// grantLocked serves waiters while there is room.
 func (r *room) grantLocked() {
 	for p, list := range r.apart {
 		if p.Held() == 0 { // nothing that it gives back would wake them
@@ -204,7 +207,8 @@ func (r *room) setLocked(p *sender.Partition, list []*waiter) {
 	}
 }
 
-// leave takes out a waiter, and returns for what it waited apart; false if it was granted.
+// leave removes a waiter, and returns the partition that it waited apart for; false if it was
+// granted.
 func (r *room) leave(w *waiter) (left bool, apart *sender.Partition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// The room is never exceeded, except by one that is larger than it and alone; and nobody
-// waits without end.
+// The room is never exceeded, except by a single call that needs more than all of it. No call waits
+// without end.
 func TestRoom(t *testing.T) {
 	r := room{max: 100}
 	var held atomic.Int64
@@ -118,8 +118,8 @@ func demands(n int64, partitions ...*sender.Partition) demand {
 	return d
 }
 
-// A partition that gives nothing back keeps no more than half of the room, two a third each; who waits
-// for it holds up no other one, and nothing is held meanwhile.
+// A partition that gives nothing back keeps at most half of the room, two keep a third each. A call
+// that waits for such a partition delays no other, and holds nothing meanwhile.
 func TestRoomOfDeadPartitions(t *testing.T) {
 	for _, dead := range []int{1, 2, 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -168,8 +168,8 @@ func TestRoomOfDeadPartitions(t *testing.T) {
 	}
 }
 
-// Many take and leave, for one partition and several: the room is never exceeded, nobody waits without
-// end, and nothing is left.
+// Many calls take room and leave, for one partition and several. The room is never exceeded, no
+// call waits without end, and nothing is left.
 func TestRoomIsShared(t *testing.T) {
 	r, all := sharedRoom(100, 5)
 	var held atomic.Int64

@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -22,47 +25,145 @@ func sizeOf(m *kafka.Message) int32 {
 	return int32(min(n, 1<<31-1))
 }
 
-// route chooses the partitions, and takes room for the messages. It refuses those messages alone
-// whose topic cannot be used, or whose balancer fails.
+// route chooses the partitions, and takes room for the messages. It refuses only those messages
+// that no batch can hold, whose topic cannot be used, or whose balancer fails. They take no room.
+//
+// A topic that is not known yet may take long, and delays no message of another topic: then late has
+// the messages of such topics. Admit the others, and call routeLate.
 func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, began time.Time) error {
 	if cap(c.next) < len(msgs) {
 		c.next = make([]int32, len(msgs))
 	}
 	c.next = c.next[:len(msgs)]
-	c.refused = 0
-	room := c.extra
+	c.refused, c.admitted, c.late, c.unknown = 0, 0, nil, nil
+	if err := c.choose(ctx, s, msgs, began, nil); err != nil {
+		return err
+	}
+	if len(c.parts) == 0 && c.late != nil { // they delay nothing
+		late := c.late
+		c.late = nil
+		if err := c.choose(ctx, s, msgs, began, late); err != nil {
+			return err
+		}
+	}
+	if c.refused == len(msgs) {
+		c.extra = 0
+		return nil
+	}
+	return c.take(ctx, s, began, c.extra)
+}
+
+// routeLate is route for the late messages. An error refuses them only.
+func (c *call) routeLate(ctx context.Context, s *session, msgs []kafka.Message, began time.Time) {
+	err := c.choose(ctx, s, msgs, began, c.late)
+	if err == nil && len(c.parts) > c.admitted {
+		err = c.takeLate(ctx, s, began)
+	}
+	if errors.Is(err, ErrStopping) {
+		err = ErrStopping
+	}
+	if err != nil {
+		c.refuseLate(err)
+	}
+}
+
+// takeLate takes room for the late messages. A demand larger than the whole room fits when nothing else
+// is taken, so extra is given back, and taken again with them.
+func (c *call) takeLate(ctx context.Context, s *session, began time.Time) error {
+	taken := false
+	defer func() {
+		if !taken {
+			s.e.room.charge(nil, c.extra)
+		}
+	}()
+	s.e.room.charge(nil, -c.extra)
+	err := c.take(ctx, s, began, c.extra)
+	taken = err == nil
+	return err
+}
+
+// refuseLate refuses the late messages.
+func (c *call) refuseLate(cause error) {
+	c.parts, c.refused = c.parts[:c.admitted], 0
+	for _, i := range c.late {
+		c.refuse(int(i), core.NotSent, cause)
+	}
+}
+
+// take takes room for the parts that are not admitted yet.
+func (c *call) take(ctx context.Context, s *session, began time.Time, extra int64) error {
+	d := demand{extra, c.parts[c.admitted:]}
+	for i := range d.parts {
+		d.n += d.parts[i].room
+	}
+	if s.e.room.try(d) {
+		return nil
+	}
+	ctx, cancel := s.patient(ctx, began)
+	defer cancel()
+	return s.e.room.take(ctx, d)
+}
+
+// choose chooses the partitions of messages: of the late ones, or, if late is nil, of all whose topic
+// is known; then it makes the list of the late ones.
+func (c *call) choose(ctx context.Context, s *session, msgs []kafka.Message, began time.Time, late []int32) error {
+	n := len(msgs)
+	if late != nil {
+		n = len(late)
+		s.cluster.Use(slices.Collect(maps.Keys(c.unknown))...) // so that they are asked for together
+	}
 	var bad error       // why a topic cannot be used
 	var badTopic string // that one
 	var t *topic
-	var all []*sender.Partition // of t, as they were when the call looked: a start may find fewer
+	var all []*sender.Partition // of t, as they were when the call looked: later there may be fewer
 	sticky := int32(-1)         // the partition of those without a key
-	for i := range msgs {
+	for k := range n {
+		i := k
+		if late != nil {
+			i = int(late[k])
+		}
 		m := &msgs[i]
+		if err := s.e.unfit(m); err != nil {
+			c.refuse(i, core.Rejected, err)
+			continue
+		}
 		name := m.Topic
 		if name == "" {
 			if len(s.e.cfg.Topics) == 0 {
-				return ErrNoTopic
+				return errNoTopic
 			}
 			name = s.e.cfg.Topics[0]
 		}
 		if bad != nil && name == badTopic {
-			c.refuse(i, bad)
+			c.refuse(i, core.NotSent, bad)
 			continue
 		}
 		if t == nil || t.name != name {
-			if t = (*s.e.topics.Load())[name]; t == nil || !t.ready() {
+			t = (*s.e.topics.Load())[name]
+			ready := t != nil && t.ready()
+			if late == nil && (!ready || c.unknown[name]) {
+				if c.unknown == nil {
+					c.unknown = make(map[string]bool)
+				}
+				c.unknown[name] = true
+				c.late, t = append(c.late, int32(i)), nil
+				continue
+			}
+			if !ready {
 				var err error
 				t, err = s.firstUse(ctx, name, began)
 				if u, ok := err.(unusable); ok {
-					bad, badTopic = u.TopicError, name
-					c.refuse(i, bad)
-					continue
-				}
-				if err != nil {
+					err = u.TopicError
+				} else if err != nil && (len(c.unknown) == 1 || errors.Is(err, ErrStopping)) {
 					return err
 				}
+				if err != nil {
+					bad, badTopic = err, name
+					c.refuse(i, core.NotSent, bad)
+					continue
+				}
 			}
-			all, sticky = t.all(), -1
+			all, sticky = t.live(), -1
 			if now := began.Unix(); t.used.Load() != now {
 				t.used.Store(now)
 			}
@@ -72,7 +173,7 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 		case s.e.cfg.Balancer != nil || m.Key != nil:
 			n, err := s.e.balance(t, len(all), m)
 			if err != nil {
-				c.refuse(i, err)
+				c.refuse(i, core.NotSent, err)
 				continue
 			}
 			at = int32(n)
@@ -82,33 +183,21 @@ func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, bega
 			}
 			at = sticky
 		}
-		size := int64(sizeOf(m))
-		room += size
-		c.link(all[at], int32(i), size)
+		c.link(all[at], int32(i), int64(sizeOf(m)))
 	}
-	if c.refused == len(msgs) {
-		c.extra = 0
-		return nil
-	}
-	d := demand{room, c.parts}
-	if s.e.room.try(d) {
-		return nil
-	}
-	ctx, cancel := s.patient(ctx, began)
-	defer cancel()
-	return s.e.room.take(ctx, d)
+	return nil
 }
 
 // refuse gives a message its verdict before it is in a part.
-func (c *call) refuse(i int, cause error) {
-	c.Refuse(int32(i), sender.Failure{Verdict: core.NotSent, Cause: cause})
+func (c *call) refuse(i int, v core.Verdict, cause error) {
+	c.Refuse(int32(i), sender.Failure{Verdict: v, Cause: cause})
 	c.refused++
 }
 
 // link adds a message to the part of the call for a partition.
 func (c *call) link(p *sender.Partition, i int32, size int64) {
 	c.next[i] = -1
-	for k := len(c.parts) - 1; k >= 0; k-- {
+	for k := len(c.parts) - 1; k >= c.admitted; k-- {
 		if q := &c.parts[k]; q.p == p {
 			c.next[q.last], q.last = i, i
 			q.n++
@@ -140,7 +229,7 @@ func (s *session) firstUse(ctx context.Context, name string, began time.Time) (*
 
 var murmur2 kafka.Murmur2Balancer
 
-// balance asks the balancer, which may panic, and return nonsense.
+// balance calls the balancer, which may panic or return an invalid partition.
 func (e *Engine) balance(t *topic, partitions int, m *kafka.Message) (n int, err error) {
 	ids := *t.ids.Load()
 	partitions = min(partitions, len(ids))
@@ -159,9 +248,9 @@ func (e *Engine) balance(t *topic, partitions int, m *kafka.Message) (n int, err
 	return n, nil
 }
 
-// sticky returns where messages without a key go: to one partition until it takes a batch, and then
-// to the next that is ready, and has nothing under way if there is such a one. Without one that is ready
-// they go to one that has a leader.
+// sticky returns the partition for messages without a key. It is one partition until that takes a
+// batch, then the next ready one, preferably one with nothing under way. Without a ready partition
+// it is one with a leader.
 func (e *Engine) sticky(t *topic, all []*sender.Partition) int32 {
 	n := int32(len(all))
 	now := t.current.Load()
@@ -202,8 +291,8 @@ func (e *Engine) sticky(t *topic, all []*sender.Partition) int32 {
 	return next
 }
 
-// ready reports whether messages without a key may go to a partition although others may take them.
+// ready reports whether messages without a key should go to a partition.
 func (e *Engine) ready(p *sender.Partition) bool { return p.Ready() && !e.room.full(p) }
 
-// probes is how many partitions are looked at for one that has nothing under way.
+// probes is how many partitions are searched for one with nothing under way.
 const probes = 8

@@ -135,7 +135,7 @@ func TestSendThatAdmitsNothing(t *testing.T) {
 			}
 			err := never("too large", t.Context(), msgs...)
 			for i, v := range verdicts(t, err) {
-				if v != core.Rejected || !errors.Is(err, ErrTooLarge) {
+				if v != core.Rejected || !errors.Is(err, errTooLarge) {
 					t.Errorf("message %d of %d that are too large: %v", i, n, err)
 				}
 			}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/producer/internal/cluster"
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
@@ -30,8 +32,8 @@ func (e *TopicError) Error() string {
 // Unwrap returns Err.
 func (e *TopicError) Unwrap() error { return e.Err }
 
-// open is Start, part by part. What it waits for ends with the session, and not before: so an
-// error says how far it had come.
+// open is Start, part by part. Its waits end with the session, and not before, so that an error
+// says how far it came.
 func (s *session) open() error {
 	ctx := context.WithoutCancel(s.ctx)
 	s.part("metadata")
@@ -39,11 +41,11 @@ func (s *session) open() error {
 	if err := s.cluster.Update(ctx); err != nil {
 		return err
 	}
-	counts, err := s.proveTopics(ctx)
+	found, err := s.proveTopics(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.identify(ctx); err != nil {
+	if err := s.identify(ctx, found); err != nil {
 		return err
 	}
 	for _, t := range *s.e.topics.Load() { // of an earlier session
@@ -55,7 +57,7 @@ func (s *session) open() error {
 		if err != nil {
 			return err
 		}
-		s.cut(t, counts[name])
+		s.cut(t, len(found[name].Partitions))
 	}
 	if err := s.awaitLeaders(ctx); err != nil {
 		return err
@@ -68,10 +70,10 @@ func (s *session) open() error {
 	return s.checkPermission(ctx, reached)
 }
 
-// proveTopics proves that the declared topics exist, and returns how many partitions each has.
-// The error has all that do not exist.
-func (s *session) proveTopics(ctx context.Context) (counts map[string]int, err error) {
-	counts = make(map[string]int)
+// proveTopics checks that the declared topics exist, and returns them. The error has all that do not
+// exist.
+func (s *session) proveTopics(ctx context.Context) (exist map[string]*cluster.Topic, err error) {
+	exist = make(map[string]*cluster.Topic)
 	var errs []error
 	for _, name := range s.e.cfg.Topics {
 		found, err := s.cluster.Topic(ctx, name)
@@ -85,22 +87,24 @@ func (s *session) proveTopics(ctx context.Context) (counts map[string]int, err e
 			}
 			continue
 		}
-		counts[name] = len(found.Partitions)
+		exist[name] = found
 	}
-	return counts, errors.Join(errs...)
+	return exist, errors.Join(errs...)
 }
 
-// identify gets a producer id, unless there is one for this cluster. Partitions of another
-// cluster are forgotten, once there is one.
-func (s *session) identify(ctx context.Context) error {
+// identify gets a producer id, unless there is one for this cluster. Meanwhile it connects to the
+// leaders of the topics. Then it drops the partitions of another cluster.
+func (s *session) identify(ctx context.Context, topics map[string]*cluster.Topic) error {
 	e := s.e
 	other := e.clusterID != s.cluster.ID()
 	if e.cfg.Mode == core.Idempotent && (other || e.ids.IDs == nil) {
 		s.part("producer id")
+		s.reach(topics)
 		id, _, err := s.cluster.InitProducerID(ctx)
 		if err != nil {
 			return err
 		}
+		s.dropUnreached()
 		e.ids.IDs = core.NewIDs(e.limits, id)
 	}
 	if other {
@@ -110,9 +114,35 @@ func (s *session) identify(ctx context.Context) error {
 	return nil
 }
 
-// cut forgets the partitions of an earlier session that a topic has no more, because it was
-// deleted and created again. What they may have used of a producer id the next session's
-// epochs are above.
+// reach begins to connect to the leaders of topics.
+func (s *session) reach(topics map[string]*cluster.Topic) {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	for _, t := range topics {
+		for _, p := range t.Partitions {
+			if p.Leader != cluster.NoLeader {
+				s.broker(p.Leader)
+			}
+		}
+	}
+}
+
+// dropUnreached drops the brokers to which a connect has failed, so that they are connected to
+// again. A cluster that has just started gives no producer id for a while, and its leaders may come
+// meanwhile.
+func (s *session) dropUnreached() {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	for id, b := range s.brokers {
+		if b.Down() {
+			b.cancel()
+			delete(s.brokers, id)
+		}
+	}
+}
+
+// cut drops the partitions of an earlier session that a topic no longer has, because it was deleted
+// and created again. The next session's epochs are above all that these partitions used.
 func (s *session) cut(t *topic, n int) {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
@@ -140,13 +170,13 @@ func (s *session) awaitLeaders(ctx context.Context) error {
 	}
 }
 
-// survey returns how many partitions of the declared topics have a leader, those that have
-// none, and whether a topic has no leader at all.
+// survey returns how many partitions of the declared topics have a leader, those without, and
+// whether a topic has no leader at all.
 func (s *session) survey() (led int, leaderless []error, none bool) {
 	all := *s.e.topics.Load()
 	for _, name := range s.e.cfg.Topics {
 		var without []int
-		partitions := all[name].all()
+		partitions := all[name].live()
 		for _, p := range partitions {
 			if p.Led() {
 				led++
@@ -162,7 +192,7 @@ func (s *session) survey() (led int, leaderless []error, none bool) {
 	return led, leaderless, none
 }
 
-// A lead is what a broker leads of a declared topic.
+// A lead is a topic's partitions that one broker leads.
 type lead struct {
 	*broker
 	id         int32
@@ -177,7 +207,7 @@ func (s *session) leads() (all []lead) {
 	topics := *s.e.topics.Load()
 	for _, name := range s.e.cfg.Topics {
 		at := make(map[int32]int) // of the topic, in all
-		for _, p := range topics[name].all() {
+		for _, p := range topics[name].live() {
 			id, ok := p.Leader()
 			if !ok || s.brokers[id] == nil {
 				continue
@@ -194,7 +224,7 @@ func (s *session) leads() (all []lead) {
 	return all
 }
 
-// connect waits until the leaders are connected, and returns what those lead that are. The
+// connect waits for the connections to the leaders, and returns the leads with a connection. The
 // error names the partitions of the others.
 func (s *session) connect() (reached []lead, err error) {
 	var errs []error
@@ -214,8 +244,8 @@ func (s *session) connect() (reached []lead, err error) {
 	return reached, err
 }
 
-// advertised adds to the error of a connect where the address is from, unless the user named it,
-// or something answers there.
+// advertised adds the origin of the address to the error of a connect, unless the configuration has
+// the address, or something answers there.
 func (s *session) advertised(broker int32, err error) error {
 	address, known := s.cluster.Address(broker)
 	var code kafka.Error
@@ -232,25 +262,42 @@ func (s *session) warn(message string, err error) {
 	}
 }
 
-// checkPermission asks a leader of each declared topic whether it may be written to. The
-// error names all that may not.
+// checkPermission asks a leader of each declared topic for the permission to write. The error names
+// all topics without. With AllowPartial, a leader that does not answer is asked once, and then
+// another leader of the topic.
 func (s *session) checkPermission(ctx context.Context, leads []lead) error {
 	var errs []error
-	asked := make(map[string]bool)
+	answered := make(map[string]bool)
+	silent := make(map[int32]error)
 	for _, l := range leads {
-		if asked[l.topic] {
+		if answered[l.topic] {
 			continue
 		}
-		asked[l.topic] = true
-		err := l.MayWrite(ctx, l.topic, l.partitions[0])
+		err := silent[l.id]
 		if err == nil {
+			err = l.MayWrite(ctx, l.topic, l.partitions[0])
+		}
+		var code kafka.Error
+		if err == nil || errors.As(err, &code) {
+			answered[l.topic] = true
+			if err != nil {
+				errs = append(errs, &TopicError{Topic: l.topic, Err: err})
+			}
 			continue
 		}
-		errs = append(errs, &TopicError{Topic: l.topic, Err: err})
-		var code kafka.Error
-		if !errors.As(err, &code) { // no answer: the next topic's may take as long to fail
-			break
+		silent[l.id] = err
+		if !s.e.cfg.AllowPartial {
+			return errors.Join(append(errs, &TopicError{Topic: l.topic, Err: err})...) // the next topic's leader may take as long
 		}
 	}
-	return errors.Join(errs...)
+	for _, l := range leads {
+		if err := silent[l.id]; err != nil && !answered[l.topic] {
+			errs = append(errs, &TopicError{Topic: l.topic, Err: err})
+		}
+	}
+	if err := errors.Join(errs...); err != nil || len(silent) == 0 {
+		return err
+	}
+	s.warn("starting without leaders that do not answer", errors.Join(slices.Collect(maps.Values(silent))...))
+	return nil
 }

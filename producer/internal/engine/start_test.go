@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,8 +70,8 @@ func leaderless(b *testbroker.Broker, count int, without ...int32) {
 	})
 }
 
-// A partition without a leader is waited for, or, with AllowPartial, done without; Ping says
-// so.
+// Start waits for a partition without a leader, or, with AllowPartial, starts without it. Ping
+// reports it.
 func TestPartialStart(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		leaderless(b, 3, 1)
@@ -113,7 +114,7 @@ func TestPartialStart(t *testing.T) {
 	}, kfake.SeedTopics(2, "t"))
 }
 
-// A user who may not write is found out at the start, without a write.
+// A missing permission to write is found at the start, without a write.
 func TestCheckPermission(t *testing.T) {
 	acl := func(topic string, op kmsg.ACLOperation) kfake.ACL {
 		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
@@ -148,12 +149,21 @@ func TestCheckPermission(t *testing.T) {
 	}
 }
 
-// A login that expires is renewed before the broker ends the connection: no request is cut.
+// The session of a login is renewed before the broker ends it: no request is cut. If the login is
+// refused for a moment, the connection serves until the session ends.
 func TestLoginExpires(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		began := time.Now()
+		var refused atomic.Int32
 		b.Fake.ControlKey(kmsg.SASLAuthenticate.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			b.Fake.KeepControl()
-			return nil, nil, false
+			if since := time.Since(began); since < 5*time.Second || since > 9600*time.Millisecond {
+				return nil, nil, false
+			}
+			refused.Add(1)
+			res := req.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+			res.ErrorCode = kerr.SaslAuthenticationFailed.Code
+			return res, nil, true
 		})
 		b.Net.Altered(func(res []byte) { // the lifetime of the session, behind code, message and bytes
 			if len(res) == 4+4+2+2+4+8 {
@@ -165,13 +175,14 @@ func TestLoginExpires(t *testing.T) {
 		cfg.Connection.SASL = plain.Mechanism{Username: "u", Password: "p"}
 		e := start(t, cfg)
 		for range 300 {
-			if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
-				t.Error(err)
+			began := time.Now()
+			if err := e.Write(t.Context(), began, message("x")); err != nil || time.Since(began) > 10*time.Millisecond {
+				t.Errorf("a write: %v, after %v", err, time.Since(began))
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		if n := e.Counters(); n.Retries.Load() != 0 || n.Connects.Load() < 6 {
-			t.Errorf("%d retries, %d connections", n.Retries.Load(), n.Connects.Load())
+		if n := e.Counters(); n.Retries.Load() != 0 || n.Connects.Load() < 6 || refused.Load() < 4 {
+			t.Errorf("%d retries, %d connections, %d logins refused", n.Retries.Load(), n.Connects.Load(), refused.Load())
 		}
 	}, kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
 }

@@ -22,7 +22,7 @@ func (f *Forced) Error() string {
 // Unwrap returns Err.
 func (f *Forced) Unwrap() error { return f.Err }
 
-// Drain admits nothing more, and sends at once what lingers. It does not wait. A Stop follows.
+// Drain ends admission, and sends lingering messages. It does not wait. A Stop follows.
 func (e *Engine) Drain() {
 	s := e.started.Load()
 	if s == nil {
@@ -43,17 +43,17 @@ func (e *Engine) partitions() (all []*sender.Partition) {
 	return all
 }
 
-// hurry sends what lingers: calls wait for room.
+// hurry sends lingering messages, because calls wait for room.
 func (e *Engine) hurry() {
 	for _, p := range e.partitions() {
 		p.Offer()
 	}
 }
 
-// Stop drains, and waits until every message has its verdict and its Completion has returned, or
-// ctx ends: then each message gets its verdict now, and the error is a *Forced that counts them.
-// The connections are cut. The calls learn their verdicts after that, however many they are: for
-// them, and for what else still ends, Wait waits.
+// Stop drains. It waits until every message has its verdict and its Completion has returned. If ctx
+// ends first, each message gets its verdict now, the connections are cut, and the error is a
+// *Forced with the counts. The calls receive their verdicts after Stop has returned, however many
+// they are; Wait waits for them and for everything else that still ends.
 func (e *Engine) Stop(ctx context.Context) error {
 	s := e.started.Load()
 	if s == nil {
@@ -71,7 +71,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 		}
 	}
 	var forced *Forced
-	var tell []func()
+	var resolve []func()
 	for _, p := range partitions {
 		if err == nil && p.StopEnds() == nil {
 			continue
@@ -83,10 +83,10 @@ func (e *Engine) Stop(ctx context.Context) error {
 		forced.NotSent += n.NotSent
 		forced.Maybe += n.Maybe
 		forced.Rejected += n.Rejected
-		tell = append(tell, calls)
+		resolve = append(resolve, calls)
 	}
 	s.wg.Go(func() {
-		for _, calls := range tell {
+		for _, calls := range resolve {
 			calls()
 		}
 	})
@@ -97,9 +97,9 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Wait waits until the connections and goroutines of what was stopped last have ended, and each
-// Completion has returned, or ctx ends, and returns its cause. After a Stop they end soon, unless
-// a Dial does not heed its context, or a Completion takes its time.
+// Wait waits until the connections and goroutines of the last stopped session have ended and each
+// Completion has returned. If ctx ends first, it returns ctx's cause. After a Stop they end soon,
+// unless a Dial ignores its context or a Completion is slow.
 func (e *Engine) Wait(ctx context.Context) error {
 	if e.ended == nil {
 		return nil
@@ -130,8 +130,8 @@ func drain(ctx context.Context, partitions []*sender.Partition) error {
 	return nil
 }
 
-// Flush sends what lingers, and waits until the calls have the verdicts of what was admitted
-// before, which is when Completion has returned, or until ctx ends, and returns its cause.
+// Flush sends lingering messages. It waits until the calls have the verdicts of the messages
+// admitted before, and Completion has returned for them. If ctx ends first, it returns ctx's cause.
 func (e *Engine) Flush(ctx context.Context) error {
 	type flush struct {
 		done  <-chan struct{}

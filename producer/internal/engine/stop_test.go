@@ -154,8 +154,8 @@ func TestD7CountsBeforeItTells(t *testing.T) {
 	}, kfake.SeedTopics(4, "t"))
 }
 
-// Stop returns while a Dial that heeds no context holds up the end of a connection; Wait, and
-// the next Start, wait for it, for as long as their contexts last.
+// Stop returns while a Dial that ignores its context delays the end of a connection. Wait, and the
+// next Start, wait for it, until their contexts end.
 func TestWait(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		cfg := config(b, "t")

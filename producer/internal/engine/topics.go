@@ -17,11 +17,13 @@ type broker struct {
 	unused time.Time // since when it leads nothing; zero: it does
 }
 
-// A topic is one that was written to, or is declared.
+// A topic was written to, or is declared.
 type topic struct {
 	name       string
 	partitions atomic.Pointer[[]*sender.Partition]
-	ids        atomic.Pointer[[]int] // of the partitions, for a balancer
+	// ids are the numbers of the partitions that the topic has, for a balancer. partitions are more
+	// if it was created again with fewer.
+	ids atomic.Pointer[[]int]
 	// current is where messages without a key go: the partition in the lower half, how many
 	// batches it had taken by then in the upper one.
 	current  atomic.Uint64
@@ -32,13 +34,13 @@ type topic struct {
 	err      error        // of the topic as a whole, in the latest answer; under the Engine's mu
 }
 
-// unusable is the error of a topic that a broker says cannot be used.
+// unusable is the error of a topic that a broker refuses.
 type unusable struct{ *TopicError }
 
 func (e unusable) Unwrap() error { return e.TopicError }
 
-// topic returns a topic, which it asks for if it was not used before. The error is unusable, or the
-// cause of what has ended the wait.
+// topic returns a topic, and asks for its metadata on its first use. The error is unusable, or the
+// cause that ended the wait.
 func (s *session) topic(ctx context.Context, name string) (*topic, error) {
 	e := s.e
 	if t := (*e.topics.Load())[name]; t != nil && t.ready() {
@@ -74,15 +76,14 @@ func (s *session) topic(ctx context.Context, name string) (*topic, error) {
 	return t, nil
 }
 
-// ready reports whether the topic may be written to without asking for it.
+// ready reports whether the topic may be written to without a question.
 func (t *topic) ready() bool { return len(t.all()) > 0 && !t.idle.Load() }
 
-// idleAfter is after how long without a write a topic is not asked for any more, unless it
-// is declared.
+// idleAfter is how long an undeclared topic is asked for after its last write.
 const idleAfter = 5 * time.Minute
 
-// sweepTopics lets topics go that were not written to for a while. Their partitions free what their
-// cores know, except the producer id; the next write asks for their leaders.
+// sweepTopics releases topics without a recent write. Their partitions free the state of their
+// cores, except the producer id. The next write asks for their leaders.
 func (s *session) sweepTopics() {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
@@ -90,8 +91,8 @@ func (s *session) sweepTopics() {
 		if t.declared || t.idle.Load() || len(t.all()) == 0 || time.Since(time.Unix(t.used.Load(), 0)) < idleAfter {
 			continue
 		}
-		// A write that comes from now on asks; one that came before is seen by Rest, or sees
-		// that its partition has no leader (see reuse).
+		// Later writes ask for the topic again. Rest detects an earlier write, or that write finds
+		// its partition without a leader (see reuse).
 		t.idle.Store(true)
 		s.cluster.Forget(name)
 		for _, p := range t.all() {
@@ -103,7 +104,7 @@ func (s *session) sweepTopics() {
 	}
 }
 
-// reuse asks for the leaders of a topic that was let go while a message came.
+// reuse asks for the leaders of a topic that was released while a message came.
 func (s *session) reuse(name string) {
 	if t := (*s.e.topics.Load())[name]; t != nil && t.idle.Load() {
 		s.cluster.Use(name)
@@ -112,7 +113,7 @@ func (s *session) reuse(name string) {
 	}
 }
 
-// forget forgets a topic that does not exist.
+// forget drops a topic that does not exist.
 func (e *Engine) forget(t *topic) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -130,7 +131,16 @@ func (t *topic) all() []*sender.Partition {
 	return nil
 }
 
-// changed takes over the leaders of topics.
+// live returns the partitions that the topic has. Only they get messages.
+func (t *topic) live() []*sender.Partition {
+	all := t.all()
+	if len(all) == 0 {
+		return nil
+	}
+	return all[:min(len(all), len(*t.ids.Load()))]
+}
+
+// changed stores the leaders of topics.
 func (s *session) changed(topics []*cluster.Topic) {
 	e := s.e
 	e.mu.Lock()
@@ -144,17 +154,18 @@ func (s *session) changed(topics []*cluster.Topic) {
 	s.sweepBrokers()
 }
 
-// applyLocked makes the partitions of a topic that are new, unless a stop has begun, and
-// gives each the sender of its leader.
+// applyLocked makes the new partitions of a topic, unless a stop has begun, and gives each
+// partition the sender of its leader. Partitions that the topic no longer has keep their messages
+// and get no more.
 func (s *session) applyLocked(t *topic, found *cluster.Topic) {
 	t.err = found.Err
 	all := t.all()
-	if len(found.Partitions) > len(all) && s.stopping.Err() == nil {
+	if n := len(found.Partitions); n > 0 && n != len(t.live()) && s.stopping.Err() == nil {
 		all = slices.Clone(all)
-		for i := len(all); i < len(found.Partitions); i++ {
+		for i := len(all); i < n; i++ {
 			all = append(all, sender.NewPartition(&s.e.common, t.name, int32(i)))
 		}
-		ids := make([]int, len(all))
+		ids := make([]int, n)
 		for i := range ids {
 			ids[i] = i
 		}
@@ -173,7 +184,7 @@ func (s *session) applyLocked(t *topic, found *cluster.Topic) {
 	}
 }
 
-// broker returns a broker, and connects to it. The Engine's mu is held.
+// broker returns a broker, and connects to it. The caller holds the Engine's mu.
 func (s *session) broker(id int32) *broker {
 	b := s.brokers[id]
 	if b == nil {
@@ -186,8 +197,8 @@ func (s *session) broker(id int32) *broker {
 	return b
 }
 
-// sweepBrokers ends the connections to brokers that have led nothing for a while, or that lead
-// nothing and are gone.
+// sweepBrokers closes the connections to brokers that have led nothing for a while, or lead nothing
+// and have left the cluster.
 func (s *session) sweepBrokers() {
 	leads := make(map[int32]bool)
 	for _, t := range *s.e.topics.Load() {

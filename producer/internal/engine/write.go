@@ -14,17 +14,21 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
-// A call is one Write. Its memory is used again.
+// A call is one Write. Its memory is reused.
 type call struct {
 	sender.Call
 	timer   *time.Timer
 	extra   int64   // what it takes of the room beside its messages
 	next    []int32 // the next message of the call in the same partition; -1: there is none
 	parts   []part
-	refused int // messages that have no partition: they are in no part
+	refused int // messages that were refused: they are in no part
+	// admitted is how many parts were admitted.
+	admitted int
+	late     []int32         // the messages for routeLate
+	unknown  map[string]bool // their topics
 }
 
-// A part is the messages of a call that go to one partition.
+// A part is the messages of a call for one partition.
 type part struct {
 	p           *sender.Partition
 	first, last int32 // in the call
@@ -34,7 +38,7 @@ type part struct {
 	wake        *sender.Sender
 }
 
-// keepCall is how large a call may be that is kept for the next one.
+// keepCall limits the calls that are kept for reuse.
 const keepCall = 4096
 
 // A WriteError is why messages were not delivered.
@@ -42,7 +46,7 @@ type WriteError struct {
 	Failures []sender.Failure // one for each message; Verdict 0: delivered
 }
 
-// Error says how many failed, and why the first did.
+// Error says how many messages failed, and why the first did.
 func (e *WriteError) Error() string {
 	n, first := 0, sender.Failure{}
 	for _, f := range e.Failures {
@@ -65,19 +69,19 @@ func (e *WriteError) Unwrap() (causes []error) {
 	return causes
 }
 
-// Write delivers messages and returns when each has its verdict, at the latest when
-// DeliveryTimeout has passed since the call began. If ctx ends, messages that no request can have
-// carried are withdrawn. The messages' bytes are the caller's again when it returns.
+// Write delivers messages. It returns when each has its verdict, within DeliveryTimeout since
+// began. If ctx ends, it withdraws the messages that no request can have appended. The caller may
+// reuse the bytes of the messages afterwards.
 //
-// The error is a *WriteError with the verdict of each message, or else why the call was refused as
-// a whole: then nothing was admitted.
+// The error is a *WriteError with the verdict of each message, or the reason why the whole call was
+// refused and nothing was admitted.
 func (e *Engine) Write(ctx context.Context, began time.Time, msgs ...kafka.Message) error {
 	s := e.started.Load()
 	if s == nil {
 		return fsm.ErrNotStarted
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if cause := Ended(ctx); cause != nil {
+		return cause
 	}
 	if len(msgs) == 0 {
 		return nil
@@ -87,12 +91,24 @@ func (e *Engine) Write(ctx context.Context, began time.Time, msgs ...kafka.Messa
 		c = &call{timer: time.NewTimer(time.Hour)}
 		c.timer.Stop()
 	}
-	defer e.put(c) // also if a balancer panics
+	// If a balancer or a method of ctx panics or exits, c is not put back: its messages may be
+	// under way, and another call must not get it.
 	c.expect(e, began, msgs)
 	if err := c.route(ctx, s, msgs, began); err != nil {
+		e.put(c)
 		return err
 	}
+	returned := false
+	defer func() {
+		if !returned { // a balancer or a method of ctx has ended the goroutine, or panicked
+			c.withdraw(errCaller)
+		}
+	}()
 	c.admit(s, msgs)
+	if c.late != nil {
+		c.routeLate(ctx, s, msgs, began)
+		c.admit(s, msgs)
+	}
 
 	c.timer.Reset(e.cfg.DeliveryTimeout - time.Since(began))
 	select {
@@ -105,10 +121,26 @@ func (e *Engine) Write(ctx context.Context, began time.Time, msgs ...kafka.Messa
 		<-c.Done()
 	}
 	c.timer.Stop()
+	var err error
 	if f := c.Failures(); f != nil {
-		return &WriteError{append([]sender.Failure(nil), f...)}
+		err = &WriteError{append([]sender.Failure(nil), f...)}
 	}
-	return nil
+	returned = true
+	e.put(c)
+	return err
+}
+
+// Ended returns why ctx has ended, nil if it has not. The methods of ctx are foreign: two calls of
+// Err may differ.
+func Ended(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 // expect begins the call.
@@ -124,11 +156,13 @@ func (c *call) expect(e *Engine, began time.Time, msgs []kafka.Message) {
 	}
 }
 
-// A Delivery becomes the outcome of a Send.
+// A Delivery receives the outcome of a Send.
 type Delivery struct {
-	// Ended is called once, with Err, when each message has its verdict, at the latest when
-	// DeliveryTimeout has passed since the Send began. It must not block. Set it before the Send.
+	// Ended is called once, with the error, when each message has its verdict, within
+	// DeliveryTimeout since the Send began. It must not block. Set it before the Send.
 	Ended func(error)
+	// Admitted reports, after the Send, whether it has admitted a message: then Ended is called.
+	Admitted bool
 
 	c          call
 	room       *room
@@ -149,17 +183,17 @@ const (
 	eachSize = 32
 )
 
-// Send is Write for a caller that does not wait: it returns when the messages are in the
-// queues of their partitions. Until then its context bounds it. The bytes are the caller's
-// again when it returns. The error is why the call was refused as a whole; or a *WriteError if
-// nothing was admitted: then Ended is not called.
+// Send is Write for a caller that does not wait. It returns when the messages are in the queues of
+// their partitions; until then ctx bounds it. The caller may reuse the bytes of the messages
+// afterwards. The error is the reason why the whole call was refused, or a *WriteError if nothing
+// was admitted. Ended is not called then.
 func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ...kafka.Message) error {
 	s := e.started.Load()
 	if s == nil {
 		return fsm.ErrNotStarted
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if cause := Ended(ctx); cause != nil {
+		return cause
 	}
 	if len(msgs) == 0 {
 		d.Ended(nil)
@@ -182,10 +216,41 @@ func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ..
 		return err
 	}
 	c.Hold()
-	if c.admit(s, msgs) == 0 {
+	d.Admitted = c.admit(s, msgs) > 0
+	if c.late != nil {
+		d.sendLate(ctx, s, msgs, began)
+	}
+	if !d.Admitted {
 		e.room.charge(nil, -c.extra)
 		return &WriteError{c.Failures()}
 	}
+	d.begin(e, began)
+	return nil
+}
+
+// sendLate sends the late messages.
+func (d *Delivery) sendLate(ctx context.Context, s *session, msgs []kafka.Message, began time.Time) {
+	routed := false
+	defer func() {
+		if !routed { // a balancer has ended the goroutine, or a method of ctx has panicked
+			d.c.refuseLate(errCaller)
+		}
+		d.Admitted = d.c.admit(s, msgs) > 0 || d.Admitted
+		switch {
+		case routed:
+		case d.Admitted:
+			d.begin(s.e, began)
+		default:
+			s.e.room.charge(nil, -d.c.extra)
+		}
+	}()
+	d.c.routeLate(ctx, s, msgs, began)
+	routed = true
+}
+
+// begin lets the Delivery end.
+func (d *Delivery) begin(e *Engine, began time.Time) {
+	c := &d.c
 	for k := range c.parts {
 		q := &c.parts[k]
 		for i := q.first; i >= 0 && q.number > 0; i = c.next[i] {
@@ -194,7 +259,6 @@ func (e *Engine) Send(ctx context.Context, began time.Time, d *Delivery, msgs ..
 	}
 	d.timer = time.AfterFunc(e.cfg.DeliveryTimeout-time.Since(began), func() { c.withdraw(ErrDeadline) })
 	c.Release()
-	return nil
 }
 
 func (d *Delivery) finish() {
@@ -208,8 +272,8 @@ func (d *Delivery) finish() {
 	d.Ended(err)
 }
 
-// Position returns the partition that the i-th message went to, -1 before one was chosen, and its
-// offset, -1 until a broker has told it.
+// Position returns the partition of the i-th message, -1 before one is chosen, and its offset, -1
+// until a broker reports it.
 func (d *Delivery) Position(i int) (partition int, offset int64) {
 	return int(d.partitions[i]), d.c.Offsets[i].Load()
 }
@@ -223,23 +287,18 @@ func (e *Engine) put(c *call) {
 	}
 }
 
-// admit puts the messages into the queues of their partitions. It returns how many.
+// admit puts the messages of the parts that are not admitted yet into the queues of their
+// partitions. It returns how many.
 func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
 	if c.refused > 0 {
 		c.Refused(c.refused)
+		c.refused = 0
 	}
 	now := time.Now()
-	for i := range msgs {
-		if s.e.unfit(&msgs[i]) != nil {
-			c.refuseUnfit(s, msgs)
-			break
-		}
-	}
-	for k := range c.parts {
-		q := &c.parts[k]
-		if q.n == 0 {
-			continue
-		}
+	parts := c.parts[c.admitted:]
+	c.admitted = len(c.parts)
+	for k := range parts {
+		q := &parts[k]
 		number, wake, err := q.p.Admit(&c.Call, msgs, c.next, q.first, q.n, now, sizeOf)
 		if err != nil { // a stop has begun
 			for i := q.first; i >= 0; i = c.next[i] {
@@ -252,8 +311,8 @@ func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
 		q.number, q.wake = number, wake
 		admitted += q.n
 	}
-	for k := range c.parts {
-		switch q := &c.parts[k]; {
+	for k := range parts {
+		switch q := &parts[k]; {
 		case q.wake != nil:
 			q.wake.Wake()
 		case !q.p.Led():
@@ -263,50 +322,18 @@ func (c *call) admit(s *session, msgs []kafka.Message) (admitted int) {
 	return admitted
 }
 
-// unfit is why no batch can hold a message; nil: one can.
+// unfit is why no batch can hold a message; nil if one can.
 func (e *Engine) unfit(m *kafka.Message) error {
 	switch {
 	case batch.SizeOf(m) > e.cfg.BatchBytes:
-		return fmt.Errorf("%w: %w", ErrTooLarge, kafka.MessageTooLargeError{Message: *m})
+		return fmt.Errorf("%w: %w", errTooLarge, kafka.MessageTooLargeError{Message: *m})
 	case !m.Time.IsZero() && !batch.Storable(m.Time):
-		return ErrTime
+		return errTime
 	}
 	return nil
 }
 
-// refuseUnfit takes those messages out that no batch can hold.
-func (c *call) refuseUnfit(s *session, msgs []kafka.Message) {
-	refused := 0
-	for k := range c.parts {
-		q := &c.parts[k]
-		last, first, n, room := int32(-1), int32(-1), 0, q.room
-		for i := q.first; i >= 0; {
-			next := c.next[i]
-			if err := s.e.unfit(&msgs[i]); err != nil {
-				c.Refuse(i, sender.Failure{Verdict: core.Rejected, Cause: err})
-				refused++
-				room -= int64(sizeOf(&msgs[i]))
-			} else {
-				if last >= 0 {
-					c.next[last] = i
-				} else {
-					first = i
-				}
-				last = i
-				n++
-			}
-			i = next
-		}
-		if last >= 0 {
-			c.next[last] = -1
-		}
-		s.e.room.charge(q.p, room-q.room)
-		q.first, q.last, q.n, q.room = first, last, n, room
-	}
-	c.Refused(refused)
-}
-
-// withdraw gives the messages their verdicts that have none.
+// withdraw gives verdicts to the messages without one.
 func (c *call) withdraw(cause error) {
 	for k := range c.parts {
 		if q := &c.parts[k]; q.number > 0 {

@@ -10,9 +10,9 @@ import (
 	"github.com/seed3893aba4/surestart/internal/core"
 )
 
-// prepare returns the batch of a partition that is in s's hand, ready to be sent, and
-// whether it is to be sent in a request of its own. Nil: there is none; the partition is in
-// s's hand no longer, or on its list again.
+// prepare returns the batch of a partition that s holds, ready to be sent, and whether it needs a
+// request of its own. Nil: there is no batch; s no longer holds the partition, or has it on its
+// list again.
 func (p *Partition) prepare(s *Sender, first bool) (bytes []byte, alone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -22,7 +22,7 @@ func (p *Partition) prepare(s *Sender, first bool) (bytes []byte, alone bool) {
 			wake(p.offerLocked(time.Now()))
 			return nil, false
 		}
-		if p.slow && !first {
+		if p.alone && !first {
 			s.list(p)
 			return nil, false
 		}
@@ -58,12 +58,12 @@ func (p *Partition) prepare(s *Sender, first bool) (bytes []byte, alone bool) {
 			p.mu.Lock()
 			ch.stamp = st
 		}
-		return ch.b.Bytes(), p.slow
+		return ch.b.Bytes(), p.alone
 	}
 }
 
-// takeLocked makes the first chunk of the queue the batch. It returns false if there is
-// none: then the partition is in no hand.
+// takeLocked makes the first chunk of the queue the batch. It returns false if there is none;
+// nothing holds the partition then.
 func (p *Partition) takeLocked() bool {
 	for len(p.chunks) > 0 && p.chunks[0].open == 0 {
 		p.freeLocked(0)
@@ -86,7 +86,7 @@ func (p *Partition) takeLocked() bool {
 		return false
 	}
 	if !p.again {
-		p.attempts, p.slow, p.cause = 0, false, nil
+		p.attempts, p.alone, p.cause = 0, false, nil
 		p.failing.Store(false)
 	}
 	p.again = false
@@ -111,7 +111,7 @@ func (p *Partition) sealLocked(ch *chunk) {
 	p.using = ch
 	p.mu.Unlock()
 	err := ch.b.Seal(p.cfg.Compression)
-	if err != nil { // of a codec that somebody has put into kafka-go's table
+	if err != nil { // of a codec that a program has put into kafka-go's table
 		err = ch.b.Seal(0)
 	}
 	p.mu.Lock()
@@ -126,16 +126,16 @@ func (p *Partition) sealLocked(ch *chunk) {
 	}
 }
 
-// letGoLocked takes the partition out of a sender's hand.
+// letGoLocked ends a sender's hold.
 func (p *Partition) letGoLocked() {
 	p.inHand = false
 	p.sweepLocked()
 }
 
-// sent takes over the outcome of a request that has no answer.
+// sent handles the outcome of a request without an answer.
 func (p *Partition) sent(s *Sender, written bool, err error) (refresh, again bool, to *Sender) {
-	if !written {
-		return p.lost(s, false, err)
+	if err != nil {
+		return p.lost(s, written, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,12 +144,12 @@ func (p *Partition) sent(s *Sender, written bool, err error) (refresh, again boo
 		var out core.Outcome
 		p.locked(func() { out, err = p.core.HandedOver() })
 		must(err)
-		p.settleLocked(out, verdicts{nil, -1, true})
+		p.decideLocked(out, verdicts{nil, -1, true})
 	}
 	return false, false, p.nextLocked(s)
 }
 
-// lost takes over that a request gets no answer.
+// lost handles a request that gets no answer.
 func (p *Partition) lost(s *Sender, written bool, err error) (refresh, again bool, to *Sender) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,14 +161,14 @@ func (p *Partition) lost(s *Sender, written bool, err error) (refresh, again boo
 	}
 	p.cfg.Counters.Errors.Add(1)
 	p.cause = err
-	p.slow = errors.Is(err, context.DeadlineExceeded)
+	p.alone = p.attempts > 0 || errors.Is(err, context.DeadlineExceeded)
 	out, err := p.core.Lose()
 	must(err)
-	p.settleLocked(out, verdicts{p.cause, -1, true})
+	p.decideLocked(out, verdicts{p.cause, -1, true})
 	return true, true, p.nextLocked(s)
 }
 
-// answered takes over the answer of the leader.
+// answered handles the leader's answer.
 func (p *Partition) answered(s *Sender, a answer) (refresh, again bool, to *Sender) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,7 +179,7 @@ func (p *Partition) answered(s *Sender, a answer) (refresh, again bool, to *Send
 	if p.cause = a.error(); p.cause != nil {
 		p.cfg.Counters.Errors.Add(1)
 	}
-	p.slow = a.code == kafka.RequestTimedOut
+	p.alone = a.code == kafka.RequestTimedOut
 	kind := core.AnswerOf(a.code)
 	var out core.Outcome
 	var err error
@@ -190,7 +190,7 @@ func (p *Partition) answered(s *Sender, a answer) (refresh, again bool, to *Send
 		p.again = p.core.State() == core.Empty
 		p.warn("a broker has lost acknowledged messages, or what it knew of this producer", p.cause)
 	}
-	p.settleLocked(out, verdicts{p.cause, a.offset, true})
+	p.decideLocked(out, verdicts{p.cause, a.offset, true})
 	if p.core.State() == core.Waiting { // what is left of the batch
 		ch := p.chunks[0]
 		p.charge(-ch.shorten())
@@ -209,8 +209,8 @@ func (p *Partition) answered(s *Sender, a answer) (refresh, again bool, to *Send
 	return kind == core.Unsure, kind != core.Ok && p.core.State() != core.Empty, p.nextLocked(s)
 }
 
-// nextLocked sees to what follows an attempt: the next batch, or the next attempt after a
-// pause. It returns the sender to wake.
+// nextLocked prepares what follows an attempt: the next batch, or the next attempt after a pause.
+// It returns the sender to wake.
 func (p *Partition) nextLocked(s *Sender) *Sender {
 	p.inHand, p.using = false, nil
 	switch p.core.State() {
@@ -219,7 +219,7 @@ func (p *Partition) nextLocked(s *Sender) *Sender {
 		return nil
 	case core.Empty:
 		if p.cause == nil || len(p.chunks) > 0 && p.chunks[0].open == 0 {
-			p.attempts, p.cause, p.slow = 0, nil, false
+			p.attempts, p.cause, p.alone = 0, nil, false
 			p.notBusy()
 			if len(p.chunks) > 0 && p.chunks[0].open == 0 {
 				p.freeLocked(0)
@@ -255,14 +255,14 @@ func (p *Partition) giveUpLocked() {
 		if ch.slots[i].call != nil {
 			out, err := p.core.Withdraw(ch.number(i))
 			must(err)
-			p.settleLocked(out, verdicts{cause, -1, true})
+			p.decideLocked(out, verdicts{cause, -1, true})
 		}
 	}
 	p.sweepLocked()
 }
 
-// quietAttempts is how many attempts fail before that is said, once for a batch: shorter
-// outages are not logged.
+// quietAttempts is how many attempts, or connects, fail before a warning, once for a batch or an
+// outage. Shorter outages are not logged.
 const quietAttempts = 6
 
 func (p *Partition) warn(message string, err error) {

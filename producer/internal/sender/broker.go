@@ -16,27 +16,27 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
-// A Directory knows where brokers are.
+// A Directory knows the addresses of brokers.
 type Directory interface {
-	// Address returns where a broker is.
+	// Address returns the address of a broker.
 	Address(broker int32) (address string, ok bool)
-	// Refresh says that a leader has moved, or a broker is gone. It must not block.
+	// Refresh reports that a leader moved or a broker is gone. It must not block.
 	Refresh()
 }
 
-// A Broker is the senders to one. They end when its context ends; Wait waits for that.
+// A Broker is the senders to one broker. They end when their context ends; Wait waits for that.
 type Broker struct {
 	cfg        *Config
 	connection *connection.Config
 	directory  Directory
 	id         int32
 	senders    []*Sender
-	muted      atomic.Int64 // until when the broker wants no request, in Unix nanoseconds
+	muted      atomic.Pointer[time.Time] // until when the broker wants no request; nil: it never throttled
 	wg         sync.WaitGroup
 }
 
-// NewBroker returns a broker with n senders that connect at once, and again whenever a
-// connection is lost.
+// NewBroker returns a broker with n senders. They connect at once, and again whenever a connection
+// is lost.
 func NewBroker(ctx context.Context, cfg *Config, c *connection.Config, d Directory, id int32, n int) *Broker {
 	b := &Broker{cfg: cfg, connection: c, directory: d, id: id}
 	for range n {
@@ -47,31 +47,37 @@ func NewBroker(ctx context.Context, cfg *Config, c *connection.Config, d Directo
 	return b
 }
 
-// throttle mutes the broker's senders, all of them: the quota is the client's, not a connection's.
-// Answers of two connections may come in any order, so the longer one counts.
+// throttle pauses all senders of the broker, because the quota applies to the client and not to a
+// connection. Answers on two connections may arrive in any order, so the longer pause counts.
 func (b *Broker) throttle(d time.Duration) {
 	if d <= 0 {
 		return
 	}
 	d = b.cfg.Counters.Throttle(d)
-	until := time.Now().Add(d).UnixNano()
+	until := time.Now().Add(d)
 	for {
 		now := b.muted.Load()
-		if until <= now || b.muted.CompareAndSwap(now, until) {
+		if now != nil && !until.After(*now) || b.muted.CompareAndSwap(now, &until) {
 			return
 		}
 	}
 }
 
-// mutedFor is for how long the broker wants no request.
-func (b *Broker) mutedFor() time.Duration { return time.Until(time.Unix(0, b.muted.Load())) }
+// mutedFor is how long the broker still throttles, by the monotonic clock: the other one may be set
+// back.
+func (b *Broker) mutedFor() time.Duration {
+	if until := b.muted.Load(); until != nil {
+		return time.Until(*until)
+	}
+	return 0
+}
 
-// Sender returns the sender for a partition, by a number that partitions are spread by.
+// Sender returns the sender for a partition. Partitions are spread over the senders by n.
 func (b *Broker) Sender(n int) *Sender { return b.senders[n%len(b.senders)] }
 
-// Ping asks the broker for an answer, over a connection that writes use. Pings that come before
-// the request is sent share it, and the answer to a produce request does as well. Wait for
-// what Ping returns; many Pings of a broker need no goroutine.
+// Ping asks the broker for an answer, on a connection that writes use. Pings share one request
+// until it is sent. An answer to a produce request ends them too. The caller waits for the returned
+// Job, so many Pings need no goroutine.
 func (b *Broker) Ping() *Job {
 	s := b.senders[0]
 	s.mu.Lock()
@@ -87,10 +93,10 @@ func (b *Broker) Ping() *Job {
 	return j
 }
 
-// MayWrite asks the leader of a partition to append nothing, and returns the broker's code if
-// it refuses the topic to this user: that it checks first. Brokers before Kafka 2.4 end the connection
-// when a request has no batch: they get one that none appends, because neither its checksum nor
-// the acknowledgements are valid.
+// MayWrite sends the leader of a partition a request that appends nothing. It returns the broker's
+// code if the broker refuses the topic to this user, which it checks first. Brokers before Kafka
+// 2.4 close the connection when a request has no batch. They receive a batch that no broker
+// appends, because its checksum and the acknowledgements are invalid.
 func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) error {
 	s := b.senders[0]
 	j := s.newJob(func(c *connection.Conn) error {
@@ -131,7 +137,7 @@ func (b *Broker) MayWrite(ctx context.Context, topic string, partition int) erro
 	return j.Wait(ctx)
 }
 
-// A Job is something else than sending that is done with a sender's connection.
+// A Job is a request other than a produce request on a sender's connection.
 type Job struct {
 	s    *Sender
 	f    func(*connection.Conn) error
@@ -143,8 +149,8 @@ func (s *Sender) newJob(f func(*connection.Conn) error) *Job {
 	return &Job{s: s, f: f, done: make(chan struct{})}
 }
 
-// Wait waits until the job is done. It returns why there is no connection, or what its
-// request met; or ctx's cause.
+// Wait waits until the job is done. It returns why there is no connection, the error of the
+// request, or ctx's cause.
 func (j *Job) Wait(ctx context.Context) error {
 	select {
 	case <-j.done:
@@ -159,7 +165,7 @@ func (j *Job) Wait(ctx context.Context) error {
 	}
 }
 
-// unanswered is the error of a job that has ended before the broker has answered.
+// unanswered is the error of a job that ended before the broker's answer.
 func (s *Sender) unanswered(cause error) error {
 	address, _ := s.b.directory.Address(s.b.id)
 	return fmt.Errorf("broker %d: ask %s: %w", s.b.id, address, cause)
@@ -170,7 +176,7 @@ func (j *Job) end(err error) {
 	close(j.done)
 }
 
-// jobAdded sees to a job that was just added.
+// jobAdded handles a job that was just added.
 func (s *Sender) jobAdded() {
 	if err := s.down.Load(); err != nil {
 		s.endJobs(*err)
@@ -178,7 +184,7 @@ func (s *Sender) jobAdded() {
 	s.signal()
 }
 
-// takeJob takes one out; nil: there is none.
+// takeJob removes a job from the queue; nil if it is empty.
 func (s *Sender) takeJob() (j *Job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,14 +201,14 @@ func (s *Sender) takePingLocked() (j *Job) {
 	return j
 }
 
-// endJobs ends them all, for want of a connection.
+// endJobs ends all jobs, because there is no connection.
 func (s *Sender) endJobs(err error) {
 	for j := s.takeJob(); j != nil; j = s.takeJob() {
 		j.end(err)
 	}
 }
 
-// answered ends the Pings: the broker has answered.
+// answered ends the Pings, because the broker has answered.
 func (s *Sender) answered() {
 	s.mu.Lock()
 	j := s.takePingLocked()
@@ -212,7 +218,7 @@ func (s *Sender) answered() {
 	}
 }
 
-// work does the jobs. An error is the end of the connection.
+// work does the jobs. An error means that the connection has ended.
 func (s *Sender) work(conn *connection.Conn) error {
 	for j := s.takeJob(); j != nil; j = s.takeJob() {
 		err := j.f(conn)
@@ -227,6 +233,7 @@ func (s *Sender) work(conn *connection.Conn) error {
 		if err := conn.Err(); err != nil {
 			return err
 		}
+		s.served = true
 	}
 	return nil
 }
@@ -234,13 +241,26 @@ func (s *Sender) work(conn *connection.Conn) error {
 // Wait waits until the senders have ended.
 func (b *Broker) Wait() { b.wg.Wait() }
 
-// Connected waits until every sender has tried to connect, and returns why one has not. If the
-// context of the senders ends meanwhile, the error is its cause, and how far they had come.
+// Connected waits until every sender has tried to connect. It returns the error of one that failed,
+// and has not connected since. If the context of the senders ends meanwhile, the error is its cause,
+// and how far they came.
 func (b *Broker) Connected() error {
 	for _, s := range b.senders {
-		if <-s.first; s.firstErr != nil {
+		if <-s.first; s.firstErr != nil && !s.up.Load() {
 			return fmt.Errorf("broker %d: %w", b.id, s.firstErr)
 		}
 	}
 	return nil
+}
+
+// Down reports whether a sender has tried to connect, and has no connection.
+func (b *Broker) Down() bool {
+	return slices.ContainsFunc(b.senders, func(s *Sender) bool {
+		select {
+		case <-s.first:
+			return !s.up.Load()
+		default:
+			return false
+		}
+	})
 }

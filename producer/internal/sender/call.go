@@ -13,10 +13,10 @@ type Failure struct {
 	Cause   error
 }
 
-// A Call waits for the verdicts of some messages. The zero Call waits for none.
+// A Call waits for the verdicts of messages. The zero Call waits for none.
 //
-// Begin it with Expect, let partitions admit its messages, and wait for Done. Then it may be
-// used again.
+// Begin it with Expect, let partitions admit its messages, and wait for Done. Then it may be used
+// again.
 type Call struct {
 	left atomic.Int64
 	done chan struct{}
@@ -25,15 +25,15 @@ type Call struct {
 	failures []Failure // one for each message; empty: none has failed
 	count    int
 
-	// Began is when the call began, in Unix milliseconds: the time of its messages that have none.
+	// Began is when the call began, in Unix milliseconds: the time of messages without one.
 	Began int64
-	// Data are the WriterData of the messages; nil: there are none.
+	// Data are the WriterData of the messages; nil: none.
 	Data []any
-	// Offsets become those of the messages that were delivered, as far as a broker tells them;
-	// nil: nobody wants to know.
+	// Offsets receive the offsets of delivered messages, as far as a broker reports them; nil: not
+	// wanted.
 	Offsets []atomic.Int64
-	// Finished is called instead of Done when each message has its verdict. It must not
-	// block, and not call a Partition. Set it before Expect.
+	// Finished, if set before Expect, replaces Done: it is called when each message has its
+	// verdict. It must not block or call a Partition.
 	Finished func()
 }
 
@@ -44,7 +44,7 @@ func (c *Call) dataOf(index int32) any {
 	return c.Data[index]
 }
 
-// Expect begins the call with n messages, numbered from 0. There is one at least.
+// Expect begins the call with n messages, at least one, numbered from 0.
 func (c *Call) Expect(n int) {
 	if c.done == nil && c.Finished == nil {
 		c.done = make(chan struct{}, 1)
@@ -57,8 +57,8 @@ func (c *Call) Expect(n int) {
 // Done receives once, when each message has its verdict.
 func (c *Call) Done() <-chan struct{} { return c.done }
 
-// Failures returns why messages were not delivered, one for each message; nil: all were.
-// It may be called after Done, until the next Expect.
+// Failures returns why messages were not delivered, one for each message; nil if all were. It may
+// be called after Done, until the next Expect.
 func (c *Call) Failures() []Failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,8 +68,7 @@ func (c *Call) Failures() []Failure {
 	return c.failures
 }
 
-// Refuse notes the verdict of a message that no partition has admitted. It is counted by
-// Refused.
+// Refuse records the verdict of a message that no partition admitted. Refused counts it.
 func (c *Call) Refuse(index int32, f Failure) { c.fail(index, f) }
 
 // Hold keeps the call from ending until Release.
@@ -78,10 +77,10 @@ func (c *Call) Hold() { c.left.Add(1) }
 // Release ends a Hold.
 func (c *Call) Release() { c.decided(1) }
 
-// Refused says that n messages were refused.
+// Refused counts n refused messages.
 func (c *Call) Refused(n int) { c.decided(int64(n)) }
 
-// fail notes the failure of a message. It is counted by decided.
+// fail records the failure of a message. decided counts it.
 func (c *Call) fail(index int32, f Failure) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,8 +94,7 @@ func (c *Call) fail(index int32, f Failure) {
 	c.failures[index] = f
 }
 
-// decided says that n messages have their verdict. After the last of them the call belongs
-// to its waiter.
+// decided counts n messages with verdicts. After the last of them the call belongs to its waiter.
 func (c *Call) decided(n int64) {
 	if c.left.Add(-n) > 0 {
 		return

@@ -11,9 +11,9 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/batch"
 )
 
-// A chunk is messages of a partition that are encoded together: a batch, or one to be. The
-// partition's mutex guards it. Only the sender that has the partition in hand seals and stamps
-// the batch, and it does so without the mutex.
+// A chunk is messages of a partition that are encoded together: a batch, or a future one. The
+// partition's mutex guards it. Only the sender that holds the partition seals and stamps the batch,
+// without the mutex.
 type chunk struct {
 	b       *batch.Batch
 	slots   []slot     // one for each record
@@ -49,7 +49,7 @@ func newChunk() *chunk {
 	return ch
 }
 
-// free gives the memory back, and returns its charge.
+// free releases the memory, and returns its charge.
 func (ch *chunk) free() int64 {
 	charged := ch.charged
 	ch.b.Free()
@@ -59,7 +59,7 @@ func (ch *chunk) free() int64 {
 	return charged
 }
 
-// append encodes a message, unless the batch would be too large.
+// append encodes a message. It returns false if the batch would become too large.
 func (ch *chunk) append(m *kafka.Message, now int64, limits *Config, number core.Message, s slot) bool {
 	if ch.b.Len() >= limits.BatchSize || !ch.b.Append(m, now, limits.BatchBytes) {
 		return false
@@ -75,7 +75,7 @@ func (ch *chunk) append(m *kafka.Message, now int64, limits *Config, number core
 	return true
 }
 
-// find returns the place of a message; -1: it is not here.
+// find returns the place of a message; -1 if it is not here.
 func (ch *chunk) find(m core.Message) int {
 	before := 0
 	for _, r := range ch.numbers {
@@ -87,7 +87,7 @@ func (ch *chunk) find(m core.Message) int {
 	return -1
 }
 
-// contiguous returns how many messages, up to n, have consecutive numbers from a place on.
+// contiguous returns how many messages from a place on, up to n, have consecutive numbers.
 func (ch *chunk) contiguous(place, n int) int {
 	for _, r := range ch.numbers {
 		if count := int(r.Last-r.First) + 1; place >= count {
@@ -99,14 +99,14 @@ func (ch *chunk) contiguous(place, n int) int {
 	return 0
 }
 
-// decide notes that n messages from a place on have their verdict, and tells the calls unless
-// a completion does. Offset is that of the batch, or -1.
-func (ch *chunk) decide(place, n int, failure Failure, offset int64, tell bool) {
+// decide records that n messages from a place on have their verdict. It passes the verdict to the
+// calls, unless a completion will. offset is that of the batch, or -1.
+func (ch *chunk) decide(place, n int, failure Failure, offset int64, resolve bool) {
 	ch.open -= n
 	for i := place; i < place+n; {
 		c, count := ch.slots[i].call, int64(0) // the messages of a call are counted together
 		for ; i < place+n && ch.slots[i].call == c; i++ {
-			if tell && failure.Verdict != 0 {
+			if resolve && failure.Verdict != 0 {
 				c.fail(ch.slots[i].index, failure)
 			}
 			if c.Offsets != nil && offset >= 0 && failure.Verdict == 0 {
@@ -115,7 +115,7 @@ func (ch *chunk) decide(place, n int, failure Failure, offset int64, tell bool) 
 			ch.slots[i].call = nil
 			count++
 		}
-		if tell {
+		if resolve {
 			c.decided(count)
 		}
 	}
@@ -133,8 +133,8 @@ func (ch *chunk) number(place int) core.Message {
 	panic("sender: a chunk has fewer messages than records")
 }
 
-// shorten takes out the messages that have their verdict, and encodes the others again. It
-// returns the charge of those that it took out.
+// shorten removes the messages that have verdicts, and encodes the others again. It returns the
+// charge of the removed ones.
 func (ch *chunk) shorten() (charged int64) {
 	if ch.open == len(ch.slots) {
 		return 0
@@ -157,7 +157,7 @@ func (ch *chunk) shorten() (charged int64) {
 	return charged
 }
 
-// split returns a chunk with the messages from place n on.
+// split moves the messages from place n on into a new chunk.
 func (ch *chunk) split(n int) *chunk {
 	rest := chunks.Get().(*chunk)
 	rest.since = ch.since

@@ -7,12 +7,11 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// A Completer calls a function of the user's with every message that was admitted, once, and
-// with its verdict. It copies the messages, so that partitions need not wait for it.
+// A Completer calls a user's function with every admitted message and its verdict, once. It copies
+// the messages, so partitions need not wait for it.
 //
-// The senders call the function for messages that they have sent: that holds up the sender,
-// and the calls that wait for these messages. For messages that are withdrawn or cut off a
-// goroutine calls it.
+// For messages that were sent, the sender calls the function, and the calls of these messages wait
+// for it. For messages that were withdrawn or cut off, a separate goroutine calls it.
 type Completer struct {
 	f      func(msgs []kafka.Message, failure Failure)
 	charge func(int64)
@@ -20,19 +19,19 @@ type Completer struct {
 	mu      sync.Mutex
 	queue   []*completion
 	running bool // a goroutine works on the queue
-	// rounds have completions that have not returned. Those that begin join the last one, unless
-	// it is waited for.
+	// rounds have completions that have not returned. New completions join the last round, unless a
+	// Returned waits for it.
 	rounds []*round
 }
 
-// A round is completions that began between two calls of Returned.
+// A round is the completions that began between two calls of Returned.
 type round struct {
 	pending  int
-	returned chan struct{} // closed when these and all before have returned; nil: nobody waits
+	returned chan struct{} // closed when these and all before have returned; nil: no goroutine waits
 }
 
-// NewCompleter returns a Completer for f, whose messages are valid until it returns. Charge
-// counts the memory of the copies.
+// NewCompleter returns a Completer for f, whose messages are valid until it returns. charge counts
+// the memory of the copies.
 func NewCompleter(f func(msgs []kafka.Message, failure Failure), charge func(int64)) *Completer {
 	return &Completer{f: f, charge: charge}
 }
@@ -49,8 +48,8 @@ type completion struct {
 
 var completions = sync.Pool{New: func() any { return new(completion) }}
 
-// add copies n messages of a chunk, from a place on. Offset is that of the batch, or -1. If
-// the calls wait for the completion, they are told their verdicts after it.
+// add copies n messages of a chunk, from a place on. offset is that of the batch, or -1. With wait,
+// the calls receive their verdicts after the completion.
 func (x *completion) add(p *Partition, ch *chunk, place, n int, offset int64, wait bool) {
 	for i, r := range ch.b.Records() {
 		if i < place {
@@ -82,7 +81,7 @@ func (x *completion) add(p *Partition, ch *chunk, place, n int, offset int64, wa
 	}
 }
 
-// copied copies bytes. Earlier copies stay where they are.
+// copied copies bytes. Earlier copies stay in place.
 func (x *completion) copied(b []byte) []byte {
 	if b == nil {
 		return nil
@@ -94,7 +93,7 @@ func (x *completion) copied(b []byte) []byte {
 	return x.bytes[len(x.bytes)-len(b) : len(x.bytes) : len(x.bytes)]
 }
 
-// begin counts a completion that is to be run.
+// begin counts a completion that will be run.
 func (c *Completer) begin(x *completion) {
 	c.charge(int64(cap(x.bytes)))
 	c.mu.Lock()
@@ -108,8 +107,8 @@ func (c *Completer) begin(x *completion) {
 	x.round.pending++
 }
 
-// run calls the function, and then tells the calls. The function has a goroutine of its own: if it
-// calls runtime.Goexit, it ends no sender.
+// run calls the function, and then passes the verdicts to the calls. The function runs in a
+// goroutine of its own, so a runtime.Goexit in it does not end a sender.
 func (c *Completer) run(x *completion) {
 	returned := make(chan struct{})
 	go func() {
@@ -141,7 +140,7 @@ func (c *Completer) run(x *completion) {
 	}
 }
 
-// later has a goroutine run them.
+// later runs completions in a goroutine.
 func (c *Completer) later(list []*completion) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,8 +167,8 @@ func (c *Completer) work() {
 	}
 }
 
-// Returned returns a channel that is closed when every call of the function that is due or under
-// way now has returned, and the calls that wait for it have their verdicts.
+// Returned returns a channel that is closed when every call of the function that is due or running
+// now has returned, and the waiting calls have their verdicts.
 func (c *Completer) Returned() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/core"
 )
 
-// Counters count what happens, over all partitions, brokers and starts.
+// Counters count events over all partitions, brokers and starts.
 type Counters struct {
 	Requests  atomic.Int64 // produce requests
 	Batches   atomic.Int64 // taken from a queue, to be sent
@@ -50,7 +50,7 @@ func (c *Counters) batch(messages, bytes, queued int64) {
 // Counts are numbers of messages, by their verdicts.
 type Counts struct{ Delivered, NotSent, Rejected, Maybe int }
 
-// count counts verdicts, and returns how many there are of each.
+// count counts verdicts, and returns the number of each.
 func (c *Counters) count(decided []core.Decided) (n Counts) {
 	for _, d := range decided {
 		of := &n.Delivered
@@ -71,13 +71,13 @@ func (c *Counters) count(decided []core.Decided) (n Counts) {
 	return n
 }
 
-// A Summary is the least, the greatest, the sum and the number of values.
+// A Summary is the minimum, the maximum, the sum and the number of values.
 type Summary struct {
 	mu sync.Mutex
 	Values
 }
 
-// Values are what a Summary holds.
+// Values are the content of a Summary.
 type Values struct{ Min, Max, Sum, Count int64 }
 
 func (s *Summary) observe(v int64) {
@@ -91,7 +91,7 @@ func (s *Summary) observe(v int64) {
 	s.Count++
 }
 
-// Take returns what came since the last call.
+// Take returns the values since the last call.
 func (s *Summary) Take() Values {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,11 +100,11 @@ func (s *Summary) Take() Values {
 	return v
 }
 
-// maxThrottle is how long a broker may want no request; Kafka's own limit is the quota window, 11
+// maxThrottle limits how long a broker may throttle. Kafka's own limit is the quota window, 11
 // seconds by default.
 const maxThrottle = time.Minute
 
-// Throttle counts that a broker wants no request for d, and returns for how long that is believed.
+// Throttle counts that a broker throttles for d, and returns how long to wait.
 func (c *Counters) Throttle(d time.Duration) time.Duration {
 	d = min(d, maxThrottle)
 	c.Throttled.Add(int64(d))

@@ -22,37 +22,41 @@ type Config struct {
 	BatchBytes   int           // bytes in a batch, uncompressed
 	RequestBytes int           // bytes in a request, if it has several batches
 	Linger       time.Duration // for which a message waits for others
-	// Hurry, if not nil, reports whether nothing lingers now. It must not block.
+	// Hurry, if not nil, reports whether lingering is suspended. It must not block.
 	Hurry        func() bool
 	MaxAttempts  int           // requests with a batch; 0: as many as there is time for
 	WriteTimeout time.Duration // of a request
-	// Charge counts memory of a partition beyond what its messages were charged at their admission;
-	// a negative number gives back. It must not block, and of the Partition call Hold and Held only.
+	// Charge counts memory of a partition beyond the charge of its messages at admission. A
+	// negative number gives memory back. Charge must not block. Of the Partition's methods it may
+	// call Hold and Held only.
 	Charge func(p *Partition, bytes int64)
-	// Due is called when another producer id is due, perhaps again and again. Like Charge.
+	// Due is called when another producer id is due, possibly repeatedly, under the same rules as
+	// Charge.
 	Due func()
-	// Counters count; never nil.
+	// Counters must not be nil.
 	Counters *Counters
-	// Warn, if not nil, is called with troubles that no caller learns of. Like Charge.
+	// Warn, if not nil, receives troubles that no caller gets as an error, under the same rules as
+	// Charge.
 	Warn func(message, topic string, partition int, err error)
-	// Completer gets every message with its verdict; it may be nil.
+	// Completer receives every message with its verdict; it may be nil.
 	Completer *Completer
-	// IDs are the producer ids, nil without idempotence; mu guards them.
+	// IDs are the producer ids, nil without idempotence. Their lock guards them.
 	IDs *IDs
-	// Record, if not nil, is called with the events of the cores: see record.Hook.
+	// Record, if not nil, receives the events of the cores: see record.Hook.
 	Record func(record.Event)
 }
 
-// IDs are the core's, with the lock that partitions have in common. The zero IDs are none.
+// IDs are the core's producer ids, with the lock that partitions share. The zero IDs have none.
 type IDs struct {
 	sync.Mutex
 	*core.IDs
 }
 
-// A Partition is the queue of a partition, and its batch under way. Its core decides the
-// verdicts; the Partition has the bytes, the calls that wait, and the times.
+// A Partition is the queue of a partition and its batch under way. Its core decides the verdicts.
+// The Partition has the bytes, the waiting calls, and the times.
 //
-// It is in hand of one sender at most: of whose list it is, or whose request has its batch.
+// At most one sender holds it (inHand): it is on that sender's list, or its batch is in that
+// sender's request.
 type Partition struct {
 	cfg    *Config
 	topic  string
@@ -62,34 +66,36 @@ type Partition struct {
 	core   recorded
 	chunks []*chunk // in order; the first is the batch, if the core has one
 	sender *Sender  // of its leader; nil: it has none
-	inHand bool     // of a sender, or of timer
-	using  *chunk   // the chunk that a sender encodes or sends, without the lock
-	// paused: it is in hand of timer, which lists it when the pause after a failed attempt
-	// is over.
+	inHand bool     // a sender or timer holds it
+	using  *chunk   // the chunk that a sender encodes or sends without the lock
+	// paused: timer holds it, and lists it when the pause after a failed attempt is over.
 	paused  bool
 	timer   *time.Timer
-	linger  *time.Timer // lists it when the first message of the queue has waited for long enough
+	linger  *time.Timer // lists it when the first message of the queue has lingered
 	due     time.Time   // when linger fires; zero: it does not
-	flushes int         // calls of Flush that wait: nothing lingers
+	flushes int         // waiting calls of Flush: nothing lingers
 	waiters []waiter
 
 	epoch     int16         // of the last batch, for the count
-	completed []*completion // to be run when the lock is released
+	completed []*completion // run when the lock is released
 
-	lead    atomic.Pointer[Sender] // sender, for those without the lock
+	lead    atomic.Pointer[Sender] // sender, for readers without the lock
 	busy    atomic.Bool            // it has a batch
 	failing atomic.Bool            // attempts > 0, with a batch
 	held    atomic.Int64           // of the room
 	// batches is how many were taken from the queue.
 	batches atomic.Uint32
 
-	attempts int   // that failed, with the batch
-	slow     bool  // the last one had no answer in time
-	again    bool  // the batch went back into the queue, and is taken again
+	attempts int   // failed attempts of the batch
+	again    bool  // the batch returned to the queue, to be taken again
 	cause    error // why the last one failed
+	// alone: the next one has a request of its own. The last one timed out, and would delay others. Or
+	// it was lost and not the first to fail: the broker may end the connection at large requests
+	// (socket.request.max.bytes).
+	alone bool
 }
 
-// NewPartition returns a partition without a leader. Its core lasts as long as it does.
+// NewPartition returns a partition without a leader, with a new core.
 func NewPartition(cfg *Config, topic string, number int32) *Partition {
 	p := &Partition{cfg: cfg, topic: topic, number: number}
 	p.locked(func() { p.core = recorded{core.New(cfg.Mode, p.ids()), p} })
@@ -103,7 +109,7 @@ func (p *Partition) ids() *core.IDs {
 	return p.cfg.IDs.IDs
 }
 
-// locked calls f with the lock that all partitions have in common.
+// locked calls f with the lock that all partitions share.
 func (p *Partition) locked(f func()) {
 	if p.cfg.IDs != nil {
 		p.cfg.IDs.Lock()
@@ -112,8 +118,8 @@ func (p *Partition) locked(f func()) {
 	f()
 }
 
-// Start says that the producer is started again after a stop. It needs all partitions of the
-// IDs; those that are new since are started already.
+// Start restarts the partitions after a stop. It needs all partitions of the IDs. Partitions made
+// since are started already.
 func Start(cfg *Config, ids *IDs, partitions []*Partition) error {
 	var stopped []*core.Partition
 	for _, p := range partitions {
@@ -121,7 +127,7 @@ func Start(cfg *Config, ids *IDs, partitions []*Partition) error {
 		defer p.mu.Unlock()
 		if p.core.State() == core.Stopped {
 			stopped = append(stopped, p.core.Partition)
-			p.attempts, p.slow, p.again, p.cause = 0, false, false, nil
+			p.attempts, p.alone, p.again, p.cause = 0, false, false, nil
 			p.notBusy()
 		}
 	}
@@ -137,8 +143,8 @@ func Start(cfg *Config, ids *IDs, partitions []*Partition) error {
 // Led reports whether the partition has a leader.
 func (p *Partition) Led() bool { return p.lead.Load() != nil }
 
-// Ready reports whether the partition has a leader that is connected, and the last attempt to send to
-// it has not failed.
+// Ready reports whether the leader of the partition is connected and the last attempt to send to it
+// did not fail.
 func (p *Partition) Ready() bool {
 	s := p.lead.Load()
 	return s != nil && s.up.Load() && !p.failing.Load()
@@ -149,14 +155,13 @@ func (p *Partition) notBusy() {
 	p.failing.Store(false)
 }
 
-// Busy reports whether the partition has a batch under way, so that what is admitted now
-// waits for the next.
+// Busy reports whether a batch is under way, so that new messages wait for the next one.
 func (p *Partition) Busy() bool { return p.busy.Load() }
 
-// Batches returns a number that changes with each batch that is taken from the queue.
+// Batches returns a number that changes with each batch taken from the queue.
 func (p *Partition) Batches() uint32 { return p.batches.Load() }
 
-// Leader returns the broker that leads the partition; false: none does.
+// Leader returns the broker that leads the partition; false if none does.
 func (p *Partition) Leader() (broker int32, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,16 +171,15 @@ func (p *Partition) Leader() (broker int32, ok bool) {
 	return p.sender.b.id, true
 }
 
-// Topic is the topic of the partition.
+// Topic is the name of the topic.
 func (p *Partition) Topic() string { return p.topic }
 
-// Number is the partition's in its topic.
+// Number is the number of the partition in its topic.
 func (p *Partition) Number() int { return int(p.number) }
 
-// Admit takes n messages of a call into the queue: msgs[first], and those that next links to
-// it. Their bytes are free when it returns. It returns the number of the first message, and
-// the sender to wake, which may be nil. Sizes are charged for the messages already. The
-// error is the core's, if nothing is admitted any more.
+// Admit puts n messages of a call into the queue: msgs[first], and those that next links to it. It
+// copies their bytes. It returns the number of the first message, and the sender to wake, or nil.
+// The caller has charged the sizes. The error is the core's, when it admits nothing any more.
 func (p *Partition) Admit(c *Call, msgs []kafka.Message, next []int32, first int32, n int, now time.Time, size func(*kafka.Message) int32) (core.Message, *Sender, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,8 +210,8 @@ func (p *Partition) Admit(c *Call, msgs []kafka.Message, next []int32, first int
 	return number, p.offerLocked(now), nil
 }
 
-// offerLocked lists the partition with its sender if there is something to send, and it is
-// in no hand. It returns the sender to wake.
+// offerLocked lists the partition with its sender if there is something to send and no sender holds
+// it. It returns the sender to wake.
 func (p *Partition) offerLocked(now time.Time) *Sender {
 	if p.inHand || p.sender == nil || len(p.chunks) == 0 {
 		return nil
@@ -220,8 +224,8 @@ func (p *Partition) offerLocked(now time.Time) *Sender {
 	return p.sender
 }
 
-// lingersLocked reports whether what is queued waits for more to share a request: since its first
-// message came.
+// lingersLocked reports whether the queue waits for more messages. The wait begins with its first
+// message.
 func (p *Partition) lingersLocked(now time.Time) bool {
 	if p.cfg.Linger <= 0 || p.flushes > 0 || p.core.State() != core.Empty || len(p.chunks) > 1 || p.chunks[0].closed ||
 		p.chunks[0].b.Len() >= p.cfg.BatchSize || p.cfg.Hurry != nil && p.cfg.Hurry() {
@@ -252,7 +256,7 @@ func (p *Partition) lingered() {
 	wake(s)
 }
 
-// Offer sends what lingers, if nothing lingers any more.
+// Offer sends the queue if it no longer lingers.
 func (p *Partition) Offer() {
 	p.mu.Lock()
 	s := p.offerLocked(time.Now())
@@ -260,7 +264,7 @@ func (p *Partition) Offer() {
 	wake(s)
 }
 
-// Lead says which sender the partition's leader has; nil: it has no leader.
+// Lead sets the sender of the partition's leader; nil: it has no leader.
 func (p *Partition) Lead(s *Sender) {
 	p.mu.Lock()
 	old := p.sender
@@ -288,8 +292,7 @@ func wake(s *Sender) {
 	}
 }
 
-// sweepLocked frees the chunks that have no message without a verdict any more, except the
-// one that is in use.
+// sweepLocked frees the chunks whose messages all have verdicts, except the one in use.
 func (p *Partition) sweepLocked() {
 	for i := len(p.chunks) - 1; i >= 0; i-- {
 		if ch := p.chunks[i]; ch.open == 0 && ch != p.using {
@@ -312,28 +315,28 @@ func (p *Partition) charge(n int64) {
 	}
 }
 
-// Hold counts bytes that messages of the partition take of the room; a negative number gives back.
-// It returns what they take then.
+// Hold adds n bytes to what the partition holds of the room, and returns the sum.
 func (p *Partition) Hold(n int64) int64 { return p.held.Add(n) }
 
-// Held is what messages of the partition take of the room.
+// Held is how many bytes the partition holds of the room.
 func (p *Partition) Held() int64 { return p.held.Load() }
 
-// Oldest is when the first message was admitted that has no verdict yet, or one that shares
-// its batch; zero: there is none.
+// Oldest is when the call of the oldest message without a verdict began; zero if there is none.
 func (p *Partition) Oldest() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, ch := range p.chunks {
-		if ch.open > 0 {
-			return ch.since
+		for _, s := range ch.slots {
+			if s.call != nil {
+				return time.UnixMilli(s.call.Began)
+			}
 		}
 	}
 	return time.Time{}
 }
 
-// Rest frees the memory of a partition that is not written to, and says that it has no leader,
-// until Lead. If there are messages it does nothing, and returns false.
+// Rest frees the memory of a partition that is not written to, and removes its leader until the
+// next Lead. It does nothing and returns false if there are messages.
 func (p *Partition) Rest() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

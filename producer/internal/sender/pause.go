@@ -7,7 +7,7 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
-// pauseLocked puts the partition into the timer's hand.
+// pauseLocked pauses the partition until its timer fires.
 func (p *Partition) pauseLocked(d time.Duration) {
 	p.inHand, p.paused = true, true
 	if p.timer == nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/seed3893aba4/surestart/internal/record"
 )
 
-// A recorded core is the core of a partition whose events are told to Config.Record. An event
-// that is refused is not told.
+// A recorded core is the core of a partition that reports its events to Config.Record. It does not
+// report refused events.
 type recorded struct {
 	*core.Partition
 	p *Partition
 }
 
-// told tells an event, if there is somebody to tell, and returns the error.
-func (r recorded) told(err error, kind core.Event, event func() record.Event) error {
+// note reports an event, if there is a Record, and returns the error.
+func (r recorded) note(err error, kind core.Event, event func() record.Event) error {
 	if err != nil || r.p.cfg.Record == nil {
 		return err
 	}
@@ -29,9 +29,9 @@ func (r recorded) told(err error, kind core.Event, event func() record.Event) er
 
 func plain() record.Event { return record.Event{} }
 
-// admitted tells that these messages were admitted: msgs[at], and those that next links to it.
+// admitted reports that these messages were admitted: msgs[at], and those that next links to it.
 func (r recorded) admitted(first core.Message, msgs []kafka.Message, next []int32, at int32) {
-	_ = r.told(nil, core.EventAdmit, func() record.Event {
+	_ = r.note(nil, core.EventAdmit, func() record.Event {
 		e := record.Event{First: first}
 		for i := at; i >= 0; i = next[i] {
 			e.Values = append(e.Values, string(msgs[i].Value))
@@ -42,43 +42,43 @@ func (r recorded) admitted(first core.Message, msgs []kafka.Message, next []int3
 
 func (r recorded) Withdraw(m core.Message) (core.Outcome, error) {
 	out, err := r.Partition.Withdraw(m)
-	return out, r.told(err, core.EventWithdraw, func() record.Event { return record.Event{First: m}.Led(out) })
+	return out, r.note(err, core.EventWithdraw, func() record.Event { return record.Event{First: m}.Led(out) })
 }
 
 func (r recorded) Take(n int) (core.Request, error) {
 	req, err := r.Partition.Take(n)
-	return req, r.told(err, core.EventTake, func() record.Event { return record.Event{N: n}.Asked(req) })
+	return req, r.note(err, core.EventTake, func() record.Event { return record.Event{N: n}.Asked(req) })
 }
 
 func (r recorded) Send() (core.Request, error) {
 	req, err := r.Partition.Send()
-	return req, r.told(err, core.EventSend, func() record.Event { return record.Event{}.Asked(req) })
+	return req, r.note(err, core.EventSend, func() record.Event { return record.Event{}.Asked(req) })
 }
 
-func (r recorded) Write() error { return r.told(r.Partition.Write(), core.EventWrite, plain) }
+func (r recorded) Write() error { return r.note(r.Partition.Write(), core.EventWrite, plain) }
 
 func (r recorded) Lose() (core.Outcome, error) {
 	out, err := r.Partition.Lose()
-	return out, r.told(err, core.EventLose, func() record.Event { return record.Event{}.Led(out) })
+	return out, r.note(err, core.EventLose, func() record.Event { return record.Event{}.Led(out) })
 }
 
 func (r recorded) Answer(a core.Answer, records []int32) (core.Outcome, error) {
 	out, err := r.Partition.Answer(a, records)
-	return out, r.told(err, core.EventAnswer, func() record.Event {
+	return out, r.note(err, core.EventAnswer, func() record.Event {
 		return record.Event{Answer: a, Records: slices.Clone(records)}.Led(out)
 	})
 }
 
 func (r recorded) HandedOver() (core.Outcome, error) {
 	out, err := r.Partition.HandedOver()
-	return out, r.told(err, core.EventHandedOver, func() record.Event { return record.Event{}.Led(out) })
+	return out, r.note(err, core.EventHandedOver, func() record.Event { return record.Event{}.Led(out) })
 }
 
-func (r recorded) Stop() error     { return r.told(r.Partition.Stop(), core.EventStop, plain) }
-func (r recorded) StopEnds() error { return r.told(r.Partition.StopEnds(), core.EventStopEnds, plain) }
-func (r recorded) Free() error     { return r.told(r.Partition.Free(), core.EventFree, plain) }
+func (r recorded) Stop() error     { return r.note(r.Partition.Stop(), core.EventStop, plain) }
+func (r recorded) StopEnds() error { return r.note(r.Partition.StopEnds(), core.EventStopEnds, plain) }
+func (r recorded) Free() error     { return r.note(r.Partition.Free(), core.EventFree, plain) }
 
 func (r recorded) Cut() (core.Outcome, error) {
 	out, err := r.Partition.Cut()
-	return out, r.told(err, core.EventCut, func() record.Event { return record.Event{}.Led(out) })
+	return out, r.note(err, core.EventCut, func() record.Event { return record.Event{}.Led(out) })
 }

@@ -24,7 +24,7 @@ type item struct {
 	answered bool
 }
 
-// A request is a produce request. Its memory is used again.
+// A request is a produce request. Its memory is reused.
 type request struct {
 	items []item
 	head  []byte
@@ -32,7 +32,7 @@ type request struct {
 	frame net.Buffers
 }
 
-// encode lays the request out for a connection.
+// encode lays out the request for a connection.
 func (r *request) encode(c *connection.Conn, version int16, acks int16, timeout time.Duration) {
 	slices.SortStableFunc(r.items, func(a, b item) int { return cmp.Compare(a.p.topic, b.p.topic) })
 	be := binary.BigEndian
@@ -72,7 +72,7 @@ func (r *request) encode(c *connection.Conn, version int16, acks int16, timeout 
 	}
 }
 
-// reset forgets the batches.
+// reset drops the batches.
 func (r *request) reset() {
 	clear(r.items)
 	clear(r.frame)
@@ -89,9 +89,9 @@ type answer struct {
 
 var errShort = errors.New("the answer to a produce request claims to have more than its bytes")
 
-// decode calls each with the answer for every partition. Nothing of what each gets is
-// used after that, so that a broker cannot make it keep memory. A partition that is not in
-// the request is each's to ignore.
+// decode calls each with the answer for every partition. each must not keep its arguments, so that
+// a broker cannot make the client hold memory. It must ignore a partition that is not in the
+// request.
 func decode(version int16, b []byte, each func(topic []byte, partition int32, a answer)) (throttle time.Duration, err error) {
 	in := reader{b: b}
 	for range in.count(2 + 4) {
@@ -141,7 +141,7 @@ func (r *reader) int16() int16 { return int16(binary.BigEndian.Uint16(r.take(2))
 func (r *reader) int32() int32 { return int32(binary.BigEndian.Uint32(r.take(4))) }
 func (r *reader) int64() int64 { return int64(binary.BigEndian.Uint64(r.take(8))) }
 
-// text reads a string; nil: it is null.
+// text reads a string; nil if it is null.
 func (r *reader) text() []byte {
 	if n := int(r.int16()); n >= 0 && n <= len(r.b) {
 		return r.take(n)
@@ -151,7 +151,7 @@ func (r *reader) text() []byte {
 	return nil
 }
 
-// count reads the number of elements of an array, each of which takes least bytes.
+// count reads the number of elements of an array. Each element takes at least least bytes.
 func (r *reader) count(least int) int {
 	n := int(r.int32())
 	if n > len(r.b)/least {
@@ -161,7 +161,7 @@ func (r *reader) count(least int) int {
 	return max(n, 0)
 }
 
-// error is why a batch was not acknowledged; nil: it was.
+// error is why a batch was not acknowledged; nil if it was.
 func (a *answer) error() error {
 	switch {
 	case core.AnswerOf(a.code) == core.Ok:

@@ -14,7 +14,7 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
-// What kmsg reads of a request is what was put in: every batch once, its topic named once.
+// kmsg reads from a request what was put in: every batch once, its topic named once.
 func TestEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var r request

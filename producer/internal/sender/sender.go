@@ -1,9 +1,9 @@
-// Package sender sends the messages of a producer: it has the queues of the partitions, their
-// batches under way, and for each broker a few senders, each with a connection and one request
-// under way.
+// Package sender sends the messages of a producer. It has the queues of the partitions and
+// their batches under way. Each broker has a few senders, each with one connection and one
+// request under way.
 //
-// Package core decides the verdicts, the sequences and epochs, and what is sent again. Here are
-// the bytes, the connections, the times, and the calls that wait.
+// Package core decides verdicts, sequences, epochs, and what is sent again. This package has
+// the bytes, the connections, the times, and the waiting calls.
 package sender
 
 import (
@@ -23,8 +23,8 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
-// A Sender has a connection to a broker, and sends the batches of the partitions on its list,
-// those that are there together in one request.
+// A Sender has a connection to a broker. One request carries the batches of all ready partitions on
+// its list.
 type Sender struct {
 	b    *Broker
 	ctx  context.Context
@@ -32,26 +32,33 @@ type Sender struct {
 
 	first    chan struct{} // closed after the first attempt to connect
 	firstErr error
-	down     atomic.Pointer[error] // why it has no connection; nil: it has one, or makes its next
+	down     atomic.Pointer[error] // why it has no connection; nil: it has one, or is about to connect again
 	up       atomic.Bool           // it has a connection
 
-	mu    sync.Mutex // taken after a partition's
+	mu    sync.Mutex // locked after a partition's
 	ready []*Partition
 	jobs  []*Job
-	ping  *Job // of all Pings since its predecessor was taken; nil: there is none
+	ping  *Job // shared by all Pings that wait for it to be sent; nil: none
 
-	// Of run.
+	// Only run uses these.
 	req   request
 	spare []*Partition
 	timer *time.Timer
 	used  time.Time // when the connection was last used
+	// served: the broker has answered on the connection.
+	served bool
+	// doubt: the last request met trouble for which the metadata are asked for again.
+	doubt bool
+	// renewal receives the result of a connect while another connection serves; nil: none is under
+	// way.
+	renewal chan opened
 }
 
 const (
-	// keepAlive is after how long an idle connection is used all the same: a broker closes
-	// idle ones after ten minutes by default.
+	// keepAlive is when an idle connection is used. A broker closes idle connections after ten
+	// minutes by default.
 	keepAlive = 4 * time.Minute
-	// timeoutShare is the share of the WriteTimeout that a broker has for its answer.
+	// timeoutShare is the broker's share of the WriteTimeout.
 	timeoutShare = 0.8
 )
 
@@ -61,7 +68,7 @@ func (s *Sender) list(p *Partition) {
 	s.ready = append(s.ready, p)
 }
 
-// unlist reports whether p was listed.
+// unlist removes p from the list. It reports whether p was on it.
 func (s *Sender) unlist(p *Partition) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +80,7 @@ func (s *Sender) unlist(p *Partition) bool {
 	return true
 }
 
-// Wake makes the sender look at its list.
+// Wake makes the sender check its list.
 func (s *Sender) Wake() { s.signal() }
 
 func (s *Sender) signal() {
@@ -83,22 +90,20 @@ func (s *Sender) signal() {
 	}
 }
 
-// run connects, and serves the connection, until the context ends.
+// run connects and serves connections until the context ends.
 func (s *Sender) run() {
 	s.timer = time.NewTimer(time.Hour)
 	defer s.timer.Stop()
 	defer func() { s.tried(context.Cause(s.ctx)) }()
+	next := s.connect()
 	for failed, refused := 0, 0; s.ctx.Err() == nil; {
-		conn, err := s.connect()
-		if err != nil {
-			s.tried(err)
-			s.down.Store(&err)
-			s.endJobs(err)
-			if s.ctx.Err() != nil {
-				break
-			}
+		if err := next.err; err != nil {
+			s.unconnected(err)
 			failed++
 			s.b.cfg.Counters.ConnectFailures.Add(1)
+			if failed == quietAttempts && s == s.b.senders[0] && s.b.cfg.Warn != nil {
+				s.b.cfg.Warn("a broker cannot be reached; trying on", "", -1, err)
+			}
 			pause := pauseAfter(failed)
 			if refused++; connection.Refused(err) {
 				pause = spread(connection.RefusedPause(refused))
@@ -109,28 +114,52 @@ func (s *Sender) run() {
 				s.b.directory.Refresh() // the leaders may move meanwhile
 				s.pause(min(pause, LongestPause))
 			}
+			next = s.connect()
 			continue
 		}
-		failed, refused = 0, 0
-		s.down.Store(nil)
-		stop := context.AfterFunc(s.ctx, conn.Close)
+		refused = 0
+		stop := context.AfterFunc(s.ctx, next.conn.Close)
 		s.b.cfg.Counters.Open.Add(1)
 		s.up.Store(true)
+		s.down.Store(nil)
 		s.tried(nil)
-		s.serve(conn)
+		began := time.Now()
+		s.served = false
+		s.serve(next.conn)
 		s.up.Store(false)
 		s.b.cfg.Counters.Open.Add(-1)
 		stop()
-		conn.Close()
-		<-conn.Done()
+		next.close()
+		if s.ctx.Err() == nil && s.renewal == nil && !s.served && time.Since(began) < LongestPause {
+			next = opened{err: fmt.Errorf("connect: %w: %w", errAtOnce, next.conn.Err())}
+			continue
+		}
+		failed = 0
 		if s.ctx.Err() == nil {
 			s.b.directory.Refresh()
 		}
+		next = s.next()
 	}
+	if next.err != nil {
+		s.unconnected(next.err)
+	}
+	next.close()
 	s.drop()
 }
 
-// tried notes what became of the first attempt to connect.
+// errAtOnce is the error of a connection that ended soon after it was made, without an answer. It
+// counts as a failed connect. Otherwise a broker that ends each connection would be dialled without
+// a pause.
+var errAtOnce = errors.New("the connection ended at once")
+
+// unconnected records why there is no connection.
+func (s *Sender) unconnected(err error) {
+	s.tried(err)
+	s.down.Store(&err)
+	s.endJobs(err)
+}
+
+// tried records the result of the first attempt to connect.
 func (s *Sender) tried(err error) {
 	select {
 	case <-s.first:
@@ -140,22 +169,57 @@ func (s *Sender) tried(err error) {
 	}
 }
 
-func (s *Sender) connect() (*connection.Conn, error) {
+// An opened is the result of an attempt to connect.
+type opened struct {
+	conn *connection.Conn
+	err  error
+}
+
+func (o opened) close() {
+	if o.conn != nil {
+		o.conn.Close()
+		<-o.conn.Done()
+	}
+}
+
+func (s *Sender) connect() opened {
+	if s.ctx.Err() != nil {
+		return opened{err: context.Cause(s.ctx)}
+	}
 	address, ok := s.b.directory.Address(s.b.id)
 	if !ok {
-		return nil, fmt.Errorf("the cluster has no broker %d any more", s.b.id)
+		return opened{err: fmt.Errorf("the cluster has no broker %d any more", s.b.id)}
 	}
 	conn, err := connection.Open(s.ctx, s.b.connection, address, false)
 	if err != nil {
-		return nil, err
+		return opened{err: err}
 	}
 	if _, err := conn.Version(protocol.Produce); err != nil {
-		conn.Close()
-		<-conn.Done()
-		return nil, err
+		opened{conn: conn}.close()
+		return opened{err: err}
 	}
 	s.b.cfg.Counters.Connects.Add(1)
-	return conn, nil
+	return opened{conn: conn}
+}
+
+// renewSession connects while the present connection still serves, and wakes the sender afterwards.
+func (s *Sender) renewSession() {
+	c := make(chan opened, 1)
+	s.renewal = c
+	go func() {
+		c <- s.connect()
+		s.signal()
+	}()
+}
+
+// next returns the result of the renewal if there is one, and otherwise connects.
+func (s *Sender) next() opened {
+	c := s.renewal
+	if c == nil {
+		return s.connect()
+	}
+	s.renewal = nil
+	return <-c
 }
 
 func (s *Sender) pause(d time.Duration) {
@@ -166,8 +230,8 @@ func (s *Sender) pause(d time.Duration) {
 	}
 }
 
-// drop lets the partitions on the list go when the sender ends. Those that have moved meanwhile are
-// offered to their new one.
+// drop removes all partitions from the list when the sender ends. A partition that has moved is
+// offered to its new sender.
 func (s *Sender) drop() {
 	s.mu.Lock()
 	ready := s.ready
@@ -185,18 +249,38 @@ func (s *Sender) drop() {
 	}
 }
 
-// serve sends until the connection or the context ends.
+// serve sends until the connection or the context ends. Shortly before the session of the login
+// expires, serve connects anew. The old connection serves until the new one is ready, so a login
+// that is refused for a moment delays nothing.
 func (s *Sender) serve(conn *connection.Conn) {
 	s.used = time.Now()
+	renew, expires := conn.Session()
+	refused := 0
 	for {
 		select {
 		case <-conn.Ended():
 			return
+		case o := <-s.renewal:
+			if o.err == nil {
+				s.renewal <- o // for next
+				return
+			}
+			s.renewal = nil
+			s.b.cfg.Counters.ConnectFailures.Add(1)
+			refused++
+			renew = time.Now().Add(spread(connection.RefusedPause(refused)))
 		default:
 		}
-		expires := conn.Expires()
-		if !expires.IsZero() && time.Until(expires) <= 0 {
-			return // before the broker does it, with a request under way
+		if !expires.IsZero() {
+			switch now := time.Now(); {
+			case !now.Before(expires):
+				return // before the broker does it, with a request under way
+			case !now.Before(renew) && s.renewal == nil:
+				s.renewSession()
+			}
+		}
+		if s.doubt && s.moved(conn) {
+			return
 		}
 		if wait := s.b.mutedFor(); wait > 0 {
 			s.timer.Reset(wait)
@@ -217,7 +301,11 @@ func (s *Sender) serve(conn *connection.Conn) {
 			continue
 		}
 		idle := keepAlive - time.Since(s.used)
-		if !expires.IsZero() {
+		switch {
+		case expires.IsZero():
+		case s.renewal == nil:
+			idle = min(idle, time.Until(renew))
+		default:
 			idle = min(idle, time.Until(expires))
 		}
 		s.timer.Reset(idle)
@@ -227,18 +315,24 @@ func (s *Sender) serve(conn *connection.Conn) {
 		case <-conn.Ended():
 		case <-s.timer.C:
 			if time.Since(s.used) < keepAlive {
-				continue // the login expires
+				continue // the session expires
 			}
 			if _, err := conn.RoundTrip(new(apiversions.Request), s.b.cfg.WriteTimeout); err != nil {
 				return
 			}
-			s.used = time.Now()
+			s.used, s.served = time.Now(), true
 		}
 	}
 }
 
-// gather makes a request of the batches of those partitions on the list that have one. It
-// reports whether there is any.
+// moved reports whether the broker has another address by now. Another broker may answer at the old
+// one, so the connection need not end.
+func (s *Sender) moved(conn *connection.Conn) bool {
+	address, ok := s.b.directory.Address(s.b.id)
+	return ok && address != conn.Address()
+}
+
+// gather makes a request of the batches of the listed partitions. It reports whether there is any.
 func (s *Sender) gather() bool {
 	s.mu.Lock()
 	ready := s.ready
@@ -263,15 +357,15 @@ func (s *Sender) gather() bool {
 	return len(s.req.items) > 0
 }
 
-// exchange sends the request and takes the answers to the partitions. An error is the end
-// of the connection.
+// exchange sends the request and hands the answers to the partitions. An error means that the
+// connection has ended.
 func (s *Sender) exchange(conn *connection.Conn) error {
 	cfg := s.b.cfg
 	version, _ := conn.Version(protocol.Produce) // connect has seen to it
 	s.req.encode(conn, version, cfg.Acks, time.Duration(float64(cfg.WriteTimeout)*timeoutShare))
 	defer s.req.reset()
 	cfg.Counters.Requests.Add(1)
-	s.used = time.Now()
+	s.used, s.doubt = time.Now(), false
 	if cfg.Mode == core.Unanswered {
 		written, err := conn.Send(s.req.frame, cfg.WriteTimeout)
 		cfg.Counters.RequestTime.observe(int64(time.Since(s.used)))
@@ -287,8 +381,8 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 		s.lose(written, err)
 		return err
 	}
-	// It stands at the end, and comes first: a caller that has its verdict may have the next message
-	// for another connection.
+	// The throttle time is the last field of the answer, and is applied first: a caller that has its
+	// verdict may at once send on another connection.
 	throttle, _ := decode(version, body, func([]byte, int32, answer) {})
 	s.b.throttle(throttle)
 	next, seen := 0, 0
@@ -311,14 +405,15 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 	if err != nil {
 		return err
 	}
+	s.served = true
 	s.answered()
 	return nil
 }
 
-// ErrNoPartition is why an answer is none.
+// ErrNoPartition is the error of an answer that lacks a partition of the request.
 var ErrNoPartition = errors.New("the broker's answer lacks the partition that was asked about")
 
-// lose takes to the partitions that have no answer that there is none.
+// lose reports to the partitions without an answer that none will come.
 func (s *Sender) lose(written bool, err error) {
 	for i := range s.req.items {
 		if it := &s.req.items[i]; !it.answered {
@@ -329,9 +424,10 @@ func (s *Sender) lose(written bool, err error) {
 	}
 }
 
-// after follows up an attempt.
+// after does what an attempt requires next.
 func (s *Sender) after(refresh, again bool, to *Sender) {
 	if refresh {
+		s.doubt = true
 		s.b.directory.Refresh()
 	}
 	if again {

@@ -10,14 +10,14 @@ import (
 	"github.com/seed3893aba4/surestart/internal/core"
 )
 
-// A waiter is a Flush.
+// A waiter is a call of Flush.
 type waiter struct {
 	upTo core.Message
 	done chan struct{}
 }
 
-// Withdraw gives n messages from number first on their verdicts, those that have
-// none. It does not wait.
+// Withdraw gives verdicts to those of n messages, from number first on, that have none. It does not
+// wait.
 func (p *Partition) Withdraw(first core.Message, n int, cause error) {
 	p.mu.Lock()
 	cause = p.because(cause)
@@ -34,7 +34,7 @@ func (p *Partition) Withdraw(first core.Message, n int, cause error) {
 			all = append(all, out.Decided...)
 		}
 	}
-	p.settleLocked(core.Outcome{Decided: all}, verdicts{cause: cause, offset: -1})
+	p.decideLocked(core.Outcome{Decided: all}, verdicts{cause: cause, offset: -1})
 	p.sweepLocked()
 	p.completeLaterLocked()
 	p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *Partition) completeLaterLocked() {
 	}
 }
 
-// complete runs the completions of the last answer. The sender calls it.
+// complete runs the completions of the last answer, in the sender's goroutine.
 func (p *Partition) complete() {
 	if p.cfg.Completer == nil {
 		return
@@ -62,21 +62,21 @@ func (p *Partition) complete() {
 	}
 }
 
-// verdicts is what calls get beside the verdict.
+// verdicts is what calls receive in addition to the verdict.
 type verdicts struct {
 	cause  error
 	offset int64 // of the batch; -1: not known
 	wait   bool  // until the completion has returned
 }
 
-// Because wraps a cause, and why nothing can be sent to the partition, if that is known.
+// Because wraps a cause, and the reason why nothing can be sent to the partition, if known.
 func (p *Partition) Because(cause error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.because(cause)
 }
 
-// because wraps a cause, the error of the last attempt, and why there is no other one now.
+// because wraps a cause, the error of the last attempt, and why there is no further one now.
 func (p *Partition) because(cause error) error {
 	switch {
 	case p.cause == nil || p.core.State() == core.Empty && !p.again:
@@ -97,22 +97,22 @@ func (p *Partition) because(cause error) error {
 	return cause
 }
 
-// settleLocked counts verdicts, and tells them to the calls.
-func (p *Partition) settleLocked(out core.Outcome, v verdicts) {
+// decideLocked counts verdicts and passes them to the calls.
+func (p *Partition) decideLocked(out core.Outcome, v verdicts) {
 	p.cfg.Counters.count(out.Decided)
-	p.tellLocked(out.Decided, v)
+	p.resolveLocked(out.Decided, v)
 }
 
-// tellLocked tells calls the verdicts of their messages, which are counted.
-func (p *Partition) tellLocked(decided []core.Decided, v verdicts) {
+// resolveLocked passes counted verdicts to the calls.
+func (p *Partition) resolveLocked(decided []core.Decided, v verdicts) {
 	for _, d := range decided {
-		p.tellRunLocked(d, v)
+		p.resolveRunLocked(d, v)
 	}
 	p.notifyLocked()
 }
 
-// tellRunLocked tells calls the verdict of a run of messages.
-func (p *Partition) tellRunLocked(d core.Decided, v verdicts) {
+// resolveRunLocked passes the verdict of a run of messages to the calls.
+func (p *Partition) resolveRunLocked(d core.Decided, v verdicts) {
 	failure := Failure{}
 	if d.Verdict != core.Delivered {
 		failure, v.offset = Failure{d.Verdict, v.cause}, -1
@@ -147,8 +147,8 @@ func (p *Partition) tellRunLocked(d core.Decided, v verdicts) {
 	}
 }
 
-// Flush sends what lingers. It returns a channel that is closed when every message that was
-// admitted before has its verdict, and a function to call by a waiter that leaves.
+// Flush sends lingering messages. It returns a channel that is closed when every message admitted
+// before has its verdict, and a function for a waiter that leaves.
 func (p *Partition) Flush() (<-chan struct{}, func()) {
 	p.mu.Lock()
 	if _, any := p.firstOpenLocked(); !any {
@@ -178,7 +178,7 @@ var closed = func() chan struct{} {
 	return c
 }()
 
-// notifyLocked ends the Flushes whose messages have their verdicts.
+// notifyLocked ends each Flush whose messages have their verdicts.
 func (p *Partition) notifyLocked() {
 	if len(p.waiters) == 0 {
 		return
@@ -194,7 +194,7 @@ func (p *Partition) notifyLocked() {
 	})
 }
 
-// firstOpenLocked returns the first message whose call does not know its verdict.
+// firstOpenLocked returns the first message whose call has not received its verdict.
 func (p *Partition) firstOpenLocked() (core.Message, bool) {
 	for _, ch := range p.chunks {
 		for i := range ch.slots {
@@ -206,7 +206,7 @@ func (p *Partition) firstOpenLocked() (core.Message, bool) {
 	return 0, false
 }
 
-// Stop says that nothing is admitted any more, and sends what lingers.
+// Stop ends admission, and sends lingering messages.
 func (p *Partition) Stop() {
 	p.mu.Lock()
 	if p.core.Stop() == nil {
@@ -217,7 +217,7 @@ func (p *Partition) Stop() {
 	wake(s)
 }
 
-// StopEnds says that the stop has ended: every message has its verdict.
+// StopEnds ends the stop, once every message has its verdict.
 func (p *Partition) StopEnds() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -228,10 +228,10 @@ func (p *Partition) StopEnds() error {
 	return nil
 }
 
-// Cut gives every message its verdict now, and returns how many have each. The calls learn of it
-// from tell, which must be called: that takes longer the more calls there are. The batch under way
-// is left to the sender that has it in hand.
-func (p *Partition) Cut(cause error) (n Counts, tell func()) {
+// Cut gives every message its verdict now, and returns how many have each. The caller must call
+// resolve, which passes the verdicts to the calls; its duration grows with their number. The batch
+// under way stays with the sender that holds it.
+func (p *Partition) Cut(cause error) (n Counts, resolve func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	because := p.because(cause)
@@ -243,7 +243,7 @@ func (p *Partition) Cut(cause error) (n Counts, tell func()) {
 	return n, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.tellLocked(out.Decided, verdicts{because, -1, true})
+		p.resolveLocked(out.Decided, verdicts{because, -1, true})
 		p.completeLaterLocked()
 		if p.paused && p.timer.Stop() {
 			p.paused, p.inHand = false, false

@@ -1,9 +1,9 @@
-// Package shape tells whether bytes have the shape of an answer before kafka-go decodes them.
+// Package shape checks that bytes have the shape of an answer before kafka-go decodes them.
 //
-// kafka-go's decoder makes the memory of an array, and walks through it, before it looks
-// whether there are bytes for its elements: 20 bytes that claim two thousand million of
-// them cost as many times the size of an element, and minutes. So an answer is walked here
-// first: what passes has the bytes that it claims, and costs memory in proportion.
+// kafka-go's decoder allocates an array, and walks through it, before it checks that there are
+// bytes for its elements. 20 bytes that claim two billion elements cost minutes, and the memory
+// of as many elements. An answer that passes this check has the bytes that it claims, so its
+// decoding needs memory in proportion.
 package shape
 
 import (
@@ -14,18 +14,16 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// A Shape skips what an answer consists of and returns the rest; ok is false if the bytes
-// end before.
+// A Shape skips one value and returns the rest; ok is false if the bytes end before.
 type Shape func(b []byte) (rest []byte, ok bool)
 
-// A Version is a kind of request, and its version.
+// A Version is a kind of request and its version.
 type Version struct {
 	Key    protocol.ApiKey
 	Number int16
 }
 
-// Of returns the shape of kafka-go's answer in a version, which must not be of the
-// protocol's flexible kind.
+// Of returns the shape of kafka-go's answer in a version without flexible fields.
 func Of(answer protocol.Message, version int16) Shape {
 	return of(reflect.TypeOf(answer).Elem(), version)
 }
@@ -59,7 +57,7 @@ func of(t reflect.Type, version int16) Shape {
 	panic(fmt.Sprintf("shape: kafka-go has an answer with a %v", t))
 }
 
-// skip skips n bytes; a negative length is that of null.
+// skip skips n bytes; a negative length means null.
 func skip(b []byte, n int64) ([]byte, bool) {
 	if n = max(n, 0); n > int64(len(b)) {
 		return nil, false

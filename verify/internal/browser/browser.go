@@ -1,6 +1,5 @@
-// Package browser shows tests what a person sees: it opens a page in a headless
-// Chromium, which chromedp drives, looks at a picture of it, and keeps every error
-// that the page made.
+// Package browser lets tests look at a page as a person sees it. It opens the page in a headless
+// Chromium, which chromedp drives, examines a screenshot, and keeps every error of the page.
 package browser
 
 import (
@@ -27,8 +26,8 @@ type Browser struct {
 	ctx context.Context
 }
 
-// Start starts the Chromium that SURESTART_CHROMIUM names, and ends it with the
-// test. Where the variable is not set the test is skipped, or fails if nothing may be.
+// Start starts the Chromium that SURESTART_CHROMIUM names, and stops it when the test ends. Without
+// the variable, it skips the test, or fails it with SURESTART_NO_SKIP.
 func Start(t testing.TB) *Browser {
 	t.Helper()
 	program := os.Getenv("SURESTART_CHROMIUM")
@@ -52,7 +51,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// A Page is one that has been loaded. It is not for concurrent use.
+// A Page is a loaded page. It is not for concurrent use.
 type Page struct {
 	t     testing.TB
 	ctx   context.Context
@@ -61,7 +60,7 @@ type Page struct {
 	wrong []string
 }
 
-// Open loads a file into a window of some size, and returns once it has been loaded.
+// Open loads a file into a window of the given size, and returns when the page is loaded.
 func (b *Browser) Open(file string, width, height int64) *Page {
 	b.t.Helper()
 	p := &Page{t: b.t, url: (&url.URL{Scheme: "file", Path: file}).String()}
@@ -72,7 +71,7 @@ func (b *Browser) Open(file string, width, height int64) *Page {
 	return p
 }
 
-// event puts down what a page must not do.
+// event records what a page must not do.
 func (p *Page) event(event any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,12 +94,12 @@ func (p *Page) event(event any) {
 	}
 }
 
-// Wrong is what the page did that none of ours may: an uncaught exception, an error or
-// a warning on the console, a request for anything but itself.
+// Wrong returns the events that none of our pages may cause: an uncaught exception, an error or a
+// warning on the console, a request for another resource.
 //
-// Chromium tells of a rejected promise that nobody handles in a task of its own, after
-// the script, after the load and after what a key does. One more rejected promise, whose
-// turn is after all others', says when it has told; all else it tells before it answers.
+// Chromium reports a rejected promise without a handler in a task of its own, after the script, the
+// load or the key. Wrong therefore rejects one more promise: when Chromium reports it, all earlier
+// ones have been reported.
 func (p *Page) Wrong() []string {
 	p.t.Helper()
 	p.Eval(`new Promise(told => {
@@ -118,7 +117,8 @@ func (p *Page) Wrong() []string {
 	return slices.Clone(p.wrong)
 }
 
-// run gives an action a minute: one that waits for what is not there is a failure.
+// run gives an action one minute. An action that waits for something that never appears fails the
+// test.
 func run[T any](p *Page, action chromedp.Action[T]) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, time.Minute)
@@ -128,7 +128,7 @@ func run[T any](p *Page, action chromedp.Action[T]) T {
 	return result
 }
 
-// Do does what a person does: presses keys, clicks.
+// Do performs a person's actions: keys and clicks.
 func (p *Page) Do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	run(p, chromedp.Steps(actions...))

@@ -21,7 +21,8 @@ func page(t *testing.T, html string) string {
 	return file
 }
 
-// What is wrong with a page is noticed: on its console, in what it asks for, and on its picture.
+// Open, Wrong and Look notice each mistake of a page: on its console, in its requests, and in its
+// picture.
 func TestWhatIsWrongIsNoticed(t *testing.T) {
 	b := browser.Start(t)
 	controls := 0

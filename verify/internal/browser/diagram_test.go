@@ -17,6 +17,8 @@ func TestPicturesInABrowser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		wrongToRead, words := b.Readable(file)
+		texts += words
 		page := b.Open(file, 1200, 830)
 		d, err := diagram.Of(level)
 		if err != nil {
@@ -42,7 +44,7 @@ func TestPicturesInABrowser(t *testing.T) {
 			for (const one of [...events, ...boxes]) if (!inside(one.r, window)) wrong.push(one.says + " is cut off");
 			return wrong;
 		})()`, &overlaps)
-		for _, wrong := range append(append(wrong, overlaps...), page.Wrong()...) {
+		for _, wrong := range append(append(append(wrong, overlaps...), page.Wrong()...), wrongToRead...) {
 			t.Errorf("%s: %s", level, wrong)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A Box is where an element is in the window, what it says, and the colours that it should be drawn in.
+// A Box is the place of an element in the window, its text, and the colours in which it should be
+// drawn.
 type Box struct {
 	Rect       image.Rectangle
 	Text       string
@@ -21,7 +22,7 @@ type Box struct {
 	Shown      bool   // its middle is in the window, and no other element lies over it
 }
 
-// Boxes are those of the elements that a selector finds, in order.
+// Boxes returns the boxes of the elements that a selector finds, in order.
 func (p *Page) Boxes(selector string) []Box {
 	p.t.Helper()
 	var found []struct {
@@ -42,11 +43,11 @@ func (p *Page) Boxes(selector string) []Box {
 	return all
 }
 
-// Look compares the picture of the window with the elements that should be on it, by
-// their content and not by pixels: of each selector's elements as many can be seen as are
-// wanted, and each has ink, more of it the more text it has, some in its own colour, on
-// paper of its own colour if it has one. An element without text, outside of the window or
-// under another one cannot be seen. It returns what is not so, and how many it looked at.
+// Look compares a screenshot of the window with the elements that should be in it, by content and
+// not by pixels. For each selector, the wanted number of elements is visible. Each has ink, more
+// with more text, some of it in the element's own colour, on paper of its own colour if it has one.
+// An element without text, outside the window or under another one is not visible. Look returns the
+// differences, and the number of elements that it examined.
 func (p *Page) Look(want map[string]int) (wrong []string, looked int) {
 	p.t.Helper()
 	picture := p.picture()
@@ -76,7 +77,7 @@ func (p *Page) Look(want map[string]int) (wrong []string, looked int) {
 
 func opaque(css string) bool { return len(css) > 4 && css[:4] == "rgb(" }
 
-// picture is what the window shows.
+// picture returns a screenshot of the window.
 func (p *Page) picture() *image.RGBA {
 	p.t.Helper()
 	shot, err := png.Decode(bytes.NewReader(run(p, chromedp.CaptureScreenshot())))
@@ -86,7 +87,8 @@ func (p *Page) picture() *image.RGBA {
 	return rgba
 }
 
-// look returns the commonest colour in a box, how many dots are of another, and how many nearly of the box's own.
+// look returns the commonest colour in a box, the number of dots of other colours, and the number
+// of dots close to the box's own colour.
 func look(picture *image.RGBA, b Box) (paper string, ink, own int) {
 	count, all := map[[3]byte]int{}, b.Rect.Dx()*b.Rect.Dy()
 	for y := b.Rect.Min.Y; y < b.Rect.Max.Y; y++ {

@@ -47,7 +47,9 @@ func TestConformanceReportInABrowser(t *testing.T) {
 	if len(card.Rows) == 0 { // in the suite's child process
 		return
 	}
-	page := browser.Start(t).Open(file, 1100, 3000)
+	b := browser.Start(t)
+	wrongToRead, words := b.Readable(file)
+	page := b.Open(file, 1100, 3000)
 	page.Eval(`document.querySelectorAll("section:not(:last-of-type)").forEach(s => s.remove())`, nil) // of this test's runs before, with -count
 
 	count := map[conformance.Verdict]int{}
@@ -78,8 +80,8 @@ func TestConformanceReportInABrowser(t *testing.T) {
 	if page.Eval("location.hash", &at); !strings.HasPrefix(at, "#"+card.Subject+"-G") {
 		t.Errorf("a no leads to %q", at)
 	}
-	for _, wrong := range append(wrong, page.Wrong()...) {
+	for _, wrong := range append(append(wrong, page.Wrong()...), wrongToRead...) {
 		t.Error(wrong)
 	}
-	fmt.Printf("CHECKED browser conformance rows=%d looked-at=%d\n", len(card.Rows), looked)
+	fmt.Printf("CHECKED browser conformance rows=%d looked-at=%d\n", len(card.Rows), looked+words)
 }

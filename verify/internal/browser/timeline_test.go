@@ -14,7 +14,7 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/browser"
 )
 
-// The page in a browser: the keys and a click step through it, and what it shows is what was to be shown.
+// In a browser, the keys and a click step through the page, and it shows what it should.
 func TestTimelineInABrowser(t *testing.T) {
 	var b strings.Builder
 	example := timeline.Timeline{
@@ -34,7 +34,9 @@ func TestTimelineInABrowser(t *testing.T) {
 	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	page := browser.Start(t).Open(path, 900, 500)
+	chromium := browser.Start(t)
+	wrongToRead, words := chromium.Readable(path)
+	page := chromium.Open(path, 900, 500)
 	steps := 0
 	at := func(what string, step int) {
 		t.Helper()
@@ -69,8 +71,8 @@ func TestTimelineInABrowser(t *testing.T) {
 	if page.Eval("document.documentElement.scrollWidth > innerWidth", &cut); cut {
 		t.Error("it is wider than the window")
 	}
-	for _, wrong := range append(wrong, page.Wrong()...) {
+	for _, wrong := range append(append(wrong, page.Wrong()...), wrongToRead...) {
 		t.Error(wrong)
 	}
-	fmt.Printf("CHECKED browser timeline steps=%d looked-at=%d\n", steps, looked)
+	fmt.Printf("CHECKED browser timeline steps=%d looked-at=%d\n", steps, looked+words)
 }

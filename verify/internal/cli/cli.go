@@ -1,7 +1,7 @@
-// Package cli has what the commands of ./check share.
+// Package cli has the code that the commands of ./check share.
 package cli
 
-// Usage is the error of a command line that makes no sense: how the command is used.
+// Usage is the error of a wrong command line: its text is the usage of the command.
 type Usage string
 
 func (u Usage) Error() string { return string(u) }

@@ -1,5 +1,6 @@
-// Package compare holds an executable model against the state graph that TLC has dumped of the specification. It is
-// told what the machine is: package spec and package delivery beside it say it of the two.
+// Package compare compares an executable model with the state graph that TLC dumped of the
+// specification. A Machine describes the model: packages lifecycle/model and delivery/model have
+// one each.
 package compare
 
 import (
@@ -14,32 +15,33 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
-// Bound is an executable model: the Bound of its package.
+// Bound is an executable model within a bound: the type Bound of the model's package.
 type Bound[S comparable, T spec.AnyStep] interface {
 	spec.Model[S, T]
 	After(steps []T) (S, error)
 	Terminated(s *S) bool
 }
 
-// Machine is what a comparison has to know of a machine beside its model.
+// Machine is what a comparison needs to know of a machine in addition to its model.
 type Machine[B Bound[S, T], S comparable, T spec.AnyStep] struct {
 	Names  []string // of the actions, by their numbers
 	Labels []string // the same, as TLC labels the edges
 	Parse  func(b B, text []byte) (S, error)
 	Diff   func(want, got S) []spec.Difference
 
-	// StepOf is the step that two states show. If it returns false, the step is only what a report names.
+	// StepOf returns the step that leads from one state to the other. If it returns false, the step
+	// only serves as a name in a report.
 	StepOf func(action int, from, to *S) (T, bool)
 
-	// Blame is the guarantee that a difference after a step concerns; nil: that is not known.
+	// Blame returns the guarantee that a difference after a step concerns. Nil: it is not known.
 	Blame func(st T, d spec.Difference) spec.Guarantee
 
-	// Candidates are steps of which some may be enabled: Enabled has to find those that Next takes. Nil: Enabled itself
-	// tries all there are.
+	// Candidates are steps of which some may be enabled. Enabled has to return exactly those that
+	// Next takes. Nil: Enabled itself tries all steps.
 	Candidates func(b B) []T
 }
 
-// Graph is a state graph as TLC has dumped it, of a model with a bound.
+// Graph is the state graph that TLC dumped of a model within a bound.
 type Graph[B Bound[S, T], S comparable, T spec.AnyStep] struct {
 	*tlc.Graph[S]
 	Bound   B
@@ -47,14 +49,15 @@ type Graph[B Bound[S, T], S comparable, T spec.AnyStep] struct {
 	machine *Machine[B, S, T]
 }
 
-// Model is one whose graph TLC can dump.
+// Model is a model whose graph TLC can dump.
 type Model[B Bound[S, T], S comparable, T spec.AnyStep] struct {
 	tlc.Model
 	Bound B
 	From  []T // the steps from Init to where it begins
 }
 
-// Dump has TLC dump a model, in dir unless $SURESTART_DUMPS says where, and reads it. It returns the dump's path too.
+// Dump runs TLC to dump a model and reads the dump. The dump is in dir, or in $SURESTART_DUMPS if
+// that is set. Dump also returns its path.
 func (m *Machine[B, S, T]) Dump(ctx context.Context, t tlc.TLC, model Model[B, S, T], dir string) (*Graph[B, S, T], string, error) {
 	path, err := t.Dump(ctx, model.Model, dir)
 	if err != nil {
@@ -72,7 +75,7 @@ func (m *Machine[B, S, T]) Dump(ctx context.Context, t tlc.TLC, model Model[B, S
 	return g, path, nil
 }
 
-// Stream is Dump for a model whose dump is not to be stored.
+// Stream is Dump for a model whose dump is too large to store.
 func (m *Machine[B, S, T]) Stream(ctx context.Context, t tlc.TLC, model Model[B, S, T]) (g *Graph[B, S, T], err error) {
 	return g, t.Stream(ctx, model.Model, func(r io.Reader) (err error) {
 		g, err = m.Read(r, model.Bound, model.From)
@@ -80,7 +83,8 @@ func (m *Machine[B, S, T]) Stream(ctx context.Context, t tlc.TLC, model Model[B,
 	})
 }
 
-// Read reads a dump of the model of a bound, which begins where the steps lead.
+// Read reads a dump of the model within bound b. The initial state is the one to which the steps in
+// from lead.
 func (m *Machine[B, S, T]) Read(r io.Reader, b B, from []T) (*Graph[B, S, T], error) {
 	g, err := tlc.Read(r, m.Labels, func(text []byte) (S, error) { return m.Parse(b, text) })
 	if err != nil {
@@ -89,13 +93,14 @@ func (m *Machine[B, S, T]) Read(r io.Reader, b B, from []T) (*Graph[B, S, T], er
 	return &Graph[B, S, T]{g, b, from, m}, nil
 }
 
-// Counts returns the graph's size, and how many of its edges each action has.
+// Counts returns the size of the graph, and the number of edges of each action.
 func (g *Graph[B, S, T]) Counts() (spec.Counts, []int) {
 	c, taken := g.Graph.Counts()
 	return spec.Counts(c), taken
 }
 
-// Pinned writes what a graph has as the last two fields of a Pin: Counts, which are of this type, and Taken.
+// Pinned writes the counts of a graph as the last two fields of a Pin: Counts, of the given type,
+// and Taken.
 func (g *Graph[B, S, T]) Pinned(w io.Writer, counts string) {
 	c, per := g.Counts()
 	fmt.Fprintf(w, "Counts: %s{States: %d, Edges: %d, Depth: %d},\nTaken: [numActions]int{\n", counts, c.States, c.Edges, c.Depth)
@@ -105,7 +110,7 @@ func (g *Graph[B, S, T]) Pinned(w io.Writer, counts string) {
 	fmt.Fprint(w, "},\n")
 }
 
-// AllTaken returns an error that names an action which none of the graphs takes.
+// AllTaken returns an error that names an action that none of the graphs takes.
 func (m *Machine[B, S, T]) AllTaken(graphs []*Graph[B, S, T]) error {
 	taken := make([]int, len(m.Names))
 	for _, g := range graphs {
@@ -120,7 +125,7 @@ func (m *Machine[B, S, T]) AllTaken(graphs []*Graph[B, S, T]) error {
 	return nil
 }
 
-// Mismatch is one thing in which the executable model differs from TLC's graph.
+// Mismatch is one difference between the executable model and TLC's graph.
 type Mismatch[S comparable] struct {
 	Source    S // where the step begins; for an initial state the state itself
 	What      string
@@ -148,11 +153,11 @@ type Report[S comparable] struct {
 	More       bool          // there may be more: the comparison ended early
 }
 
-// Compare holds the model of bound b against TLC's graph: see tlc.Graph.Compare.
+// Compare compares the model of bound b with TLC's graph: see tlc.Graph.Compare.
 //
-// TLC's labels have no parameters, so what is compared for a state is the set of
-// pairs of an action and a target; the model's parameters are checked against those
-// that the two states show (Machine.StepOf).
+// TLC's labels have no parameters. So for each state Compare compares the set of pairs of an action
+// and a target. It checks the model's parameters against those that the two states show
+// (Machine.StepOf).
 //
 // It ends early once it has found most mismatches.
 func (g *Graph[B, S, T]) Compare(b B, most int) Report[S] {
@@ -167,7 +172,7 @@ func (g *Graph[B, S, T]) Compare(b B, most int) Report[S] {
 	return c.report
 }
 
-// comparison is the model as an Executable.
+// comparison implements tlc.Executable with the model.
 type comparison[B Bound[S, T], S comparable, T spec.AnyStep] struct {
 	*Graph[B, S, T]
 	bound      B
@@ -220,7 +225,7 @@ func action[T spec.AnyStep](st T) int {
 	return n
 }
 
-// Same: the model's parameters are those that the two states show.
+// Same checks that the model's parameters are those that the two states show.
 func (c *comparison[B, S, T]) Same(s *S, k int) {
 	st, next := c.taken[k], c.next[k].To
 	if shown, ok := c.machine.StepOf(action(st), s, &next); ok && shown != st {
@@ -229,7 +234,7 @@ func (c *comparison[B, S, T]) Same(s *S, k int) {
 	}
 }
 
-// Extra: the model takes a step, TLC does not.
+// Extra reports a step that the model takes and TLC does not.
 func (c *comparison[B, S, T]) Extra(s *S, k int, out []tlc.Edge) {
 	st, next := c.taken[k], c.next[k].To
 	for _, e := range out { // the same step to elsewhere, if there is one
@@ -242,7 +247,7 @@ func (c *comparison[B, S, T]) Extra(s *S, k int, out []tlc.Edge) {
 	c.mismatch(st, Mismatch[S]{Source: *s, What: fmt.Sprintf("the model takes %v, TLC does not", st), Diffs: []spec.Difference{spec.Extra(st)}})
 }
 
-// Missing: TLC has the edge e from s, the model has no step with this effect.
+// Missing reports an edge e of TLC from s that no step of the model has.
 func (c *comparison[B, S, T]) Missing(s *S, e tlc.Edge) {
 	to := c.States[e.To]
 	st, _ := c.machine.StepOf(int(e.Action), s, &to)
@@ -253,7 +258,8 @@ func (c *comparison[B, S, T]) Missing(s *S, e tlc.Edge) {
 	c.mismatch(st, Mismatch[S]{Source: *s, What: fmt.Sprintf("TLC's %v leads to %v, no step of the model does", st, to), Diffs: diffs})
 }
 
-// enabledIsWhatCanBeTaken: Enabled finds exactly the steps that Next takes when all candidates are tried.
+// enabledIsWhatCanBeTaken checks that Enabled returns exactly the steps that Next takes when all
+// candidates are tried.
 func (c *comparison[B, S, T]) enabledIsWhatCanBeTaken(s *S) {
 	c.tried = c.tried[:0]
 	for _, st := range c.candidates {

@@ -34,7 +34,7 @@ func publics(t *testing.T) (all []public) {
 		default:
 			continue
 		}
-		if strings.HasPrefix(dir, "conformance/others") || strings.Contains(dir, "/internal/") { // nobody imports them
+		if strings.HasPrefix(dir, "conformance/others") || strings.Contains(dir, "/internal/") { // users do not import them
 			continue
 		}
 		f, err := parser.ParseFile(fset, name, text, parser.ParseComments)
@@ -74,13 +74,11 @@ func publics(t *testing.T) (all []public) {
 // prints or takes apart a value.
 var calledForYou = []string{"Error", "Unwrap", "Is", "As", "String", "GoString", "Format", "LogValue", "MarshalJSON", "MarshalText", "UnmarshalText", "ServeHTTP", "Describe", "Collect"}
 
-// Every exported name of a public package has a comment, and an example that is run. A
-// name is shown where it stands in an example, with three rules for what is alike:
-//   - of a block of constants or variables one stands for all;
-//   - a type is shown by itself, by a function that makes it, by a constant of it, or by a
-//     call of a method that only it has;
-//   - a method is shown by an example that is named after it, or by a call of a method of
-//     that name, if only one type has one; else by a call in an example of its type.
+// Every exported name of a public package has a comment, and an example that is run. A name is
+// shown if an example has it, with three rules for similar names:
+//   - one name of a block of constants or variables stands for all;
+//   - a type is shown by itself, by a function that makes it, by a constant of it, or by a call of a method that only it has;
+//   - a method is shown by an example that is named after it, or by a call of a method of that name if only one type has one, or by a call in an example of its type.
 func TestExportedNamesAreShown(t *testing.T) {
 	names := 0
 	for _, p := range publics(t) {

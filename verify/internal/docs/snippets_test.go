@@ -15,14 +15,14 @@ var _ = aProducer
 func aProducer(ctx context.Context) error {
 	p, err := producer.New(producer.Config{Brokers: []string{"localhost:9092"}, Topic: "orders"})
 	if err != nil {
-		return err // a field is wrong; the error names it
+		return err // it names the wrong field
 	}
 	defer p.Close() // drains, 20 seconds at most
 
-	// Anywhere, any number of times, from any goroutine:
+	// Any number of times, from any goroutine:
 	if err := p.Start(ctx); err != nil {
-		return err // not reachable, not authenticated, no such topic, ...; try again when you like
+		return err // not reachable, no such topic, ...; it can be started again
 	}
-	err = p.WriteMessages(ctx, kafka.Message{Key: []byte("k"), Value: []byte("v")}) // as *kafka.Writer's
+	err = p.WriteMessages(ctx, kafka.Message{Key: []byte("k"), Value: []byte("v")}) // as with a *kafka.Writer
 	return err
 }

@@ -2,7 +2,9 @@ package faults
 
 import (
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -40,6 +42,37 @@ func TestPatchesApply(t *testing.T) {
 		for _, g := range m.Guarantees {
 			if of[g.ID] < 2 {
 				t.Errorf("%d seeded faults break %v, want two or more", of[g.ID], g)
+			}
+		}
+	}
+}
+
+// Each guarantee of delivery has a fault in the core, one in the codec, the sender or what is above it, and one in the
+// connection, except where docs/verify.md says that a connection cannot break it. A patch changes one file.
+func TestRoomsOfDelivery(t *testing.T) {
+	all, err := All(machine.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rooms := make(map[string][]string)
+	for _, f := range all {
+		if len(f.Files) != 1 {
+			t.Errorf("%s changes %v", f.Name, f.Files)
+		}
+		room := "around"
+		switch path.Dir(f.Files[0]) {
+		case "internal/core":
+			room = "core"
+		case "producer/internal/connection":
+			room = "connection"
+		}
+		rooms[f.Guarantee] = append(rooms[f.Guarantee], room)
+	}
+	for _, g := range machine.Delivery.Guarantees {
+		for _, room := range []string{"core", "around", "connection"} {
+			cannot := room == "connection" && slices.Contains([]string{"D1", "D6"}, g.ID)
+			if has := slices.Contains(rooms[g.ID], room); has == cannot {
+				t.Errorf("%v: a fault in the %s: %t, and docs/verify.md says %t", g, room, has, !cannot)
 			}
 		}
 	}

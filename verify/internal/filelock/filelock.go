@@ -1,4 +1,4 @@
-// Package filelock makes processes take turns.
+// Package filelock lets one process at a time hold a lock.
 package filelock
 
 import (
@@ -9,9 +9,9 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Lock locks the file of that name, which it creates, against every other call of
-// Lock in this process or another. The lock ends with unlock, or with the process.
-// waiting, which may be nil, is called once if another holder makes Lock wait.
+// Lock creates and locks the file of that name. Every other call of Lock for it waits, in this
+// process or another. The lock ends with unlock, or with the process. If another holder makes Lock
+// wait, it calls waiting once, unless that is nil.
 //
 // The holder may remove the file before unlock.
 func Lock(ctx context.Context, name string, waiting func()) (unlock func(), err error) {

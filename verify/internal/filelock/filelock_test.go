@@ -48,7 +48,7 @@ func TestOneAtATime(t *testing.T) {
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "lock")
-	unlock, err := Lock(t.Context(), name, func() { t.Error("waiting for nobody") })
+	unlock, err := Lock(t.Context(), name, func() { t.Error("waiting without a holder") })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tools"
 )
 
-// The logs' configurations are files in the cluster's directory.
+// The logging configurations are files in the cluster's directory.
 const (
 	serverLog = "log4j2.xml"
 	toolsLog  = "log4j2-tools.xml"
@@ -28,14 +28,14 @@ var (
 	toolsLogText string
 )
 
-// java is what Kafka's programs are run with.
+// java is how to run Kafka's programs.
 type java struct {
 	command, classpath string
 	options            []string
 }
 
-// java finds Java and Kafka's jars, and installs what is missing. KAFKA_LIB says where
-// the jars are that were found, and verified, before; those of the oldest Kafka are others.
+// java finds Java and Kafka's jars, and installs what is missing. KAFKA_LIB names the directory of
+// jars that were found and verified before; the oldest Kafka has other jars.
 func (c *Cluster) java(ctx context.Context, oldest bool) (*java, error) {
 	lib, jars := os.Getenv("KAFKA_LIB"), tools.Kafka
 	if oldest {
@@ -69,10 +69,9 @@ func (c *Cluster) java(ctx context.Context, oldest bool) (*java, error) {
 	return j, nil
 }
 
-// archive returns the file of Kafka's classes as the JVM lays them out, which halves
-// the work of a start. It is made once on a machine, from a broker that starts and
-// stops. Without it everything works, slower. The JVM ignores one that suits neither
-// it nor the jars.
+// archive returns the JVM's archive of Kafka's classes, which halves the work of a start. It is
+// made once on a machine, by a broker that starts and stops. Without the archive everything works,
+// more slowly. The JVM ignores an archive that fits neither it nor the jars.
 func (c *Cluster) archive(ctx context.Context, j *java) (file string, err error) {
 	cache, err := tools.Cache()
 	if err != nil {
@@ -127,14 +126,14 @@ func train(ctx context.Context, cache, file string) (err error) {
 	return os.Rename(c.training, file)
 }
 
-// tool is one of Kafka's own command line tools.
+// tool returns a command for one of Kafka's own command line tools.
 func (c *Cluster) tool(ctx context.Context, j *java, class string, args ...string) *exec.Cmd {
 	argv := append([]string{"-Xmx256m"}, j.options...)
 	argv = append(argv, "-Dlog4j2.configurationFile="+c.file(toolsLog), "-cp", j.classpath, class)
 	return exec.CommandContext(ctx, j.command, append(argv, args...)...)
 }
 
-// ask is a tool that asks the running cluster.
+// ask returns a command for a tool that asks the running cluster.
 func (c *Cluster) ask(ctx context.Context, class string, args ...string) (*exec.Cmd, error) {
 	at, err := c.Status()
 	if err != nil {

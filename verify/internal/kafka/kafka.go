@@ -1,9 +1,8 @@
-// Package kafka runs a real Apache Kafka for the tests: one node or several (KRaft,
-// the first is the controller), on the loopback only.
+// Package kafka runs a real Apache Kafka for the tests: one node or several (KRaft, the first is
+// the controller), on the loopback only.
 //
-// Start-up speed matters more than peak speed here. Topics are never created
-// automatically. With three nodes a topic has three replicas, of which two must be
-// in sync for an acknowledgement.
+// A fast start matters more here than peak speed. Topics are never created automatically. With
+// three nodes a topic has three replicas, of which two must be in sync for an acknowledgement.
 package kafka
 
 import (
@@ -24,15 +23,14 @@ import (
 
 const host = "127.0.0.1"
 
-// A Cluster is what the files of a directory say: address, sasl and tls have the
-// addresses of its listeners, and for each node I there are I/pid, I/address,
-// I/server.properties, I/kafka.log and I/data/. A node may be killed or stopped by
-// signals to its process: Start brings it back.
+// A Cluster is described by the files of its directory. The files address, sasl and tls have the
+// addresses of its listeners. Each node I has I/pid, I/address, I/server.properties, I/kafka.log
+// and I/data/. A node may be killed or stopped by signals to its process; Start starts it again.
 //
-// The listener of address wants no password, and lets its clients do everything.
-// The one of sasl wants SASL (PLAIN or SCRAM-SHA-512) from the users alice, password
-// alice-secret, and bob, bob-secret, who may do what no ACL denies. The one of tls
-// is there if there are settings of listener.name.tls.
+// The listener in address needs no password, and permits everything. The listener in sasl needs
+// SASL (PLAIN or SCRAM-SHA-512). Its users are alice, password alice-secret, and bob, bob-secret;
+// they may do what no ACL denies. The listener in tls exists if there are settings of
+// listener.name.tls.
 type Cluster struct {
 	dir string    // absolute
 	log io.Writer // what a person who waits wants to know
@@ -40,8 +38,8 @@ type Cluster struct {
 	training string // the archive that this cluster is started for; see archive
 }
 
-// Open returns the cluster of a directory, whether it runs or does not exist yet. The
-// empty string is the directory broker in the cache.
+// Open returns the cluster of a directory, whether or not it runs or exists. The empty string
+// stands for the directory broker in the cache.
 func Open(dir string, log io.Writer) (*Cluster, error) {
 	if dir == "" {
 		cache, err := tools.Cache()
@@ -54,7 +52,7 @@ func Open(dir string, log io.Writer) (*Cluster, error) {
 	return &Cluster{dir: dir, log: log}, err
 }
 
-// Options are what a new cluster is made with.
+// Options are the properties of a new cluster.
 type Options struct {
 	Nodes    int      // zero: one
 	Port     int      // of the first node, the others have the following ones; zero: free ones
@@ -64,7 +62,7 @@ type Options struct {
 
 func (c *Cluster) say(format string, args ...any) { fmt.Fprintf(c.log, "kafka: "+format+"\n", args...) }
 
-// locked calls f while no other start or stop of this directory goes on.
+// locked calls f while no other start or stop of this directory runs.
 func (c *Cluster) locked(ctx context.Context, f func() error) error {
 	if err := os.MkdirAll(c.dir, 0o777); err != nil {
 		return err
@@ -77,9 +75,8 @@ func (c *Cluster) locked(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// Start makes and starts the cluster, or starts those of its nodes that are down, on
-// the same ports with the same data. It returns host:port,... of all nodes, when they
-// serve.
+// Start creates and starts the cluster, or starts those of its nodes that are down, on the same
+// ports with the same data. When the nodes serve, it returns host:port,... of all.
 func (c *Cluster) Start(ctx context.Context, o Options) (addresses string, err error) {
 	err = c.locked(ctx, func() error {
 		began := time.Now()
@@ -159,7 +156,7 @@ func (c *Cluster) Status() (addresses string, err error) {
 	return "", fmt.Errorf("no broker runs in %s: start one with kafka start -dir %[1]s", c.dir)
 }
 
-// Stop kills the cluster and removes its files. Nothing is wrong if there is none.
+// Stop kills the cluster and removes its files. It returns nil if there is none.
 func (c *Cluster) Stop(ctx context.Context) error {
 	if _, err := os.Stat(c.dir); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -189,7 +186,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	})
 }
 
-// StopNode shuts a node down in good order: its leaders move first, and its data stay.
+// StopNode shuts a node down cleanly: its leaders move first, and its data stay.
 func (c *Cluster) StopNode(ctx context.Context, node int) error {
 	return c.locked(ctx, func() error {
 		if err := c.has(node); err != nil {
@@ -199,8 +196,8 @@ func (c *Cluster) StopNode(ctx context.Context, node int) error {
 	})
 }
 
-// create makes a new cluster, complete when the file address is there. The error is
-// errPort if another process took a port.
+// create makes a new cluster. It is complete once the file address exists. The error is errPort if
+// another process took a port.
 func (c *Cluster) create(ctx context.Context, j *java, o Options) (addresses string, err error) {
 	nodes := make([]int, o.Nodes)
 	var numbers strings.Builder
@@ -265,7 +262,7 @@ func (c *Cluster) again(ctx context.Context, nodes []int) error {
 	return nil
 }
 
-// format prepares the nodes' storage, with the two users.
+// format prepares the storage of the nodes, with the two users.
 func (c *Cluster) format(ctx context.Context, j *java, nodes []int) error {
 	id := clusterID()
 	errs := make([]error, len(nodes))
@@ -284,12 +281,12 @@ func (c *Cluster) format(ctx context.Context, j *java, nodes []int) error {
 	return errors.Join(errs...)
 }
 
-// file is a path in the cluster's directory.
+// file returns a path in the cluster's directory.
 func (c *Cluster) file(names ...string) string {
 	return filepath.Join(append([]string{c.dir}, names...)...)
 }
 
-// read returns a file's text without the last newline; none if there is no such file.
+// read returns a file's text without the last newline, or "" if there is no such file.
 func (c *Cluster) read(names ...string) string {
 	text, err := os.ReadFile(c.file(names...))
 	if err != nil {
@@ -302,7 +299,8 @@ func (c *Cluster) write(text string, names ...string) error {
 	return os.WriteFile(c.file(names...), []byte(text), 0o666)
 }
 
-// nodes returns the nodes' numbers, from 1, and zookeeper's; none if there is no cluster.
+// nodes returns the numbers of the nodes: from 1, and 0 for ZooKeeper. It returns none if there is
+// no cluster.
 func (c *Cluster) nodes() (nodes []int, err error) {
 	for _, field := range strings.Fields(c.read("nodes")) {
 		n, err := strconv.Atoi(field)
@@ -328,7 +326,7 @@ func (c *Cluster) has(node int) error {
 	return nil
 }
 
-// port is where a node serves.
+// port returns the port on which a node serves.
 func (c *Cluster) port(node int) (int, error) {
 	_, port, _ := strings.Cut(c.read(strconv.Itoa(node), "address"), ":")
 	n, err := strconv.Atoi(port)

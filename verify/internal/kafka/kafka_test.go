@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"os"
@@ -130,6 +131,11 @@ func TestArguments(t *testing.T) {
 		"topic orders 0", "consume orders", "produce", "ends a b", "start -node 1 -nodes 3", "stop -node 1 -at-end", "status -all"} {
 		if err := command(t.Context(), strings.Fields(args), nil, io.Discard, io.Discard); !errors.Is(err, errUsage) {
 			t.Errorf("kafka %s = %v, want errUsage", args, err)
+		}
+	}
+	for _, args := range []string{"-h", "start -h"} {
+		if err := command(t.Context(), strings.Fields(args), nil, io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("kafka %s = %v, want flag.ErrHelp", args, err)
 		}
 	}
 	dir := t.TempDir()

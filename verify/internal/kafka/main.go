@@ -48,12 +48,17 @@ Settings (-set) of listener.name.tls. make a third listener, which wants TLS; it
 Topics are never created automatically. Java and Kafka's jars are found, or installed, as by the command tools kafka.
 `
 
-// errUsage asks for the usage to be printed.
+// errUsage makes the caller print the usage.
 var errUsage = errors.New("wrong arguments")
 
-// Main is what ./check kafka does. Results go to standard output, what a person reads to standard error.
+// Main runs ./check kafka. It writes results to standard output, and messages for a person to
+// standard error.
 func Main(ctx context.Context, _ string, args []string) error {
 	err := command(ctx, args, os.Stdin, os.Stdout, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print(usage)
+		return nil
+	}
 	if errors.Is(err, errUsage) {
 		return fmt.Errorf("%w\nkafka: %w", cli.Usage(usage), err)
 	}
@@ -93,6 +98,9 @@ func command(ctx context.Context, args []string, in io.Reader, out, log io.Write
 	case "produce", "ends":
 		wanted = 1
 	default:
+		if err := flags.Parse(args[:1]); errors.Is(err, flag.ErrHelp) {
+			return err
+		}
 		return fmt.Errorf("%w: no command %q", errUsage, args[0])
 	}
 	var rest []string // flags may come after them

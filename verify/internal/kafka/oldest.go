@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// The oldest Apache Kafka that the producer supports, 2.1, is one node and ZooKeeper, which is node 0. Its
-// cluster has the file oldest, and neither SCRAM nor TLS; Kafka's own tools are not for it.
+// The oldest Apache Kafka that the producer supports, 2.1, is one node and ZooKeeper, which is node
+// 0. Its cluster has the file oldest, and neither SCRAM nor TLS. Kafka's own tools are not
+// available for it.
 
 const zookeeper = 0
 
-// oldest reports whether the cluster is of the oldest Kafka.
+// oldest reports whether the cluster runs the oldest Kafka.
 func (c *Cluster) oldest() bool { return c.read("oldest") != "" }
 
 // createOldest is create for the oldest Kafka.

@@ -22,13 +22,13 @@ const (
 	stopTime  = 2 * time.Minute // for a node to end
 )
 
-// marker is the argument by which a node's process is recognised.
+// marker returns the argument that identifies a node's process.
 func (c *Cluster) marker(node int) string {
 	return "-Dsurestart.dir=" + c.file(strconv.Itoa(node))
 }
 
-// launch starts the nodes' processes, and returns when each serves and knows so many
-// brokers. The error is errPort if a port was taken meanwhile.
+// launch starts the processes of the nodes, and returns when each serves and knows that number of
+// brokers. The error is errPort if another process took a port meanwhile.
 func (c *Cluster) launch(ctx context.Context, j *java, nodes []int, brokers int) error {
 	ended := make([]chan struct{}, len(nodes))
 	for i, n := range nodes {
@@ -45,8 +45,8 @@ func (c *Cluster) launch(ctx context.Context, j *java, nodes []int, brokers int)
 	return nil
 }
 
-// process starts a node's process, which outlives this one. The channel is closed
-// when it ends.
+// process starts a node's process, which outlives this one. The channel is closed when the process
+// ends.
 func (c *Cluster) process(j *java, n int) (ended chan struct{}, err error) {
 	all, err := c.nodes()
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *Cluster) process(j *java, n int) (ended chan struct{}, err error) {
 	return ended, c.write(fmt.Sprintln(cmd.Process.Pid), strconv.Itoa(n), "pid")
 }
 
-// serves waits until a node serves and knows so many brokers.
+// serves waits until a node serves and knows that number of brokers.
 func (c *Cluster) serves(ctx context.Context, n, brokers int, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("node %d did not answer within %v", n, startTime))
 	defer cancel()
@@ -119,9 +119,9 @@ func (c *Cluster) serves(ctx context.Context, n, brokers int, ended <-chan struc
 	}
 }
 
-// ready asks a node for Metadata (version 0), and reports whether it knows at least so
-// many brokers: those are registered, are not fenced and serve. It needs no JVM,
-// because it is asked ten times a second.
+// ready asks a node for Metadata (version 0), and reports whether it knows at least that number of
+// brokers: registered, not fenced, and serving. It needs no JVM, because it is called ten times a
+// second.
 func ready(ctx context.Context, at string, brokers int) bool {
 	const id = 7
 	request := []byte{0, 0, 0, 14, // the size
@@ -146,7 +146,8 @@ func ready(ctx context.Context, at string, brokers int) bool {
 	return binary.BigEndian.Uint32(answer[4:]) == id && int(binary.BigEndian.Uint32(answer[8:])) >= brokers
 }
 
-// running returns a node's process, if it runs: not a later process of that number.
+// running returns a node's process, if it runs. A later process with the same number does not
+// count.
 func (c *Cluster) running(n int) (*os.Process, bool) {
 	pid, err := strconv.Atoi(c.read(strconv.Itoa(n), "pid"))
 	if err != nil {
@@ -166,8 +167,8 @@ func (c *Cluster) running(n int) (*os.Process, bool) {
 	return p, err == nil
 }
 
-// kill kills those of the nodes that run, and waits for their end. Their data are
-// removed anyway, and a process that SIGSTOP has stopped heeds nothing else.
+// kill kills those of the nodes that run, and waits for their end. Their data are removed anyway,
+// and SIGKILL is the only signal that ends a process stopped by SIGSTOP.
 func (c *Cluster) kill(ctx context.Context, nodes []int) error {
 	var errs []error
 	for _, n := range nodes {
@@ -178,7 +179,7 @@ func (c *Cluster) kill(ctx context.Context, nodes []int) error {
 	return errors.Join(errs...)
 }
 
-// terminate shuts a node down in good order, if it runs.
+// terminate shuts a node down cleanly, if it runs.
 func (c *Cluster) terminate(ctx context.Context, n int) error {
 	p, runs := c.running(n)
 	if !runs {
@@ -187,7 +188,7 @@ func (c *Cluster) terminate(ctx context.Context, n int) error {
 	return c.end(ctx, n, p, func() error { return terminate(p) })
 }
 
-// end signals a node's process, and waits until it has ended.
+// end sends a signal to a node's process, and waits until it has ended.
 func (c *Cluster) end(ctx context.Context, n int, p *os.Process, signal func() error) error {
 	if err := signal(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("node %d: %w", n, err)
@@ -195,7 +196,7 @@ func (c *Cluster) end(ctx context.Context, n int, p *os.Process, signal func() e
 	ctx, cancel := context.WithTimeoutCause(ctx, stopTime, fmt.Errorf("node %d (pid %d) did not end within %v: is its process stopped?", n, p.Pid, stopTime))
 	defer cancel()
 	for {
-		// What has ended, or is a zombie that nobody waits for, has no arguments.
+		// A process that has ended, or is a zombie without a waiting parent, has no arguments.
 		if _, runs := c.running(n); !runs {
 			return nil
 		}

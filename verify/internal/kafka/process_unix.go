@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// ownGroup gives a process a group of its own.
+// ownGroup puts a process into a group of its own.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // terminate asks a process to end.

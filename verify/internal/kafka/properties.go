@@ -15,7 +15,7 @@ import (
 // errPort is returned, wrapped, when another process has a port.
 var errPort = errors.New("the port is taken")
 
-// addresses are those of the nodes' listeners.
+// addresses are the addresses of the nodes' listeners.
 type addresses struct{ plain, sasl, tls []string }
 
 // configure chooses the ports, and writes each node's address and server.properties.
@@ -66,7 +66,7 @@ func (c *Cluster) configure(nodes []int, o Options) (all addresses, err error) {
 	return all, nil
 }
 
-// ports are held by listening on them.
+// ports holds ports by listening on them.
 type ports []net.Listener
 
 func (p *ports) release() {
@@ -84,8 +84,8 @@ func (p *ports) take(at string) error {
 	return nil
 }
 
-// free takes a port below the usual ephemeral range, so that no outgoing connection
-// takes it meanwhile.
+// free takes a port below the usual ephemeral range, where no outgoing connection can take it
+// meanwhile.
 func (p *ports) free() (at string, err error) {
 	for range 100 {
 		at = net.JoinHostPort(host, strconv.Itoa(10000+mathrand.IntN(20000)))
@@ -96,7 +96,7 @@ func (p *ports) free() (at string, err error) {
 	return "", fmt.Errorf("no free port found: %w", err)
 }
 
-// A node is what its server.properties are made of.
+// A node has the values that its server.properties needs.
 type node struct {
 	number, nodes                int
 	dir                          string
@@ -160,8 +160,8 @@ log.cleaner.enable=false
 `, roles, n.number, n.controller, strings.Join(listeners, ","), advertised, n.dir, replicas, inSync, strings.Join(n.settings, "\n"))
 }
 
-// clusterID is what Kafka calls a random UUID. Its first character is no dash, which
-// a command line would take for a flag.
+// clusterID returns what Kafka calls a random UUID. Its first character is never a dash, because a
+// command line would read it as a flag.
 func clusterID() string {
 	var id [16]byte
 	rand.Read(id[:]) // it never fails

@@ -23,8 +23,8 @@ func (c *Cluster) Topic(ctx context.Context, name string, partitions int) error 
 
 var partitionCount = regexp.MustCompile(`PartitionCount: (\d+)`)
 
-// Lead makes a node the leader of every partition of a topic: it comes first among the
-// replicas, which are all nodes, and the first is elected.
+// Lead makes a node the leader of every partition of a topic. The node becomes the first of the
+// replicas, which are all nodes, and the first one is elected.
 func (c *Cluster) Lead(ctx context.Context, topic string, node int) error {
 	if err := c.has(node); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (c *Cluster) plan(ctx context.Context, plan any, class string, args ...stri
 	return c.run(cmd)
 }
 
-// Produce sends the lines key<TAB>value, with Kafka's own console producer.
+// Produce sends lines of the form key<TAB>value, with Kafka's own console producer.
 func (c *Cluster) Produce(ctx context.Context, topic string, lines io.Reader) error {
 	cmd, err := c.ask(ctx, "ConsoleProducer", "--topic", topic, "--property", "parse.key=true", "--property", "key.separator=\t")
 	if err != nil {
@@ -104,8 +104,8 @@ func (c *Cluster) Produce(ctx context.Context, topic string, lines io.Reader) er
 	return c.run(cmd)
 }
 
-// Consume writes the values of the topic's first n messages to out, with Kafka's own
-// console consumer; with all, it writes their time, partition, headers and key too.
+// Consume writes the values of the topic's first n messages to out, with Kafka's own console
+// consumer. With all, it also writes their time, partition, headers and key.
 func (c *Cluster) Consume(ctx context.Context, topic string, n int, all bool, out io.Writer) error {
 	args := []string{"--topic", topic, "--from-beginning", "--max-messages", strconv.Itoa(n), "--timeout-ms", "30000"}
 	if all {
@@ -131,7 +131,7 @@ func (c *Cluster) Ends(ctx context.Context, topic string, out io.Writer) error {
 	return cmd.Run()
 }
 
-// run runs a tool for what it does; what it says is for a person.
+// run runs a tool for its effect. Its output is for a person.
 func (c *Cluster) run(cmd *exec.Cmd) error {
 	cmd.Stdout, cmd.Stderr = c.log, c.log
 	return cmd.Run()

@@ -12,7 +12,7 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// coverage is what a set of schedules, or of the steps of a graph, has in it.
+// coverage is what a set of schedules, or of the steps of a graph, covers.
 type coverage struct {
 	schedules, steps int
 	actions          map[spec.Action]int
@@ -89,7 +89,7 @@ func (s share) String() string {
 		s.Actions, s.AllActions, s.Guards, s.AllGuards, s.Places, s.AllPlaces, s.Classes, s.AllClasses, s.Beyond)
 }
 
-// inBoth counts what is in a and b.
+// inBoth counts the keys that are in a and b.
 func inBoth[K comparable](a, b map[K]int) (n int) {
 	for k := range a {
 		if b[k] > 0 {
@@ -99,7 +99,7 @@ func inBoth[K comparable](a, b map[K]int) (n int) {
 	return n
 }
 
-// missing names what is in all and not in c, in order.
+// missing names the keys of all that c lacks, in order.
 func missing[K interface {
 	comparable
 	fmt.Stringer
@@ -113,9 +113,9 @@ func missing[K interface {
 	return names
 }
 
-// mustCover fails the test unless every action was taken, every guard decided both
-// ways, and every action was taken in every state in which it can be: but for a
-// few, since a run of random schedules now and then misses what is rarest.
+// mustCover fails the test unless every action was taken, every guard decided both ways, and every
+// action was taken in every state in which it can be taken. A few exceptions are allowed, because a
+// run of random schedules now and then misses the rarest.
 func (c *coverage) mustCover(t *testing.T, all *coverage) {
 	const few = 3
 	for _, name := range slices.Concat(missing(c.actions, all.actions), (all.guards &^ c.guards).Names()) {
@@ -149,7 +149,7 @@ func (c *coverage) details(all *coverage) string {
 	return t.String()
 }
 
-// write writes all of it, and by name what is missing, as JSON.
+// write writes the coverage, and the names of what is missing, as JSON.
 func (c *coverage) write(file string, all *coverage) error {
 	report := struct {
 		Schedules, Steps int

@@ -53,18 +53,17 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// drawing draws one schedule. What is rare when every enabled step is as likely
-// is a long wait beside hurry elsewhere, and anything that needs an open to come
-// to its end among so much that may go wrong. So each run is made of phases, and
-// in each phase every action and every caller has a weight of its own, between
-// which there may be factors of hundreds; and what goes wrong, what stops and
-// what ends a use has one more, together.
+// drawing draws one schedule. If every enabled step were equally likely, two things would be rare:
+// a long wait of one caller while others hurry, and an open that succeeds, because so many things
+// can fail. So each run has phases. In each phase every action and every caller has a weight of its
+// own, and the weights may differ by factors of hundreds. Failures, stops and ends of uses have one
+// more weight together.
 type drawing struct {
 	*words
 	bound   spec.Bound
 	actions [actions]uint64
 	callers [spec.MaxCallers]uint64
-	open    uint8 // calls before which nobody shuts down: that ends most of the story
+	open    uint8 // calls before any Shutdown, which ends most of the story
 }
 
 const actions = spec.GivesUp + 1

@@ -50,7 +50,7 @@ func playInput(t *testing.T, input []byte, at *position, seen *coverage) (err er
 	return err
 }
 
-// isWorker tells whether this process runs inputs for a fuzzer.
+// isWorker reports whether this process runs inputs for a fuzzer.
 func isWorker() bool {
 	f := flag.Lookup("test.fuzzworker")
 	return f != nil && f.Value.String() == "true"
@@ -68,9 +68,9 @@ func drawn(t *testing.T) []string {
 	return files // in order
 }
 
-// TestFuzzCorpus shows that the seed corpus alone takes every action, and has each
-// guard decide both ways; and that none of it is idle: each file takes steps of a
-// class that no file before it has. SURESTART_CORPUS=N draws it anew.
+// TestFuzzCorpus shows that the seed corpus alone takes every action, and has each guard decide
+// both ways. No file is superfluous: each takes steps of a class that no file before it has.
+// SURESTART_CORPUS=N draws the corpus anew.
 func TestFuzzCorpus(t *testing.T) {
 	if draws := os.Getenv("SURESTART_CORPUS"); draws != "" {
 		n, err := strconv.Atoi(draws)
@@ -112,7 +112,7 @@ func TestFuzzCorpus(t *testing.T) {
 	fmt.Printf("CHECKED conformance fuzz-corpus files=%d steps=%d %v\n", len(files), all.steps, all.against(exists))
 }
 
-// covers plays input as FuzzSchedule does, and adds what it covers to seen.
+// covers plays input as FuzzSchedule does, and adds its coverage to seen.
 func covers(t *testing.T, input []byte, seen *coverage) (err error) {
 	watched(t, func(at *position) { err = playInput(t, input, at, seen) })
 	return err

@@ -99,7 +99,7 @@ func deep(t *testing.T) spec.Pin {
 	return spec.Pin{}
 }
 
-// progress tells somebody who waits (go test -v) how far a long walk is.
+// progress prints how far a long walk is, for a person who waits (go test -v).
 func progress(name string) func(scheduler.Progress) {
 	if !testing.Verbose() {
 		return nil

@@ -16,9 +16,9 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/linearize"
 )
 
-// corruption is one way of making a history wrong. at returns the events whose
-// corruption no lifecycle could show, whatever else there is: that is argued here
-// for each, so that the check is not the judge of its own controls.
+// corruption is one way to make a history wrong. at returns the events whose corruption no
+// lifecycle could show, whatever else the history has. A reason is given for each, so that the
+// check does not judge its own controls.
 type corruption struct {
 	kind, name string
 	at         func(h history.History) []int
@@ -162,7 +162,7 @@ var corruptions = []corruption{
 	}},
 	{"swapped", "an open's begin, with the first Start's call", where(func(h history.History, i int) bool {
 		return h[i].Kind == history.OpenBegun && h[i].Attempt == 1
-	}), func(h history.History, i int) history.History { // nobody opens for nobody
+	}), func(h history.History, i int) history.History { // an opening has a waiter
 		return moved(h, i, slices.IndexFunc(h, func(e history.Event) bool { return e.Kind == history.Call && e.Call == abstract.InStart })-1)
 	}},
 	{"swapped", "a use admitted, with the first open's return", both(is(history.Admitted), patient), func(h history.History, i int) history.History {
@@ -211,9 +211,9 @@ func admitted(h history.History, i int) bool {
 	return false
 }
 
-// TestCorruptedHistoriesAreRejected: each of the ways in which a history can be
-// wrong is noticed. Corruptions at random, too: one that is accepted has to be
-// legal after all, which its run of the contract shows, step by step.
+// TestCorruptedHistoriesAreRejected: each kind of corruption is noticed. Random corruptions are
+// made too. One that is accepted has to be legal after all; its run of the contract shows that,
+// step by step.
 func TestCorruptedHistoriesAreRejected(t *testing.T) {
 	const most = 1500
 	histories := most
@@ -293,7 +293,7 @@ func random(r *rand.Rand, kind string, h history.History) history.History {
 	return h
 }
 
-// naive is the flag that most programs have (docs/naive.md), atomic so that the
+// naive is the flag that most programs have (docs/why-a-flag-is-not-enough.md), atomic so that the
 // race detector is content.
 type naive struct {
 	subject

@@ -70,7 +70,7 @@ const (
 	exits // runtime.Goexit
 )
 
-// drawProgram makes a program: short, since what is looked for needs few calls, close together.
+// drawProgram draws a program. It is short, because rare situations need few calls, close together.
 func drawProgram(r *rand.Rand) program {
 	one := func(in int) bool { return r.IntN(in) == 0 }
 	p := program{contexts: 1 + r.IntN(3)}
@@ -109,7 +109,7 @@ func drawProgram(r *rand.Rand) program {
 	return p
 }
 
-// recorder runs a program and records what is seen of it.
+// recorder runs a program and records what is visible of it.
 type recorder struct {
 	history.Recorder
 	program
@@ -144,7 +144,7 @@ func (r *recorder) attempt(hold func(string, func(context.Context) error), fail 
 	h := r.opens[min(n, len(r.opens))-1]
 	r.Log(history.Event{Kind: history.OpenBegun, Attempt: n})
 	r.mu.Lock()
-	r.reports = append(r.reports, fail) // whoever reports a failure of n does it after the open was seen
+	r.reports = append(r.reports, fail) // a failure of n is reported after the open was seen
 	r.mu.Unlock()
 	yield(h.yields)
 	for i, end := range h.releases {
@@ -187,8 +187,8 @@ func (r *recorder) fail(attempt int, fail func(error)) {
 	r.Log(history.Event{Kind: history.FailReturned, Attempt: attempt})
 }
 
-// run lets the callers run freely, then shuts down, and returns the history. Nobody waits
-// for a call that hangs: it panics.
+// run makes the callers run freely, then shuts down, and returns the history. If a call hangs, it
+// panics instead of waiting.
 func (r *recorder) run(s subject) history.History {
 	hangs := time.AfterFunc(30*time.Second, func() {
 		panic(fmt.Sprintf("G12 Progress is broken: after 30 s a call has not returned; seen so far:\n%v", r.History()))
@@ -274,7 +274,7 @@ func (r *recorder) do(s subject, c uint8, a act) {
 	}
 }
 
-// use is what a caller does with what it was admitted to.
+// use is a caller's work in an admitted use.
 func (r *recorder) use(c uint8, a act, ctx context.Context, attempt int, fail func(error)) {
 	r.Log(history.Event{Kind: history.Admitted, Caller: c, Attempt: attempt})
 	yield(2 * a.yields)
@@ -293,8 +293,8 @@ func (r *recorder) use(c uint8, a act, ctx context.Context, attempt int, fail fu
 
 var foreign = abstract.Result{Out: history.Foreign}
 
-// started is what Start's error says. A context's cause has to be the caller's own,
-// and no attempt fails for those who still wait because of another's (G6).
+// started returns the meaning of Start's error. A context's cause has to be the caller's own. No
+// attempt fails for callers that still wait because of another caller's context (G6).
 func (r *recorder) started(err error, ctx int) abstract.Result {
 	var left *fsm.LeaveError
 	switch {

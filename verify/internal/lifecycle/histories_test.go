@@ -12,9 +12,9 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/linearize"
 )
 
-// TestHistories lets goroutines run freely on the shipped fsm, on 1, 2 and 8
-// processors, and checks what each run looked like from outside: it has to be one
-// of the contract's (tla/Abstract.tla), and its calls linearizable (G3).
+// TestHistories runs goroutines freely on the shipped fsm, on 1, 2 and 8 processors, and checks
+// each run from outside. It has to be a run of the contract (tla/Abstract.tla), and its calls have
+// to be linearizable (G3).
 func TestHistories(t *testing.T) {
 	each := 5000
 	if testing.Short() {
@@ -65,8 +65,7 @@ func record(p program) history.History {
 	return r.run(r.shipped())
 }
 
-// judge returns what is wrong with h, by the guarantee's name, and where its
-// picture is.
+// judge returns what is wrong with h, with the guarantee's name and the path of the picture.
 func judge(h history.History) error {
 	err := history.Check(h)
 	if err == nil && !linearize.Holds(h) {

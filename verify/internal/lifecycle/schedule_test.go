@@ -15,11 +15,10 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/scheduler"
 )
 
-// TestScheduleEqualsModel draws schedules of concurrent calls, context ends,
-// failing and panicking parts and releases, timeouts and failure reports, with
-// more callers, parts and calls than any graph that could be walked; runs them on
-// the shipped fsm, and compares every observable with the executable model after
-// each step. See docs/schedules.md.
+// TestScheduleEqualsModel draws schedules of concurrent calls, context ends, failing and panicking
+// parts and releases, timeouts and failure reports. They have more callers, parts and calls than
+// any graph that can be walked. It runs them on the shipped fsm, and compares everything observable
+// with the executable model after each step. See docs/schedules.md.
 func TestScheduleEqualsModel(t *testing.T) {
 	seen := newCoverage()
 	var failure error
@@ -58,8 +57,8 @@ func TestScheduleEqualsModel(t *testing.T) {
 // fullRun is how many schedules have to cover what mustCover names.
 const fullRun = 20000
 
-// play draws a schedule, runs it to its end in code and model, and notes in seen
-// what it covers, unless that is nil. It returns the first *scheduler.Difference.
+// play draws a schedule, runs it to its end in code and model, and adds its coverage to seen,
+// unless that is nil. It returns the first *scheduler.Difference.
 func play(w *words, at *position, seen *coverage) error {
 	d := newDrawing(w)
 	p := scheduler.NewPair(d.bound)
@@ -93,11 +92,11 @@ func play(w *words, at *position, seen *coverage) error {
 	return nil
 }
 
-// position is what a schedule that is being run has come to.
+// position is the present point of a running schedule.
 type position struct {
 	bound spec.Bound
 	steps []spec.Step
-	begun atomic.Int64 // steps of all schedules; whoever loads it may read the rest until the next one
+	begun atomic.Int64 // steps of all schedules; a goroutine that loads it may read the rest until the next one
 	runs  atomic.Bool
 }
 
@@ -113,9 +112,8 @@ func (at *position) step(st spec.Step) {
 
 func (at *position) end() { at.runs.Store(false) }
 
-// watched runs f, which tells where it is, and fails t where a step does not end:
-// the code waits, for a lock or a channel, where the scheduler has no point. Its
-// goroutine then stays where it is.
+// watched runs f, which reports its position. It fails t if a step does not end: the code waits,
+// for a lock or a channel, where the scheduler has no point. The goroutine of that step remains.
 func watched(t testing.TB, f func(*position)) {
 	t.Helper()
 	var at position

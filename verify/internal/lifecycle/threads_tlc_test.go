@@ -9,10 +9,10 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
-// TestThreadsAreBehavioursForTLC gives TLC, in one run for those without restarts and
-// one for those with, 500 traces and corrupted ones: it accepts just those 500, and finds
-// as many states as the executable model does when every order is tried, so that no trace
-// passes in silence. With -short the executable model alone is asked, about 50.
+// TestThreadsAreBehavioursForTLC gives TLC 500 traces and corrupted ones, in one run without
+// restarts and one with. TLC accepts exactly those 500. It finds as many states as the executable
+// model does when every order is tried, so no trace is skipped silently. With -short only the
+// executable model judges, about 50.
 func TestThreadsAreBehavioursForTLC(t *testing.T) {
 	for i, sample := range []int{350, 150} {
 		m, by := &trace.TLCModels[i], "tlc"

@@ -1,7 +1,7 @@
 package machine
 
-// Delivery is what becomes of a message: tla/Delivery.tla and tla/Partition.tla, package core, and the model in package
-// spec/delivery.
+// Delivery is the machine that decides what becomes of a message: tla/Delivery.tla and
+// tla/Partition.tla, package core, and the model in package spec/delivery.
 var Delivery = &Machine{
 	Name: "delivery",
 	Guarantees: []Guarantee{
@@ -23,6 +23,7 @@ var Delivery = &Machine{
 		{"producer/internal/connection", []Layer{TestsOf("producer/internal/connection"), ofEngine}, nil},
 		{"producer/internal/sender", []Layer{ofEngine, traces}, nil},
 		{"producer/internal", []Layer{ofEngine}, nil},
+		{"producer", []Layer{TestsOf("producer")}, nil}, // the last: PackageOf takes the first whose directory fits
 	},
 	Specification: Specification{
 		Dir: "tla", Manifest: "delivery.json", Module: "DeliveryMC", Guards: "Partition", Weak: "DeliveryWeak", Reach: "DeliveryReach",
@@ -53,7 +54,7 @@ var Delivery = &Machine{
 var (
 	core     = Layer{Name: "core", Dir: "verify/internal/delivery/partition", Args: []string{"-test.run=^TestCore", "-test.failfast"}}
 	ofCore   = Layer{Name: "tests", Dir: "internal/core", Args: []string{"-test.short", "-test.skip=^TestRandomLives$"}}
-	traces   = Layer{Name: "traces", Dir: "verify/internal/delivery/trace", Args: []string{"-test.run=^TestTracesOnKfake", "-test.failfast", "-traces.lives=250"}, Tags: "traces"}
+	traces   = Layer{Name: "traces", Dir: "verify/internal/delivery/trace", Args: []string{"-test.run=^TestTracesOnKfake", "-test.failfast", "-traces.lives=440"}, Tags: "traces"}
 	ofEngine = TestsOf("producer/internal/engine")
 	lives    = Layer{Name: "lives", Dir: "internal/core", Args: []string{"-test.run=^TestRandomLives$", "-rapid.shrinktime=0s"}}
 )

@@ -12,8 +12,9 @@ var Lifecycle = &Machine{
 	Name:       "lifecycle",
 	Guarantees: guarantees(),
 	Packages: []Package{
+		{"fsm/group", []Layer{ofGroup}, nil}, // before fsm: PackageOf takes the first whose directory fits
 		{"fsm", slices.Concat([]Layer{TestsOf("fsm")}, walked), mutated},
-		{"spec", slices.Concat([]Layer{ofSpec, ofModel, TestsOf("fsm")}, walked), nil},
+		{"spec", slices.Concat([]Layer{TestsOf("fsm")}, walked, []Layer{ofSpec, ofModel}), nil},
 		{"producer", []Layer{TestsOf("producer"), ofProducer}, nil}, // fsm's faults its tests notice late, and cost most
 	},
 	Table:   &Table{File: "spec/table_gen.go", Rows: len(spec.Table()), States: states(), Layers: slices.Concat([]Layer{ofSpec, ofModel}, mutated)},
@@ -26,11 +27,14 @@ var Lifecycle = &Machine{
 			"NoForeignCancellation", "NoLeak", "StopWins", "RestartUntilStop", "DrainFirst", "UseOnlyStarted", "CloseIsFinal",
 			"ProgressAwaited", "Progress", "ProgressOnContextEnd", "OwnGeneration", "KeepsContractStep",
 		},
-		Invariants: []string{"TypeOK", "Consistent", "NoLeak", "ProgressAwaited"},
-		Fairness:   map[string]string{"Progress": "Spec", "ProgressOnContextEnd": "PatientSpec"},
+		Invariants: []string{
+			"TypeOK", "Consistent", "NoLeak", "ProgressAwaited", "CountIsRight", "HeldIsOpen", "UnheldIsStopped",
+			"InOrder", "NothingLeft", "AllOpen", "DependantsDown",
+		},
+		Fairness: map[string]string{"Progress": "Spec", "ProgressOnContextEnd": "PatientSpec"},
 		Second: Second{
-			Quick:      []string{"abstract", "quick", "quick-live", "quick-patient", "in-use", "restart-quick"},
-			Long:       []string{"ci", "deep", "restart"},
+			Quick:      []string{"abstract", "quick", "quick-live", "quick-patient", "in-use", "restart-quick", "hold", "hold-live", "group-live"},
+			Long:       []string{"ci", "deep", "restart", "group"},
 			Unread:     "KeepsContract", // they speak of another module's variables, by an INSTANCE with a mapping
 			Terminated: "Terminated",
 			Cannot: []Unparsed{
@@ -57,6 +61,7 @@ var (
 	threeTries = Layer{Name: "three tries", Dir: walks, Args: []string{"-test.run=^TestGraph", "-test.failfast"}} // the graph's walk as it is in quick: what the others do not notice
 	ofSpec     = Layer{Name: "spec", Dir: "spec", Args: []string{"-test.short"}}
 	ofModel    = Layer{Name: "model", Dir: "verify/internal/lifecycle/model", Args: []string{"-test.short"}}
+	ofGroup    = Layer{Name: "group", Dir: "fsm/group", Args: []string{"-test.short"}}
 	ofProducer = Layer{Name: "producer", Dir: "producer", Args: []string{"-test.run=^Test[GR][0-9]", "-test.short"}}
 
 	walked  = []Layer{graph, schedules, tests, threads, histories, threeTries}

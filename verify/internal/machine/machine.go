@@ -1,6 +1,6 @@
-// Package machine says what a machine of the project is to the tools that check it: what it guarantees, where its code
-// is, which tests notice a change of that code, and where its specification is. The tools take a machine; what they
-// know of one stands here, in a file of its own for each.
+// Package machine describes the project's machines to the tools that check them: what each
+// guarantees, where its code and its specification are, and which tests notice a change of the
+// code. A tool takes a machine as an argument. Each machine has a file of its own here.
 package machine
 
 import (
@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// All returns the machines whose code is held against their specification.
+// All returns the machines whose code is compared with their specification.
 func All() []*Machine { return []*Machine{Lifecycle, Delivery} }
 
-// Machine is a state machine that is specified, and whose code is held against the specification.
+// Machine is a state machine with a specification, and with code that is compared with it.
 type Machine struct {
 	Name          string
 	Guarantees    []Guarantee
@@ -20,13 +20,14 @@ type Machine struct {
 	Specification Specification
 	Picture       string // for the report, an SVG file; "": none
 
-	// The layers of ./check, by name, that hold the code against the model, step by step, and those that hold what is
-	// seen of it from outside against the contract.
+	// AgainstModel are the layers of ./check, by name, that compare the code with the model, step
+	// by step. AgainstContract are those that compare what is visible from outside with the
+	// contract.
 	AgainstModel, AgainstContract []string
 }
 
-// Guarantee is one of the promises of a machine. ID is a letter and a number: see IDPattern. The specification has a
-// property of that Name, or several whose names begin with it.
+// Guarantee is one of the promises of a machine. ID is a letter and a number: see IDPattern. The
+// specification has a property of that Name, or several whose names begin with it.
 type Guarantee struct{ ID, Name, Promise string }
 
 // String reads "G1 SingleFlight".
@@ -38,7 +39,7 @@ func (g Guarantee) Is(property string) bool { return strings.HasPrefix(property,
 // IDPattern is a regular expression that matches the ID of a guarantee of any machine.
 const IDPattern = `[A-Z][0-9]+`
 
-// GuaranteeOf returns the guarantee with that ID, and false where the machine has none.
+// GuaranteeOf returns the guarantee with that ID, and false if the machine has none.
 func (m *Machine) GuaranteeOf(id string) (Guarantee, bool) {
 	i := m.order(id)
 	if i < 0 {
@@ -51,8 +52,8 @@ func (m *Machine) order(id string) int {
 	return slices.IndexFunc(m.Guarantees, func(g Guarantee) bool { return g.ID == id })
 }
 
-// Of returns the machine among all that has the guarantee with that ID, and a number by which the guarantees of all
-// can be sorted; nil where none has it.
+// Of returns the machine that has the guarantee with that ID, and a number by which the guarantees
+// of all machines can be sorted. It returns nil if none has it.
 func Of(all []*Machine, id string) (m *Machine, order int) {
 	before := 0
 	for _, m := range all {
@@ -67,12 +68,13 @@ func Of(all []*Machine, id string) (m *Machine, order int) {
 // Package is a directory with code of the machine. Paths are from the top of the checkout.
 type Package struct {
 	Dir string
-	// The layers that can notice a fault seeded in it, and those that can notice a mutant of its files: what decides
-	// most in the least time first. Without the latter no mutants are made.
+	// Faults are the layers that can notice a fault seeded in it, Mutants those that can notice a
+	// mutant of its files. The one that decides most in the least time comes first. Without Mutants
+	// no mutants are made.
 	Faults, Mutants []Layer
 }
 
-// PackageOf returns the package that has a file, the first of those whose directory it is in; nil: none.
+// PackageOf returns the first package whose directory has the file; nil: none.
 func (m *Machine) PackageOf(file string) *Package {
 	for i, p := range m.Packages {
 		if strings.HasPrefix(file, p.Dir+"/") {
@@ -82,7 +84,7 @@ func (m *Machine) PackageOf(file string) *Package {
 	return nil
 }
 
-// Layer is one way in which a change of the code may be noticed: some tests of one package.
+// Layer is one way to notice a change of the code: some tests of one package.
 type Layer struct {
 	Name string
 	Dir  string   // of the package, from the top of the checkout
@@ -90,16 +92,17 @@ type Layer struct {
 	Tags string   // with which it is built; "": none
 }
 
-// anyGuarantee stands in a layer for the ID of the guarantee that is broken.
+// anyGuarantee is the placeholder, in a layer, for the ID of the broken guarantee.
 const anyGuarantee = "GUARANTEE"
 
-// TestsOf is the layer of a package's tests that are named after the guarantee that is broken. They are run by
-// themselves: in a run of all tests, one that panics keeps those after it from speaking.
+// TestsOf returns the layer of a package's tests that have the broken guarantee in their names.
+// They run by themselves: in a run of all tests, a panic in one would keep those after it from
+// running.
 func TestsOf(dir string) Layer {
 	return Layer{Name: "tests of " + anyGuarantee, Dir: dir, Args: []string{"-test.run=^Test" + anyGuarantee + "[A-Z]"}}
 }
 
-// FaultLayers are the layers that can notice a fault in the package that breaks a guarantee.
+// FaultLayers returns the layers that can notice a fault in the package that breaks a guarantee.
 func (p *Package) FaultLayers(guarantee string) []Layer {
 	var layers []Layer
 	for _, l := range p.Faults {
@@ -113,7 +116,7 @@ func (p *Package) FaultLayers(guarantee string) []Layer {
 	return layers
 }
 
-// Layers returns those of these names.
+// Layers returns the layers of these names.
 func (m *Machine) Layers(names ...string) []Layer {
 	var some []Layer
 	for _, name := range names {
@@ -127,7 +130,7 @@ func (m *Machine) Layers(names ...string) []Layer {
 	return some
 }
 
-// Table is the generated table of transitions, of which mutants are made too.
+// Table is the generated table of transitions. Mutants are made of it too.
 type Table struct {
 	File   string // from the top of the checkout
 	Rows   int
@@ -135,7 +138,7 @@ type Table struct {
 	Layers []Layer  // that can notice a mutant of it
 }
 
-// Specification is the machine's in TLA+, and what the model checkers do with it.
+// Specification is the machine's specification in TLA+, and what the model checkers do with it.
 type Specification struct {
 	Dir      string // of the modules and configurations
 	Manifest string // what is to be found, a file of Dir
@@ -143,12 +146,14 @@ type Specification struct {
 	Guards   string // the module with the named guards
 	Weak     string // the module with the weakened guards, with which the names of their configurations begin
 	Reach    string // the module of what must occur lest a guarantee holds for want of an occasion
-	// The configurations in one of which it must occur.
+	// ReachIn are configurations. Each situation must occur in one of them.
 	ReachIn []string
-	// The commands that hold a variant against the other properties too; with none, what else it breaks is not known.
+	// OthersIn are the commands that also check a variant against the other properties. Without
+	// one, the manifest does not say what else the variant breaks.
 	OthersIn []string
 
-	// The properties that every variant is held against, in order. Deadlock is TLC's own check.
+	// Properties are the properties that every variant is checked against, in order. Deadlock is
+	// TLC's own check.
 	Properties []string
 	Invariants []string          // the properties of a single state
 	Fairness   map[string]string // a property that needs fairness -> the specification that has it
@@ -164,5 +169,5 @@ type Second struct {
 	Terminated  string     // what holds of a state with the step Terminating, which is not counted; "": there is none
 }
 
-// Unparsed is a module under a configuration, and what the second checker says of it.
+// Unparsed is a module under a configuration, and the second checker's message about it.
 type Unparsed struct{ Module, Config, Says string }

@@ -8,14 +8,14 @@ import (
 	"path/filepath"
 )
 
-// Manifest says what must hold of a specification: manifest.json.
+// Manifest lists what must hold of a specification: manifest.json.
 type Manifest struct {
 	Models   []Model   `json:"models"`
 	Variants []Variant `json:"variants"`
 }
 
-// Model is a configuration that TLC must find no fault with, and the size of
-// what it then has looked at.
+// Model is a configuration in which TLC must find no error, and the size of the graph that it must
+// find.
 type Model struct {
 	Name       string   `json:"name"`
 	Cfg        string   `json:"cfg"`
@@ -25,25 +25,28 @@ type Model struct {
 	Also       []string `json:"also"` // what TLC checks besides: deadlock
 	Properties []string `json:"properties"`
 	States     int      `json:"states"` // distinct
-	// Of a model whose whole graph is dumped; Edges counts distinct (source,
-	// label, target) without the step Terminating, Labels each action's.
+	// These fields are for a model whose whole graph is dumped. Edges counts distinct triples of
+	// source, label and target, without the step Terminating. Labels counts those of each action.
 	Graph  bool           `json:"graph"`
 	Edges  int            `json:"edges,omitempty"`
 	Depth  int            `json:"depth,omitempty"`
 	Labels map[string]int `json:"labels,omitempty"`
 }
 
-// Variant is the specification with one guard weakened, and what TLC must
-// refute of it: its property and those that it also breaks, and no other.
+// Variant is the specification with one guard weakened. TLC must refute its property and those that
+// it also breaks, and no other.
 type Variant struct {
-	Name      string   `json:"name"`
-	Guarantee string   `json:"guarantee"`
-	Property  string   `json:"property"`
-	Guard     string   `json:"guard"`
-	Instead   string   `json:"instead"`
-	Mistake   string   `json:"mistake"`
-	Cfg       string   `json:"cfg"`
-	Breaks    []string `json:"breaks"` // the other properties
+	Name      string `json:"name"`
+	Guarantee string `json:"guarantee"`
+	Property  string `json:"property"`
+	Guard     string `json:"guard"`
+	Instead   string `json:"instead"`
+	Mistake   string `json:"mistake"`
+	Cfg       string `json:"cfg"`
+	// Module has the weakened guard; empty: Specification.Weak. A variant with a module of its own
+	// is checked against its own property alone.
+	Module string   `json:"module,omitempty"`
+	Breaks []string `json:"breaks"` // the other properties
 }
 
 func (s *Specification) manifest(root string) string {

@@ -12,8 +12,8 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/machine"
 )
 
-// A config is a TLC configuration of this folder. They are all written alike:
-// the behaviours first, then the constants, last what is checked.
+// A config is a TLC configuration of tla/. All have the same order: the behaviours, the constants,
+// and what is checked.
 type config struct {
 	text       string
 	constants  string            // the section, verbatim
@@ -64,8 +64,8 @@ func readConfig(path string) (*config, error) {
 	return c, nil
 }
 
-// asking returns the configuration of a variant with other properties; those
-// that need fairness need the same.
+// asking returns the configuration of a variant with other properties. Properties that need
+// fairness all need the same.
 func (c *config) asking(s machine.Specification, properties []string) string {
 	var b strings.Builder
 	spec := ""

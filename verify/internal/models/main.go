@@ -1,4 +1,4 @@
-// Package models lets TLC check a machine's specification, and compares what it finds with its manifest.
+// Package models runs TLC on a machine's specification, and compares the results with the manifest.
 package models
 
 import (
@@ -32,10 +32,10 @@ const usage = `./check tlc lets TLC check the specification, and compares what i
 
 TLC is $TLC_JAR, or what is fetched.`
 
-// words are how many a command has.
+// words is the number of words of each command.
 var words = map[string]int{"quick": 1, "ci": 1, "deep": 1, "weak": 1, "reach": 1, "pictures": 1, "pin": 2, "dump": 3}
 
-// Main is what ./check tlc does, with each of the machines.
+// Main runs ./check tlc with each of the machines.
 func Main(ctx context.Context, root string, machines []*machine.Machine, args []string) error {
 	if len(args) == 0 || len(args) != words[args[0]] {
 		return cli.Usage(usage)
@@ -49,9 +49,10 @@ func Main(ctx context.Context, root string, machines []*machine.Machine, args []
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	var failed []error
-	known := false // the model that is named
-	for _, m := range machines {
+	failed := make([]error, len(machines))
+	known := make([]bool, len(machines)) // the model that is named
+	var wg sync.WaitGroup
+	for i, m := range machines {
 		if args[0] == "pictures" && m.Picture == "" {
 			continue
 		}
@@ -59,27 +60,31 @@ func Main(ctx context.Context, root string, machines []*machine.Machine, args []
 		k := checker{Specification: s, root: root, dir: filepath.Join(root, filepath.FromSlash(s.Dir)), tlc: t, scratch: scratch}
 		found, err := k.Load(root)
 		if err != nil {
-			return err
+			known[i], failed[i] = true, err
+			continue
 		}
-		mine, err := k.do(ctx, found, args)
-		known = known || mine
-		failed = append(failed, err)
+		wg.Go(func() { known[i], failed[i] = k.do(ctx, found, args) })
 	}
-	if !known {
+	wg.Wait()
+	if !slices.Contains(known, true) {
 		failed = append(failed, fmt.Errorf("no manifest has a model %q, whose graph can be dumped or that can be pinned", args[1]))
 	}
 	return errors.Join(failed...)
 }
 
-// do is one machine's part of a command; false: it has no such model.
+// do runs one machine's part of a command. It returns false if the machine has no such model.
 func (k checker) do(ctx context.Context, m *machine.Manifest, args []string) (mine bool, err error) {
 	switch c := args[0]; c {
 	case "quick":
 		return true, k.models(ctx, m, c)
 	case "ci", "deep":
-		reached := make(chan error, 1)
-		go func() { reached <- k.reach(ctx) }() // TLC does it on one processor
-		return true, errors.Join(k.models(ctx, m, c), k.variants(ctx, m, args[0]), <-reached)
+		var models, reached error
+		var wg sync.WaitGroup
+		wg.Go(func() { models = k.models(ctx, m, c) })
+		wg.Go(func() { reached = k.reach(ctx) })
+		refuted := k.variants(ctx, m, c)
+		wg.Wait()
+		return true, errors.Join(models, refuted, reached)
 	case "weak":
 		return true, k.variants(ctx, m, args[0])
 	case "reach":
@@ -95,10 +100,11 @@ func (k checker) do(ctx context.Context, m *machine.Manifest, args []string) (mi
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "tla: "+format+"\n", args...) }
 
-// models checks the models that belong to a command, every one, and reports
-// all in which the manifest and TLC differ.
+// models checks all models that belong to a command, and reports every difference between the
+// manifest and TLC.
 func (k checker) models(ctx context.Context, m *machine.Manifest, command string) error {
 	some := slices.DeleteFunc(slices.Clone(m.Models), func(m machine.Model) bool { return !slices.Contains(m.In, command) })
+	slices.SortStableFunc(some, func(a, b machine.Model) int { return b.States - a.States }) // the longest first
 	return twoAtOnce(some, func(want machine.Model) error {
 		got, err := k.measure(ctx, want)
 		if err == nil {
@@ -117,16 +123,18 @@ func (k checker) models(ctx context.Context, m *machine.Manifest, command string
 	})
 }
 
-// twoAtOnce does something with each, and joins the errors in their order. TLC begins,
-// ends, dumps and searches for cycles on one processor.
+// turns lets two TLCs run at a time, of all machines, with a worker each. One with two workers takes
+// a fifth more of the processors' time, and starts, ends, dumps and searches for cycles on one.
+var turns = make(chan struct{}, 2)
+
+// twoAtOnce calls do with each element, in turns, and joins the errors in order.
 func twoAtOnce[T any](all []T, do func(T) error) error {
 	failed := make([]error, len(all))
 	var wg sync.WaitGroup
-	turn := make(chan struct{}, 2)
 	for i, each := range all {
-		turn <- struct{}{}
+		turns <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-turn }()
+			defer func() { <-turns }()
 			failed[i] = do(each)
 		})
 	}
@@ -134,7 +142,7 @@ func twoAtOnce[T any](all []T, do func(T) error) error {
 	return errors.Join(failed...)
 }
 
-// measure lets TLC check a model and returns it with the sizes that TLC found.
+// measure runs TLC on a model and returns the model with the sizes that TLC found.
 func (k checker) measure(ctx context.Context, m machine.Model) (machine.Model, error) {
 	begin := time.Now()
 	c, err := readConfig(filepath.Join(k.dir, m.Cfg))
@@ -144,7 +152,7 @@ func (k checker) measure(ctx context.Context, m machine.Model) (machine.Model, e
 	say("%s: %s", m.Name, m.Bound)
 	k.small = m.States < 20_000
 	m.Properties = c.properties
-	v, err := k.run(ctx, c.text, m.Module, c.properties, "-workers", "auto")
+	v, err := k.run(ctx, c.text, m.Module, c.properties, "-workers", "1")
 	if err != nil {
 		return m, err
 	}
@@ -174,7 +182,7 @@ func (k checker) measure(ctx context.Context, m machine.Model) (machine.Model, e
 	return m, nil
 }
 
-// differ says in what the manifest is not what TLC found.
+// differ returns an error that lists the differences between the manifest and what TLC found.
 func differ(want, got machine.Model) error {
 	var d []string
 	add := func(what string, want, got any) {
@@ -204,8 +212,8 @@ func union(a, b map[string]int) map[string]int {
 	return u
 }
 
-// pin writes what TLC finds of a model, or of the variant weak-NAME, into the
-// manifest; false: there is none of that name.
+// pin writes what TLC finds of a model, or of the variant weak-NAME, into the manifest. It returns
+// false if there is none of that name.
 func (k checker) pin(ctx context.Context, m *machine.Manifest, name string) (mine bool, err error) {
 	for i, mod := range m.Models {
 		if mod.Name != name {
@@ -228,7 +236,7 @@ func (k checker) pin(ctx context.Context, m *machine.Manifest, name string) (min
 	return false, nil
 }
 
-// dumpTo writes the graph of a model into dir; false: there is none of that name.
+// dumpTo writes the graph of a model into dir. It returns false if there is none of that name.
 func (k checker) dumpTo(ctx context.Context, m *machine.Manifest, name, dir string) (mine bool, err error) {
 	i := slices.IndexFunc(m.Models, func(mod machine.Model) bool { return mod.Name == name && mod.Graph })
 	if i < 0 {

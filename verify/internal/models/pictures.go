@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// pictures draws machine.svg and one-caller.svg from TLC's graph: each a
-// projection of it, as a .dot file and through Graphviz.
+// pictures draws machine.svg and one-caller.svg from TLC's graph. Each is a projection of the
+// graph, written as a .dot file and drawn by Graphviz.
 func (k checker) pictures(ctx context.Context) error {
 	k.small = true
 	if _, err := exec.LookPath("dot"); err != nil {
@@ -41,13 +41,31 @@ func (k checker) pictures(ctx context.Context) error {
 		if out, err := exec.Command("dot", "-Tsvg", "-o", base+".svg", base+".dot").CombinedOutput(); err != nil {
 			return fmt.Errorf("dot: %w\n%s", err, out)
 		}
+		if err := followScheme(base + ".svg"); err != nil {
+			return err
+		}
 		say("wrote tla/%s.dot and tla/%s.svg", name, name)
 	}
 	return nil
 }
 
-// A view is what a picture shows of a state: the state word, and where the
-// first caller is in its call.
+// dark are the colours of a picture for a reader who prefers a dark page.
+const dark = `@media (prefers-color-scheme: dark) { .graphviz text { fill: #e6e9ed } .graphviz [fill=white] { fill: #14171b } .graphviz [fill="#f4f4f4"] { fill: #262e3a }
+.graphviz [stroke="#444444"] { stroke: #9aa4af } .graphviz [fill="#444444"] { fill: #9aa4af } }`
+
+// followScheme gives a picture of Graphviz these colours, beside its own.
+func followScheme(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, svgTag.ReplaceAll(text, []byte(`<svg class="graphviz" $1><style>`+dark+`</style>`)), 0o644)
+}
+
+var svgTag = regexp.MustCompile(`<svg ([^>]*)>`)
+
+// A view is the part of a state that a picture shows: the state word, and the place of the first
+// caller in its call.
 type view struct{ st, at string }
 
 type transition struct {
@@ -64,8 +82,8 @@ var (
 	waiting = map[string]string{"wait": "answered", "stopwait": "answered", "shutwait": "answered", "done": "answered"}
 )
 
-// transitions dumps the graph of a configuration and returns its edges as
-// views, each once.
+// transitions dumps the graph of a configuration and returns its edges as pairs of views, each
+// once.
 func (k checker) transitions(ctx context.Context, cfg string) (map[transition]bool, error) {
 	c, err := readConfig(filepath.Join(k.dir, cfg))
 	if err != nil {
@@ -110,10 +128,10 @@ const style = `	node [shape=box, style="rounded,filled", fillcolor="#f4f4f4", co
 	edge [color="#444444", fontname="Helvetica", fontsize=9]
 `
 
-// ranks are the states in the order in which a life goes through them.
+// ranks are the states in the order of a life.
 var ranks = []string{"Idle", "Starting", "Started", "Stopping", "Closed"}
 
-// word is the graph with nothing left but the state word.
+// word returns the graph projected to the state word.
 func word(all map[transition]bool) string {
 	labels := map[[2]string][]string{}
 	for t := range all {
@@ -137,8 +155,8 @@ func word(all map[transition]bool) string {
 	return b.String()
 }
 
-// oneCaller is the graph of a single caller: in which state, at which place of
-// its call. What it cannot see (the operation's own steps) is not drawn.
+// oneCaller returns the graph projected to the state and the place of a single caller in its call.
+// Steps of the operation that change neither are left out.
 func oneCaller(all map[transition]bool) string {
 	places := map[string][]string{}
 	labels := map[[2]view][]string{}

@@ -9,7 +9,7 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
-// A checker runs TLC in the folder of the modules, its scratch files elsewhere.
+// A checker runs TLC in the folder of the modules, with its temporary files elsewhere.
 type checker struct {
 	machine.Specification
 	tlc                tlc.TLC
@@ -17,11 +17,11 @@ type checker struct {
 	small              bool   // what it runs has a few thousand states
 }
 
-// run lets TLC check a module under a configuration, given as text, that asks for these properties.
+// run runs TLC on a module under a configuration, given as text, that asks for these properties.
 func (k checker) run(ctx context.Context, cfg, module string, properties []string, options ...string) (tlc.Verdict, error) {
-	java := []string{"-XX:+UseParallelGC"}
+	java := []string{"-XX:+UseSerialGC"}
 	if k.small { // over in seconds: to begin fast is to end fast
-		java = []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+		java = append(java, "-XX:TieredStopAtLevel=1")
 	}
 	v, err := k.tlc.Check(ctx, k.Dir, cfg, module, java, options...)
 	if v.Broken == tlc.Temporal {
@@ -30,7 +30,8 @@ func (k checker) run(ctx context.Context, cfg, module string, properties []strin
 	return v, err
 }
 
-// asked is the property with fairness among these: a configuration that asks for one asks for no other.
+// asked returns the property among these that needs fairness. A configuration that asks for one
+// asks for no other.
 func (k checker) asked(properties []string) string {
 	for _, p := range properties {
 		if k.Fairness[p] != "" {
@@ -40,15 +41,15 @@ func (k checker) asked(properties []string) string {
 	return tlc.Temporal
 }
 
-// graph is what a dump amounts to.
+// graph is the summary of a dump.
 type graph struct {
 	states, edges, depth int
 	labels               map[string]int
 }
 
-// size counts the states, the distinct (source, label, target) and the levels of a dump, which
-// TLC writes as it goes, breadth first: a state comes after the first edge that leads to it.
-// The explicit step of a run that has ended is not an edge.
+// size counts the states, the distinct triples of source, label and target, and the levels of a
+// dump. TLC writes the dump breadth first: a state comes after the first edge that leads to it. The
+// explicit step of a run that has ended is not an edge.
 func size(path string) (graph, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -93,7 +94,7 @@ func size(path string) (graph, error) {
 	return g, err
 }
 
-// dump writes the whole graph of a model to path, byte for byte the same each time.
+// dump writes the whole graph of a model to path. Its bytes are the same each time.
 func (k checker) dump(ctx context.Context, c *config, module, path string) (tlc.Verdict, error) {
 	return k.run(ctx, tlc.GraphOnly(c.text), module, nil, "-fp", "0", "-workers", "1",
 		"-dump", "dot,actionlabels", strings.TrimSuffix(path, ".dot"))

@@ -10,9 +10,9 @@ import (
 )
 
 // arguments adds the mutants that give a call another argument of the same type: another argument
-// of the call, a variable in scope, the zero value, or, where there is none of these, a field of the
-// receiver. Literals are left to the operator constant, function literals to the operators on the statements
-// within, and nil as it is: what stands at hand there is most often nil as well.
+// of the call, a variable in scope, the zero value, or, without any of these, a field of the
+// receiver. It leaves literals to the operator constant, and function literals to the operators on
+// their statements. It leaves nil, because the alternatives at hand are usually nil as well.
 func (s *source) arguments(fn *ast.FuncDecl, name string, call *ast.CallExpr) {
 	if s.info.Types[call.Fun].IsType() { // a conversion
 		return
@@ -33,7 +33,7 @@ func (s *source) arguments(fn *ast.FuncDecl, name string, call *ast.CallExpr) {
 	}
 }
 
-// wanted is the type that another i-th argument must have; nil if none is to be tried.
+// wanted returns the type that another i-th argument must have, or nil if none is tried.
 func (s *source) wanted(call *ast.CallExpr, i int) types.Type {
 	switch arg := call.Args[i].(type) {
 	case *ast.BasicLit, *ast.FuncLit:
@@ -50,14 +50,14 @@ func (s *source) wanted(call *ast.CallExpr, i int) types.Type {
 	if _, channel := is.Type.Underlying().(*types.Chan); !channel {
 		return is.Type
 	}
-	// One end of it may be wanted, where the argument has both.
+	// The parameter may accept one end of a channel where the argument has both.
 	if sig, ok := s.info.Types[call.Fun].Type.(*types.Signature); ok && i < sig.Params().Len() {
 		return sig.Params().At(i).Type()
 	}
 	return nil
 }
 
-// variables returns the other arguments, and the variables in scope, that may stand where arg does.
+// variables returns the other arguments, and the variables in scope, that fit in the place of arg.
 func (s *source) variables(call *ast.CallExpr, arg ast.Expr, t types.Type) []string {
 	var names []string
 	add := func(name string, of types.Type) {
@@ -81,9 +81,9 @@ func (s *source) variables(call *ast.CallExpr, arg ast.Expr, t types.Type) []str
 	return names
 }
 
-// field returns one field of the receiver that may stand where arg does: that after arg, if arg is a
-// field itself, otherwise the first. All of them would be many, and tell little more. A pointer of a field is
-// most often the same as what is given: the current attempt.
+// field returns one field of the receiver that fits in the place of arg: the one after arg if arg
+// is a field itself, otherwise the first. All of them would be many, and show little more. A
+// pointer in a field is usually the same as what is given: the current attempt.
 func (s *source) field(fn *ast.FuncDecl, arg ast.Expr, t types.Type) []string {
 	if _, pointer := t.(*types.Pointer); pointer || fn.Recv == nil || len(fn.Recv.List[0].Names) == 0 {
 		return nil
@@ -110,8 +110,8 @@ func (s *source) field(fn *ast.FuncDecl, arg ast.Expr, t types.Type) []string {
 	return names[next : next+1]
 }
 
-// zeros returns the constants to try where a value of type t is wanted, except for the one that is there.
-// nil is tried for an error, and otherwise where some call gives it: elsewhere it would only panic.
+// zeros returns the constants to try for a value of type t, except for the one that is there. It
+// tries nil for an error, and otherwise where some call passes nil: elsewhere nil would only panic.
 func zeros(t types.Type, was constant.Value, nilGiven bool) []string {
 	switch t.String() {
 	case "context.Context":
@@ -135,7 +135,7 @@ func zeros(t types.Type, was constant.Value, nilGiven bool) []string {
 	return nil
 }
 
-// nilsGiven returns the parameters to which some call of the files gives nil.
+// nilsGiven returns the parameters to which some call of the files passes nil.
 func nilsGiven(sources []*source) map[string]bool {
 	given := make(map[string]bool)
 	for _, s := range sources {
@@ -153,10 +153,10 @@ func nilsGiven(sources []*source) map[string]bool {
 	return given
 }
 
-// parameter names the i-th of what is called.
+// parameter names the i-th parameter of the called function.
 func parameter(call *ast.CallExpr, i int) string { return callee(call) + " " + strconv.Itoa(i) }
 
-// callee is the name of what is called, without what it belongs to; empty if it has none.
+// callee returns the name of the called function, without its qualifier, or "" if it has none.
 func callee(call *ast.CallExpr) string {
 	switch f := call.Fun.(type) {
 	case *ast.Ident:

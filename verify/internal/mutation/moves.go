@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// moves adds the mutants that move a statement of the list: past an assignment that stands next to it,
-// from before a branch or a loop into it, and from the end of one to after it.
+// moves adds the mutants that move a statement of the list: past an adjacent assignment, from
+// before a branch or a loop into it, and from the end of one to after it.
 func (s *source) moves(fn string, list []ast.Stmt) {
 	for i, st := range list {
 		for _, body := range bodies(st) {
@@ -34,7 +34,7 @@ func (s *source) moves(fn string, list []ast.Stmt) {
 	}
 }
 
-// moveOut moves the last statement of a branch or loop to after it.
+// moveOut moves the last statement of a branch or loop to the place after it.
 func (s *source) moveOut(fn string, of ast.Stmt, body body) {
 	k := len(body.list)
 	if k == 0 || !moves(body.list[k-1]) || body.only && k == 1 { // the same as a condition that holds always
@@ -44,7 +44,7 @@ func (s *source) moveOut(fn string, of ast.Stmt, body body) {
 	s.add(fn, "move-out:"+brief(s.head(of))+"=>"+brief(s.head(last)), last, s.src(last)+" out of "+s.head(of), s.replace(last, ""), edit{end, end, "\n" + s.src(last)})
 }
 
-// A body is what a statement runs sometimes, or several times.
+// A body is the list of a statement that runs it sometimes, or several times.
 type body struct {
 	list []ast.Stmt
 	only bool // it is an if's, without an else
@@ -85,7 +85,7 @@ func bodies(st ast.Stmt) []body {
 	return all
 }
 
-// moves reports whether st may stand elsewhere. What goes elsewhere may not: after it nothing runs.
+// moves reports whether st may be moved. A return, break or similar may not: nothing runs after it.
 func moves(st ast.Stmt) bool {
 	switch st.(type) {
 	case *ast.ReturnStmt, *ast.BranchStmt, *ast.DeclStmt, *ast.EmptyStmt, *ast.LabeledStmt:
@@ -94,7 +94,7 @@ func moves(st ast.Stmt) bool {
 	return true
 }
 
-// assigned returns what the statement assigns to, if it is an assignment.
+// assigned returns the expressions that the statement assigns to, if it is an assignment.
 func assigned(st ast.Stmt) []ast.Expr {
 	switch st := st.(type) {
 	case *ast.AssignStmt:
@@ -105,11 +105,11 @@ func assigned(st ast.Stmt) []ast.Expr {
 	return nil
 }
 
-// ordered reports whether it may matter in which order the two stand. It does if one names what the other
-// assigns to, also in the functions of the package that it names, and in all that those name; if one goes elsewhere; or if
-// one calls anything else, for which somebody outside of the critical section may wait. What goes outside may
-// not be passed by a lock; for the rest it is the race detector that would notice, and remove-lock shows that
-// the lock is wanted.
+// ordered reports whether the order of a and b may matter. It may in three cases: one names what
+// the other assigns to, also in the functions of the package that it names, and in all that those
+// name; one is a jump; or one calls anything else, for which code outside the critical section may
+// wait. A call outside the package may not be moved past a lock. For the rest, the race detector
+// would notice, and remove-lock shows that the lock is needed.
 func (s *source) ordered(a, b ast.Stmt) bool {
 	ea, eb := s.effects(a), s.effects(b)
 	if ea.local && !meet(ea.assigned, eb.named) || eb.local && !meet(eb.assigned, ea.named) {
@@ -193,7 +193,8 @@ func meet(a, b map[string]bool) bool {
 	return false
 }
 
-// ownNames returns, for the name of each function of the files, the names in it and in all that it names.
+// ownNames returns, for the name of each function of the files, the names in it and in all
+// functions that it names.
 func ownNames(sources []*source) map[string]map[string]bool {
 	own := make(map[string]map[string]bool)
 	for _, s := range sources {

@@ -1,7 +1,7 @@
-// Package mutation makes mutants of the shipped code, each one small change of
-// a machine's package or of its transition table, and tries them through the checks: each has to
-// be killed, which is to say that a test fails because of it, or to be listed
-// with the reason why it is no change at all.
+// Package mutation makes mutants of the shipped code: each is one small change of a machine's
+// package or of its transition table. It runs the checks on each. A test has to fail because of the
+// mutant, which kills it. Otherwise the mutant must be listed with the reason why it changes
+// nothing.
 package mutation
 
 import (
@@ -43,7 +43,7 @@ const (
 	Revived    = "not equivalent" // listed, and yet it was noticed
 )
 
-// Result is what the layers made of a mutant.
+// Result is what the layers found of a mutant.
 type Result struct {
 	Mutant
 	Status     string   `json:"status"`
@@ -57,13 +57,13 @@ type Result struct {
 // Bad reports whether the result is a failure of the run.
 func (r Result) Bad() bool { return r.Status != Killed && r.Status != Equivalent }
 
-// String is the result in a line.
+// String returns the result in a line.
 func (r Result) String() string {
 	by := strings.TrimSpace(r.Layer + " " + strings.Join(r.Guarantees, " "))
 	return fmt.Sprintf("%-14s %5.1f s  %s (line %d): %s [%s] %s", r.Status, r.Seconds, r.ID, r.Line, r.Diff, by, cmp.Or(r.Reason, r.First))
 }
 
-// Count is how many results there were of each kind.
+// Count is the number of results of each kind.
 type Count struct {
 	Tried, Killed, Named, Equivalent int
 	Bad                              []string // ids
@@ -121,7 +121,7 @@ func All(root string, machines []*machine.Machine) ([]Mutant, error) {
 	return all, nil
 }
 
-// Sample draws n of all, the same for the same seed; all of them if n is 0.
+// Sample draws n mutants, the same for the same seed. It returns all if n is 0.
 func Sample(all []Mutant, n int, seed uint64) []Mutant {
 	if n <= 0 || n >= len(all) {
 		return all
@@ -132,8 +132,8 @@ func Sample(all []Mutant, n int, seed uint64) []Mutant {
 	return drawn[:n]
 }
 
-// Seed is a seed for Sample that is another as soon as the mutants are: what was tried on a tree is tried again until
-// the code that is mutated changes.
+// Seed returns a seed for Sample that depends on the mutants. A second run on the same tree draws
+// the same sample; a change of the mutated code draws another.
 func Seed(all []Mutant) uint64 {
 	h := fnv.New64a()
 	for _, m := range all {
@@ -163,8 +163,8 @@ func equivalents() (map[string]string, error) {
 	return listed, nil
 }
 
-// Run tries each mutant through the layers until one kills it. report is called once
-// for each, one call at a time.
+// Run runs the layers on each mutant until one kills it. It calls report once for each mutant, one
+// call at a time.
 func Run(ctx context.Context, root string, all []Mutant, report func(Result)) error {
 	listed, err := equivalents()
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 const root = "../../.."
 
-// Every operator finds something to change, each mutant differs from the source and
-// has an id of its own, and every listed equivalent still is one of them.
+// Every operator finds something to change. Each mutant differs from the source and has an id of
+// its own, and every listed equivalent still is one of them.
 func TestMutants(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: to type-check every mutant takes half a minute")

@@ -13,8 +13,8 @@ var swapped = map[token.Token]token.Token{
 
 var constants = map[string]string{"0": "1", "1": "0", "true": "false", "false": "true"}
 
-// operators adds the mutants that one node gives. They are edits of the text, not of the tree: comments and
-// layout stay, and a mutant's difference is the line that a reader sees.
+// operators adds the mutants of one node. They are edits of the text, not of the tree. So comments
+// and layout stay, and the difference is the line that a reader sees.
 func (s *source) operators(fn string, n ast.Node) {
 	switch n := n.(type) {
 	case *ast.BlockStmt:
@@ -27,7 +27,7 @@ func (s *source) operators(fn string, n ast.Node) {
 		s.add(fn, "remove-case", n, "- "+s.src(n), s.replace(n, ""))
 	case *ast.IfStmt:
 		c := s.src(n.Cond)
-		// The condition stays in the text, so that what it names is still used.
+		// The condition stays in the text, so its names are still used.
 		for _, o := range [][2]string{{"negate-if", "!(" + c + ")"}, {"if-true", "true || (" + c + ")"}, {"if-false", "false && (" + c + ")"}} {
 			s.add(fn, o[0], n.Cond, c+" => "+o[1], s.replace(n.Cond, o[1]))
 		}
@@ -53,7 +53,8 @@ func (s *source) operators(fn string, n ast.Node) {
 			s.add(fn, "constant", n, n.Name+" => "+to, s.replace(n, to))
 		}
 	case *ast.ReturnStmt:
-		// Where the last result is no error or pointer, nil does not compile, and the mutant is discarded.
+		// If the last result is no error or pointer, nil does not compile, and the mutant is
+		// discarded.
 		if k := len(n.Results); k > 0 && s.src(n.Results[k-1]) != "nil" {
 			last := n.Results[k-1]
 			s.add(fn, "nil-result", n, s.src(n)+" => nil", s.replace(last, "nil"))
@@ -75,7 +76,7 @@ func (s *source) statements(fn string, list []ast.Stmt) {
 		case *ast.ReturnStmt:
 			s.add(fn, "drop-return", st, "- "+s.src(st), s.replace(st, ""))
 		}
-		// Assignments under one lock have no order that anybody could see; calls may have.
+		// The order of assignments under one lock is invisible; the order of calls may be visible.
 		if i+1 < len(list) && isCall(st) && isCall(list[i+1]) {
 			next := list[i+1]
 			s.add(fn, "swap-statements", st, s.src(st)+" <=> "+s.src(next), s.replace(st, s.src(next)), s.replace(next, s.src(st)))

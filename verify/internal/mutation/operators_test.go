@@ -79,8 +79,8 @@ func (x *lease) two(n, m int, b bool, in chan int) {
 	)
 }
 
-// An assignment changes places with what has to do with it, at however many removes, or with what goes
-// outside of the package; what leaves the function stays where it is.
+// An assignment is swapped with a statement that depends on it, directly or through other
+// functions, or with a call outside the package. A statement that leaves the function stays.
 func TestMoves(t *testing.T) {
 	mustBe(t, mutantsOf(t, `package p
 

@@ -12,8 +12,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 type edit struct {
@@ -21,7 +24,7 @@ type edit struct {
 	with     string
 }
 
-// source is one file, and its mutants as they are found.
+// source is one file, and the mutants found in it.
 type source struct {
 	name     string // relative to the module's root
 	text     []byte
@@ -37,8 +40,8 @@ type source struct {
 	found    []Mutant
 }
 
-// ofSource returns the mutants of the Go files of a package (dir, from the top of the
-// module) that compile, each other text once.
+// ofSource returns the mutants of the Go files of a package that compile, each different text once.
+// dir is relative to the top of the module.
 func ofSource(root, dir string) ([]Mutant, error) {
 	names, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 	if err != nil {
@@ -64,7 +67,7 @@ func ofSource(root, dir string) ([]Mutant, error) {
 		return nil, fmt.Errorf("no Go files in %s", filepath.Join(root, dir))
 	}
 	imports := cached{importer.ForCompiler(fset, "source", nil), make(map[string]*types.Package)}
-	// What is wrong with a mutant is in its own function: of the others it takes what they declare.
+	// A mutant's type errors are in its own function. It needs only the declarations of the others.
 	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}}
 	check := func(changed *source, as *ast.File, info *types.Info) (*types.Package, error) {
 		var files []*ast.File
@@ -89,7 +92,8 @@ func ofSource(root, dir string) ([]Mutant, error) {
 		pkg, _ := (&types.Config{Importer: imports, Error: note}).Check(dir, fset, files, info)
 		return pkg, wrong
 	}
-	// Without this, a package that does not compile would have no mutants, and all of them would be killed.
+	// Without this check, a package that does not compile would have no mutants, or all of them
+	// would count as killed.
 	pkg, err := check(nil, nil, info)
 	if err != nil {
 		return nil, fmt.Errorf("the package itself: %w", err)
@@ -100,16 +104,27 @@ func ofSource(root, dir string) ([]Mutant, error) {
 		s.pkg, s.info, s.nilGiven, s.own = pkg, info, given, own
 		s.walk()
 		seen := map[string]bool{string(s.text): true}
-		for _, m := range s.found {
-			if seen[string(m.text)] {
-				continue
-			}
+		found := slices.DeleteFunc(s.found, func(m Mutant) bool {
+			again := seen[string(m.text)]
 			seen[string(m.text)] = true
-			file, err := parser.ParseFile(fset, s.name, m.text, parser.SkipObjectResolution)
-			if err != nil || !importsUsed(file) {
-				continue
-			}
-			if _, err := check(s, withoutBodies(file, m.decl), nil); err == nil {
+			return again
+		})
+		compiles := make([]bool, len(found))
+		var group errgroup.Group
+		group.SetLimit(runtime.GOMAXPROCS(0))
+		for i, m := range found {
+			group.Go(func() error {
+				file, err := parser.ParseFile(fset, s.name, m.text, parser.SkipObjectResolution)
+				if err == nil && importsUsed(file) {
+					_, err = check(s, withoutBodies(file, m.decl), nil)
+					compiles[i] = err == nil
+				}
+				return nil
+			})
+		}
+		group.Wait()
+		for i, m := range found {
+			if compiles[i] {
 				mutants = append(mutants, m)
 			}
 		}
@@ -120,7 +135,7 @@ func ofSource(root, dir string) ([]Mutant, error) {
 	return mutants, nil
 }
 
-// importsUsed reports whether each import of the file is.
+// importsUsed reports whether each import of the file is used.
 func importsUsed(file *ast.File) bool {
 	used := make(map[string]bool)
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -143,7 +158,7 @@ func importsUsed(file *ast.File) bool {
 	return true
 }
 
-// withoutBodies is the file with the same declarations, where each function but one panics.
+// withoutBodies returns the file with the same declarations, where each function except one panics.
 func withoutBodies(file *ast.File, but int) *ast.File {
 	panics := &ast.BlockStmt{List: []ast.Stmt{&ast.ExprStmt{X: &ast.CallExpr{Fun: ast.NewIdent("panic"), Args: []ast.Expr{ast.NewIdent("nil")}}}}}
 	declared := *file
@@ -158,8 +173,8 @@ func withoutBodies(file *ast.File, but int) *ast.File {
 	return &declared
 }
 
-// cached asks an importer once for each package: that of sources looks for its
-// directory each time.
+// cached asks an importer once for each package. The importer of sources searches for the directory
+// each time. Once it knows all packages, it may be asked concurrently.
 type cached struct {
 	types.Importer
 	known map[string]*types.Package
@@ -181,8 +196,8 @@ func (s *source) replace(n ast.Node, with string) edit {
 	return edit{s.at(n.Pos()), s.at(n.End()), with}
 }
 
-// add adds a mutant. What follows a colon in operator stands in the mutant's id only: with it the id
-// also survives edits of the same function.
+// add adds a mutant. The text after a colon in operator is part of the mutant's id only. With it
+// the id survives edits of the same function.
 func (s *source) add(fn, operator string, n ast.Node, diff string, edits ...edit) {
 	slices.SortFunc(edits, func(a, b edit) int { return a.from - b.from })
 	var out bytes.Buffer
@@ -218,7 +233,7 @@ func (s *source) walk() {
 			s.operators(name, n)
 			return true
 		})
-		// After the others, for which the same text counts if they make it too.
+		// Last, because an earlier operator that makes the same text takes precedence.
 		ast.Inspect(fn.Body, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.CallExpr:
@@ -235,13 +250,13 @@ func (s *source) walk() {
 	}
 }
 
-// head is the first line of the node's text.
+// head returns the first line of the node's text.
 func (s *source) head(n ast.Node) string {
 	line, _, _ := strings.Cut(s.src(n), "\n")
 	return line
 }
 
-// brief is the beginning of a text, for an id.
+// brief returns the beginning of a text, for an id.
 func brief(text string) string {
 	return fmt.Sprintf("%.40s", strings.Join(strings.Fields(text), "_"))
 }

@@ -14,8 +14,8 @@ import (
 
 var tableRow = regexp.MustCompile(`(?m)^\t\{(Event\w+), (\w+), (\w+)\},\n`)
 
-// ofTable returns the mutants of the transition table: rows dropped, led elsewhere,
-// with their events exchanged, and rows that no action of the model stands for.
+// ofTable returns the mutants of the transition table: rows that are dropped, rows that lead
+// elsewhere, rows with their events exchanged, and rows that no action of the model has.
 func ofTable(root string, table *machine.Table) ([]Mutant, error) {
 	text, err := os.ReadFile(filepath.Join(root, table.File))
 	if err != nil {

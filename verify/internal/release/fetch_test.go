@@ -15,8 +15,8 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// Programs of users: by the package that they get, below the root's path, and what "go get" downloads beside the
-// modules of this repository ("": whatever it takes).
+// Programs of users: the package that each imports, below the root's path, and what "go get"
+// downloads beside the modules of this repository ("": anything).
 var users = []struct{ gets, downloads, program string }{
 	{"fsm", "github.com/looplab/fsm", `package main
 

@@ -27,7 +27,7 @@ const usage = `./check release tags every module of the repository with one vers
 CHANGELOG.md must have the version, and the tree must be clean. If the nested modules require another version of the
 modules beside them, the command sets their requirements instead; run it again once that is committed.`
 
-// Main is what ./check release does.
+// Main runs ./check release.
 func Main(ctx context.Context, root string, args []string) error {
 	if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[1] != "-tag" {
 		return cli.Usage(usage)
@@ -87,7 +87,8 @@ type mod struct {
 	file *modfile.File
 }
 
-// modules are those that git has, or would take: the root's first, since the others require it.
+// modules returns the modules that git tracks, or would add: the root's first, since the others
+// require it.
 func modules(ctx context.Context, root string) ([]mod, error) {
 	files, err := files(ctx, root, "go.mod", "*/go.mod")
 	if err != nil {
@@ -114,7 +115,8 @@ func modules(ctx context.Context, root string) ([]mod, error) {
 
 func (m mod) path() string { return m.file.Module.Mod.Path }
 
-// require lets the modules require this version of each other where they require one, and returns those changed.
+// require makes the modules that require each other require this version, and returns those that it
+// changed.
 func require(root string, all []mod, version string) (changed []string, err error) {
 	for _, m := range all {
 		written := false
@@ -141,7 +143,7 @@ func require(root string, all []mod, version string) (changed []string, err erro
 	return changed, nil
 }
 
-// files are those that git has, or would take.
+// files returns the files that git tracks, or would add.
 func files(ctx context.Context, root string, patterns ...string) ([]string, error) {
 	text, err := git(ctx, root, append([]string{"ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"}, patterns...)...)
 	return strings.FieldsFunc(text, func(r rune) bool { return r == 0 }), err

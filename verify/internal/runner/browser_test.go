@@ -31,5 +31,10 @@ func TestPageInABrowser(t *testing.T) {
 			t.Errorf("%d wide: %s", width, wrong)
 		}
 	}
+	wrong, words := b.Readable(file)
+	for _, wrong := range wrong {
+		t.Error(wrong)
+	}
+	looked += words
 	fmt.Printf("CHECKED browser report widths=2 looked-at=%d\n", looked)
 }

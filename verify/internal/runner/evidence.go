@@ -15,14 +15,18 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/variant"
 )
 
-// evidence is what the layers left that speaks of single guarantees of a machine.
+// evidence is what the layers recorded about single guarantees of a machine.
 type evidence struct {
 	*machine.Machine
 	report   *Report
 	manifest *machine.Manifest
 	proof    struct {
-		Unproved []string
-		Queries  []struct{ Kind, Name, Result string }
+		Unproved  []string
+		NotProved map[string]string `json:"not_proved"` // a guarantee -> what is left out of it, and why
+		Queries   []struct {
+			Guarantee, Result string
+			Seconds           float64
+		}
 	}
 }
 
@@ -50,8 +54,8 @@ func readJSON(name string, into any) error {
 	return nil
 }
 
-// matrix has a cell for each guarantee and layer where that layer says something
-// of that guarantee: it is no use to fill the others.
+// matrix has a cell for each guarantee and each layer that says something about it. It leaves out
+// the others.
 func (e *evidence) matrix() []Guarantee {
 	var all []Guarantee
 	for _, g := range e.Guarantees {
@@ -62,8 +66,11 @@ func (e *evidence) matrix() []Guarantee {
 			}
 			if says, held := e.of(g, l); says != "" {
 				cell := Evidence{Held, says}
-				if !held {
+				switch {
+				case !held:
 					cell.Result = Failed
+				case l.Name == "proof" && says == e.proof.NotProved[g.Name]:
+					cell.Result = NotProved
 				}
 				row.Evidence[l.Name] = cell
 			}
@@ -73,7 +80,8 @@ func (e *evidence) matrix() []Guarantee {
 	return all
 }
 
-// of returns what layer l says of g, and whether it holds; "" if it says nothing.
+// of returns what layer l says about g, and whether it holds. It returns "" if the layer says
+// nothing.
 func (e *evidence) of(g machine.Guarantee, l Layer) (says string, held bool) {
 	held = l.Result == Held
 	modelled := slices.Contains(e.AgainstModel, l.Name)
@@ -122,7 +130,7 @@ func (e *evidence) of(g machine.Guarantee, l Layer) (says string, held bool) {
 	return "", held
 }
 
-// caughtIn counts the faults of g that a layer has caught by name.
+// caughtIn counts the faults of g that a layer caught by name.
 func (e *evidence) caughtIn(g machine.Guarantee, l Layer) (n int) {
 	for _, f := range e.report.Faults {
 		if f.Guarantee == g.ID && slices.ContainsFunc(f.Catches, func(c variant.Catch) bool {
@@ -162,7 +170,7 @@ func (e *evidence) tests(g machine.Guarantee, l Layer) (string, bool) {
 	return strings.Join(passed, ", "), true
 }
 
-// inModel: is g a property that TLC checks?
+// inModel reports whether g is a property that TLC checks.
 func (e *evidence) inModel(g machine.Guarantee) bool {
 	for _, m := range e.manifest.Models {
 		if slices.ContainsFunc(m.Properties, g.Is) {
@@ -190,20 +198,27 @@ func (e *evidence) tlc(g machine.Guarantee) string {
 	return fmt.Sprintf("holds in %s; refuted in %s", several(models, "model"), several(weak, "weakened variant"))
 }
 
-func (e *evidence) proved(g machine.Guarantee) (string, bool) {
-	n, of := 0, 0
+// proved says what is proved about g for any number of callers or messages, and what is not, and why.
+func (e *evidence) proved(g machine.Guarantee) (says string, held bool) {
+	n, of, seconds := 0, 0, 0.0
 	for _, q := range e.proof.Queries {
-		if name, _, _ := strings.Cut(q.Name, " ("); q.Kind == "guarantee" && name == g.Name {
+		if q.Guarantee == g.Name {
 			of++
+			seconds += q.Seconds
 			if q.Result == "proved" {
 				n++
 			}
 		}
 	}
+	not := e.proof.NotProved[g.Name]
 	if of == 0 {
-		return "", true
+		return not, true
 	}
-	return fmt.Sprintf("for any number: %d of %d queries", n, of), n == of
+	says = fmt.Sprintf("for any number: %d of %d queries, by Z3 in %.0f s", n, of, seconds)
+	if not != "" {
+		says += "; not proved: " + not
+	}
+	return says, n == of
 }
 
 func several(n int, what string) string {

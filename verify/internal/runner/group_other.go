@@ -4,5 +4,5 @@ package runner
 
 import "os/exec"
 
-// ownGroup: where there are no process groups, the program alone is ended.
+// ownGroup does nothing: without process groups, only the program itself is ended.
 func ownGroup(*exec.Cmd) {}

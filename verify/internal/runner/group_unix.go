@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// ownGroup puts a program and all that it starts into a group of their own, which
-// is asked to end, and then made to, when its context ends.
+// ownGroup puts a program and its children into a process group of their own. When the program's
+// context ends, the group is asked to end, and later killed.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error {

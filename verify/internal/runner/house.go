@@ -13,14 +13,14 @@ import (
 	"strings"
 )
 
-// The layers that look at the source, and at the programs.
+// The layers that examine the source and the programs.
 
 const (
 	staticcheck = "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
 	govulncheck = "golang.org/x/vuln/cmd/govulncheck@v1.9.0"
 )
 
-// files lists those of the checkout that git has, or would take, and that are there.
+// files lists the existing files that git tracks, or would add.
 func (s *session) files(ctx context.Context, patterns ...string) ([]string, error) {
 	text, err := s.output(ctx, append([]string{"git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"}, patterns...)...)
 	return slices.DeleteFunc(strings.Split(text, "\x00"), func(name string) bool {
@@ -42,7 +42,8 @@ func format(ctx context.Context, s *session) error {
 	return err
 }
 
-// modules are the directories that hold one; in quick without what takes a minute to compile.
+// modules returns the directories of the modules; in quick without those that take a minute to
+// compile.
 func (s *session) modules(ctx context.Context) ([]string, error) {
 	files, err := s.files(ctx, "go.mod", "*/go.mod")
 	var dirs []string
@@ -68,7 +69,7 @@ func eachModule(args ...string) func(context.Context, *session) error {
 	}
 }
 
-// generate runs go generate in a copy: the tree is never touched.
+// generate runs go generate in a copy, and never changes the tree.
 func generate(ctx context.Context, s *session) error {
 	if err := s.needTools(ctx); err != nil {
 		return err
@@ -117,8 +118,10 @@ func generate(ctx context.Context, s *session) error {
 	return err
 }
 
-// surestart builds the program.
+// surestart builds the program. A second build leaves it as it is, since it may be running.
 func (s *session) surestart(ctx context.Context) (string, error) {
+	s.building.Lock()
+	defer s.building.Unlock()
 	program := filepath.Join(s.Dir, "surestart")
 	return program, s.command(ctx, "go", "build", "-o", program, "./cmd/surestart")
 }
@@ -154,8 +157,19 @@ func produce(ctx context.Context, s *session) error {
 	if err := os.WriteFile(lines, []byte("a\nb\n"), 0o666); err != nil {
 		return err
 	}
-	if err := s.command(ctx, program, "produce", "-brokers", s.broker(), "-topic", topic, lines); err != nil {
+	where := []string{"-brokers", s.broker(), "-topic", topic}
+	if err := s.command(ctx, append([]string{program, "doctor"}, where...)...); err != nil {
 		return err
+	}
+	if err := s.command(ctx, append(append([]string{program, "produce"}, where...), lines)...); err != nil {
+		return err
+	}
+	var consumed []string
+	if err := s.stream(ctx, append([]string{program, "consume"}, where...), func(line string) { consumed = append(consumed, line) }); err != nil {
+		return err
+	}
+	if len(consumed) != 2 || !strings.HasSuffix(consumed[1], "\tnull\tb") {
+		return fmt.Errorf("sent were a and b, consume prints %q", consumed)
 	}
 	var got, ends strings.Builder
 	if err := errors.Join(cluster.Consume(ctx, topic, 2, false, &got), cluster.Ends(ctx, topic, &ends)); err != nil {
@@ -167,8 +181,8 @@ func produce(ctx context.Context, s *session) error {
 	return s.say("CHECKED produce messages=2")
 }
 
-// vulnerable needs govulncheck's database. Only the failure to fetch it is excused, where SURESTART_NEED_VULNDB is not
-// set: it runs in the hosted workflow.
+// vulnerable needs govulncheck's database. It excuses only a failure to fetch it, and only without
+// SURESTART_NEED_VULNDB, which the hosted workflow sets.
 func vulnerable(ctx context.Context, s *session) error {
 	dirs, err := s.modules(ctx)
 	for _, dir := range dirs {
@@ -191,7 +205,7 @@ func repeat(ctx context.Context, s *session) error {
 	if err := s.needKafka(ctx); err != nil {
 		return err
 	}
-	// Those that do harm to brokers of their own take minutes, and run in the layer tests.
+	// Tests that break brokers of their own take minutes, and run in the layer tests.
 	return s.test(ctx, "-race", "-count=10", "-skip=^(TestApacheKafka.*|TestThreeBrokers|TestNoLossSoak)$",
 		"./fsm/...", "./resilience/...", "./conformance/...", "./producer/...")
 }

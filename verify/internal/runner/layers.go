@@ -13,8 +13,7 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tools"
 )
 
-// layer is one way in which the code, its model and its specification are held
-// against each other.
+// layer is one way to compare the code, its model and its specification with each other.
 type layer struct {
 	name  string
 	about string
@@ -27,54 +26,57 @@ var (
 	withCI = []string{CI, Deep} // needs more than Go
 )
 
-// layers are in the order in which they run: what tells most in the least time first.
+// layers are in the order in which they run. A layer that finds most in the least time comes first.
 var layers = []layer{
 	{"format", "gofmt has nothing to change", always, format},
-	{"build", "every package of every module builds (in quick: but examples/adapters)", always, eachModule("build", "./...")},
+	{"build", "every package of every module builds (in quick: all except examples/adapters)", always, eachModule("build", "./...")},
 	{"vet", "go vet", always, eachModule("vet", "./...")},
 	{"lint", "staticcheck", withCI, eachModule("run", staticcheck, "./...")},
-	{"tidy", "go.mod and go.sum are as go mod tidy writes them", withCI, eachModule("mod", "tidy", "-diff")},
+	{"tidy", "go mod tidy changes nothing", withCI, eachModule("mod", "tidy", "-diff")},
 	{"generate", "go generate ./spec changes nothing", withCI, generate},
 	{"graph", "every state, edge and refusal of the model's graph, in the shipped code", always, graph},
 	{"core", "every state, edge and refusal of delivery's model, in the core of a partition", always, core},
-	{"lives", "random lives of a producer's cores beyond the graph's bound, judged by what is in the logs", always, lives},
+	{"lives", "random lives of a producer's cores beyond the graph's bound, judged by the logs", always, lives},
 	{"traces", "traces of the shipped producer, on kfake and Apache Kafka, are behaviours of delivery's model", always, traces},
 	{"schedules", "random schedules beyond the graph's bound, step by step against the model", always, schedules},
-	{"day", "24 hours of a producer whose cluster breaks 10,000 times, in virtual time: nothing lost, nothing left", withCI, day},
-	{"suite", "conformance.Test passes right lifecycles, and tells what is wrong with wrong ones", always, suite},
+	{"day", "a day of virtual time with 10,000 faults of a cluster: nothing lost, nothing left open", withCI, day},
+	{"suite", "conformance.Test passes right lifecycles, and finds the faults of wrong ones", always, suite},
 	{"threads", "traces of free-running goroutines are behaviours of the model", always, lifecycle("^TestThreads", true)},
 	{"histories", "calls and returns are linearizable against the contract", always, lifecycle("^TestHistories", true)},
-	{"tests", "each guarantee's tests, the examples and everything else; in ci with -race, on kfake and Apache Kafka, and no skip", always, tests},
+	{"tests", "the tests of each guarantee, the examples and all others; in ci with -race, on kfake and Apache Kafka, without a skip", always, tests},
 	{"model", "the executable models equal the graphs that TLC dumps", withCI, model},
 	{"tlc", "TLC on the specification, and on each of its weakened variants", withCI, script("./check", "tlc")},
-	{"proof", "the inductive invariant, by TLC and Z3, for any number of callers", withCI, script("./check", "proof")},
+	{"proof", "inductive invariants, by TLC and Z3, for any number of callers and of messages", withCI, script("./check", "proof")},
 	{"second", "another model checker finds TLC's counts", []string{Deep}, script("./check", "second")},
 	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
 	{"mutants", "every mutant of fsm, of its table and of the core of a partition is killed: a sample; in deep, or with -mutants, all", withCI, mutants},
 	{"adapters", "the examples with other libraries: each starts after a failure, drains, is cut off, and leaves nothing", withCI, adapters},
 	{"observe", "the collectors of Prometheus and OpenTelemetry, on kfake and Apache Kafka; the dashboard on a real Prometheus", withCI, observe},
-	{"others", "what other libraries do, shown by plain tests of a dozen lines each", withCI, others},
-	{"bench", "no ratio to what one would pick instead has clearly become worse", []string{Deep}, bench},
+	{"others", "the findings about other libraries, by plain tests", withCI, others},
+	{"bench", "no guarded ratio to other libraries has clearly become worse", []string{Deep}, bench},
 	{"demo", "surestart demo on the embedded broker, and on Apache Kafka", withCI, demo},
-	{"produce", "surestart produce on Apache Kafka, read back with Kafka's console consumer", withCI, produce},
+	{"produce", "surestart doctor, produce and consume on Apache Kafka, read back with Kafka's console consumer too", withCI, produce},
 	{"govulncheck", "no known vulnerability is reached", withCI, vulnerable},
 	{"repeat", "the concurrent packages' tests ten times over, with -race", []string{Deep}, repeat},
 	{"breaks", "surestart demo -break: each broken promise is noticed", []string{Deep}, breaks},
 }
 
-// atOnce are layers that are run at the same time: each leaves a processor idle for much of its own.
-var atOnce = [][]string{{"schedules", "day"}, {"threads", "histories"}, {"adapters", "observe"}}
+// atOnce are layers that run at the same time, because each leaves a processor idle for much of its
+// time.
+var atOnce = [][]string{
+	{"core", "lives", "traces"}, {"schedules", "day"}, {"suite", "threads", "histories", "tests"},
+	{"adapters", "observe", "others", "demo", "produce"},
+}
 
-// The layers of the walk. The scheduler lets one goroutine run at a
-// time, so that its walks go without the race detector, ten times as fast; what
-// runs freely goes with it.
+// The layers of the walk. The scheduler lets one goroutine run at a time. So its walks run without
+// the race detector, ten times as fast. Tests whose goroutines run freely use the detector.
 
 func tests(ctx context.Context, s *session) error {
 	product, err := s.packages(ctx, ".", "conformance")
 	if err != nil {
 		return err
 	}
-	// The producer's tests wait for brokers much of their time: the others run meanwhile.
+	// The producer's tests wait for brokers much of their time. The others run meanwhile.
 	if i := slices.IndexFunc(product, func(p string) bool { return path.Base(p) == "producer" }); i >= 0 {
 		first := product[i]
 		product = slices.Insert(slices.Delete(product, i, i+1), 0, first)
@@ -100,7 +102,7 @@ func tests(ctx context.Context, s *session) error {
 	if s.Bound == Deep { // a long soak on Apache Kafka
 		s.set("SURESTART_SOAK", "1000000")
 	}
-	// Brokers of a test's own take minutes to go and to come back, in which nothing else happens.
+	// A test with brokers of its own waits for minutes until they stop and start.
 	slow := "^(TestThreeBrokers|TestApacheKafka.*)$"
 	return s.testAtOnce(ctx,
 		goTest{".", append([]string{"-race", "-count=1", "-skip=" + slow}, product...)},
@@ -108,7 +110,7 @@ func tests(ctx context.Context, s *session) error {
 		goTest{"verify", append([]string{"-race", "-count=1"}, tools...)})
 }
 
-// packages lists those of a module, but for some.
+// packages lists the packages of a module, except for those in but.
 func (s *session) packages(ctx context.Context, dir string, but ...string) ([]string, error) {
 	text, err := s.output(ctx, "go", "-C", dir, "list", "./...")
 	return slices.DeleteFunc(strings.Fields(text), func(p string) bool {
@@ -116,12 +118,14 @@ func (s *session) packages(ctx context.Context, dir string, but ...string) ([]st
 	}), err
 }
 
-// day is the producer's; without the race detector, with which the tests run a part of it.
+// day runs the producer's day of faults, without the race detector. The layer tests runs a part of
+// it with the detector.
 func day(ctx context.Context, s *session) error {
 	return s.test(ctx, "-v", "-count=1", "-run=^TestDayOfFaults$", "./producer", "-day.cycles=10000")
 }
 
-// Of verify: the packages that need TLC, and one goroutine for many seconds, which the race detector would make a minute.
+// modelPackages are the packages of verify that need TLC. They use one goroutine for many seconds,
+// which the race detector would make a minute.
 var modelPackages = []string{"internal/lifecycle/model", "internal/delivery/model", "internal/tlc", "internal/lifecycle/contract"}
 
 const mutationPackage = "internal/mutation"
@@ -142,16 +146,21 @@ func model(ctx context.Context, s *session) error {
 
 func graph(ctx context.Context, s *session) error {
 	s.bound = map[string]string{Quick: "quick restart-quick", CI: "quick stoppers restart ci", Deep: "quick stoppers restart ci/2 deep"}[s.Bound]
-	return lifecycle("^TestGraph", false)(ctx, s)
+	run := "^TestGraph"
+	if s.Bound != Quick {
+		run = "^Test(Graph|Sections)"
+	}
+	return lifecycle(run, false)(ctx, s)
 }
 
-// core walks the models of delivery that the bound's commands check.
+// core walks the models of delivery that the commands of the bound check.
 func core(ctx context.Context, s *session) error {
 	s.bound = s.Bound
 	return s.testIn(ctx, "verify", "-v", "-count=1", "./internal/delivery/partition")
 }
 
-// traces are of lives of the producer: most take a few milliseconds, those on Apache Kafka a second, in which they wait.
+// traces runs lives of the producer. Most take a few milliseconds; those on Apache Kafka take a
+// second, most of it waiting.
 func traces(ctx context.Context, s *session) error {
 	args := []string{"-tags=traces", "-v", "-count=1", "-parallel=8"}
 	if s.Bound == Quick {
@@ -172,8 +181,8 @@ func lives(ctx context.Context, s *session) error {
 	return s.test(ctx, "-v", "-count=1", "-run=^TestRandomLives$", "./internal/core", "-rapid.checks="+n)
 }
 
-// schedules has all tests of the walk that are no other layer's: it is what the random schedules, their coverage,
-// shrinking and corpus are tested by, and the scheduler itself.
+// schedules runs all tests of the walk that belong to no other layer: those of the random
+// schedules, their coverage, shrinking and corpus, and of the scheduler itself.
 func schedules(ctx context.Context, s *session) error {
 	args := []string{"-skip=^Test(Graph|Threads|Histories)", "-count=1", "./internal/lifecycle", "./internal/lifecycle/scheduler"}
 	switch s.Bound {
@@ -203,7 +212,8 @@ func lifecycle(run string, race bool) func(context.Context, *session) error {
 	}
 }
 
-// suite is the public suite's own tests: without the race detector, since the suite runs one goroutine at a time.
+// suite runs the public suite's own tests, without the race detector, since the suite runs one
+// goroutine at a time.
 func suite(ctx context.Context, s *session) error {
 	args := []string{"-count=1", "./conformance"}
 	if s.Bound == Quick {
@@ -212,7 +222,7 @@ func suite(ctx context.Context, s *session) error {
 	return s.test(ctx, args...)
 }
 
-// script is for what does its own checking, in a program of its own, which is told the bound.
+// script runs a program that checks by itself. The program receives the bound.
 func script(argv ...string) func(context.Context, *session) error {
 	return func(ctx context.Context, s *session) error {
 		if err := s.needTools(ctx); err != nil {
@@ -222,7 +232,8 @@ func script(argv ...string) func(context.Context, *session) error {
 	}
 }
 
-// seeded: at deep, every layer on every fault; else each until the first that names it.
+// seeded runs the seeded faults: in deep every layer on every fault, otherwise each fault until the
+// first layer that names its guarantee.
 func seeded(ctx context.Context, s *session) error {
 	all, err := faults.All(s.Machines)
 	if err != nil {
@@ -252,7 +263,8 @@ func seeded(ctx context.Context, s *session) error {
 	return nil
 }
 
-// sampled is how many mutants are tried unless all are asked for: drawn anew when the code that is mutated changes, of all operators alike.
+// sampled is the number of mutants to try unless all are asked for. The sample is drawn anew when
+// the mutated code changes, from all operators alike.
 const sampled = 12
 
 func mutants(ctx context.Context, s *session) error {
@@ -282,8 +294,8 @@ func mutants(ctx context.Context, s *session) error {
 	return nil
 }
 
-// adapters is a module of its own, so that its dependencies are nobody else's. It has
-// PostgreSQL where Debian's can be had.
+// adapters runs the examples with other libraries, which are a module of their own. It uses
+// PostgreSQL if Debian's can be installed.
 func adapters(ctx context.Context, s *session) error {
 	if err := s.needKafka(ctx); err != nil {
 		return err
@@ -300,7 +312,8 @@ func adapters(ctx context.Context, s *session) error {
 	return s.testIn(ctx, "examples/adapters", args...)
 }
 
-// observe is two modules, so that only who imports one pays for it.
+// observe tests the two modules of collectors. Only their importers depend on Prometheus or
+// OpenTelemetry.
 func observe(ctx context.Context, s *session) error {
 	if err := s.needKafka(ctx); err != nil {
 		return err
@@ -318,8 +331,8 @@ func observe(ctx context.Context, s *session) error {
 	return nil
 }
 
-// others is a module of its own: what docs/comparison.md shows, by plain tests; in deep
-// the suite finds it again.
+// others tests what docs/figures/comparison.md shows, by plain tests, in a module of its own. In
+// deep the suite finds it again.
 func others(ctx context.Context, s *session) error {
 	if err := s.testIn(ctx, "verify/others", "-count=1", "-race", "-run=Plain", "./..."); err != nil || s.Bound != Deep {
 		return err
@@ -327,7 +340,8 @@ func others(ctx context.Context, s *session) error {
 	return s.testIn(ctx, "verify/others", "-count=1", "-run=TestComparison", ".")
 }
 
-// bench is a module of its own: its tests, and the few ratios that are watched.
+// bench runs the benchmark's own tests, and the few ratios that are guarded. It is a module of its
+// own.
 func bench(ctx context.Context, s *session) error {
 	if err := s.command(ctx, "go", "-C", "bench", "test", "./..."); err != nil {
 		return err

@@ -25,7 +25,7 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"missed": func(r string) bool { return r != Held },
 }).Parse(pageText))
 
-// page is the report as one HTML file that refers to nothing outside of itself.
+// page returns the report as one HTML file without references to other files.
 func (r *Report) page() ([]byte, error) {
 	data := struct {
 		*Report
@@ -40,7 +40,7 @@ func (r *Report) page() ([]byte, error) {
 		}
 	}
 	for _, p := range r.pictures {
-		// Ours, from the repository; without the header of a file of its own.
+		// The picture is from the repository. Inside the page it needs no XML header.
 		if i := strings.Index(p.svg, "<svg"); i >= 0 {
 			data.Drawn = append(data.Drawn, drawn{p.of, template.HTML(strings.ReplaceAll(p.svg[i:], ` xmlns:xlink="http://www.w3.org/1999/xlink"`, ""))})
 		}
@@ -58,7 +58,7 @@ type drawn struct {
 	SVG template.HTML
 }
 
-// caughtBy says in a line which layers noticed a variant, and what they named.
+// caughtBy returns, in a line, which layers noticed a variant and what they named.
 func caughtBy(all []variant.Catch) string {
 	var by []string
 	for _, c := range all {
@@ -74,7 +74,7 @@ func caughtBy(all []variant.Catch) string {
 	return strings.Join(by, ", ")
 }
 
-// tally counts the mutants by file: what became of them.
+// tally counts the results of the mutants by file.
 func tally(all []mutation.Result) map[string]*mutation.Count {
 	by := make(map[string]*mutation.Count)
 	for _, r := range all {

@@ -17,7 +17,7 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/testlog"
 )
 
-// What became of a layer, of the whole, or of a guarantee in a layer.
+// The results of a layer, of the whole run, or of a guarantee in a layer.
 const (
 	Held        = "held"
 	Failed      = "FAILED"
@@ -26,7 +26,7 @@ const (
 	NotChecked  = "not checked" // of a layer that could not check here, and says so: no failure
 )
 
-// Report is report.json. Schema changes when a field changes its meaning or goes.
+// Report is report.json. Schema changes when a field changes its meaning or is removed.
 type Report struct {
 	Schema     int               `json:"schema"`
 	Bound      string            `json:"bound"`
@@ -46,10 +46,10 @@ type Report struct {
 	pictures []picture // of the machines
 }
 
-// picture is a machine's, as SVG.
+// picture is the picture of a machine, as SVG.
 type picture struct{ of, svg string }
 
-// Host is the computer that it was run on.
+// Host is the computer on which the run took place.
 type Host struct {
 	OS    string `json:"os"`
 	Arch  string `json:"arch"`
@@ -71,7 +71,7 @@ type Layer struct {
 	log *testlog.Log
 }
 
-// Guarantee is what each layer has to say about one guarantee, by the layer's name.
+// Guarantee is the evidence of each layer for one guarantee, by the layer's name.
 type Guarantee struct {
 	ID       string              `json:"id"`
 	Name     string              `json:"name"`
@@ -79,7 +79,10 @@ type Guarantee struct {
 	Evidence map[string]Evidence `json:"evidence"`
 }
 
-// Evidence is held, or FAILED, and on what grounds.
+// NotProved is the result of the proof for a guarantee that it says nothing about. Says has the reason.
+const NotProved = "not proved"
+
+// Evidence is a result, held, FAILED or not proved, and its grounds.
 type Evidence struct {
 	Result string `json:"result"`
 	Says   string `json:"says"`
@@ -93,7 +96,7 @@ func newReport(o Options) *Report {
 	}
 }
 
-// finish fills in what follows from the layers' results.
+// finish fills in what follows from the results of the layers.
 func (r *Report) finish(s *session, elapsed time.Duration) error {
 	r.Seconds = elapsed.Seconds()
 	for _, l := range r.Layers {
@@ -124,7 +127,7 @@ func (r *Report) finish(s *session, elapsed time.Duration) error {
 	return nil
 }
 
-// identify says what was checked, with what, as far as it can be told.
+// identify records what was checked, and with what, as far as that can be found.
 func (r *Report) identify(ctx context.Context, s *session) {
 	ask := func(argv ...string) string {
 		out, err := s.program(ctx, argv...).Output()
@@ -195,7 +198,7 @@ func (l Layer) String() string {
 	return fmt.Sprintf("%-10s %-11s %5.0f s  %.100s", l.Name, l.Result, l.Seconds, said)
 }
 
-// text is the whole report, for reading.
+// text returns the whole report as text.
 func (r *Report) text() string {
 	var b strings.Builder
 	for _, l := range r.Layers {
@@ -217,7 +220,7 @@ func (r *Report) text() string {
 	return b.String() + "\n" + r.verdict()
 }
 
-// verdict is how it ended: what was skipped, which layers failed, how many tests passed.
+// verdict summarises the run: what was skipped, which layers failed, how many tests passed.
 func (r *Report) verdict() string {
 	var b strings.Builder
 	passed, failed, skipped := 0, 0, 0
@@ -243,7 +246,8 @@ func (r *Report) verdict() string {
 	return b.String()
 }
 
-// shown lists a guarantee's evidence in the layers' order, those together that say the same.
+// shown lists a guarantee's evidence in the order of the layers. Layers that say the same share a
+// line.
 func (r *Report) shown(g Guarantee) []string {
 	var words []string // what is said
 	by := make(map[string][]string)
@@ -267,7 +271,7 @@ func (r *Report) shown(g Guarantee) []string {
 	return words
 }
 
-// headed gives a line for each heading of the figures: "heading: key=1,234 key=5".
+// headed returns a line for each heading of the figures: "heading: key=1,234 key=5".
 func headed(figures []testlog.Figure) []string {
 	var lines []string
 	heading := ""

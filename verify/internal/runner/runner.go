@@ -1,10 +1,9 @@
-// Package runner runs the layers of checks that show the shipped code to be its
-// specification, and writes what each of them found as report.json, report.html and
-// report.txt.
+// Package runner runs the layers: the checks of the shipped code against its specification.
+// It writes what each found as report.json, report.html and report.txt.
 //
-// A layer is a command that exists without this package: a run of tests, of TLC, of
-// Z3, of the seeded faults, of the mutants. Here they are run one after another, watched,
-// and their figures put beside each other: see docs/verify.md.
+// A layer is a command that exists without this package: a run of tests, of TLC, of Z3, of the
+// seeded faults, of the mutants. The runner runs them in order, some at the same time, watches them, and collects
+// their figures: see docs/verify.md.
 package runner
 
 import (
@@ -25,7 +24,7 @@ import (
 
 // Bounds, from the fastest to the farthest.
 const (
-	Quick = "quick" // Go only, under two minutes
+	Quick = "quick" // Go only, about two minutes
 	CI    = "ci"    // at each change: Java, Python and a real Apache Kafka too
 	Deep  = "deep"  // an hour or more
 )
@@ -42,33 +41,33 @@ type Options struct {
 	Out      io.Writer          // progress, for a person
 	Live     bool               // Out is a terminal: the running layer's last word is kept on one line
 
-	// Once something has failed the run is left when it has taken whole, and no earlier than after
-	// that failure. Zero: it goes on to its end.
+	// Once a layer has failed, the run ends when it has taken whole, and not earlier than after
+	// that failure. Zero: it runs to its end.
 	whole, after time.Duration
 }
 
-// What Quick takes on two cores. What still runs by then hangs, as broken code may, and
-// who waits has known that it is red.
+// The time that Quick takes on two cores. A layer that still runs by then probably hangs, as broken
+// code may. The person who waits knows of the failure by then.
 const (
 	quickWhole = 80 * time.Second
 	quickAfter = 15 * time.Second
 )
 
-// ErrFailed is what Run's error is if a layer did not hold.
+// ErrFailed is the error of Run if a layer did not hold.
 var ErrFailed = errors.New("not all layers hold")
 
-// errNotChecked is a layer's error where it cannot check, for want of what only other places have.
+// errNotChecked is the error of a layer that lacks something that only other places have.
 var errNotChecked = errors.New("not checked")
 
-// errLeft ends the layers of a run that has been red for long enough.
+// errLeft ends the layers of a run that failed long enough ago.
 var errLeft = errors.New("left, since the run failed a while ago")
 
-// ErrUsage is what Run's error is if the options make no sense; nothing was run.
+// ErrUsage is the error of Run if the options are wrong. Nothing was run.
 var ErrUsage = errors.New("nothing was run")
 
-// Run runs the layers and writes the reports, also when layers fail or ctx ends. It
-// returns nil only if every layer held; else an error that is ErrFailed, the
-// end of ctx, or ErrUsage. A Quick run that has failed is left after 80 seconds.
+// Run runs the layers and writes the reports, also when layers fail or ctx ends. It returns nil
+// only if every layer held. Otherwise the error is ErrFailed, the end of ctx, or ErrUsage. A Quick
+// run that has failed ends after 80 seconds.
 func Run(ctx context.Context, o Options) error {
 	layers, err := choose(o)
 	if err != nil {
@@ -145,7 +144,7 @@ func choose(o Options) ([]layer, error) {
 	}
 	text, err := os.ReadFile(filepath.Join(o.Root, "go.mod"))
 	if err != nil || !moduleLine.Match(text) {
-		return nil, fmt.Errorf("%s is not a checkout of surestart, whose tests and specification are what is run: clone it, and go there", o.Root)
+		return nil, fmt.Errorf("%s is not a clone of surestart, whose tests and specification are run: clone it, and go there", o.Root)
 	}
 	var chosen []layer
 	for _, l := range layers {
@@ -161,7 +160,7 @@ func choose(o Options) ([]layer, error) {
 	return chosen, nil
 }
 
-// together is how many of these layers, from the first on, are run at the same time.
+// together returns how many of these layers, from the first on, run at the same time.
 func together(layers []layer) int {
 	for _, some := range atOnce {
 		n := 0
@@ -177,7 +176,7 @@ func together(layers []layer) int {
 
 var moduleLine = regexp.MustCompile(`(?m)^module github\.com/seed3893aba4/surestart$`)
 
-// Names are the layers' names, in the order in which they run.
+// Names returns the names of the layers, in the order in which they run.
 func Names() []string {
 	var names []string
 	for _, l := range layers {
@@ -186,7 +185,8 @@ func Names() []string {
 	return names
 }
 
-// List writes a line for each layer: its name, what it is, and at which bounds it runs by itself.
+// List writes a line for each layer: its name, what it is, and the bounds at which it runs by
+// itself.
 func List(out io.Writer) {
 	for _, l := range layers {
 		fmt.Fprintf(out, "%-13s %s (%s)\n", l.name, l.about, strings.Join(l.in, ", "))

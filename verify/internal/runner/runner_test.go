@@ -136,7 +136,7 @@ func goTests(t *testing.T, tests string) layer {
 	}}
 }
 
-// What fails fails the whole, keeps the other layers running, and is told with what it said.
+// A failing layer fails the run and does not stop the other layers. The report has its output.
 func TestAFailingLayerFailsTheRun(t *testing.T) {
 	for name, bad := range map[string]layer{
 		"exit status":     says("bad", "echo it broke; exit 3"),
@@ -161,8 +161,8 @@ func TestAFailingLayerFailsTheRun(t *testing.T) {
 	}
 }
 
-// A failing test is named in the report, and what it said is shown; a guarantee's
-// test that fails is that guarantee's failure.
+// The report names a failing test, and shows its output. A failing test of a guarantee is a failure
+// of that guarantee.
 func TestAFailedTestIsNamed(t *testing.T) {
 	r, screen, err := runs(t, t.Context(), goTests(t, `
 func TestG4Rollback(t *testing.T) { t.Error("seventeen parts are left") }
@@ -251,8 +251,8 @@ func TestWhatCannotBeRunIsSaid(t *testing.T) {
 	}
 }
 
-// Every guarantee has evidence from every kind of layer that can have any, and
-// no layer claims what it does not check.
+// Every guarantee has evidence from every kind of layer that can have any. No layer claims what it
+// does not check.
 func TestMatrix(t *testing.T) {
 	all, err := faults.All(machine.All())
 	if err != nil {
@@ -296,7 +296,36 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// Another machine has its rows in the report, by what is said of it alone.
+// The proof's cell has what is proved, and what is not and why.
+func TestProved(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	text := `{"queries": [{"guarantee": "Order", "result": "proved", "seconds": 1.5}, {"guarantee": "Drains", "result": "proved", "seconds": 2},
+		{"guarantee": "Once", "result": "open", "seconds": 40}], "not_proved": {"Drains": "that it ends", "Deadline": "liveness"}}`
+	if err := os.WriteFile(filepath.Join(dir, "logs", "proof.json"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	r := &Report{Bound: CI, Layers: []Layer{{Name: "proof", Result: Held}}}
+	e, err := gather(&session{Options: Options{Root: root, Dir: dir}, report: r}, machine.Delivery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Evidence{
+		"D3": {Failed, "for any number: 0 of 1 queries, by Z3 in 40 s"},
+		"D4": {Held, "for any number: 1 of 1 queries, by Z3 in 2 s"},
+		"D6": {NotProved, "liveness"},
+		"D7": {Held, "for any number: 1 of 1 queries, by Z3 in 2 s; not proved: that it ends"},
+	}
+	for _, g := range e.matrix() {
+		if got := g.Evidence["proof"]; got != want[g.ID] {
+			t.Errorf("%s: %+v; want %+v", g.ID, got, want[g.ID])
+		}
+	}
+}
+
+// Another machine has its rows in the report, from its description alone.
 func TestMatrixOfAnotherMachine(t *testing.T) {
 	bulb := faults.Result{Fault: faults.Fault{Name: "bulb", Guarantee: "F2"}, Caught: true,
 		Catches: []variant.Catch{{Layer: "doors", Result: variant.Caught, Guarantees: []string{"F2"}}}}

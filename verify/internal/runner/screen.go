@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// screen shows a run to a person: what is done stays, and the running layer's last
-// word is rewritten on one line, or on a pipe repeated now and then.
+// screen shows a run to a person. Finished layers stay on the screen. The last output of the
+// running layer is rewritten on one line, or on a pipe repeated now and then.
 type screen struct {
 	out  io.Writer
 	live bool
@@ -45,7 +45,7 @@ func (s *screen) put(text string) {
 	fmt.Fprint(s.out, text)
 }
 
-// begin says what runs from now on.
+// begin shows what runs from now on.
 func (s *screen) begin(what string) {
 	s.mu.Lock()
 	s.doing, s.last = what, time.Now()

@@ -33,25 +33,27 @@ type session struct {
 	seen  *testlog.Log // what that layer printed
 }
 
-// provided is what the layers need that is fetched or started once, by the first that needs it, also of layers that run
-// at the same time.
+// provided is what the layers need and what is fetched or started once, by the first layer that
+// needs it. Layers may run at the same time.
 type provided struct {
 	getting sync.Mutex
 	env     map[string]string // what the layers' programs get beside our own environment
 	cluster *kafka.Cluster    // the broker that we started
 	said    *os.File          // by the cluster, to whichever layer
+
+	building sync.Mutex // held during a build of surestart
 }
 
-// set gives programs a variable of the environment from now on.
+// set sets an environment variable for the programs that start from now on.
 func (p *provided) set(name, value string) {
 	p.getting.Lock()
 	defer p.getting.Unlock()
 	p.env[name] = value
 }
 
-// ours are the variables that the layers set: what they are outside says nothing
-// of the layer that runs. A broker may be given (SURESTART_KAFKA), but quick has none,
-// and a directory for TLC's dumps (SURESTART_DUMPS), so that each is made once.
+// ours are the variables that the layers set. Their values outside the run do not apply to its
+// layers. Two may be given: a broker (SURESTART_KAFKA), except in quick, and a directory for TLC's
+// dumps (SURESTART_DUMPS), so that each dump is made once.
 var ours = []string{"SURESTART_NO_SKIP", "SURESTART_BOUND", "SURESTART_SCHEDULES", "SURESTART_PROOF_REPORT", "SURESTART_SOAK", "TLC_JAR", "KAFKA_LIB"}
 
 func (s *session) run(ctx context.Context, l layer) (done Layer) {
@@ -95,7 +97,7 @@ func (s *session) runAll(ctx context.Context, layers []layer) []Layer {
 	return done
 }
 
-// say tells of the running layer's progress; a CHECKED line is one of its figures.
+// say reports progress of the running layer. A CHECKED line is one of its figures.
 func (s *session) say(format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
 	fmt.Fprintln(s.log, text)
@@ -106,7 +108,7 @@ func (s *session) say(format string, args ...any) error {
 	return err
 }
 
-// command runs a program that checks by itself; its exit status is the verdict.
+// command runs a program that checks by itself. Its exit status is the verdict.
 func (s *session) command(ctx context.Context, argv ...string) error {
 	var said error
 	var tail []string
@@ -124,7 +126,7 @@ func (s *session) command(ctx context.Context, argv ...string) error {
 	return errors.Join(err, said)
 }
 
-// test runs go test and takes its results from its events.
+// test runs go test and reads the results from its events.
 func (s *session) test(ctx context.Context, args ...string) error { return s.testIn(ctx, ".", args...) }
 
 // testIn is test in another module of the checkout.
@@ -138,7 +140,7 @@ type goTest struct {
 	args []string
 }
 
-// testAtOnce is several of them at once.
+// testAtOnce runs several of them at the same time.
 func (s *session) testAtOnce(ctx context.Context, runs ...goTest) error {
 	timeout := "15m"
 	if s.Bound == Deep {
@@ -170,7 +172,7 @@ func (s *session) testAtOnce(ctx context.Context, runs ...goTest) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(runs))
 	for i, run := range runs {
-		argv := append([]string{"go", "-C", run.dir, "test", "-json", "-timeout=" + timeout}, run.args...)
+		argv := append([]string{"go", "-C", run.dir, "test", "-json", "-vet=off", "-timeout=" + timeout}, run.args...) // the layer vet does more
 		wg.Go(func() { errs[i] = s.stream(ctx, argv, each) })
 	}
 	wg.Wait()
@@ -193,7 +195,7 @@ func (s *session) testAtOnce(ctx context.Context, runs ...goTest) error {
 	return bad
 }
 
-// tell shows what a failed test said, its end if that is much.
+// tell shows the output of a failed test, or its end if it is long.
 func (s *session) tell(lines []string) {
 	const most = 100
 	if n := len(lines) - most; n > 0 {
@@ -203,7 +205,7 @@ func (s *session) tell(lines []string) {
 	s.line("%s", strings.Join(lines, "\n"))
 }
 
-// stream runs a program at the top of the checkout and hands over each line that it prints.
+// stream runs a program at the top of the checkout and calls each with every line that it prints.
 func (s *session) stream(ctx context.Context, argv []string, each func(line string)) error {
 	cmd := s.program(ctx, argv...)
 	out, in, err := os.Pipe()
@@ -244,7 +246,7 @@ func (s *session) stream(ctx context.Context, argv []string, each func(line stri
 	return nil
 }
 
-// output runs a program for what it prints on its standard output.
+// output runs a program and returns its standard output.
 func (s *session) output(ctx context.Context, argv ...string) (string, error) {
 	cmd := s.program(ctx, argv...)
 	var out, bad strings.Builder
@@ -276,7 +278,8 @@ func (s *session) program(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// needTools has the Java programs at hand, and turns what is missing from a skip into a failure.
+// needTools installs the Java programs. From then on, a missing tool is a failure instead of a
+// skip.
 func (s *session) needTools(ctx context.Context) error {
 	s.getting.Lock()
 	defer s.getting.Unlock()
@@ -337,7 +340,7 @@ func (s *session) needKafka(ctx context.Context) error {
 	return err
 }
 
-// broker is the address of the broker of needKafka.
+// broker returns the address of the broker of needKafka.
 func (s *session) broker() string {
 	if given := os.Getenv("SURESTART_KAFKA"); given != "" {
 		return given
@@ -347,7 +350,7 @@ func (s *session) broker() string {
 	return s.env["SURESTART_KAFKA"]
 }
 
-// needChromium has a browser at hand, for the tests that look at pages.
+// needChromium installs a browser for the tests that look at pages.
 func (s *session) needChromium(ctx context.Context) error {
 	if err := s.needTools(ctx); err != nil {
 		return err
@@ -357,7 +360,7 @@ func (s *session) needChromium(ctx context.Context) error {
 	return err
 }
 
-// close stops what was started and removes what only the layers needed.
+// close stops what was started, and removes what only the layers needed.
 func (s *session) close() {
 	if s.cluster != nil { // also when the run was interrupted: it kills, which takes no time
 		if err := s.cluster.Stop(context.Background()); err != nil {

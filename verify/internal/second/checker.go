@@ -21,7 +21,7 @@ type checker struct {
 	dir, program, scratch string
 }
 
-// found is what it said of a module under a configuration.
+// found is the second checker's result for a module under a configuration.
 type found struct {
 	States, Depth int
 	transitions   int
@@ -38,7 +38,7 @@ func (f found) edges() int { return f.transitions - f.terminated }
 var (
 	verdict        = regexp.MustCompile(`(?m)^\{.*\}$`)
 	invariantsRead = regexp.MustCompile(`(?m)^  Invariants: (\d+)$`)
-	// It goes on without what it cannot parse or does not know.
+	// The checker continues without what it cannot parse or does not know.
 	skipped = regexp.MustCompile(`(?m)^\s*Warning: (.*(?:failed to parse|not yet supported|ignoring|ignored).*)$`)
 	refused = regexp.MustCompile(`(?m)^error[^\n]*: .*$`)
 )
@@ -72,7 +72,7 @@ func (k checker) run(cfg, module string, most int, counting string) (found, erro
 	return read(out.String()+said.String(), counting)
 }
 
-// read takes what was found from its output: a line of JSON among others.
+// read reads the result from the checker's output: a line of JSON among others.
 func read(said, counting string) (found, error) {
 	var f found
 	var answer struct {
@@ -124,7 +124,7 @@ func read(said, counting string) (found, error) {
 	return f, nil
 }
 
-// without is the configuration without the properties that leave says.
+// without returns the configuration without the properties for which leave returns true.
 func without(cfg string, leave func(property string) bool) string {
 	var kept []string
 	for line := range strings.Lines(cfg) {

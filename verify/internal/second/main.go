@@ -1,5 +1,6 @@
-// Package second lets a second model checker, which shares no code with TLC, check the specification: the crate
-// tla-checker. It has to find the states, edges and depths of tla/manifest.json, and to refute the weakened variants.
+// Package second checks the specification with a second model checker, the crate tla-checker, which
+// shares no code with TLC. It has to find the states, edges and depths of tla/manifest.json, and to
+// refute the weakened variants.
 package second
 
 import (
@@ -21,7 +22,7 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tools"
 )
 
-// unread tells the properties that it cannot read, and which are left out.
+// unread reports whether a property is one that the checker cannot read. Those are left out.
 func (k checker) unread(property string) bool {
 	return k.Second.Unread != "" && strings.HasPrefix(property, k.Second.Unread)
 }
@@ -34,7 +35,7 @@ const usage = `./check second lets another model checker find what tla/manifest.
 
 It is built with cargo the first time (a recent Rust; two minutes), at the pinned version, and kept in the cache.`
 
-// Main is what ./check second does, with each of the machines.
+// Main runs ./check second with each of the machines.
 func Main(ctx context.Context, root string, machines []*machine.Machine, args []string) error {
 	if len(args) != 1 || !slices.Contains([]string{"quick", "deep", "program"}, args[0]) {
 		return cli.Usage(usage)
@@ -75,8 +76,8 @@ func Main(ctx context.Context, root string, machines []*machine.Machine, args []
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "second: "+format+"\n", args...) }
 
-// inParallel calls f for each of 0 to n-1, as many at a time as there are
-// processors, and returns all that went wrong, in order.
+// inParallel calls f for each of 0 to n-1, as many at a time as there are processors, and returns
+// all errors, in order.
 func inParallel(n int, f func(int) error) error {
 	failed := make([]error, n)
 	var group errgroup.Group
@@ -91,7 +92,7 @@ func inParallel(n int, f func(int) error) error {
 	return errors.Join(failed...)
 }
 
-// models checks those of these names.
+// models checks the models of these names.
 func (k checker) models(m *machine.Manifest, names []string) error {
 	return inParallel(len(names), func(i int) error {
 		at := slices.IndexFunc(m.Models, func(x machine.Model) bool { return x.Name == names[i] })
@@ -116,7 +117,7 @@ func (k checker) models(m *machine.Manifest, names []string) error {
 	})
 }
 
-// measure checks a model, without what cannot be read.
+// measure checks a model, without the properties that the checker cannot read.
 func (k checker) measure(m machine.Model) (found, error) {
 	text, err := os.ReadFile(filepath.Join(k.dir, m.Cfg))
 	if err != nil {
@@ -133,7 +134,7 @@ func (k checker) measure(m machine.Model) (found, error) {
 	return got, err
 }
 
-// differ says in what the manifest is not what was found.
+// differ returns an error that lists the differences between the manifest and the result.
 func (k checker) differ(want machine.Model, got found) error {
 	var d []string
 	add := func(what string, want, got int) {
@@ -152,7 +153,7 @@ func (k checker) differ(want machine.Model, got found) error {
 			properties = append(properties, p)
 		}
 	}
-	// What it does not check it does not always say so.
+	// The checker does not always report what it does not check.
 	if !slices.Equal(properties, got.properties) {
 		d = append(d, fmt.Sprintf("properties asked for: %v; the second checker checks %v", properties, got.properties))
 	}
@@ -172,7 +173,7 @@ func (k checker) differ(want machine.Model, got found) error {
 	return errors.New(strings.Join(d, "\n"))
 }
 
-// variants lets it refute what TLC refutes: each weakened guard breaks its property.
+// variants checks that each weakened guard breaks its property here too.
 func (k checker) variants(m *machine.Manifest) error {
 	err := inParallel(len(m.Variants), func(i int) error {
 		v := m.Variants[i]
@@ -180,7 +181,7 @@ func (k checker) variants(m *machine.Manifest) error {
 		if err != nil {
 			return err
 		}
-		got, err := k.run(string(text), k.Weak, 0, "")
+		got, err := k.run(string(text), cmp.Or(v.Module, k.Weak), 0, "")
 		if err == nil && got.broken != v.Property {
 			err = fmt.Errorf("%s must be refuted; the second checker says %s %s %s", v.Property, got.status, got.broken, got.complaint)
 		}
@@ -195,8 +196,8 @@ func (k checker) variants(m *machine.Manifest) error {
 	return err
 }
 
-// refusals names what it cannot read, with its own reason. What it can read all
-// of a sudden is to be checked like the rest.
+// refusals checks what the checker cannot read, with its own reason. If it can read something new,
+// that has to be checked like the rest.
 func (k checker) refusals() error {
 	var failed []error
 	for _, c := range k.Second.Cannot {
@@ -218,8 +219,8 @@ func (k checker) refusals() error {
 	return errors.Join(failed...)
 }
 
-// control holds a wrong manifest against it: each of the wrong figures has to be
-// noticed, or the comparison shows nothing.
+// control compares the checker with a wrong manifest. Each wrong figure has to be noticed;
+// otherwise the comparison shows nothing.
 func (k checker) control(m *machine.Manifest) error {
 	for _, right := range m.Models {
 		if !right.Graph || !slices.Contains(k.Second.Quick, right.Name) {

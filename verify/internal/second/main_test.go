@@ -21,8 +21,7 @@ const printed = `Checking spec: MC.tla
 
 var pinned = machine.Model{Module: "MC", Properties: []string{"TypeOK", "NoLeak", "SingleFlight", "KeepsContract"}, States: 10, Graph: true, Edges: 22, Depth: 4}
 
-// Of what it prints nothing can be different, missing or doubtful without being
-// noticed.
+// A part of the output that is different, missing or doubtful is noticed.
 func TestDiffer(t *testing.T) {
 	got, err := read(printed, "Terminated")
 	if err != nil {

@@ -1,16 +1,16 @@
-// Package testlog reads what a run of tests, or any other check, printed, and
-// says what was really checked.
+// Package testlog reads what a run of tests, or any other check, printed, and reports what was
+// really checked.
 //
-// A log holds the events of go test -json, or plain lines, or both. From the events
-// come the tests that passed, failed and were skipped. From every line
-// printed, by a test or by anything else, come the figures of the form
+// A log holds the events of go test -json, or plain lines, or both. The events say which tests
+// passed, failed and were skipped. Every line printed, by a test or by anything else, may be a
+// figure of the form
 //
 //	CHECKED <layer> [<what>...] <key>=<n> ...
 //
-// for example "CHECKED spec bound=ci states=248393 edges=1074429": everything before the first
-// key=number is the figures' heading (words, no bare number). Figures of one heading and key are added up. A
-// line that begins like one and is not one is an error, because a figure that is silently dropped looks like
-// nothing was lost.
+// for example "CHECKED spec bound=ci states=248393 edges=1074429". Everything before the first
+// key=number is the heading of the figures: words, and no bare number. Figures of one heading and
+// key are added up. A malformed CHECKED line is an error, because a figure that is silently dropped
+// would look as if nothing was lost.
 package testlog
 
 import (
@@ -34,7 +34,7 @@ type Event struct {
 	Elapsed float64
 }
 
-// Skip is a skipped test, and the last thing that it said: why.
+// Skip is a skipped test, and the last line that it printed: the reason.
 type Skip struct {
 	Name string `json:"name"`
 	Said string `json:"said"`
@@ -47,7 +47,7 @@ type Figure struct {
 	N       int64  `json:"n"`
 }
 
-// Log is what was read so far.
+// Log is what was read until now.
 type Log struct {
 	Passed   []string // "package.Test", as they ended
 	Failed   []string
@@ -59,7 +59,7 @@ type Log struct {
 	figures  []Figure          // first seen first shown
 }
 
-// New returns a log of which nothing has been read.
+// New returns an empty log.
 func New() *Log {
 	return &Log{
 		Packages: map[string]bool{},
@@ -80,8 +80,8 @@ func (l *Log) Read(in io.Reader) error {
 	return lines.Err()
 }
 
-// Line adds one line, and returns it as an event; a line that is none is an
-// event with that output.
+// Line adds one line, and returns it as an event. A line that is no event is returned as an event
+// with that output.
 func (l *Log) Line(line string) (Event, error) {
 	var e Event
 	if line == "" || line[0] != '{' || json.Unmarshal([]byte(line), &e) != nil || e.Action == "" {
@@ -100,8 +100,8 @@ func (l *Log) add(e Event) error {
 		}
 		return l.collect(said)
 	case e.Test == "":
-		// A package fails with its tests, and then they have said why; or by itself: it does not
-		// build, its TestMain exits, it times out. That counts as one failure.
+		// A package fails with its tests, which have given the reason. Or it fails by itself: it
+		// does not build, its TestMain exits, it times out. That counts as one failure.
 		if e.Action == "fail" && !l.failedIn[e.Package] {
 			l.Failed = append(l.Failed, e.Package)
 		}
@@ -148,7 +148,8 @@ func (l *Log) collect(said string) error {
 	return nil
 }
 
-// Figures returns the CHECKED figures: those of one heading together, the first seen first.
+// Figures returns the CHECKED figures: those of one heading together, in the order in which they
+// were first seen.
 func (l *Log) Figures() []Figure {
 	var all []Figure
 	for _, first := range l.figures {

@@ -13,14 +13,15 @@ import (
 	"strconv"
 )
 
-// A Verdict is what TLC said of a model.
+// A Verdict is the result of TLC for a model.
 type Verdict struct {
 	States int
 	Broken string // the property refuted, "" if none
 	Log    string
 }
 
-// Temporal is Broken if a property with fairness is refuted: TLC does not name it.
+// Temporal is the value of Broken if a property with fairness is refuted, because TLC does not name
+// it.
 const Temporal = "a temporal property"
 
 var (
@@ -31,8 +32,9 @@ var (
 	finished = regexp.MustCompile(`(?m)^Model checking completed\. No error has been found\.`)
 )
 
-// Check lets TLC check a module in a directory of the checkout under a configuration, given as text, with options for Java and for TLC.
-// What TLC refutes is in the verdict; an error is that TLC could not do its work.
+// Check runs TLC on a module in a directory of the checkout, under a configuration given as text,
+// with options for Java and for TLC. The verdict has what TLC refutes. An error means that TLC
+// could not do its work.
 func (t TLC) Check(ctx context.Context, dir, cfg, module string, java []string, options ...string) (Verdict, error) {
 	meta, err := os.MkdirTemp("", "surestart-tlc")
 	if err != nil {
@@ -43,8 +45,8 @@ func (t TLC) Check(ctx context.Context, dir, cfg, module string, java []string, 
 	if err := os.WriteFile(path, []byte(cfg), 0o644); err != nil {
 		return Verdict{}, err
 	}
-	// TLC unpacks its standard modules into Java's temporary folder: two at once
-	// would read what the other is still writing.
+	// TLC unpacks its standard modules into Java's temporary folder. Two at once would read what
+	// the other is still writing.
 	args := slices.Concat(java, []string{"-Djava.io.tmpdir=" + meta, "-cp", t.Jar, "tlc2.TLC", "-metadir", meta,
 		"-lncheck", "final", "-config", path}, options, []string{module})
 	cmd := exec.CommandContext(ctx, "java", args...)
@@ -60,7 +62,7 @@ func (t TLC) Check(ctx context.Context, dir, cfg, module string, java []string, 
 	return v, nil
 }
 
-// verdict takes the verdict from TLC's output; false if there is none in it.
+// verdict reads the verdict from TLC's output. It returns false if the output has none.
 func verdict(log string) (Verdict, bool) {
 	v := Verdict{Log: log}
 	if m := counted.FindStringSubmatch(log); m != nil {

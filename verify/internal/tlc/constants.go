@@ -47,7 +47,7 @@ func (c *Constants) take(name string) string {
 	return value
 }
 
-// Number is a constant that is a number.
+// Number returns a constant that is a number.
 func (c *Constants) Number(name string) int {
 	value := c.take(name)
 	n, err := strconv.Atoi(value)
@@ -57,7 +57,7 @@ func (c *Constants) Number(name string) int {
 	return n
 }
 
-// Boolean is a constant that is TRUE or FALSE.
+// Boolean returns a constant that is TRUE or FALSE.
 func (c *Constants) Boolean(name string) bool {
 	value := c.take(name)
 	if value != "TRUE" && value != "FALSE" {
@@ -66,7 +66,8 @@ func (c *Constants) Boolean(name string) bool {
 	return value == "TRUE"
 }
 
-// Values is how many elements a constant has that is a set of model values, which must be called prefix1, prefix2, ...
+// Values returns the number of elements of a constant that is a set of model values, which must be
+// called prefix1, prefix2, ...
 func (c *Constants) Values(name, prefix string) int {
 	elements := c.set(name)
 	for i, element := range elements {
@@ -77,10 +78,10 @@ func (c *Constants) Values(name, prefix string) int {
 	return len(elements)
 }
 
-// Name is the number of a constant's value, a string, among names.
+// Name returns the index in names of a constant that is a string.
 func (c *Constants) Name(name string, names []string) int { return c.number(name, c.take(name), names) }
 
-// Names is the same of a constant that is a set of strings.
+// Names returns the indices in names of a constant that is a set of strings.
 func (c *Constants) Names(name string, names []string) (numbers []int) {
 	for _, element := range c.set(name) {
 		numbers = append(numbers, c.number(name, element, names))

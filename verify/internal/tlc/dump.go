@@ -9,15 +9,15 @@ import (
 	"strconv"
 )
 
-// Visitor gets what a dump says, in its order: an edge can come before the state
-// that it leads to. The byte slices are only valid during the call.
+// Visitor receives the content of a dump, in its order. An edge can come before the state that it
+// leads to. The byte slices are only valid during the call.
 type Visitor struct {
 	State func(id int64, text []byte, initial bool) error // text: the state as TLC prints it
 	Edge  func(from, to int64, label []byte) error
 }
 
-// ReadDump reads what TLC's -dump dot,actionlabels has written. It is strict: a
-// line that it does not know, and a file that ends early, are errors.
+// ReadDump reads the output of TLC's -dump dot,actionlabels. It is strict: an unknown line, and a
+// file that ends early, are errors.
 func ReadDump(r io.Reader, v Visitor) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 1<<20), 1<<28) // the states of one rank are on one line

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Graph is a state graph as TLC has dumped it, with states of type S.
+// Graph is a state graph that TLC dumped, with states of type S.
 type Graph[S comparable] struct {
 	States   []S
 	Initial  []int32
@@ -26,11 +26,11 @@ type Edge struct {
 	Action   uint8 // its number among those that Read was given
 }
 
-// Counts is how large a graph is: Edges are the distinct triples of a source, an
-// action's name and a target.
+// Counts is the size of a graph. Edges are the distinct triples of a source, an action's name and a
+// target.
 type Counts struct{ States, Edges, Depth int }
 
-// Read reads a dump whose edges have the names of these actions, and whose states parse reads.
+// Read reads a dump. Its edges have the names of these actions; parse reads its states.
 func Read[S comparable](r io.Reader, actions []string, parse func(text []byte) (S, error)) (*Graph[S], error) {
 	g := &Graph[S]{number: map[S]int32{}, actions: len(actions)}
 	l := loader[S]{Graph: g, parse: parse, ids: map[int64]int32{}, names: map[string]uint8{}}
@@ -122,17 +122,17 @@ func (l *loader[S]) finish() error {
 	return nil
 }
 
-// Out are the edges out of a state.
+// Out returns the edges from a state.
 func (g *Graph[S]) Out(i int32) []Edge { return g.Edges[g.first[i]:g.first[i+1]] }
 
-// Lookup returns the number of a state, and false where there is none.
+// Lookup returns the number of a state, and false if there is none.
 func (g *Graph[S]) Lookup(s S) (int32, bool) {
 	i, ok := g.number[s]
 	return i, ok
 }
 
-// Counts returns the graph's size, and how many of its edges each action has.
-// States that no path from an initial one reaches are not counted.
+// Counts returns the size of the graph, and the number of edges of each action. States that cannot
+// be reached from an initial one do not count.
 func (g *Graph[S]) Counts() (c Counts, taken []int) {
 	taken = make([]int, g.actions)
 	reached := make([]bool, len(g.States))
@@ -158,36 +158,39 @@ func (g *Graph[S]) Counts() (c Counts, taken []int) {
 	return c, taken
 }
 
-// Executable is a model that can be executed, as a comparison with TLC's graph sees it, and which keeps what is found.
+// Executable is a model that can be executed and compared with TLC's graph. It also receives the
+// differences.
 type Executable[S comparable] interface {
-	// Start is where the model begins.
+	// Start returns the initial state of the model.
 	Start() (S, error)
-	// Steps are those that the model can take from a state.
+	// Steps returns the steps that the model can take from a state.
 	Steps(s *S) []Step[S]
 	// Terminated reports whether the run has ended in a state, on purpose.
 	Terminated(s *S) bool
 
-	// Wrong is called with what is not as TLC has it, by a state.
+	// Wrong is called with a state and a difference from TLC there.
 	Wrong(s S, what string)
-	// Same is called with the number of one of the Steps that TLC takes too.
+	// Same is called with the index of one of the Steps that TLC takes too.
 	Same(s *S, step int)
-	// Extra is called with the number of one of the Steps that TLC does not take. All that it does take are out.
+	// Extra is called with the index of one of the Steps that TLC does not take. out are all edges
+	// that TLC takes from the state.
 	Extra(s *S, step int, out []Edge)
-	// Missing is called with an edge that none of the Steps is.
+	// Missing is called with an edge that none of the Steps has.
 	Missing(s *S, e Edge)
 	// Enough ends the comparison early.
 	Enough() bool
 }
 
-// Step is one that a model takes, by the number of its action, and where it leads.
+// Step is a step of a model: the number of its action, and the state to which it leads.
 type Step[S comparable] struct {
 	Action uint8
 	To     S
 }
 
-// Compare holds a model against the graph, both ways: the initial state; from every state of TLC the same labelled
-// steps, to the same states; the same terminal states; every state of TLC reached. Since both begin in the same
-// state and take the same steps from each, they are the same graph. It returns false if it has ended early.
+// Compare compares a model with the graph, both ways: the initial state; from every state of TLC
+// the same labelled steps, to the same states; the same terminal states; every state of TLC
+// reached. Since both begin in the same state and take the same steps from each, they are the same
+// graph. It returns false if it ended early.
 func (g *Graph[S]) Compare(x Executable[S]) (whole bool) {
 	start, err := x.Start()
 	if err != nil {

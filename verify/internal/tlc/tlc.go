@@ -1,6 +1,6 @@
-// Package tlc runs TLC, the model checker, reads the state graph that it dumps, and
-// compares the graph with a model that is executable. Whose graph it is, it does not know. It is used by the tests
-// and by go generate; nothing that ships depends on it.
+// Package tlc runs TLC, the model checker, reads the state graph that it dumps, and compares the
+// graph with an executable model. It knows nothing of a particular machine. The tests and go
+// generate use it; nothing that ships depends on it.
 package tlc
 
 import (
@@ -20,17 +20,17 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tools"
 )
 
-// ErrMissing is what Find returns, wrapped, when something that TLC needs is not
-// installed; its text names what.
+// ErrMissing is wrapped in the error of Find when something that TLC needs is not installed. The
+// text names it.
 var ErrMissing = errors.New("missing")
 
-// TLC is an installation that can run.
+// TLC is an installation that is ready to run.
 type TLC struct {
 	Root string // the top of the repository
 	Jar  string
 }
 
-// Find looks for Java and TLC's jar ($TLC_JAR, or the cached one), without installing anything.
+// Find finds Java and TLC's jar ($TLC_JAR, or the cached one), without installing anything.
 func Find() (TLC, error) {
 	return found(func() (string, error) {
 		if _, err := tools.Java.Find(context.Background()); err != nil {
@@ -59,8 +59,8 @@ func found(find func() (string, error)) (TLC, error) {
 	return TLC{root, jar}, err
 }
 
-// ForTest is Find for a test: it skips the test where something is missing, and with
-// SURESTART_NO_SKIP=1 fails it.
+// ForTest is Find for a test. If something is missing, it skips the test, or fails it with
+// SURESTART_NO_SKIP=1.
 func ForTest(t TestingT) TLC {
 	t.Helper()
 	found, err := Find()
@@ -73,15 +73,15 @@ func ForTest(t TestingT) TLC {
 	return found
 }
 
-// TestingT is what this package calls of a testing.TB.
+// TestingT has the methods of testing.TB that this package calls.
 type TestingT interface {
 	Helper()
 	Skip(...any)
 	Fatal(...any)
 }
 
-// Once returns a function that returns what dump makes in an empty directory: the same for all tests, which are skipped
-// as by ForTest.
+// Once returns a function that calls dump once, in an empty directory, and returns its result to
+// every test. It skips tests as ForTest does.
 func Once[G any](dump func(t TLC, dir string) (G, error)) func(TestingT) G {
 	made := sync.OnceValues(func() (g G, err error) {
 		t, err := Find()
@@ -118,9 +118,9 @@ type Model struct {
 	Module string
 }
 
-// Dump returns a file with the model's whole state graph. It is made in dir;
-// one that $SURESTART_DUMPS holds already, and that is newer than every module
-// and configuration, is taken instead (as is dir, by that variable's directory).
+// Dump returns a file with the whole state graph of the model. It makes the file in dir. If
+// $SURESTART_DUMPS has a dump that is newer than every module and configuration, Dump takes that
+// instead.
 func (t TLC) Dump(ctx context.Context, m Model, dir string) (string, error) {
 	if path, ok := Dumped(t.Root, m.Name, path.Dir(m.Config)); ok {
 		return path, nil
@@ -131,7 +131,7 @@ func (t TLC) Dump(ctx context.Context, m Model, dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	// Made aside and moved into place: a dump that was cut off never looks whole.
+	// The dump is made elsewhere and moved into place, so that a partial dump never looks complete.
 	aside, err := os.MkdirTemp(dir, m.Name+".*")
 	if err != nil {
 		return "", err
@@ -153,8 +153,8 @@ func (t TLC) Dump(ctx context.Context, m Model, dir string) (string, error) {
 
 var checks = regexp.MustCompile(`(?m)^(SYMMETRY|ACTION_CONSTRAINT|INVARIANT|PROPERT)`)
 
-// GraphOnly is a configuration without what is checked, for a dump, which should take no longer than it must; and
-// without symmetry, for a dump is of all states.
+// GraphOnly returns a configuration for a dump: without properties to check, which takes less time,
+// and without symmetry, because a dump has all states.
 func GraphOnly(config string) string {
 	if i := checks.FindStringIndex(config); i != nil {
 		return config[:i[0]]
@@ -172,9 +172,9 @@ func graphOnly(config, dir string) (string, error) {
 	return written, os.WriteFile(written, []byte(GraphOnly(string(text))), 0o644)
 }
 
-// dump is TLC on a model under a configuration; it writes its graph to aside.
+// dump runs TLC on a model under a configuration. TLC writes its graph to aside.
 func (t TLC) dump(ctx context.Context, m Model, config, aside string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "java", "-XX:+UseParallelGC",
+	cmd := exec.CommandContext(ctx, "java", "-XX:+UseSerialGC",
 		"-Djava.io.tmpdir="+aside, // TLC unpacks its modules there, under fixed names
 		"-DTLA-Library="+filepath.Join(t.Root, "tla"), "-cp", t.Jar,
 		"tlc2.TLC", "-metadir", filepath.Join(aside, "meta"), "-fp", "0", "-workers", "1",
@@ -183,8 +183,8 @@ func (t TLC) dump(ctx context.Context, m Model, config, aside string) *exec.Cmd 
 	return cmd
 }
 
-// Stream has TLC dump a model whose dump would be several gigabytes: it is
-// read through a pipe while TLC writes it, and never stored.
+// Stream runs TLC to dump a model whose dump would be several gigabytes. It reads the dump through
+// a pipe while TLC writes it, and never stores it.
 func (t TLC) Stream(ctx context.Context, m Model, read func(io.Reader) error) error {
 	aside, err := os.MkdirTemp("", "surestart-stream")
 	if err != nil {
@@ -195,8 +195,8 @@ func (t TLC) Stream(ctx context.Context, m Model, read func(io.Reader) error) er
 	if out, err := exec.CommandContext(ctx, "mkfifo", pipe).CombinedOutput(); err != nil {
 		return fmt.Errorf("mkfifo: %w: %s", err, out)
 	}
-	// An end for writing, held until TLC has ended: with it the reading one opens at
-	// once, and a TLC that never comes to write is an end of file.
+	// A writing end, held until TLC has ended. With it the reading end opens at once, and a TLC
+	// that never writes gives an end of file.
 	held, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -231,7 +231,7 @@ func (t TLC) Stream(ctx context.Context, m Model, read func(io.Reader) error) er
 	return unread
 }
 
-// Visit has TLC dump a model, as Dump does, and shows v what the dump says.
+// Visit runs TLC to dump a model, as Dump does, and passes the content of the dump to v.
 func (t TLC) Visit(ctx context.Context, m Model, dir string, v Visitor) error {
 	path, err := t.Dump(ctx, m, dir)
 	if err != nil {
@@ -245,8 +245,8 @@ func (t TLC) Visit(ctx context.Context, m Model, dir string, v Visitor) error {
 	return ReadDump(f, v)
 }
 
-// Dumped returns the dump of a model that $SURESTART_DUMPS holds, if it is newer than
-// every module and configuration in tla/ and in the model's own directory.
+// Dumped returns the dump of a model in $SURESTART_DUMPS, if it is newer than every module and
+// configuration in tla/ and in the model's own directory.
 func Dumped(root, model, dir string) (path string, ok bool) {
 	shared := os.Getenv("SURESTART_DUMPS")
 	if shared == "" {

@@ -7,16 +7,16 @@ import (
 	"slices"
 )
 
-// Values reads TLA+ values as TLC prints them, which wraps long ones: white space
-// may stand before every token. After the first error it does nothing.
+// Values reads TLA+ values as TLC prints them. TLC wraps long ones: white space may stand before
+// every token. After the first error it does nothing.
 type Values struct {
 	text []byte
 	i    int
 	err  error
 }
 
-// ReadState reads a state as TLC prints it, strictly: each of the variables once and no other. variable reads the
-// value of one.
+// ReadState reads a state as TLC prints it, strictly: each of the variables once and no other. It
+// calls variable to read the value of each.
 func ReadState(text []byte, variables []string, variable func(v *Values, name string)) error {
 	v := &Values{text: text}
 	seen := uint64(0)
@@ -51,7 +51,7 @@ func ReadState(text []byte, variables []string, variable func(v *Values, name st
 // Failed reports whether there was an error.
 func (v *Values) Failed() bool { return v.err != nil }
 
-// Fail is an error at this place, unless there is one already.
+// Fail records an error at this place, unless there is one already.
 func (v *Values) Fail(format string, args ...any) {
 	if v.err == nil {
 		v.err = fmt.Errorf(format, args...)
@@ -145,7 +145,7 @@ func Named[T ~uint8](v *Values, names []string) T {
 	return 0
 }
 
-// Names are the names of the values of a type from 0 to the last, for Named.
+// Names returns the names of the values of a type from 0 to the last, for Named.
 func Names[T interface {
 	~uint8
 	fmt.Stringer

@@ -18,7 +18,8 @@ func canApt() bool {
 	return err == nil && os.Getuid() == 0
 }
 
-// debian installs packages, and the first of the choices that this Debian has.
+// debian returns a function that installs packages, and the first of the choices that this Debian
+// has.
 func debian(with []string, choices ...string) func(context.Context, io.Writer) error {
 	return func(ctx context.Context, log io.Writer) error {
 		if !canApt() {
@@ -47,7 +48,7 @@ func aptGet(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// prometheusAt is where the program is in Debian's package.
+// prometheusAt is the place of the program in Debian's package.
 const prometheusAt = "usr/bin/prometheus"
 
 func findPrometheus(ctx context.Context) (string, error) {
@@ -65,8 +66,8 @@ func findPrometheus(ctx context.Context) (string, error) {
 	return "", missing
 }
 
-// fetchPrometheus takes the program out of Debian's package, into the cache: nothing
-// is installed and no service is started. Debian's client verifies the download.
+// fetchPrometheus copies the program from Debian's package into the cache. It installs nothing and
+// starts no service. Debian's client verifies the download.
 func fetchPrometheus(ctx context.Context, log io.Writer) error {
 	_, noApt := exec.LookPath("apt-get")
 	_, noDpkg := exec.LookPath("dpkg-deb")
@@ -109,8 +110,8 @@ func fetchPrometheus(ctx context.Context, log io.Writer) error {
 	})
 }
 
-// intoCache has fill make a directory's content, and puts it into the cache under
-// that name once it is complete, in place of what is there.
+// intoCache calls fill to make the content of a directory. Once it is complete, it replaces the
+// directory of that name in the cache.
 func intoCache(name string, fill func(dir string) error) error {
 	cache, err := Cache()
 	if err != nil {

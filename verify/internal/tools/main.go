@@ -36,7 +36,8 @@ the cache, ${SURESTART_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/surestart}. Two ru
 var byName = map[string]*Tool{"java": Java, "maven": Maven, "cc": CC, "python": Python, "chromium": Chromium,
 	"postgres": Postgres, "prometheus": Prometheus, "tlc": TLC, "kafka": Kafka, "oldest": Oldest}
 
-// Main is what ./check tools does. Results go to standard output, what a person reads to standard error.
+// Main runs ./check tools. It writes results to standard output, and messages for a person to
+// standard error.
 func Main(ctx context.Context, root string, args []string) error {
 	return command(ctx, root, args, os.Stdout, os.Stderr)
 }

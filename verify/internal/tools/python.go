@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 )
 
-// Venv returns the Python of a virtualenv with what a file of requirements pins, and
-// makes it first if it is missing. The virtualenv's name has the pins and the Python.
+// Venv returns the Python of a virtualenv with the pinned requirements of a file. It makes the
+// virtualenv if it is missing. The name of the virtualenv has the pins and the Python.
 func Venv(ctx context.Context, log io.Writer, requirements string) (string, error) {
 	python, err := Python.Get(ctx, log)
 	if err != nil {
@@ -38,7 +38,7 @@ func Venv(ctx context.Context, log io.Writer, requirements string) (string, erro
 	}
 	pin := sha256.Sum256(append(pins, which...))
 	venv := filepath.Join(cache, "proof", "venv-"+hex.EncodeToString(pin[:])[:12])
-	// A virtualenv cannot be moved into place: this file says that it is complete.
+	// A virtualenv cannot be moved into place. This file marks it as complete.
 	ready, bin := filepath.Join(venv, "ready"), filepath.Join(venv, "bin", "python")
 	if _, err := os.Stat(ready); !errors.Is(err, fs.ErrNotExist) {
 		return bin, err

@@ -1,7 +1,6 @@
-// Package tools finds what the checks need beside Go, and installs what is missing:
-// Debian's packages with apt-get, as root, and Java's jars with Maven. The jars are
-// pinned: their checksums are verified at each use. They are cached outside git.
-// Two runs at once are safe.
+// Package tools finds what the checks need in addition to Go, and installs what is missing:
+// Debian's packages with apt-get, as root, and Java's jars with Maven. The jars are pinned: their
+// checksums are verified at each use. They are cached outside git. Two runs may use it at once.
 package tools
 
 import (
@@ -20,11 +19,11 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/filelock"
 )
 
-// ErrMissing is what Get returns, wrapped, for a tool that is not there and that
-// cannot be installed here. The text says how to install it.
+// ErrMissing is wrapped in the error of Get for a tool that is missing and cannot be installed
+// here. The text says how to install it.
 var ErrMissing = errors.New("missing")
 
-// A Tool is something that the checks need beside Go.
+// A Tool is something that the checks need in addition to Go.
 type Tool struct {
 	name    string
 	size    string                                         // of the download, for a person
@@ -50,7 +49,7 @@ var (
 	all = []*Tool{Java, Maven, Python, CC, Chromium, Postgres, Prometheus, TLC, Kafka, Oldest}
 )
 
-// Cache returns the directory of what is kept between runs:
+// Cache returns the directory of the files that are kept between runs:
 // ${SURESTART_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/surestart}.
 func Cache() (string, error) {
 	if dir := os.Getenv("SURESTART_CACHE"); dir != "" {
@@ -66,7 +65,7 @@ func Cache() (string, error) {
 	return filepath.Join(home, ".cache", "surestart"), nil
 }
 
-// Find returns where the tool is, without installing anything.
+// Find returns the place of the tool, without installing anything.
 func (t *Tool) Find(ctx context.Context) (string, error) {
 	for _, n := range t.needs {
 		if _, err := n.Find(ctx); err != nil {
@@ -76,8 +75,8 @@ func (t *Tool) Find(ctx context.Context) (string, error) {
 	return t.find(ctx)
 }
 
-// Get returns where the tool is, and installs it first if it is missing. It writes
-// to log what a person who waits wants to know.
+// Get returns the place of the tool, and installs it first if it is missing. It writes its progress
+// to log.
 func (t *Tool) Get(ctx context.Context, log io.Writer) (string, error) {
 	for _, n := range t.needs {
 		if _, err := n.Get(ctx, log); err != nil {
@@ -122,7 +121,7 @@ func lock(ctx context.Context, log io.Writer) (unlock func(), err error) {
 	return filelock.Lock(ctx, filepath.Join(cache, "tools.lock"), func() { say(log, "waiting for another run to finish its downloads") })
 }
 
-// Plan says what is still to be downloaded.
+// Plan says what has yet to be downloaded.
 func Plan(ctx context.Context) string {
 	var missing []string
 	for _, t := range all {
@@ -138,7 +137,7 @@ func Plan(ctx context.Context) string {
 
 func say(log io.Writer, format string, args ...any) { fmt.Fprintf(log, "tools: "+format+"\n", args...) }
 
-// run runs a program, and shows the end of what it printed only if it fails.
+// run runs a program, and shows the end of its output only if it fails.
 func run(log io.Writer, cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err == nil {
@@ -182,7 +181,8 @@ func findJava(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// findCC finds the compiler that cgo uses, which go test -race needs. It has to link.
+// findCC finds the compiler that cgo uses and that go test -race needs. The compiler has to be able
+// to link.
 func findCC(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "CC").Output()
 	if err != nil {
@@ -200,7 +200,7 @@ func findCC(ctx context.Context) (string, error) {
 	return cc[0], nil
 }
 
-// findPython finds the Python that proof/ needs: its Z3 goes into a virtualenv.
+// findPython finds the Python for proof/, whose Z3 is installed into a virtualenv.
 func findPython(ctx context.Context) (string, error) {
 	name := os.Getenv("PYTHON")
 	if name == "" {
@@ -228,8 +228,8 @@ func findChromium(ctx context.Context) (string, error) {
 	return program("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")(ctx)
 }
 
-// installChromium takes the one without windows where Debian has it: it is smaller.
-// Without a font, nothing is seen on a page.
+// installChromium installs the smaller Chromium without windows, if Debian has it. Without a font,
+// a page would show no text.
 func installChromium(ctx context.Context, log io.Writer) error {
 	if name := os.Getenv("SURESTART_CHROMIUM"); name != "" {
 		return fmt.Errorf("%w: unset SURESTART_CHROMIUM, or let it name a Chromium", ErrMissing)

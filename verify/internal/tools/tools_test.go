@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// sandbox gives the test a cache of its own, and a PATH on which java and mvn are fakes:
-// mvn copies the files of serve to where it is told, and counts its runs.
+// sandbox gives the test a cache of its own, and a PATH on which java and mvn are fakes. The fake
+// mvn copies the files of serve to the requested directory, and counts its runs.
 type sandbox struct{ cache, serve, runs string }
 
 func newSandbox(t *testing.T) sandbox {
@@ -235,7 +235,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// The pins are read, and of the whole: a line that nobody understands pins nothing.
+// The pins are read completely: a malformed line is an error.
 func TestPins(t *testing.T) {
 	for name, sums := range map[string]string{"SHA256SUMS": sums, "SHA256SUMS-oldest": oldestSums} {
 		pinned, err := parse(sums)

@@ -1,5 +1,5 @@
-// Package walk walks whatever the code of a machine can do within the bound of its model's graph. What the machine is,
-// how its code is stepped and what is compared, a Machine says.
+// Package walk walks everything that the code of a machine can do within the bound of its model's
+// graph. A Machine says what the machine is, how its code is stepped and what is compared.
 package walk
 
 import (
@@ -16,47 +16,52 @@ import (
 	"time"
 )
 
-// Machine is what is walked: a model's graph, and code that is stepped beside the model. St is a step of either.
+// Machine is what is walked: a model's graph, and code that is stepped beside the model. St is a
+// step of either.
 type Machine[St comparable] struct {
 	States, Edges int                                // of the model's graph: how many there are
 	From          []St                               // the steps that lead from the code's start to the graph's
 	Out           func(state int) iter.Seq2[int, St] // the steps out of a state of the graph, numbered from 0
 	New           func() Code[St]                    // is called by each worker
 
-	// Hidden says that the code has more than the model, and that Position tells it apart. Else the model's states are
-	// the positions: each edge is walked from one of those that its state has.
+	// Hidden means that the code has more state than the model, and that Position distinguishes it.
+	// Otherwise the model's states are the positions: each edge is walked from one position of its
+	// state.
 	Hidden bool
-	// Beyond tells the edges that Moves may leave out, since what the code has beside the model has no bound: those that
-	// no position has are walked at the end, each from one position, and nothing beyond them. Nil: none.
+	// Beyond reports whether Moves may leave out an edge, because the code's additional state has
+	// no bound. Such edges that no position has are walked at the end, each from one position, and
+	// nothing after them. Nil: none.
 	Beyond func(St) bool
 }
 
-// Code is the code, one run of it at a time, and where the model says that it is.
+// Code is the code, one run of it at a time, and its state according to the model.
 type Code[St comparable] interface {
-	// Begin starts the code afresh, at the model's Init.
+	// Begin starts the code afresh, in the model's initial state.
 	Begin()
 	// Take takes a step, in code and model, and returns a Difference unless they agree afterwards.
 	Take(St) error
-	// Position is the number of the model's state, and a digest of all that the code has beside.
+	// Position returns the number of the model's state, and a digest of the code's additional
+	// state.
 	Position() (state int, hidden uint64)
-	// Moves compares what can happen next, and returns it, with what the model sees nothing of.
+	// Moves compares what the code and the model can do next. It returns these steps, and those
+	// that the model does not see.
 	Moves() ([]St, error)
-	// Refuse tries what must do nothing, and returns how much that was.
+	// Refuse tries everything that must have no effect, and returns the number of tries.
 	Refuse() (tried int, err error)
-	// Taken are the steps since Begin.
+	// Taken returns the steps since Begin.
 	Taken() []St
-	// Close ends the run, wherever it stands.
+	// Close ends the run, at any point of it.
 	Close() error
 
-	// Progress changes with each step, and may be called at any time. Stuck is the Difference of the step that runs: it
-	// does not end.
+	// Progress changes with each step, and may be called at any time. Stuck returns the Difference
+	// of the running step, if that step does not end.
 	Progress() int64
 	Stuck() error
-	// End is called when there will be no more runs.
+	// End is called after the last run.
 	End()
 }
 
-// Difference is an error that says where code and model part.
+// Difference is an error that describes a difference between code and model.
 type Difference interface {
 	error
 	Length() int // of the schedule that leads there
@@ -72,7 +77,7 @@ type Cover struct {
 	Steps         int64 // steps of the code, the whole state compared after each
 }
 
-// String reads like a line of a report.
+// String returns the counts in the form of a report's line.
 func (c Cover) String() string {
 	var positions string
 	if c.Positions > 0 {
@@ -88,28 +93,28 @@ type Progress struct {
 	Elapsed             time.Duration
 }
 
-// String is a line for somebody who waits.
+// String returns a line for a person who waits.
 func (p Progress) String() string {
 	return fmt.Sprintf("%d of %d states, %d of %d edges, %d positions, %d moves, %.2f million steps a second",
 		p.States, p.AllStates, p.Edges, p.AllEdges, p.Positions, p.Moves, float64(p.Steps)/p.Elapsed.Seconds()/1e6)
 }
 
-// Explore walks, in the code, on every processor, whatever the code can do within the
-// bound of the model's graph: every edge of that from every position, which is a state
-// of the model and a digest of all that the code has beside. In each
-// position the steps that the code can take are those that the model can, each
-// leads to the model's successor, in whichever way the code does it, and what the
-// model does not allow is refused and changes nothing. It returns the first
-// Difference found, or the cause of ctx once that ends. progress, which may be nil,
-// is called now and then.
+// Explore walks, in the code, on every processor, everything that the code can do within the bound
+// of the model's graph: every edge from every position. A position is a state of the model and a
+// digest of the code's additional state. In each position Explore checks three things. The code can
+// take the same steps as the model. Each step leads to the model's successor, in every way in which
+// the code takes it. The code refuses what the model does not allow, and nothing changes.
 //
-// A replay follows the moves by which a position was first reached to the first one
-// from which there is still a move to make, goes on along such moves, and where there is
-// none any more along others to a position near by that has one. What it then finds is
-// looked for again on shortest ways.
+// Explore returns the first Difference found, or the cause of ctx once that ends. It calls progress
+// now and then, unless that is nil.
+//
+// A replay goes to the first position that still has a move to make, by the moves by which that
+// position was first reached. It continues along such moves. Where there is none, it goes on to a
+// nearby position that has one. When it finds a Difference, Explore searches for it again on
+// shortest paths.
 func Explore[St comparable](ctx context.Context, m Machine[St], progress func(Progress)) (Cover, error) {
-	// Each replay leaves a run of the code and its goroutines' garbage: collecting less
-	// often is a sixth of the time.
+	// Each replay leaves garbage: a run of the code and its goroutines. Collecting less often saves
+	// a sixth of the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	x := newExplorer(m)
 	x.progress, x.began = progress, time.Now()
@@ -135,7 +140,7 @@ func Explore[St comparable](ctx context.Context, m Machine[St], progress func(Pr
 	return cover, err
 }
 
-// run lets n workers do f and returns the first error of one.
+// run calls f on n workers and returns the first error.
 func (x *explorer[St]) run(n int, f func(*worker[St]) error) error {
 	return watch(n, f, &x.failed, func() {
 		if x.progress != nil {
@@ -178,13 +183,13 @@ type place[St comparable] struct {
 	moves  []move[St] // nil: not known yet
 }
 
-// move is a step from a position to another; -1: it is not known yet which.
+// move is a step from one position to another; -1: the other is not known yet.
 type move[St comparable] struct {
 	step St
 	to   int32
 }
 
-// left tells whether there is something to do that no worker has taken up.
+// left reports whether there is something to do that no worker has taken.
 func (at *place[St]) left() bool {
 	return !at.looked || at.moves == nil || int(at.next) < len(at.moves)
 }
@@ -199,7 +204,7 @@ func newExplorer[St comparable](m Machine[St]) *explorer[St] {
 		walked: make([]uint8, m.States), more: make(map[int]bool)}
 }
 
-// key is the position in which p is.
+// key returns the position in which p is.
 func (x *explorer[St]) key(p Code[St]) placeKey {
 	state, hidden := p.Position()
 	return placeKey{int32(state), hidden}
@@ -261,7 +266,7 @@ func (x *explorer[St]) work(ctx context.Context, w *worker[St]) error {
 	return err
 }
 
-// target is the first position with something left to do.
+// target returns the first position with something left to do.
 func (x *explorer[St]) target() (n int32, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -274,8 +279,8 @@ func (x *explorer[St]) target() (n int32, ok bool) {
 	return 0, false
 }
 
-// walk looks at what must do nothing in position n and makes the moves from there on that
-// have not been made.
+// walk checks what must have no effect in position n, and makes the moves from there on that have
+// not been made.
 func (x *explorer[St]) walk(p Code[St], n int32) error {
 	x.mu.Lock()
 	want := x.positions[n].placeKey
@@ -313,8 +318,9 @@ func (x *explorer[St]) walk(p Code[St], n int32) error {
 	}
 }
 
-// leadsTo says whether a move to a position finds it as it was when its moves were asked for. Where positions are not
-// told apart (Machine.Hidden) only the way by which it was first reached does.
+// leadsTo reports whether the position is, after a move to it, as it was when its moves were
+// determined. Where positions are not distinguished (Machine.Hidden), only the path by which it was
+// first reached ensures that.
 func (x *explorer[St]) leadsTo(n int32, st St, to int32) bool {
 	at := &x.positions[to]
 	return x.m.Hidden || at.from == n && at.via == st
@@ -324,8 +330,8 @@ func (x *explorer[St]) chance(p Code[St]) error {
 	return fmt.Errorf("walk: %v led to another position than before: what its digest tells is left to chance", p.Taken())
 }
 
-// take takes up the look at position n, or the next move from there; if all are taken up,
-// the move is one that leads on (-1: there is none).
+// take takes the look at position n, or the next move from there. If all are taken, the move is one
+// that leads on (-1: there is none).
 func (x *explorer[St]) take(p Code[St], n int32) (i int, look bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -357,11 +363,11 @@ func (x *explorer[St]) take(p Code[St], n int32) (i int, look bool, err error) {
 	return x.onward(n), false, nil
 }
 
-// near is how many positions are asked for one that has something left to do: to go there
+// near is the number of positions to search for one that has something left to do. To go there
 // costs less than to start afresh.
 const near = 16
 
-// onward is the first move from position n on a shortest way to one near by that has
+// onward returns the first move from position n on a shortest path to a nearby position that has
 // something left to do; -1: there is none.
 func (x *explorer[St]) onward(n int32) int {
 	type way struct {
@@ -389,7 +395,7 @@ func (x *explorer[St]) onward(n int32) int {
 	return -1
 }
 
-// count notes which edge of the model's graph a move is.
+// count records which edge of the model's graph a move is.
 func (x *explorer[St]) count(state int, st St) {
 	i := -1
 	for k, one := range x.m.Out(state) {
@@ -412,7 +418,7 @@ func (x *explorer[St]) count(state int, st St) {
 	}
 }
 
-// isWalked tells whether edge i of a state has been walked.
+// isWalked reports whether edge i of a state has been walked.
 func (x *explorer[St]) isWalked(state, i int) bool {
 	if i < 8 {
 		return x.walked[state]&(1<<i) != 0
@@ -447,7 +453,7 @@ func (x *explorer[St]) rest(ctx context.Context, w *worker[St]) error {
 	return nil
 }
 
-// moves is what can happen next, none of it made yet.
+// moves returns the possible next moves, none of which has been made.
 func (x *explorer[St]) moves(p Code[St]) ([]move[St], error) {
 	steps, err := p.Moves()
 	if err != nil {
@@ -460,7 +466,7 @@ func (x *explorer[St]) moves(p Code[St]) ([]move[St], error) {
 	return moves, nil
 }
 
-// from starts the code afresh, takes the steps, and goes on with then.
+// from starts the code afresh, takes the steps, and calls then.
 func (x *explorer[St]) from(w *worker[St], steps []St, then func(Code[St]) error) (err error) {
 	if w.code == nil { // after an error it does not serve again: not all of its goroutines may have ended
 		w.code = x.m.New()
@@ -488,7 +494,7 @@ func (x *explorer[St]) from(w *worker[St], steps []St, then func(Code[St]) error
 	return then(p)
 }
 
-// look tries what must do nothing.
+// look tries everything that must have no effect.
 func (x *explorer[St]) look(p Code[St]) error {
 	n, err := p.Refuse()
 	x.mu.Lock()

@@ -74,7 +74,8 @@ func of(breaks int) walk.Machine[string] {
 	}
 }
 
-// Every position of another machine is walked, and where its code parts from the model the shortest way there is told.
+// Every position of another machine is walked. If its code differs from the model, the shortest
+// path there is reported.
 func TestWalkOfAnotherMachine(t *testing.T) {
 	c, err := walk.Explore(t.Context(), of(0), nil)
 	// Shut, or opened up to three times, open or shut.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Watch does f, which steps the code, and returns its error, or the Difference of a step that does not end: f's
-// goroutine then stays where it is.
+// Watch calls f, which steps the code. It returns f's error, or the Difference of a step that does
+// not end. In that case f's goroutine remains.
 func Watch[St comparable](p Code[St], f func() error) error {
 	return watch(1, func(w *worker[St]) error {
 		w.code = p
@@ -17,9 +17,9 @@ func Watch[St comparable](p Code[St], f func() error) error {
 	}, new(atomic.Bool), func() {})
 }
 
-// watch lets n workers do f and returns the first error of one, or the Difference
-// of one that is stuck: its goroutine stays where it is, and the others are told
-// that it failed. tick is called every second.
+// watch calls f on n workers and returns the first error, or the Difference of a worker that is
+// stuck. The goroutine of that worker remains, and failed is set for the others. tick is called
+// every second.
 func watch[St comparable](n int, f func(*worker[St]) error, failed *atomic.Bool, tick func()) error {
 	workers := make([]worker[St], n)
 	ended := make(chan error, n)
@@ -55,13 +55,13 @@ type worker[St comparable] struct {
 	code Code[St]                 // made once
 	run  atomic.Pointer[Code[St]] // of code, while it is stepped
 
-	// As watch saw it last, and how often in a row.
+	// The code and its progress when watch last looked, and how often in a row they were the same.
 	seen  *Code[St]
 	taken int64
 	times int
 }
 
-// steps notes which code it steps; nil: none.
+// steps records which code the worker steps; nil: none.
 func (w *worker[St]) steps(p Code[St]) {
 	if p == nil {
 		w.run.Store(nil)
@@ -76,8 +76,8 @@ func (w *worker[St]) end() {
 	}
 }
 
-// stuck returns the code that the worker steps if it has been at the same step
-// for so many seconds that it will not end: a step takes a microsecond.
+// stuck returns the code that the worker steps, if it has been at the same step for so many seconds
+// that the step will not end. A step takes a microsecond.
 func (w *worker[St]) stuck() Code[St] {
 	p := w.run.Load()
 	if p == nil || p != w.seen || (*p).Progress() != w.taken {

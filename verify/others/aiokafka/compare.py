@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What aiokafka's producer does with concurrent starts, a failed start and a stop during a start, beside surestart.
+"""Runs aiokafka's producer through concurrent starts, a failed start and a stop during a start, beside surestart.
 
     python3 -m venv venv && venv/bin/pip install -r verify/others/aiokafka/requirements.txt
     venv/bin/python verify/others/aiokafka/compare.py [host:port]
@@ -29,7 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 class PR1143(aiokafka.AIOKafkaProducer):
-    """start() as at commit 2f8cf581, line for line but for its comments."""
+    """start() as at commit 2f8cf581, line for line, except for its comments."""
 
     _started = False
 
@@ -66,7 +66,7 @@ def tasks():
 
 
 async def settled():
-    """Lets what was cancelled come to its end."""
+    """Waits until the cancelled tasks have ended."""
     for _ in range(20):
         await asyncio.sleep(0.01)
 

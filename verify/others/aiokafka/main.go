@@ -1,4 +1,4 @@
-// Command aiokafka is surestart's side of compare.py: the same scenarios, as JSON.
+// Command aiokafka runs the scenarios of compare.py on surestart, and prints the results as JSON.
 package main
 
 import (
@@ -92,7 +92,7 @@ func (s *side) create() error {
 	return err
 }
 
-// left is what is there once a moment has passed.
+// left counts what remains after a moment.
 func (s *side) left(out map[string]any) map[string]any {
 	time.Sleep(200 * time.Millisecond)
 	out["connections left"], out["tasks left"] = s.open.Load(), max(0, runtime.NumGoroutine()-s.before)
@@ -134,7 +134,7 @@ func concurrent(s *side) map[string]any {
 	return s.left(out)
 }
 
-// afterAFailure starts while the topic is not there, and again when it is.
+// afterAFailure starts while the topic does not exist, and again when it does.
 func afterAFailure(s *side) map[string]any {
 	p := s.producer()
 	out := map[string]any{"first": said(p.Start(context.Background()))}

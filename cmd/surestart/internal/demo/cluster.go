@@ -1,257 +1,254 @@
 package demo
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed3893aba4/surestart/cmd/surestart/internal/reader"
 )
 
-const partitions = 3
+// mode is what the brokers do.
+type mode uint8
 
-// A cluster is what the storm rages over: the embedded broker whose listening
-// socket is a gate, or a real cluster with a gate in front of each broker.
+const (
+	down    mode = iota // connections are refused, open ones end
+	hanging             // connections are accepted, and nothing is answered, as of a frozen process
+	working
+)
+
+// The requests by which openings are counted, by their API keys. surestart asks for metadata as it
+// opens, and then only when a leader has moved. A kafka.Writer asks for metadata again and again;
+// only the naive producer's Start asks for offsets.
+const (
+	keyListOffsets uint16 = 2
+	keyMetadata    uint16 = 3
+)
+
+// A cluster is the embedded broker or a real cluster, with a topic for one storm. The producer
+// reaches it through dial: a proxy that refuses, hangs, or passes requests on, which it counts, and
+// answers.
 type cluster struct {
-	brokers []string // for the producers, by dial
-	direct  []string // for the read-back, by an ordinary dial
-	topic   string
-	about   string // where it is, in a line
-	created bool   // the topic, by us, on a real cluster
+	brokers []string
+	topic   string         // "": not created yet
+	client  *kgo.Client    // independent of the producer
+	fake    *kfake.Cluster // nil: a real cluster
 
-	embedded *kfake.Cluster
+	key    uint16       // of the request by which openings are counted
+	opened atomic.Int64 // such requests
+	open   atomic.Int64 // connections that the producer has not closed
 
-	mu     sync.Mutex
-	mode   mode
-	gates  map[string]*gate // by the address that a producer dials
-	ctx    context.Context  // of the forwarders
-	cancel context.CancelFunc
-	over   bool
+	mu      sync.Mutex
+	mode    mode
+	changed sync.Cond         // of mode, and of alive
+	alive   map[net.Conn]bool // the proxy's ends of the connections
 }
 
-func embedded(topic string) (*cluster, error) {
-	g, err := newGate()
-	if err != nil {
-		return nil, err
-	}
-	if err := g.set(down); err != nil {
-		return nil, err
-	}
-	fake, err := kfake.NewCluster(
-		kfake.NumBrokers(1),
-		kfake.SeedTopics(partitions, topic),
-		kfake.ListenFn(func(_, _ string) (net.Listener, error) { return g, nil }),
-	)
-	if err != nil {
-		g.Close()
-		return nil, fmt.Errorf("the embedded broker: %w", err)
-	}
-	return &cluster{
-		brokers: []string{g.address}, direct: []string{g.address}, topic: topic,
-		about:    fmt.Sprintf("Broker: embedded (kfake) on %s, topic %s, %d partitions.", g.address, topic, partitions),
-		embedded: fake, gates: map[string]*gate{g.address: g},
-	}, nil
+func newProxy(key uint16) *cluster {
+	c := &cluster{key: key, alive: make(map[net.Conn]bool)}
+	c.changed.L = &c.mu
+	return c
 }
 
-// real prepares a cluster elsewhere. Without a topic one is created, and removed by close.
-func real(ctx context.Context, brokers []string, topic, run string) (*cluster, error) {
-	c := &cluster{brokers: brokers, direct: brokers, topic: topic, gates: make(map[string]*gate)}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	if err := reachable(ctx, brokers); err != nil {
-		return nil, err
-	}
-	note := ""
-	if topic == "" {
-		c.topic, c.created = "surestart-demo-"+run, true
-		if err := c.createTopic(ctx); err != nil {
-			return nil, err
+// newCluster creates the topic. Without addresses it starts the embedded broker.
+func newCluster(ctx context.Context, brokers []string, key uint16) (c *cluster, err error) {
+	c = newProxy(key)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
 		}
-		note = " (made for this run, removed at its end)"
-	}
-	if err := c.awaitTopic(ctx); err != nil {
-		return nil, errors.Join(err, c.close())
-	}
-	c.about = fmt.Sprintf("Cluster: %s, topic %s%s.\nA proxy of ours in front of each broker is what goes down, hangs, is killed, and counts.",
-		strings.Join(brokers, ","), c.topic, note)
-	return c, nil
-}
-
-// reachable says plainly what a client would wrap in much else.
-func reachable(ctx context.Context, brokers []string) error {
-	d := net.Dialer{Timeout: 5 * time.Second}
-	var failures []error
-	for _, b := range brokers {
-		conn, err := d.DialContext(ctx, "tcp", b)
-		if err == nil {
-			return conn.Close()
+	}()
+	if c.brokers = brokers; len(brokers) == 0 {
+		if c.fake, err = kfake.NewCluster(kfake.NumBrokers(1)); err != nil {
+			return c, fmt.Errorf("the embedded broker: %w", err)
 		}
-		failures = append(failures, fmt.Errorf("no broker at %s: %w", b, err))
+		c.brokers = c.fake.ListenAddrs()
 	}
-	return errors.Join(failures...)
-}
-
-func (c *cluster) client() (*kafka.Client, func()) {
-	transport := &kafka.Transport{ClientID: "surestart-demo"}
-	return &kafka.Client{Addr: kafka.TCP(c.direct...), Transport: transport}, transport.CloseIdleConnections
-}
-
-func (c *cluster) createTopic(ctx context.Context) error {
-	client, done := c.client()
-	defer done()
+	if c.client, err = kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.RequestRetries(3)); err != nil {
+		return c, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	res, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{
-		{Topic: c.topic, NumPartitions: partitions, ReplicationFactor: -1}, // -1: as the cluster is configured
-	}})
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "surestart-demo-"+strings.ToLower(rand.Text()[:10]), 3, -1 // -1: as the cluster is configured
+	res, err := (&kmsg.CreateTopicsRequest{Topics: []kmsg.CreateTopicsRequestTopic{topic}, TimeoutMillis: 10_000}).RequestWith(ctx, c.client)
 	if err == nil {
-		err = res.Errors[c.topic]
+		err = kerr.ErrorForCode(res.Topics[0].ErrorCode)
 	}
 	if err != nil {
-		return fmt.Errorf("creating topic %s on %s: %w", c.topic, c.direct[0], err)
+		return c, fmt.Errorf("creating topic %s: %w", topic.Topic, err)
 	}
-	return nil
+	c.topic = topic.Topic
+	within(15*time.Second, func() bool { // its leaders take a moment
+		_, _, err = reader.Offsets(ctx, c.client, c.topic)
+		return err == nil || ctx.Err() != nil
+	})
+	return c, err
 }
 
-// awaitTopic returns when every partition of the topic has a leader. A topic that
-// we created may take a moment; any other has to exist.
-func (c *cluster) awaitTopic(ctx context.Context) error {
-	client, done := c.client()
-	defer done()
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	for {
-		res, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{c.topic}})
+// close ends the connections and the embedded broker, and removes the topic.
+func (c *cluster) close() (err error) {
+	c.set(down)
+	if c.topic != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		var res *kmsg.DeleteTopicsResponse
+		res, err = (&kmsg.DeleteTopicsRequest{TopicNames: []string{c.topic}, TimeoutMillis: 10_000,
+			Topics: []kmsg.DeleteTopicsRequestTopic{{Topic: &c.topic}}}).RequestWith(ctx, c.client)
 		if err == nil {
-			err = topicError(res, c.topic)
-		}
-		if err == nil {
-			return nil
-		}
-		final := !c.created || !errors.Is(err, kafka.UnknownTopicOrPartition) && !errors.Is(err, kafka.LeaderNotAvailable)
-		if final || ctx.Err() != nil {
-			return fmt.Errorf("topic %s on %s: %w", c.topic, c.direct[0], err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func topicError(res *kafka.MetadataResponse, topic string) error {
-	for _, t := range res.Topics {
-		if t.Name != topic {
-			continue
-		}
-		for _, p := range t.Partitions {
-			if t.Error == nil && p.Error != nil {
-				return p.Error
-			}
-		}
-		return t.Error
-	}
-	return kafka.UnknownTopicOrPartition
-}
-
-// dial is how a producer reaches a broker: on a real cluster through its gate.
-func (c *cluster) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	c.mu.Lock()
-	if c.over { // what a naive producer left behind goes on dialling
-		c.mu.Unlock()
-		return nil, net.ErrClosed
-	}
-	g, ok := c.gates[address]
-	if !ok && c.embedded == nil {
-		var err error
-		if g, err = newGate(); err == nil {
-			err = g.set(c.mode)
+			err = kerr.ErrorForCode(res.Topics[0].ErrorCode)
 		}
 		if err != nil {
-			c.mu.Unlock()
-			return nil, err
+			err = fmt.Errorf("removing topic %s: %w", c.topic, err)
 		}
-		c.gates[address] = g
-		go g.forward(c.ctx, address)
 	}
-	c.mu.Unlock()
-	if g != nil {
-		address = g.address
+	if c.client != nil {
+		c.client.Close()
 	}
-	var d net.Dialer
-	return d.DialContext(ctx, network, address)
+	if c.fake != nil {
+		c.fake.Close()
+	}
+	return err
 }
 
-func (c *cluster) set(m mode) error {
+// set makes the brokers do m from now on.
+func (c *cluster) set(m mode) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if m == down {
+		for conn := range c.alive {
+			conn.Close()
+		}
+		clear(c.alive)
+	}
 	c.mode = m
-	for _, g := range c.gates {
-		if err := g.set(m); err != nil {
-			return err
-		}
-	}
-	return nil
+	c.changed.Broadcast()
 }
 
-// counts adds up what the gates have seen since they were made: opened is the number of
-// openings, answered the number of requests of such that got an answer. For metadata an opening
-// asks one broker; for offsets it asks each leader once, so the busiest broker's count is theirs.
-func (c *cluster) counts(key uint16) (opened, answered int64) {
+func (c *cluster) is(m mode) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, g := range c.gates {
-		n := g.tally.asked[key].Load()
-		if key == keyMetadata {
-			opened += n
-		} else {
-			opened = max(opened, n)
-		}
-		answered += g.tally.answered[key].Load()
-	}
-	return opened, answered
+	return c.mode == m
 }
 
-// open is the number of connections that are established with the brokers.
-func (c *cluster) open() (n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, g := range c.gates {
-		n += g.open()
-	}
-	return n
+// A counted connection is open until its owner closes it.
+type counted struct {
+	net.Conn
+	close func() error
 }
 
-// close ends the gates and the embedded broker, or removes the topic that was created.
-func (c *cluster) close() error {
-	c.mu.Lock()
-	c.over = true
-	for _, g := range c.gates {
-		g.Close()
+func (c counted) Close() error { return c.close() }
+
+// dial is how a producer reaches a broker.
+func (c *cluster) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	refused := &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+	if c.is(down) {
+		return nil, refused
 	}
-	c.mu.Unlock()
-	if c.embedded != nil {
-		c.embedded.Close()
-		return nil
-	}
-	c.cancel()
-	if !c.created {
-		return nil
-	}
-	client, done := c.client()
-	defer done()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	res, err := client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{c.topic}})
-	if err == nil {
-		err = res.Errors[c.topic]
-	}
+	broker, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
-		return fmt.Errorf("removing topic %s: %w", c.topic, err)
+		return nil, err
 	}
-	return nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mode == down {
+		broker.Close()
+		return nil, refused
+	}
+	near, far := net.Pipe()
+	c.alive[far] = true
+	go c.relay(far, broker)
+	c.open.Add(1)
+	return counted{near, sync.OnceValue(func() error { c.open.Add(-1); return near.Close() })}, nil
+}
+
+// pass waits while the brokers hang, and reports whether the connection has outlived that.
+func (c *cluster) pass(conn net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.mode == hanging && c.alive[conn] {
+		c.changed.Wait()
+	}
+	return c.alive[conn]
+}
+
+func (c *cluster) relay(conn, broker net.Conn) {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.alive, conn)
+		conn.Close()
+		broker.Close()
+	}()
+	go func() {
+		defer conn.Close()
+		c.pump(conn, conn, broker, func(uint16) {})
+	}()
+	c.pump(conn, broker, conn, func(key uint16) {
+		if key == c.key {
+			c.opened.Add(1)
+		}
+	})
+}
+
+// pump passes Kafka's frames on: four bytes of size, then as many bytes. A request begins with its
+// API key.
+func (c *cluster) pump(conn net.Conn, to io.Writer, from io.Reader, passed func(key uint16)) {
+	r := bufio.NewReader(from)
+	for {
+		size, err := r.Peek(4)
+		if err != nil {
+			return
+		}
+		frame := make([]byte, 4+binary.BigEndian.Uint32(size))
+		if _, err := io.ReadFull(r, frame); err != nil || !c.pass(conn) {
+			return
+		}
+		passed(binary.BigEndian.Uint16(frame[4:]))
+		if _, err := to.Write(frame); err != nil {
+			return
+		}
+	}
+}
+
+// value is the value of the n-th message: the number, padded to 100 bytes.
+func value(n int) []byte { return fmt.Appendf(nil, "%-100d", n) }
+
+func number(value []byte) (n int, ok bool) {
+	n, err := strconv.Atoi(strings.TrimSpace(string(value)))
+	return n, err == nil
+}
+
+// copies returns how many times each of the messages 0 to total-1 is in the log.
+func (c *cluster) copies(ctx context.Context, total int) ([]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	starts, ends, err := reader.Offsets(ctx, c.client, c.topic)
+	if err != nil {
+		return nil, err
+	}
+	copies := make([]int, total)
+	err = reader.Read(ctx, c.topic, starts, ends, []kgo.Opt{kgo.SeedBrokers(c.brokers...)}, func(r *kgo.Record) bool {
+		if n, ok := number(r.Value); ok && n >= 0 && n < total {
+			copies[n]++
+		}
+		return true
+	})
+	return copies, err
 }

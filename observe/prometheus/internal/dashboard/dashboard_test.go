@@ -131,8 +131,7 @@ func exported() map[string]bool {
 	return names
 }
 
-// Every metric that a query asks for is exported, and every one that is exported is
-// asked for.
+// Every metric in a query is exported, and every exported metric is in a query.
 func TestMetricsExist(t *testing.T) {
 	d, _ := load(t)
 	names, shown, queries := exported(), make(map[string]bool), 0
@@ -161,12 +160,11 @@ func TestMetricsExist(t *testing.T) {
 			check("variable "+v.Name, string(v.Query))
 		}
 	}
-	rules, err := os.ReadFile(alerts)
-	if err != nil {
-		t.Fatal(err)
+	for _, rule := range rules(t) {
+		check(rule[1], rule[2])
 	}
-	for _, m := range regexp.MustCompile(`(?m)^    expr: (.*)$`).FindAllStringSubmatch(string(rules), -1) {
-		check("alerts.yml", m[1])
+	for _, m := range input.FindAllStringSubmatch(read(t, ruleTests), -1) {
+		check(ruleTests, m[1])
 	}
 	for name := range names {
 		if !shown[name] {
@@ -179,15 +177,15 @@ func TestMetricsExist(t *testing.T) {
 	t.Logf("CHECKED dashboard queries=%d metrics=%d", queries, len(names))
 }
 
-// docs/operating.md has a line for each metric, which says what it means.
-func TestOperatingNamesEveryMetric(t *testing.T) {
-	text, err := os.ReadFile("../../../../docs/operating.md")
+// docs/figures/metrics.md has a line for each metric.
+func TestPageNamesEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/figures/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name := range exported() {
 		if !strings.Contains(string(text), "\n| `"+strings.TrimPrefix(name, "surestart_")+"` |") {
-			t.Errorf("docs/operating.md has no line for %s", name)
+			t.Errorf("docs/figures/metrics.md has no line for %s", name)
 		}
 	}
 }

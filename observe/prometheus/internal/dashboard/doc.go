@@ -1,3 +1,3 @@
-// Package dashboard tests the Grafana dashboard in the repository's docs: that what
-// it asks for is what the collectors export, and that a Prometheus answers it.
+// Package dashboard tests the Grafana dashboard in the repository's docs: the collectors
+// export every metric that it queries, and a Prometheus server answers its queries.
 package dashboard

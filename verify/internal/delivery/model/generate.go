@@ -11,8 +11,9 @@ import (
 	"github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// Table derives the table of a core from graphs: a row for every edge of an event of the core, and each partition that
-// it changes. It fails where an event has no row, and where something else than an event changes where a core is.
+// Table derives the table of a core from graphs: a row for every edge of an event of the core, and
+// for each partition that it changes. It returns an error if an event has no row, or if something
+// other than an event changes a core's state.
 func Table(graphs []*Graph) ([]delivery.Row, error) {
 	seen, events := map[delivery.Row]bool{}, map[delivery.Action]bool{}
 	for _, g := range graphs {
@@ -41,7 +42,8 @@ func Table(graphs []*Graph) ([]delivery.Row, error) {
 	}), nil
 }
 
-// Generate returns the text of spec/delivery/table_gen.go. graphs are of the models that the names say.
+// Generate returns the text of spec/delivery/table_gen.go. graphs are the graphs of the named
+// models.
 func Generate(models []string, graphs []*Graph) ([]byte, error) {
 	rows, err := Table(graphs)
 	if err != nil {
@@ -89,7 +91,7 @@ var table = [...]Row{
 	return format.Source(b.Bytes())
 }
 
-// boundText is a bound as Go.
+// boundText returns a bound as Go.
 func boundText(b delivery.Bound) string {
 	return fmt.Sprintf(`Bound{
 		Partitions: %d, Acks: %s, Idempotent: %t, MaxBatch: %d, MaxSequence: %d, EpochLimit: %d,

@@ -33,8 +33,8 @@ func dumped(t *testing.T, model string) *Graph {
 	return dumps[model](t)
 }
 
-// bounds are the models to compare in this run: with -short, unless SURESTART_BOUND=ci, two of a second each; with
-// SURESTART_BOUND=deep the one of half a minute, too.
+// bounds returns the models to compare in this run: with -short two of a second each, unless
+// SURESTART_BOUND=ci; with SURESTART_BOUND=deep also the one of half a minute.
 func bounds() []string {
 	switch bound := os.Getenv("SURESTART_BOUND"); {
 	case bound == "deep":
@@ -68,7 +68,8 @@ func TestModelIsTLCsGraph(t *testing.T) {
 	}
 }
 
-// What go generate ./spec would write is what is there. Without all models only their rows can be looked for in the table.
+// The files have what go generate ./spec would write. If some models are left out, the test only
+// searches for the rows of the others in the table.
 func TestTableIsWhatTLCGenerates(t *testing.T) {
 	if len(bounds()) < len(Models()) {
 		t.Skip("the table is of all models")
@@ -90,8 +91,8 @@ func TestTableIsWhatTLCGenerates(t *testing.T) {
 	}
 }
 
-// unnoticed are the alterations of a guard that change nothing in any model: that it says what it says anyway; and
-// MayTake, for when the producer is stopped there is nothing to take.
+// unnoticed are the alterations of a guard that change nothing in any model, because the guard has
+// that value anyway. MayTake is one: when the producer is stopped there is nothing to take.
 const unnoticed = "Unsure == true, Unsent == true, Reached == true, Freed == true, NextInDoubt == true, Requeue == true, " +
 	"Shortened == true, Expires == true, MayTake == true"
 

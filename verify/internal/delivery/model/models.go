@@ -1,5 +1,6 @@
-// Package model is what of the state graphs that TLC dumps is delivery's: their states, read as package delivery of
-// the product has them, the comparison with that executable model, and the table of a partition's core.
+// Package model is delivery's part of comparing TLC's state graphs: it reads their states into the
+// types of package spec/delivery, compares the graphs with that executable model, and derives the
+// table of a partition's core.
 package model
 
 import (
@@ -13,8 +14,9 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
-// models are those whose graph can be dumped, under their names in tla/delivery.json where they stand there, with the
-// steps from Init to where they begin. A dump is of all states, also where TLC checks under symmetry.
+// models are the models whose graphs can be dumped, by their names in tla/delivery.json if they
+// have one, each with the steps from Init to its initial state. A dump has all states, also where
+// TLC checks under symmetry.
 var models = []model{
 	{tlc.Model{Name: "delivery-fenced", Config: "tla/DeliveryFenced.cfg", Module: "DeliveryMC"}, fenced},
 	{tlc.Model{Name: "delivery-none", Config: "tla/DeliveryNone.cfg", Module: "DeliveryMC"}, nil},
@@ -40,11 +42,11 @@ type model struct {
 	from []delivery.Step
 }
 
-// Deep is the model that takes TLC half a minute: kfake's leader, with three messages.
+// Deep is a model that takes TLC half a minute: kfake's leader, with three messages.
 const Deep = "delivery-kfake"
 
-// fenced leads to InitFenced of tla/DeliveryMC.tla: the batch of one partition is in the log, and the answer did not
-// say so; the other has had two messages delivered, in two epochs.
+// fenced leads to InitFenced of tla/DeliveryMC.tla. The batch of one partition is in the log, and
+// the answer did not say so. Two messages of the other partition were delivered, in two epochs.
 var fenced = []delivery.Step{
 	{Action: delivery.Admit}, {Action: delivery.TakeInNextEpoch, N: 1}, {Action: delivery.Send}, {Action: delivery.Write},
 	{Action: delivery.LeaderAppendsUnsure}, {Action: delivery.AnswerUnsure},
@@ -56,8 +58,8 @@ var fenced = []delivery.Step{
 	{Action: delivery.LeaderAppends, Partition: 1}, {Action: delivery.AnswerOk, Partition: 1},
 }
 
-// behind leads to InitBehind: one partition has a batch in the first epoch, not sent yet, the
-// other, whose first batch ended in doubt, one in the next.
+// behind leads to InitBehind. One partition has a batch in the first epoch, not sent yet. The first
+// batch of the other ended in doubt, and its next batch is in the next epoch.
 var behind = []delivery.Step{
 	{Action: delivery.Admit}, {Action: delivery.TakeInNextEpoch, N: 1},
 	{Action: delivery.Admit, Partition: 1}, {Action: delivery.TakeInNextEpoch, Partition: 1, N: 1},
@@ -66,7 +68,8 @@ var behind = []delivery.Step{
 	{Action: delivery.Admit, Partition: 1}, {Action: delivery.TakeInNextEpoch, Partition: 1, N: 1},
 }
 
-// further leads to InitFurther: a batch ended in doubt, and the next one is written, an epoch further.
+// further leads to InitFurther: a batch ended in doubt, and the next one is written, in the next
+// epoch.
 var further = []delivery.Step{
 	{Action: delivery.Admit}, {Action: delivery.TakeInNextEpoch, N: 1}, {Action: delivery.Send}, {Action: delivery.Write},
 	{Action: delivery.LoseWritten}, {Action: delivery.GiveUp, Message: 1},
@@ -116,7 +119,7 @@ func bound(path string) (delivery.Bound, error) {
 	return b, b.Check()
 }
 
-// ofDelivery is what a comparison has to know of it.
+// ofDelivery is what a comparison needs to know of delivery.
 var ofDelivery = &compare.Machine[delivery.Bound, delivery.State, delivery.Step]{
 	Names:  tlc.Names(delivery.Move),
 	Labels: labels(),
@@ -132,18 +135,19 @@ var ofDelivery = &compare.Machine[delivery.Bound, delivery.State, delivery.Step]
 	},
 }
 
-// labels are the actions' names in TLC's dump. The set that LateAppends is quantified over is no constant: TLC does not
-// split that disjunct of Next, and calls its edges Next.
+// labels returns the names of the actions in TLC's dump. TLC does not split the disjunct
+// LateAppends of Next, because its set is not constant, and calls its edges Next.
 func labels() []string {
 	names := tlc.Names(delivery.Move)
 	names[delivery.LateAppends] = "Next"
 	return names
 }
 
-// Graph is a state graph as TLC has dumped it.
+// Graph is a state graph that TLC dumped.
 type Graph = compare.Graph[delivery.Bound, delivery.State, delivery.Step]
 
-// Dump has TLC dump a model, in dir unless $SURESTART_DUMPS says where, and reads it. It returns the dump's path too.
+// Dump runs TLC to dump a model and reads the dump. The dump is in dir, or in $SURESTART_DUMPS if
+// that is set. Dump also returns its path.
 func Dump(ctx context.Context, t tlc.TLC, model, dir string) (*Graph, string, error) {
 	m, err := ModelOf(t.Root, model)
 	if err != nil {

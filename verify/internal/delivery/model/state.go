@@ -5,8 +5,9 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
-// ParseState reads a state of tla/Partition.tla as TLC prints it. It is strict: each variable once and no other, each
-// partition, message and producer id of the bound once, and only values that the specification's TypeOK allows.
+// ParseState reads a state of tla/Partition.tla as TLC prints it. It is strict: each variable once
+// and no other, each partition, message and producer id of the bound once, and only values that the
+// specification's TypeOK allows.
 func ParseState(b delivery.Bound, text []byte) (delivery.State, error) {
 	var s delivery.State
 	p := parser{bound: b}
@@ -65,7 +66,7 @@ func (p *parser) variable(name string, s *delivery.State) {
 	}
 }
 
-// ofPartition reads what a variable is for one partition.
+// ofPartition reads the value of a variable for one partition.
 func (p *parser) ofPartition(name string, pt *delivery.Partition) {
 	b := &p.bound
 	switch name {
@@ -115,7 +116,8 @@ func (p *parser) id() uint8      { return uint8(p.Integer(1, p.bound.MaxIDs)) }
 func (p *parser) epoch() int8    { return p.Integer(delivery.None, p.bound.MaxEpoch) }
 func (p *parser) sequence() int8 { return p.Integer(0, p.bound.MaxSequence) }
 
-// message reads a message, which is numbered from 1. After an error it returns one, too: no set has a message 0.
+// message reads a message, which is numbered from 1. After an error it returns 1, because no set
+// has a message 0.
 func (p *parser) message() uint8 { return max(1, uint8(p.Integer(1, p.bound.MaxMessages))) }
 
 func (p *parser) messages() (ms delivery.Messages) {
@@ -125,7 +127,7 @@ func (p *parser) messages() (ms delivery.Messages) {
 
 func (p *parser) request() delivery.Request { return p.stored("part", "pid", "epoch", "seq", "ms") }
 
-// stored reads a record with some of the fields of a request, which has messages.
+// stored reads a record with some of the fields of a request, including messages.
 func (p *parser) stored(fields ...string) (r delivery.Request) {
 	p.Record(fields, func(field string) {
 		switch field {

@@ -16,8 +16,9 @@ const (
 	drains     = "D7 Drains"
 )
 
-// blame returns the guarantee that differences after a step, or in the enabling of one, most plausibly concern. It is a
-// reading aid: one broken rule often breaks several guarantees.
+// blame returns the guarantee that the differences most plausibly concern: differences after a
+// step, or in what is enabled. It only helps the reader: one broken rule often breaks several
+// guarantees.
 func blame(st Step, before *model.State, ds []spec.Difference) string {
 	has := func(name string) *spec.Difference {
 		for i := range ds {
@@ -114,7 +115,8 @@ func blame(st Step, before *model.State, ds []spec.Difference) string {
 	return truth // Start, Free: the epochs that count as used
 }
 
-// blameEnabled: an event is refused that should not be (missing), or the reverse.
+// blameEnabled returns the guarantee for an event that is wrongly refused (missing), or wrongly
+// taken.
 func blameEnabled(a model.Action, missing bool) string {
 	switch a {
 	case model.WithdrawQueued, model.WithdrawTaken, model.GiveUp:

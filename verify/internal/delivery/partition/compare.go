@@ -9,7 +9,7 @@ import (
 	model "github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// What is compared beside the variables of the TLA+.
+// The fields that are compared in addition to the variables of the TLA+.
 const (
 	varTwice   = "twice"   // a verdict that comes a second time, or of a message that was not admitted
 	varRequest = "request" // what Take and Send return
@@ -18,12 +18,13 @@ const (
 	varRefused = "refused" // what the error of an event says that is not allowed
 )
 
-// compare holds the cores, and what the step st led to, against the model's states before and after.
+// compare compares the cores, and the outcome of step st, with the model's states before and after
+// it.
 func (p *Pair) compare(st Step, before *model.State) error {
 	return p.agree(st, before, p.led(st, before))
 }
 
-// agree holds the cores against the model's state. ds is how else they differ.
+// agree compares the cores with the model's state. ds are other differences.
 func (p *Pair) agree(st Step, before *model.State, ds []spec.Difference) error {
 	if p.twice != "" {
 		return p.differ(st, before, spec.Difference{Var: varTwice, Want: "one verdict for each message, in their order", Got: p.twice})
@@ -36,7 +37,8 @@ func (p *Pair) agree(st Step, before *model.State, ds []spec.Difference) error {
 	return p.differ(st, before, slices.Concat(model.Diff(want, got), ds)...)
 }
 
-// wanted is the model's state as a core knows it: whether the leader has handled a request it does not know.
+// wanted returns the model's state as a core knows it. A core does not know whether the leader has
+// handled a request.
 func (p *Pair) wanted() model.State {
 	s := p.Model
 	for i := range s.Partitions {
@@ -53,7 +55,7 @@ func (p *Pair) wanted() model.State {
 	return s
 }
 
-// state is the state of the model in which the cores are. The environment is the model's.
+// state returns the model's state that the cores show. The environment is the model's.
 func (p *Pair) state() model.State {
 	s := p.Model
 	if p.ids != nil {
@@ -107,7 +109,8 @@ func (p *Pair) state() model.State {
 	return s
 }
 
-// rest appends what the fields that state does not show are, where they are not what follows from the model.
+// rest appends the fields that state does not show, where they differ from what follows from the
+// model.
 func (p *Pair) rest(ds []spec.Difference) []spec.Difference {
 	field := func(i int, name string, want, got any) {
 		if want != got {
@@ -119,6 +122,14 @@ func (p *Pair) rest(ds []spec.Difference) []spec.Difference {
 		shared = fieldsOfIDs(p.ids)
 		if len(shared.all) != int(p.Model.ID) || shared.newest != shared.all[len(shared.all)-1] {
 			field(-1, "ids", p.Model.ID, len(shared.all))
+		}
+		if want := p.limits(); shared.limits != want {
+			field(-1, "ids.limits", want, shared.limits)
+		}
+		for k, one := range shared.all {
+			if one.id != int64(k)+1 {
+				field(-1, "ids.all.id", k+1, one.id)
+			}
 		}
 	}
 	for i, c := range p.cores {
@@ -148,11 +159,11 @@ func (p *Pair) rest(ds []spec.Difference) []spec.Difference {
 			}
 		}
 		if w.undecided == 0 && len(batch) > 0 && !pt.Batch.Maybe {
-			w.refused = f.refused // nobody asks, and Position tells
+			w.refused = f.refused // it has no effect, and Position has it
 		}
 		if f.id != nil {
 			w.epoch, w.sequence, w.base = int16(pt.Epoch), int64(pt.Sequence), int64(pt.Batch.Seq)
-			if k := slices.Index(shared.all, f.id); k+1 != int(pt.Pid) || int(f.id.id) != k+1 {
+			if k := slices.Index(shared.all, f.id); k+1 != int(pt.Pid) {
 				field(i, "id", pt.Pid, f.id.id)
 			}
 		}
@@ -180,7 +191,7 @@ func (p *Pair) rest(ds []spec.Difference) []spec.Difference {
 	return ds
 }
 
-// same compares all fields but the slices, of which w has those of f.
+// same compares all fields except the slices; w has the slices of f.
 func same(w, f *fields) bool {
 	return w.mode == f.mode && w.ids == f.ids && w.id == f.id && w.epoch == f.epoch && w.run == f.run && w.state == f.state &&
 		w.window.first == f.window.first && w.window.end == f.window.end &&
@@ -221,7 +232,7 @@ func marked(f *fields, pt *model.Partition) bool {
 	return n == 0
 }
 
-// led is what the event led to, where it is not what follows from the model.
+// led returns the differences between the outcome of the event and what follows from the model.
 func (p *Pair) led(st Step, before *model.State) (ds []spec.Difference) {
 	add := func(name string, part int, want, got any) {
 		ds = append(ds, spec.Difference{Var: name, Index: fmt.Sprintf("p%d", part+1), Want: fmt.Sprint(want), Got: fmt.Sprint(got)})
@@ -247,7 +258,7 @@ func (p *Pair) led(st Step, before *model.State) (ds []spec.Difference) {
 	return ds
 }
 
-// batch is the request with the batch of a partition, as the model has it.
+// batch returns the request with the batch of a partition, as the model has it.
 func (p *Pair) batch(i int) core.Request {
 	pt := &p.Model.Partitions[i]
 	r := core.Request{ID: -1, Epoch: -1, Sequence: -1, Len: pt.Batch.Messages.Len(), Again: pt.Batch.Maybe}

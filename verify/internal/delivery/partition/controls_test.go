@@ -11,7 +11,8 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/walk"
 )
 
-// nothing is altered where a guard answers so: it is how it is specified, or what it would allow is excluded otherwise.
+// An alteration of a guard to one of these values changes nothing: it is specified so, or other
+// guards exclude what it would allow.
 var nothing = []string{
 	"Unsure true", "Unsent true", "Reached true", "Freed true", "NextInDoubt true", "Requeue true", "Shortened true", "Expires true",
 	"MayTake true", // when the producer is stopped the queues are empty

@@ -8,8 +8,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/core"
 )
 
-// The types of package core, field by field, so that the fields can be read as fast as the core itself reads them. sameAs
-// holds them against the real ones when a walk begins.
+// The types of package core, field by field. With them the fields can be read as fast as the core
+// itself reads them. sameAs compares them with the real ones when a walk begins.
 type (
 	fields struct {
 		mode      core.Mode
@@ -54,10 +54,10 @@ const (
 // fieldsOf returns the fields of a core.
 func fieldsOf(p *core.Partition) *fields { return (*fields)(unsafe.Pointer(p)) }
 
-// fieldsOfIDs returns the fields of what partitions share.
+// fieldsOfIDs returns the fields that the partitions share.
 func fieldsOfIDs(i *core.IDs) *ids { return (*ids)(unsafe.Pointer(i)) }
 
-// known returns an error where the core has a field that is not read here, or another type for one.
+// known returns an error if the core has a field that is not read here, or that has another type.
 func known() error {
 	if err := sameAs(reflect.TypeFor[core.Partition](), reflect.TypeFor[fields]()); err != nil {
 		return err
@@ -65,7 +65,7 @@ func known() error {
 	return sameAs(reflect.TypeFor[core.IDs](), reflect.TypeFor[ids]())
 }
 
-// sameAs compares two types by their fields' names, places and kinds.
+// sameAs compares two types by the names, places and kinds of their fields.
 func sameAs(real, read reflect.Type) error {
 	differ := func(what string, a, b any) error {
 		return fmt.Errorf("partition: %s of %v is %v, and is read as %v: say in layout.go what the model has of it", what, real, a, b)

@@ -106,7 +106,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		}
 		altered++
 		if err := p.agree(Step{}, &p.Model, nil); err == nil || !strings.Contains(err.Error(), " is broken") {
-			t.Errorf("%s is altered, and nobody notices: %v", name, err)
+			t.Errorf("%s is altered, and nothing notices: %v", name, err)
 		}
 	}
 	of := reflect.TypeFor[fields]()

@@ -6,7 +6,7 @@ import (
 	model "github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// models are those that are walked: those whose graph TLC has counted, and some of which it was not asked.
+// models are the models to walk: those whose graph TLC has counted, and some others.
 var models = append(pinned(), []walked{
 	// kfake's leader. TLC has counted its states under symmetry.
 	{"delivery-kfake", ci, with(func(b *model.Bound) {

@@ -19,7 +19,7 @@ type Step struct {
 	Way Way
 }
 
-// Way is how a core takes a step, or several of the model's in one event.
+// Way is how a core takes a step, or several of the model's steps in one event.
 type Way uint8
 
 const (
@@ -34,7 +34,8 @@ var wayNames = [...]string{"", " together", " for good", " without records", " u
 
 func (st Step) String() string { return st.Step.String() + wayNames[st.Way] }
 
-// Pair is the cores of a producer's partitions, and the state in which the model says that they are.
+// Pair has the cores of a producer's partitions, and the state of the model that they must agree
+// with.
 type Pair struct {
 	Graph *model.Graph
 	Model model.State
@@ -50,10 +51,10 @@ type Pair struct {
 	steps   []model.Step      // scratch
 	runs    []core.Run        // scratch
 
-	progress atomic.Int64 // steps begun; whoever loads it may read Steps until the next one
+	progress atomic.Int64 // steps that began; a goroutine that loads it may read Steps until the next one
 }
 
-// Machine is what is walked. What the cores do is noted in rows.
+// Machine returns the machine to walk. It records in rows what the cores do.
 func Machine(g *model.Graph, rows *Rows) (walk.Machine[Step], error) {
 	from := make([]Step, len(g.From))
 	for i, st := range g.From {
@@ -84,13 +85,18 @@ func (p *Pair) mode() core.Mode {
 	return core.Acknowledged
 }
 
-// Begin makes new cores, at the model's Init.
+func (p *Pair) limits() core.Limits {
+	b := p.Graph.Bound
+	return core.Limits{MaxSequence: int64(b.MaxSequence), EpochLimit: int16(b.EpochLimit), MaxEpoch: int16(b.MaxEpoch)}
+}
+
+// Begin makes new cores, in the model's initial state.
 func (p *Pair) Begin() {
 	b := p.Graph.Bound
 	p.Model, p.Steps, p.twice = b.Init(), p.Steps[:0], ""
 	p.ids = nil
 	if b.Idempotent {
-		p.ids = core.NewIDs(core.Limits{MaxSequence: int64(b.MaxSequence), EpochLimit: int16(b.EpochLimit), MaxEpoch: int16(b.MaxEpoch)}, 1)
+		p.ids = core.NewIDs(p.limits(), 1)
 	}
 	p.cores, p.verdict = p.cores[:0], p.verdict[:0]
 	for range b.Partitions {
@@ -99,7 +105,7 @@ func (p *Pair) Begin() {
 	}
 }
 
-// Take lets the cores and the model take a step.
+// Take takes a step in the cores and the model.
 func (p *Pair) Take(st Step) (err error) {
 	before := p.Model
 	p.Steps = append(p.Steps, st)
@@ -125,7 +131,7 @@ func (p *Pair) Take(st Step) (err error) {
 	return p.compare(st, &before)
 }
 
-// follow lets the model take the steps that a step is.
+// follow takes the model's steps that belong to a step.
 func (p *Pair) follow(s model.State, st Step) (model.State, error) {
 	b := p.Graph.Bound
 	if len(p.Steps) <= len(p.Graph.From) {
@@ -159,10 +165,10 @@ func (p *Pair) follow(s model.State, st Step) (model.State, error) {
 	return s, nil
 }
 
-// isLeaders: the step is of a leader, and no core sees it.
+// isLeaders reports whether a step belongs to a leader. No core sees it.
 func isLeaders(a model.Action) bool { return a >= model.LeaderAppends }
 
-// event lets the cores have the event that a step is.
+// event gives the cores the event that belongs to a step.
 func (p *Pair) event(st Step, before *model.State) error {
 	i := int(st.Partition)
 	c := p.cores[i]
@@ -226,7 +232,7 @@ func (p *Pair) event(st Step, before *model.State) error {
 	return err
 }
 
-// all lets each core have an event of the producer.
+// all gives each core an event of the producer.
 func (p *Pair) all(a model.Action) error {
 	for i, c := range p.cores {
 		var err error
@@ -256,7 +262,7 @@ var verdicts = [...]model.Verdict{
 	core.Delivered: model.VerdictDelivered, core.NotSent: model.VerdictNotSent, core.Rejected: model.VerdictRejected, core.Maybe: model.VerdictMaybe,
 }
 
-// note notes what an event of core i led to.
+// note records the outcome of an event of core i.
 func (p *Pair) note(i int, out core.Outcome) {
 	p.changed = out.Changed
 	last := core.Message(0)
@@ -271,8 +277,8 @@ func (p *Pair) note(i int, out core.Outcome) {
 	}
 }
 
-// Position is the number of the model's state, and what the cores have beside: whether a batch was refused of which all
-// messages have their verdict, and how long their rings are.
+// Position returns the number of the model's state, and the cores' additional state: whether a
+// batch was refused of which all messages have their verdict, and the lengths of the rings.
 func (p *Pair) Position() (state int, hidden uint64) {
 	state, _ = p.Graph.Lookup(&p.Model)
 	for _, c := range p.cores {
@@ -285,7 +291,8 @@ func (p *Pair) Position() (state int, hidden uint64) {
 	return state, hidden
 }
 
-// Moves returns the steps that the model can take, in each way. That the cores take no others Refuse shows.
+// Moves returns the steps that the model can take, in each way. Refuse shows that the cores take no
+// others.
 func (p *Pair) Moves() ([]Step, error) {
 	state, ok := p.Graph.Lookup(&p.Model)
 	if !ok {
@@ -298,7 +305,7 @@ func (p *Pair) Moves() ([]Step, error) {
 	return p.otherWays(moves), nil
 }
 
-// otherWays adds the ways in which the cores can take steps beside the model's.
+// otherWays adds the additional ways in which the cores can take steps.
 func (p *Pair) otherWays(moves []Step) []Step {
 	s := &p.Model
 	decided := true
@@ -326,16 +333,16 @@ func (p *Pair) otherWays(moves []Step) []Step {
 	return moves
 }
 
-// Taken are the steps since Begin.
+// Taken returns the steps since Begin.
 func (p *Pair) Taken() []Step { return p.Steps }
 
-// Close ends the run. A core holds nothing.
+// Close ends the run. A core holds no resources.
 func (p *Pair) Close() error { return nil }
 
-// Progress is how many steps were begun.
+// Progress returns the number of steps that began.
 func (p *Pair) Progress() int64 { return p.progress.Load() }
 
-// Stuck is the difference of a step that does not end.
+// Stuck returns the difference of a step that does not end.
 func (p *Pair) Stuck() error {
 	st := p.Steps[len(p.Steps)-1]
 	return p.differ(st, &p.Model, spec.Difference{Var: spec.VarPanic, Want: "a step", Got: "it does not end"})
@@ -344,14 +351,14 @@ func (p *Pair) Stuck() error {
 // End does nothing.
 func (p *Pair) End() {}
 
-// Difference is where cores and model part.
+// Difference is a difference between cores and model.
 type Difference struct {
 	Steps     []Step // the schedule up to there
 	What      []string
 	Guarantee string // "D3 Once"
 }
 
-// Error says what differs, names the guarantee, and lists the schedule.
+// Error describes what differs, names the guarantee, and lists the schedule.
 func (d *Difference) Error() string {
 	var steps strings.Builder
 	for i, st := range d.Steps {
@@ -360,7 +367,7 @@ func (d *Difference) Error() string {
 	return fmt.Sprintf("core and model differ after %d steps: %s is broken\n  %s\n%s", len(d.Steps), d.Guarantee, strings.Join(d.What, "\n  "), steps.String())
 }
 
-// Length is how many steps lead there.
+// Length returns the number of steps that lead to the difference.
 func (d *Difference) Length() int { return len(d.Steps) }
 
 func (p *Pair) differ(st Step, before *model.State, ds ...spec.Difference) error {

@@ -9,14 +9,14 @@ import (
 	model "github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// allowed is the events of one core that the model allows in a state, wherever its bound ends.
+// allowed are the events of one core that the model allows in a state, regardless of its bound.
 type allowed struct {
 	admit, send, write, lose, handedOver, stop, stopEnds, cut, free, start bool
 	withdraw, take                                                         uint64 // sets of messages, and of numbers of messages
 }
 
-// mayHave returns what the model allows core i. The producer's events each core has by itself, as if the others had no
-// messages.
+// mayHave returns what the model allows core i. Each core has the producer's events by itself, as
+// if the others had no messages.
 func (p *Pair) mayHave(i int) (a allowed) {
 	b, s := p.Graph.Bound, p.Model
 	b.MaxMessages, b.MaxBatch, b.MaxStarts, b.MaxFrees = len(s.Partitions[i].Verdict), len(s.Partitions[i].Verdict), 100, 100
@@ -63,7 +63,7 @@ func (p *Pair) mayHave(i int) (a allowed) {
 	return a
 }
 
-// refusal is an attempt at what is not allowed.
+// refusal is an attempt at an event that is not allowed.
 type refusal struct {
 	*Pair
 	part  int // -1: of the producer ids
@@ -71,8 +71,8 @@ type refusal struct {
 	err   error
 }
 
-// try lets a core have an event, unless it may. The core must refuse it, with an error that names the event and the state,
-// and be as it was.
+// try gives a core an event, unless it is allowed. The core must refuse it, with an error that
+// names the event and the state, and must not change.
 func (r *refusal) try(may bool, a model.Action, e core.Event, what string, do func() error) {
 	if may || r.err != nil {
 		return
@@ -96,7 +96,7 @@ func (r *refusal) try(may bool, a model.Action, e core.Event, what string, do fu
 	}
 }
 
-// Refuse tries every event that the model does not allow in this state. It returns how many there were.
+// Refuse tries every event that the model does not allow in this state. It returns their number.
 func (p *Pair) Refuse() (tried int, err error) {
 	r := &refusal{Pair: p}
 	defer func() {

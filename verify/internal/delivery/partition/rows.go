@@ -11,10 +11,12 @@ const (
 	states  = int(model.Closed) + 1
 )
 
-// Rows are what cores have done: which event has led from which of their states to which. The zero value has none.
+// Rows are the transitions that cores have made: the event, and the states from which and to which
+// it led. The zero value has none.
 type Rows [actions][states][states]atomic.Bool
 
-// note notes what a step has done to the cores that it is of: a core's own state before it is that of the model.
+// note records the effect of a step on its cores. The state of a core before the step is that of
+// the model.
 func (r *Rows) note(p *Pair, st Step, before *model.State) {
 	if r == nil || st.Way != AsModelled || !st.Action.OfCore() {
 		return

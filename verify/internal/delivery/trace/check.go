@@ -11,7 +11,7 @@ import (
 	model "github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// Accepted is how a trace was accepted.
+// Accepted describes how a trace was accepted.
 type Accepted struct {
 	Events, Messages int
 	Inferred         int // hidden steps that were tried and explain the log up to there
@@ -20,7 +20,7 @@ type Accepted struct {
 	Took map[model.Action]bool
 }
 
-// Rejected is a trace that is no behaviour of the model.
+// Rejected is the error of a trace that is not a behaviour of the model.
 type Rejected struct {
 	Trace     *Trace
 	At        int // the event that does not fit; the number of events: the end does not
@@ -29,7 +29,7 @@ type Rejected struct {
 	Guarantee string // "D3 Once"
 }
 
-// Error says what does not fit, names the guarantee, and lists the last events up to there.
+// Error describes what does not fit, names the guarantee, and lists the last events before it.
 func (r *Rejected) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "a trace of the engine (%s) is no behaviour of the model: %s is broken\n  %s\n  the model may be in %s\n", r.Trace.Name, r.Guarantee, r.What, r.State)
@@ -48,7 +48,7 @@ type placed struct {
 	epoch   model.Number
 }
 
-// part is what is known of a partition beside the model's state.
+// part is what is known of a partition in addition to the model's state.
 type part struct {
 	written   bool        // the sender has said that the request was written whole
 	next      core.Answer // the next that the producer gets, see lookAhead; noAnswer: none
@@ -59,7 +59,7 @@ type part struct {
 	cut     []core.Decided // by Cut
 }
 
-// sent is where a message was admitted, and as which.
+// sent is the partition to which a message was admitted, and its number there.
 type sent struct {
 	partition int
 	message   uint8
@@ -85,7 +85,7 @@ type checker struct {
 	why      string // what the last state that was dropped does not allow
 }
 
-// Check finds a behaviour of the model that is the trace, or returns a *Rejected.
+// Check finds a behaviour of the model that has the trace, or returns a *Rejected.
 func (t *Trace) Check() (a Accepted, err error) {
 	k := &checker{Trace: t, bound: t.bound(), parts: make([]part, len(t.Logs)), number: make(map[string]sent)}
 	if err := k.bound.Check(); err != nil {
@@ -155,7 +155,7 @@ func (k *checker) prepare() string {
 			at, ok := k.number[r.Value]
 			pid := slices.Index(k.ids, r.ID) + 1
 			if !ok || at.partition != p || pid == 0 {
-				return fmt.Sprintf("the log of p%d has %+v, which nobody has sent there", p+1, r)
+				return fmt.Sprintf("the log of p%d has %+v, which was not sent there", p+1, r)
 			}
 			k.wanted[p] = append(k.wanted[p], placed{at.message, uint8(pid), model.Number(r.Epoch)})
 		}
@@ -163,7 +163,7 @@ func (k *checker) prepare() string {
 	return ""
 }
 
-// event takes an event. It returns what is wrong with it whatever the state.
+// event applies an event. It returns what is wrong with the event in every state.
 func (k *checker) event(at int, e record.Event) string {
 	p := uint8(e.Partition)
 	if int(p) >= len(k.parts) {
@@ -209,6 +209,12 @@ func (k *checker) event(at int, e record.Event) string {
 		}
 		k.infer(at)
 		k.each(e, func(s *model.State) []model.Step { return k.answer(s, e) })
+	case core.EventHandedOver:
+		if !q.written {
+			return "the request was not written"
+		}
+		k.infer(at)
+		step(model.HandedOver)
 	case core.EventFree:
 		step(model.Free)
 	case core.EventNewID:
@@ -219,11 +225,11 @@ func (k *checker) event(at int, e record.Event) string {
 			k.advance(e, model.Step{Action: model.Start})
 			break
 		}
-		// The first start is one after a stop of what did nothing: the model begins started.
+		// The model begins started. So the first start is one after a stop that had nothing to do.
 		k.advance(e, model.Step{Action: model.Stop}, model.Step{Action: model.StopEnds}, model.Step{Action: model.Start})
 	case core.EventStop:
-		// The model's Stop is of all partitions: it comes with the last. In between the others
-		// admit nothing, which is theirs to do.
+		// The model's Stop is of all partitions, and is placed at the last of their events. In
+		// between, the other partitions may choose not to admit messages.
 		if q.stopped {
 			return "it comes twice"
 		}
@@ -231,7 +237,8 @@ func (k *checker) event(at int, e record.Event) string {
 			k.advance(e, model.Step{Action: model.Stop})
 		}
 	case core.EventStopEnds, core.EventCut:
-		// So does its StopEnds, or its Cut: a partition that has ended has no event meanwhile.
+		// The same holds for its StopEnds, or its Cut: a partition that has ended has no event
+		// meanwhile.
 		if e.Kind == core.EventStopEnds && !q.stopped {
 			return "there was no Stop"
 		}
@@ -246,13 +253,14 @@ func (k *checker) event(at int, e record.Event) string {
 	return ""
 }
 
-// infer adds what hidden steps make of the states before an event.
+// infer adds the states that hidden steps can reach before an event.
 func (k *checker) infer(at int) {
 	k.lookAhead(at)
 	k.close()
 }
 
-// each lets every state take steps, and keeps those that can, and that are then as the event says.
+// each takes steps in every state. It keeps the states that allow them and that agree with the
+// event afterwards.
 func (k *checker) each(e record.Event, steps func(*model.State) []model.Step) {
 	next, took := k.spareStates[:0], k.spareTook[:0]
 	for i := range k.states {
@@ -283,7 +291,8 @@ func (k *checker) each(e record.Event, steps func(*model.State) []model.Step) {
 	k.took, k.spareTook = took, k.took
 }
 
-// richer is the set with more actions: of two ways to a state the one that shows more is told.
+// richer returns the set with more actions: of two paths to a state, the report uses the one that
+// shows more.
 func richer(a, b uint64) uint64 {
 	if bits.OnesCount64(b) > bits.OnesCount64(a) {
 		return b
@@ -291,12 +300,12 @@ func richer(a, b uint64) uint64 {
 	return a
 }
 
-// advance is each with the same steps for all states.
+// advance is each, with the same steps for all states.
 func (k *checker) advance(e record.Event, steps ...model.Step) {
 	k.each(e, func(*model.State) []model.Step { return steps })
 }
 
-// choose is each with the first of the actions that is enabled. No two are.
+// choose is each, with the first of the actions that is enabled. At most one is.
 func (k *checker) choose(e record.Event, steps func(model.Action) []model.Step, actions ...model.Action) {
 	k.each(e, func(s *model.State) []model.Step { return k.first(s, steps, actions...) })
 }
@@ -312,7 +321,7 @@ func (k *checker) first(s *model.State, steps func(model.Action) []model.Step, a
 	return steps(actions[last])
 }
 
-// answer is the steps of the model that an answer is.
+// answer returns the steps of the model that make up an answer.
 func (k *checker) answer(s *model.State, e record.Event) []model.Step {
 	p := uint8(e.Partition)
 	pt := &s.Partitions[p]
@@ -357,7 +366,7 @@ func (k *checker) answer(s *model.State, e record.Event) []model.Step {
 	return k.first(s, step, model.Split, model.AnswerRefused)
 }
 
-// stopEnds takes the end of a start, of all partitions.
+// stopEnds applies the end of a start, for all partitions.
 func (k *checker) stopEnds(e record.Event) {
 	for i := range k.parts {
 		if len(k.parts[i].cut) > 0 {

@@ -35,7 +35,7 @@ func TestTracesRequestOfTheStartBefore(t *testing.T) {
 	ok := decided(of(p1, core.EventAnswer, core.Empty), 2, core.Delivered)
 	ok.Answer = core.Ok
 	tr := &Trace{
-		Name: "cut while it is written", Leader: Kafka, Limits: core.KafkaLimits,
+		Name: "cut while it is written", Mode: Idempotent, Leader: Kafka, Limits: core.KafkaLimits,
 		Events: []record.Event{
 			{Kind: core.EventStart},
 			admitted("a", 1), sent(core.EventTake, 1, 1), sent(core.EventSend, 1, 1),

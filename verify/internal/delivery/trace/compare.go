@@ -9,8 +9,8 @@ import (
 	model "github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// differs says in what the steps from one state to another are not what the event says; "": in
-// nothing.
+// differs describes the difference between the event and the steps from one state to another; "":
+// none.
 func (k *checker) differs(e record.Event, before, after *model.State) string {
 	for p := range k.parts {
 		want := make(map[core.Message]core.Verdict)
@@ -48,7 +48,7 @@ func (k *checker) differs(e record.Event, before, after *model.State) string {
 		if is.Wire == model.WireIdle {
 			return "there is no request"
 		}
-	case core.EventWithdraw, core.EventLose, core.EventAnswer:
+	case core.EventWithdraw, core.EventLose, core.EventAnswer, core.EventHandedOver:
 		if changed := was.HasBatch() && is.HasBatch() && was.Batch.Messages != is.Batch.Messages; changed != e.Changed {
 			return fmt.Sprintf("the batch changed: %t", changed)
 		}
@@ -79,6 +79,9 @@ func decided(want map[core.Message]core.Verdict, told []core.Decided) string {
 // asks compares a request with the batch.
 func (k *checker) asks(r *core.Request, pt *model.Partition) string {
 	want := core.Request{ID: k.ids[pt.Pid-1], Epoch: int16(pt.Epoch), Sequence: int32(pt.Batch.Seq), Len: pt.Batch.Messages.Len(), Again: pt.Batch.Maybe}
+	if !k.Mode.Idempotent {
+		want.Sequence = -1 // the model counts from 0, where there is nothing to count
+	}
 	for _, m := range pt.Batch.Messages[:want.Len] {
 		if last := len(want.Messages) - 1; last >= 0 && want.Messages[last].Last+1 == core.Message(m) {
 			want.Messages[last].Last++
@@ -92,8 +95,8 @@ func (k *checker) asks(r *core.Request, pt *model.Partition) string {
 	return ""
 }
 
-// whereabouts compares where the batch is. Whether the request is written whole the core does not
-// know.
+// whereabouts compares the state of the batch. The core does not know whether the request is
+// written whole.
 func whereabouts(s core.State, pt *model.Partition) string {
 	want := core.Empty
 	if pt.HasBatch() {
@@ -111,7 +114,8 @@ func whereabouts(s core.State, pt *model.Partition) string {
 	return fmt.Sprintf("the core is to be %v, is %v", want, s)
 }
 
-// end finds the state that the end of the trace is, or says in what it is none; "": there is one.
+// end finds a state that agrees with the end of the trace, or describes why there is none; "":
+// there is one.
 func (k *checker) end() (found int, why string) {
 	for v := range k.number {
 		if k.Told[v] == 0 {
@@ -166,22 +170,22 @@ func (k *checker) reject(at int, what string, states []model.State) *Rejected {
 	return r
 }
 
-// blame returns the guarantee that is most plausibly broken: by what is in the log, else by the
-// event that does not fit. It is a reading aid.
+// blame returns the guarantee that is most plausibly broken: by what is in the log, otherwise by
+// the event that does not fit. It only helps the reader.
 func (k *checker) blame(at int) string {
 	for p := range k.wanted {
 		last, seen := uint8(0), make(map[uint8]bool)
 		for _, r := range k.wanted[p] {
 			switch {
-			case seen[r.message]:
+			case seen[r.message] && k.Mode.Idempotent:
 				return once
-			case r.message < last:
+			case r.message < last && k.Mode.Idempotent:
 				return order
 			}
 			seen[r.message], last = true, r.message
 		}
 		for v, at := range k.number {
-			if told := k.Told[v]; at.partition == p && (told == core.Delivered && !seen[at.message] || (told == core.NotSent || told == core.Rejected) && seen[at.message]) {
+			if told := k.Told[v]; at.partition == p && (told == core.Delivered && !seen[at.message] && !k.mayLose() || (told == core.NotSent || told == core.Rejected) && seen[at.message]) {
 				return truth
 			}
 		}

@@ -3,10 +3,8 @@ package trace
 import (
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,36 +55,70 @@ func each(t *testing.T, n, workers int, f func(t *testing.T, seed uint64) bool) 
 }
 
 // lifeInBubble is life, from outside of its bubble.
-func lifeInBubble(t *testing.T, seed uint64) (tr *Trace) {
+func lifeInBubble(t *testing.T, seed uint64, most int) (tr *Trace) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { tr = life(t, seed) })
+	synctest.Test(t, func(t *testing.T) { tr = life(t, seed, most) })
 	return tr
 }
 
-// Random lives of the shipped producer on the embedded broker, each of which must be a behaviour of
-// the model. See docs/traces.md.
+// sums are tallies, by mode.
+type sums struct {
+	mu sync.Mutex
+	of map[Mode]*Tally
+}
+
+// check decides a trace, and counts it.
+func (s *sums) check(t *testing.T, tr *Trace) bool {
+	a, err := tr.Check()
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.of = make(map[Mode]*Tally)
+	}
+	if s.of[tr.Mode] == nil {
+		s.of[tr.Mode] = new(Tally)
+	}
+	s.of[tr.Mode].Add(tr, a)
+	return true
+}
+
+// report prints the tallies, where there is nothing wrong.
+func (s *sums) report(t *testing.T, on string) {
+	for _, m := range Modes {
+		if y := s.of[m]; y != nil && !t.Failed() {
+			fmt.Printf("CHECKED traces on=%s mode=%s %v\n", on, m.Name, y)
+		}
+	}
+}
+
+// Random lives of the shipped producer on the embedded brokers, in every mode, each of which must be
+// a behaviour of the model. See docs/traces.md.
 func TestTracesOnKfake(t *testing.T) {
 	needsRoom(t)
-	var mu sync.Mutex
-	var sum Tally
+	var s sums
 	each(t, *lives, runtime.GOMAXPROCS(0), func(t *testing.T, seed uint64) bool {
-		tr := lifeInBubble(t, seed)
-		a, err := tr.Check()
-		if err != nil {
-			t.Error(err)
-			return false
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		sum.Add(tr, a)
-		return true
+		return s.check(t, lifeInBubble(t, seed, model.Capacity))
 	})
-	if missing := sum.Missing(); missing != nil && *lives >= 1000 {
-		t.Errorf("no trace shows %v: the check says nothing about it", missing)
+	for _, m := range Modes {
+		y := s.of[m]
+		switch {
+		case y == nil:
+			if *lives >= 7 && !t.Failed() {
+				t.Errorf("%s: there is no trace", m.Name)
+			}
+		case *lives >= 1000:
+			if missing := y.Missing(m); missing != nil {
+				t.Errorf("%s: no trace shows %v: the check says nothing about it", m.Name, missing)
+			}
+		case *lives >= 60 && (y.moves == 0 || m == None && y.classes[showsHandedOver] == 0):
+			t.Errorf("%s: no leader was changed, or no message handed over: %v", m.Name, y)
+		}
 	}
-	if !t.Failed() {
-		fmt.Printf("CHECKED traces on=kfake %v\n", &sum)
-	}
+	s.report(t, "kfake")
 }
 
 // The same on Apache Kafka, whose leader has one epoch for each partition and id, and takes any first
@@ -97,35 +129,37 @@ func TestTracesOnKafka(t *testing.T) {
 		t.Skip("-short: not on Apache Kafka")
 	}
 	b := testbroker.Real(t)
-	var mu sync.Mutex
-	var sum Tally
+	var s sums
 	each(t, *onKafka, 8, func(t *testing.T, seed uint64) bool { // they wait for most of their time
+		return s.check(t, lifeOnKafka(t, b, seed, model.Capacity, nil))
+	})
+	if y := s.of[None]; *onKafka >= 24 && !t.Failed() && (y == nil || y.classes[showsHandedOver] == 0) {
+		t.Errorf("no message was handed over: %v", y)
+	}
+	s.report(t, "kafka")
 
-		tr := lifeOnKafka(t, b, seed)
-
-		a, err := tr.Check()
-		if err != nil {
+	var j secondJudge
+	each(t, 7, 7, func(t *testing.T, seed uint64) bool {
+		tr := lifeOnKafka(t, b, seed, short, nil)
+		if _, err := tr.Check(); err != nil {
 			t.Error(err)
 			return false
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		sum.Add(tr, a)
+		j.add(tr, seed)
 		return true
 	})
-	if !t.Failed() {
-		fmt.Printf("CHECKED traces on=kafka %v\n", &sum)
-	}
+	j.ask(t, "kafka")
 }
 
 // Traces with one thing wrong: each must be refused.
 func TestTracesControls(t *testing.T) {
 	needsRoom(t)
 	var mu sync.Mutex
-	made, rejected := make(map[string]int), 0
-	n := max(*lives/4, 10)
+	type kind struct{ mode, of string }
+	made, rejected := make(map[kind]int), 0
+	n := max(*lives/4, 28)
 	each(t, n, runtime.GOMAXPROCS(0), func(t *testing.T, seed uint64) bool {
-		tr := lifeInBubble(t, seed)
+		tr := lifeInBubble(t, seed, model.Capacity)
 		if _, err := tr.Check(); err != nil {
 			t.Error(err)
 			return false
@@ -136,20 +170,25 @@ func TestTracesControls(t *testing.T) {
 				t.Errorf("accepted: %s", c.Name)
 			}
 			mu.Lock()
-			made[c.Kind]++
+			made[kind{tr.Mode.Name, c.Kind}]++
 			rejected++
 			mu.Unlock()
 		}
 		return true
 	})
-	var kinds []string
-	for _, kind := range slices.Sorted(maps.Keys(made)) {
-		kinds = append(kinds, fmt.Sprintf("%s=%d", kind, made[kind]))
-	}
-	if len(made) < len(Kinds) {
-		t.Errorf("of the kinds %v there were %v", Kinds, made)
+	for _, m := range Modes {
+		var counts []string
+		for _, of := range Kinds {
+			count := made[kind{m.Name, of}]
+			if counts = append(counts, fmt.Sprintf("%s=%d", of, count)); count == 0 && (m != None || of != "answer") {
+				t.Errorf("%s: there is none of the kind %s", m.Name, of)
+			}
+		}
+		if !t.Failed() {
+			fmt.Printf("CHECKED traces controls mode=%s %s\n", m.Name, strings.Join(counts, " "))
+		}
 	}
 	if !t.Failed() {
-		fmt.Printf("CHECKED traces controls %s rejected=%d\n", strings.Join(kinds, " "), rejected)
+		fmt.Printf("CHECKED traces controls rejected=%d\n", rejected)
 	}
 }

@@ -22,10 +22,7 @@ import (
 	model "github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// capacity is how many messages a trace has room for.
-const capacity = model.Capacity
-
-// A run is a producer under way whose trace is recorded.
+// A run is a running producer whose trace is recorded.
 type run struct {
 	t      testing.TB
 	b      *testbroker.Broker
@@ -33,6 +30,7 @@ type run struct {
 	net    *testbroker.Lossy
 	p      *producer.Producer
 	old    int // one message in so many is of an hour ago; 0: none
+	most   int // messages
 	trace  *Trace
 	record Recorder
 
@@ -42,13 +40,13 @@ type run struct {
 	next int
 }
 
-// begin makes a producer, and starts it.
-func begin(t testing.TB, b *testbroker.Broker, topic string, seed uint64, limits core.Limits, set func(*producer.Config)) *run {
+// begin makes a producer and starts it.
+func begin(t testing.TB, b *testbroker.Broker, topic string, seed uint64, mode Mode, limits core.Limits, set func(*producer.Config)) *run {
 	t.Helper()
 	r := &run{
 		t: t, b: b, topic: topic, told: make(map[string]core.Verdict), rand: rand.New(rand.NewPCG(seed, 1)),
-		net:   testbroker.NewLossy(b, nil),
-		trace: &Trace{Leader: Kafka, Limits: limits},
+		net:  testbroker.NewLossy(b, nil),
+		most: model.Capacity, trace: &Trace{Mode: mode, Leader: Kafka, Limits: limits},
 	}
 	var mu sync.Mutex
 	faults := rand.New(rand.NewPCG(seed, 2))
@@ -66,6 +64,10 @@ func begin(t testing.TB, b *testbroker.Broker, topic string, seed uint64, limits
 	cfg := producer.Config{
 		Brokers: b.Addrs, Topic: topic, Dial: r.net.Dial, Logger: slog.New(slog.DiscardHandler),
 		WriteTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second, DialTimeout: time.Second, DeliveryTimeout: 5 * time.Second,
+	}
+	cfg.Acks = producer.Acks(mode.Acks) // both count All, One, None
+	if !mode.Idempotent {
+		cfg.Idempotence = producer.IdempotenceOff
 	}
 	if set != nil {
 		set(&cfg)
@@ -97,10 +99,10 @@ func (r *run) upTo(n int) int {
 }
 
 // write writes n messages of size bytes for a writer, whose messages are in one partition, and
-// notes what the caller gets. It writes no more than a trace has room for.
+// records the caller's results. It writes no more than there is room for.
 func (r *run) write(ctx context.Context, writer, n, size int) {
 	r.mu.Lock()
-	n = min(n, capacity-r.next)
+	n = min(n, r.most-r.next)
 	msgs := make([]kafka.Message, n)
 	values := make([]string, n)
 	for i := range msgs {
@@ -128,11 +130,11 @@ func (r *run) write(ctx context.Context, writer, n, size int) {
 	}
 }
 
-// room reports whether a trace has room for more messages.
+// room reports whether there is room for more messages.
 func (r *run) room() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.next < capacity
+	return r.next < r.most
 }
 
 func verdictOf(err error) core.Verdict {
@@ -149,7 +151,7 @@ func verdictOf(err error) core.Verdict {
 	return 0
 }
 
-// force stops the producer, and allows it some time for that.
+// force stops the producer, and forces the stop after patience.
 func (r *run) force(patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

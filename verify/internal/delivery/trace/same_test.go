@@ -6,8 +6,8 @@ import (
 	model "github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// With the build tag the model is the same, but for its room: its small models have the states and
-// edges that TLC has counted.
+// With the build tag the model is the same, except for its room. Its small models have the states
+// and edges that TLC has counted.
 func TestTracesModelIsTheSame(t *testing.T) {
 	needsRoom(t)
 	checked := 0

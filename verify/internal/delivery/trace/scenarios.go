@@ -17,17 +17,18 @@ import (
 	"github.com/seed3893aba4/surestart/producer"
 )
 
-// partitions is how many a run has.
+// partitions is the number of partitions of a run.
 const partitions = 2
 
-// topic is a name that nothing else in an answer looks like: AppendThenAnswer searches for it.
+// topic is a name that resembles nothing else in an answer: AppendThenAnswer searches for it.
 const topic = "traced-topic"
 
-// few are limits that a trace comes to.
+// few are limits that a trace reaches.
 var few = core.Limits{MaxSequence: 20, EpochLimit: 3, MaxEpoch: 900}
 
-// answers are those that the embedded cluster gives before it looks at a batch. It does not give
-// those that only an epoch or a sequence number is a reason for: it gives them by itself.
+// answers are errors that the embedded cluster is made to give before it examines a batch. Errors
+// that only an epoch or a sequence number causes are not among them: the cluster gives those by
+// itself.
 var answers = []*kerr.Error{
 	kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.RequestTimedOut, kerr.KafkaStorageError, // it may be in the log
 	kerr.NotEnoughReplicas, kerr.CorruptMessage, // refused for now
@@ -36,25 +37,30 @@ var answers = []*kerr.Error{
 	kerr.InvalidTxnState, // not in the table
 }
 
-// afterwards are answers that a leader gives after an append, too.
+// afterwards are answers that a leader may also give after an append.
 var afterwards = []*kerr.Error{kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.UnknownServerError, kerr.InvalidTxnState}
 
-// life is a random life on three embedded brokers, in a bubble: answers are lost and requests cut,
-// brokers answer with errors before and after they append, hang, and go, leaders move, callers
+// modeOf returns the mode of a life. More than half of the lives are idempotent.
+func modeOf(seed uint64) Mode {
+	return [...]Mode{Idempotent, Idempotent, Idempotent, Idempotent, All, One, None}[seed%7]
+}
+
+// life runs a random life of so many messages on three embedded brokers, in a bubble. Answers are lost and requests
+// cut. Brokers answer with errors before and after they append, hang, and go; leaders move. Callers
 // leave, deadlines pass, batches are too large, and the producer is stopped by force and started
 // again.
-func life(t testing.TB, seed uint64) *Trace {
+func life(t testing.TB, seed uint64, most int) *Trace {
 	t.Helper()
 	b := testbroker.VirtualCluster(t, 3)
-	limits, settings := core.Limits{}, []string(nil)
-	if seed%4 == 1 {
+	mode, limits, settings := modeOf(seed), core.Limits{}, []string(nil)
+	if seed%4 == 1 && mode.Idempotent {
 		limits = few
 	}
 	if seed%4 == 2 {
 		settings = []string{"max.message.bytes=300"}
 	}
 	b.CreateTopicNamed(t, topic, partitions, settings...)
-	r := begin(t, b, topic, seed, limits, func(c *producer.Config) {
+	r := begin(t, b, topic, seed, mode, limits, func(c *producer.Config) {
 		if seed%3 == 0 {
 			c.Linger = 20 * time.Millisecond
 		}
@@ -63,13 +69,18 @@ func life(t testing.TB, seed uint64) *Trace {
 		}
 		c.Compression = []kafka.Compression{0, 0, kafka.Gzip}[seed%3]
 	})
+	r.most = most
 	callers := r.callers(200 * time.Millisecond)
 	var pending []*kfake.FaultHandle
 	for r.room() {
 		time.Sleep(time.Duration(r.upTo(100)) * time.Millisecond)
 		switch r.upTo(12) {
 		case 0:
-			if err := b.Fake.MoveTopicPartition(topic, int32(r.upTo(partitions)), int32(r.upTo(3))); err != nil {
+			p, node := int32(r.upTo(partitions)), int32(r.upTo(3))
+			if b.Fake.LeaderFor(topic, p) != node {
+				r.trace.Moves++
+			}
+			if err := b.Fake.MoveTopicPartition(topic, p, node); err != nil {
 				t.Error(err)
 			}
 		case 1:
@@ -93,11 +104,18 @@ func life(t testing.TB, seed uint64) *Trace {
 			time.Sleep(time.Duration(r.upTo(4000)) * time.Millisecond)
 			b.Net.Thaw()
 		case 10:
+			node := r.upTo(3)
+			if r.trace.Mode == None { // else nothing is ever left to be cut
+				b.Net.Kill(node)
+			}
 			r.force(time.Duration(r.upTo(60)) * time.Millisecond)
+			b.Net.Revive(node)
 			r.net.Calm()
 			r.start()
 		case 11:
-			refuseRecords(b, r)
+			if r.trace.Mode != None { // it would answer
+				refuseRecords(b)
+			}
 		}
 	}
 	callers.Wait()
@@ -105,10 +123,10 @@ func life(t testing.TB, seed uint64) *Trace {
 	for _, fault := range pending {
 		fault.Remove()
 	}
-	return r.finish(fmt.Sprintf("a life on kfake, seed %d", seed), partitions)
+	return r.finish(fmt.Sprintf("a life on kfake, %s, seed %d", r.trace.Mode.Name, seed), partitions)
 }
 
-// callers write, some of which leave, until a trace has no room any more.
+// callers writes messages, and cancels some of the calls, until there is no more room.
 func (r *run) callers(pause time.Duration) *sync.WaitGroup {
 	wg := new(sync.WaitGroup)
 	for w := range 6 {
@@ -127,29 +145,37 @@ func (r *run) callers(pause time.Duration) *sync.WaitGroup {
 	return wg
 }
 
-// lifeOnKafka is a random life on Apache Kafka: answers are lost and requests cut, callers leave,
+// lifeOnKafka runs a random life of so many messages on Apache Kafka. Answers are lost and requests cut, callers leave,
 // deadlines pass, batches are too large, records are refused, and the producer is stopped by force
-// and started again.
-func lifeOnKafka(t testing.TB, b *testbroker.Broker, seed uint64) *Trace {
+// and started again. If move is not nil, it moves the leader of a partition, and reports whether
+// that succeeded.
+func lifeOnKafka(t testing.TB, b *testbroker.Broker, seed uint64, most int, move func(topic string, partition int32) bool) *Trace {
 	t.Helper()
-	limits, settings := core.Limits{}, []string(nil)
+	mode, limits, settings := modeOf(seed), core.Limits{}, []string(nil)
 	switch seed % 4 {
 	case 1:
-		limits = few
+		if mode.Idempotent {
+			limits = few
+		}
 	case 2:
 		settings = []string{"max.message.bytes=300"}
 	case 3:
 		settings = []string{"message.timestamp.before.max.ms=60000"}
 	}
 	topic := b.CreateTopic(t, partitions, settings...)
-	r := begin(t, b, topic, seed, limits, func(c *producer.Config) {
+	r := begin(t, b, topic, seed, mode, limits, func(c *producer.Config) {
 		c.WriteTimeout, c.DeliveryTimeout = 300*time.Millisecond, time.Second
 		c.DialTimeout = 30 * time.Second // a start is to succeed, however busy the machine is
 	})
+	r.most = most
 	if seed%4 == 3 {
 		r.old = 5
 	}
-	callers := r.callers(20 * time.Millisecond)
+	pause := 20 * time.Millisecond
+	if move != nil { // which takes a while
+		pause, r.trace.Leader = 300*time.Millisecond, Replicas
+	}
+	callers := r.callers(pause)
 	for r.room() {
 		time.Sleep(time.Duration(r.upTo(10)) * time.Millisecond)
 		switch r.upTo(4) {
@@ -158,6 +184,9 @@ func lifeOnKafka(t testing.TB, b *testbroker.Broker, seed uint64) *Trace {
 			r.net.Losses.Store(uint64(r.upTo(500)))
 		case 2:
 			r.net.Calm()
+			if move != nil && move(topic, int32(r.upTo(partitions))) {
+				r.trace.Moves++
+			}
 		case 3:
 			if r.upTo(3) == 0 {
 				r.force(time.Duration(r.upTo(10)) * time.Millisecond)
@@ -167,11 +196,11 @@ func lifeOnKafka(t testing.TB, b *testbroker.Broker, seed uint64) *Trace {
 		}
 	}
 	callers.Wait()
-	return r.finish(fmt.Sprintf("a life on Apache Kafka, seed %d", seed), partitions)
+	return r.finish(fmt.Sprintf("a life on Apache Kafka, %s, seed %d", r.trace.Mode.Name, seed), partitions)
 }
 
 // refuseRecords makes the embedded cluster refuse the first record of the batches of one request.
-func refuseRecords(b *testbroker.Broker, r *run) {
+func refuseRecords(b *testbroker.Broker) {
 	b.Fake.ControlKey(kmsg.Produce.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		res := req.ResponseKind().(*kmsg.ProduceResponse)
 		for _, rt := range req.(*kmsg.ProduceRequest).Topics {

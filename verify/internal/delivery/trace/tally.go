@@ -2,51 +2,77 @@ package trace
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seed3893aba4/surestart/internal/core"
 	model "github.com/seed3893aba4/surestart/spec/delivery"
 )
 
-// Tally counts what traces have shown.
+// Tally counts what the traces of one mode show.
 type Tally struct {
-	traces, events, messages, most int
-	classes                        [numClasses]int
+	traces, events, messages, moves, most int
+	classes                               [numClasses]int
 }
 
-// What only a network, a leader or a caller in the way brings about.
+// Situations that only an interfering network, leader or caller brings about.
 const (
-	showsLost      = iota // a request that was written gets no answer
-	showsUnwritten        // a request is not written whole
-	showsAgain            // a batch in doubt is sent again
-	showsDuplicate        // which its leader has already
-	showsLanded           // a request of which no answer came was appended
-	showsUnsure           // an answer that leaves doubt
-	showsAppended         // given after the append
-	showsFinal            // one that is in no table
-	showsRetry            // refused for now
-	showsRefused          // for good
-	showsSplit            // too large
-	showsInvalid          // some of the records
-	showsSequence         // another epoch or sequence number is expected
-	showsFenced           // by a batch that may have been appended
-	showsQueued           // withdrawn from the queue
-	showsTaken            // from the batch
-	showsGivenUp          // a verdict while a request is under way, or the batch in doubt
-	showsEpoch            // a batch ended in doubt, and the next one has another epoch
-	showsCut              // a forced stop
-	showsInDoubt          // with a request under way
-	showsRestart          // a start after a stop
-	showsNewID            // another producer id
-	showsNumbers          // the sequence numbers have run out
-	showsHeld             // the callers of one event get different verdicts
+	showsLost       = iota // a request that was written gets no answer
+	showsUnwritten         // a request is not written whole
+	showsAgain             // a batch in doubt is sent again
+	showsDuplicate         // which its leader has already
+	showsLanded            // a request of which no answer came was appended
+	showsUnsure            // an answer that leaves doubt
+	showsAppended          // given after the append
+	showsFinal             // one that is in no table
+	showsRetry             // refused for now
+	showsRefused           // for good
+	showsSplit             // too large
+	showsInvalid           // some of the records
+	showsSequence          // another epoch or sequence number is expected
+	showsFenced            // by a batch that may have been appended
+	showsQueued            // withdrawn from the queue
+	showsTaken             // from the batch
+	showsGivenUp           // a verdict while a request is under way, or the batch in doubt
+	showsEpoch             // a batch ended in doubt, and the next one has another epoch
+	showsCut               // a forced stop
+	showsInDoubt           // with a request under way
+	showsRestart           // a start after a stop
+	showsNewID             // another producer id
+	showsNumbers           // the sequence numbers have run out
+	showsHeld              // the callers of one event get different verdicts
+	showsMoved             // a leader is changed
+	showsHandedOver        // a message is delivered without an answer
+	showsAbsent            // and is not in the log
+	showsTwice             // a message is in the log twice
+	showsLostAck           // a message is acknowledged, and lost with its leader
 
 	numClasses
 )
 
-var classNames = [numClasses]string{
-	"lost", "unwritten", "again", "duplicate", "landed", "unsure", "appended", "final", "retry", "refused", "split", "invalid",
-	"sequence", "fenced", "queued", "taken", "givenup", "epoch", "cut", "indoubt", "restart", "newid", "numbers", "mixed",
+// The modes in which a class must occur among many lives. A rare class must occur only in the most
+// frequent mode.
+const (
+	inIdempotent = 1 << iota
+	inAll
+	inOne
+	inNone
+
+	answered = inIdempotent | inAll | inOne
+	inAny    = answered | inNone
+)
+
+var classes = [numClasses]struct {
+	name string
+	in   int
+}{
+	{"lost", answered}, {"unwritten", inAny}, {"again", answered}, {"duplicate", inIdempotent}, {"landed", inAny},
+	{"unsure", answered}, {"appended", answered}, {"final", answered}, {"retry", answered}, {"refused", answered},
+	{"split", answered}, {"invalid", answered}, {"sequence", inIdempotent}, {"fenced", inIdempotent},
+	{"queued", inAny}, {"taken", inIdempotent}, {"givenup", inAny}, {"epoch", inIdempotent}, {"cut", inAny}, {"indoubt", inIdempotent},
+	{"restart", inAny}, {"newid", inIdempotent}, {"numbers", inIdempotent}, {"mixed", inIdempotent},
+	{"moved", inAny}, {"handedover", inNone}, {"absent", inNone}, {"twice", inAll | inOne},
+	{"lostack", 0}, // the embedded brokers lose nothing
 }
 
 // Add counts an accepted trace.
@@ -54,6 +80,7 @@ func (y *Tally) Add(t *Trace, a Accepted) {
 	y.traces++
 	y.events += a.Events
 	y.messages += a.Messages
+	y.moves += t.Moves
 	y.most = max(y.most, a.Most)
 	for i, shown := range t.shows(a) {
 		if shown {
@@ -62,7 +89,7 @@ func (y *Tally) Add(t *Trace, a Accepted) {
 	}
 }
 
-// shows are the classes that the trace is in.
+// shows returns the classes that the trace is in.
 func (t *Trace) shows(a Accepted) (in [numClasses]bool) {
 	note := func(class int, shown bool) { in[class] = in[class] || shown }
 	written := make([]bool, len(t.Logs))
@@ -111,6 +138,13 @@ func (t *Trace) shows(a Accepted) (in [numClasses]bool) {
 		case core.EventCut:
 			note(showsCut, len(e.Decided) > 0)
 			note(showsInDoubt, len(e.Decided) > 0 && before >= core.Writing)
+		case core.EventHandedOver:
+			note(showsHandedOver, len(e.Decided) > 0)
+			for _, d := range e.Decided {
+				for m := d.First; m <= d.Last; m++ {
+					note(showsAbsent, !t.holds(p, m))
+				}
+			}
 		case core.EventStart:
 			starts++
 			note(showsRestart, starts > 1)
@@ -125,25 +159,46 @@ func (t *Trace) shows(a Accepted) (in [numClasses]bool) {
 	}
 	note(showsDuplicate, a.Took[model.LeaderHasIt])
 	note(showsLanded, a.Took[model.LateAppends] || a.Took[model.LoseAnswer])
+	note(showsMoved, t.Moves > 0)
+	for _, log := range t.Logs {
+		values := make(map[string]bool)
+		for _, r := range log {
+			note(showsTwice, values[r.Value])
+			values[r.Value] = true
+		}
+	}
+	note(showsLostAck, a.Took[model.Move])
 	note(showsAppended, a.Took[model.LeaderAppendsUnsure])
 	return in
 }
 
-// String reads like a line of a report.
+// holds reports whether the log of a partition has a message.
+func (t *Trace) holds(p int, m core.Message) bool {
+	for _, e := range t.Events {
+		if e.Kind == core.EventAdmit && e.Partition == p && e.First <= m && m < e.First+core.Message(len(e.Values)) {
+			return slices.ContainsFunc(t.Logs[p], func(r Entry) bool { return r.Value == e.Values[m-e.First] })
+		}
+	}
+	return false
+}
+
+// String returns the counts in the form of a report's line.
 func (y *Tally) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "traces=%d messages=%d events=%d states-at-once=%d", y.traces, y.messages, y.events, y.most)
-	for i, name := range classNames {
-		fmt.Fprintf(&b, " %s=%d", name, y.classes[i])
+	fmt.Fprintf(&b, "traces=%d messages=%d events=%d moves=%d states-at-once=%d", y.traces, y.messages, y.events, y.moves, y.most)
+	for i, c := range classes {
+		if y.classes[i] > 0 {
+			fmt.Fprintf(&b, " %s=%d", c.name, y.classes[i])
+		}
 	}
 	return b.String()
 }
 
-// Missing are the classes in which no trace is.
-func (y *Tally) Missing() (names []string) {
+// Missing returns the classes that must occur in the mode and that no trace is in.
+func (y *Tally) Missing(m Mode) (names []string) {
 	for i, n := range y.classes {
-		if n == 0 {
-			names = append(names, classNames[i])
+		if n == 0 && classes[i].in>>slices.Index(Modes, m)&1 == 1 {
+			names = append(names, classes[i].name)
 		}
 	}
 	return names

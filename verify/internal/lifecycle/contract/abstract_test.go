@@ -115,7 +115,7 @@ func TestModelIsTLCsGraph(t *testing.T) {
 	}
 }
 
-// Without Java, too: the counts, action by action, are those that TLC has found.
+// The counts, action by action, are those that TLC has found. This test needs no Java.
 func TestCountsAreTheManifests(t *testing.T) {
 	root, err := checkout.Root()
 	if err != nil {

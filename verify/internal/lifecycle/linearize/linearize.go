@@ -1,4 +1,5 @@
-// Package linearize holds the calls of a history against the contract as an atomic object, with porcupine (G3).
+// Package linearize checks that the calls of a history are linearizable (G3): it compares them with
+// the contract as an atomic object, with porcupine.
 package linearize
 
 import (
@@ -13,7 +14,7 @@ import (
 	"github.com/seed3893aba4/surestart/internal/history"
 )
 
-// model is the atomic object, read off the contract's graph, as porcupine wants it.
+// model is the atomic object, derived from the contract's graph, in porcupine's form.
 var model = sync.OnceValue(func() porcupine.Model {
 	object, err := abstract.Model{Callers: 2, Restarts: true}.Object()
 	if err != nil {
@@ -50,9 +51,9 @@ type outcome struct {
 	text string
 }
 
-// operations are the calls of h, the failure reports, and what opened where it may have
-// been a restart, each with its interval.
-// A call that does not return, and a return without a call, are an error.
+// operations returns the calls of h, the failure reports, and the opens that may have been
+// restarts, each with its interval. A call that does not return, and a return without a call, are
+// an error.
 func operations(h history.History) ([]porcupine.Operation, error) {
 	var (
 		ops     []porcupine.Operation
@@ -116,15 +117,15 @@ func operations(h history.History) ([]porcupine.Operation, error) {
 	return ops, nil
 }
 
-// Holds says whether the calls of h, each taken to have effect at one
-// instant between its call and its return, are a sequence of the atomic object's (G3).
+// Holds reports whether the calls of h are a sequence of calls of the atomic object (G3). Each call
+// takes effect at one instant between its call and its return.
 func Holds(h history.History) bool {
 	ops, err := operations(h)
 	return err == nil && porcupine.CheckOperations(model(), ops)
 }
 
-// Picture writes what porcupine makes of h as a page of HTML, with all events of
-// h in it, into dir, or into a new directory where dir is empty. It returns its path.
+// Picture writes porcupine's picture of h, with all events of h, as a page of HTML into dir, or
+// into a new directory if dir is empty. It returns the path.
 func Picture(h history.History, dir, name string) (string, error) {
 	ops, err := operations(h)
 	if err != nil {

@@ -12,11 +12,10 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/compare"
 )
 
-// Table derives the transition table from a graph: a row for every edge that
-// changes st, with the event that the action stands for (Action.Events). It fails
-// where an action changes st and stands for no event, where an event and a source
-// have two destinations, and where what Finish does in one section (released,
-// then start) is not made of rows that other edges show.
+// Table derives the transition table from a graph: a row for every edge that changes st, with the
+// event of the action (Action.Events). It returns an error if an action that changes st has no
+// event, or if an event and a source have two destinations. Finish makes two transitions in one
+// section (released, then start); both must be rows that other edges show.
 func (g *Graph) Table() ([]spec.Row, error) {
 	var rows, needed []spec.Row
 	add := func(rows *[]spec.Row, r spec.Row) {
@@ -60,8 +59,8 @@ func inOrder(rows []spec.Row) ([]spec.Row, error) {
 	return rows, nil
 }
 
-// Generate returns the text of spec/table_gen.go. graphs are of the models that
-// the names say; the table has the rows of all of them.
+// Generate returns the text of spec/table_gen.go. graphs are the graphs of the named models; the
+// table has the rows of all of them.
 func Generate(models []string, graphs []*Graph) ([]byte, error) {
 	rows, err := table(models, graphs)
 	if err != nil {
@@ -101,7 +100,7 @@ var table = [...]Row{
 	return format.Source(b.Bytes())
 }
 
-// table is the rows of all the graphs; it fails where two of them disagree.
+// table returns the rows of all the graphs. It returns an error if two of them disagree.
 func table(models []string, graphs []*Graph) ([]spec.Row, error) {
 	var rows []spec.Row
 	for i, g := range graphs {

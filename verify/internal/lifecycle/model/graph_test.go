@@ -108,8 +108,8 @@ func same(t *testing.T, g *Graph) spec.Counts {
 	return r.Counts
 }
 
-// What go generate ./spec would write is what is there. Without the CI bound only
-// the quick model's rows can be looked for in the table.
+// The file has what go generate ./spec would write. Without the CI bound, the test only searches
+// for the quick model's rows in the table.
 func TestTableIsWhatTLCGenerates(t *testing.T) {
 	var graphs []*Graph
 	for _, model := range bounds() {
@@ -141,9 +141,9 @@ func TestTableIsWhatTLCGenerates(t *testing.T) {
 	}
 }
 
-// unnoticed says, for each model, which alterations of a guard change nothing in
-// it, because the situation in which the guard matters needs more calls or
-// callers: each is noticed in another. Everything that is not listed here has to be noticed, what is has not.
+// unnoticed lists, for each model, the alterations of a guard that change nothing in it, because
+// the guard matters only with more calls or callers. Each is noticed in another model. An
+// alteration that is not listed here has to be noticed; one that is listed must not be.
 var unnoticed = map[string]string{
 	// A Start, a use and a Stop are three calls; nothing is started again.
 	"quick": "Forgets == true, KeepsOn == true, StopTells == false, Drained == true, MayForce == true, MayForce == false, " +
@@ -154,7 +154,7 @@ var unnoticed = map[string]string{
 	// No failure is reported, so that nothing is started again.
 	"stoppers": "StillAlive == true, Forgets == true, KeepsOn == true, StopTells == false, Current == true, Current == false, " +
 		"WaitsFor == false, GivesUpFor == false, MayRestart == false",
-	// There are no retries; and two who wait to stop and one who uses are three callers.
+	// There are no retries. Two callers that wait to stop and one that uses would be three callers.
 	"restart": "MayRetry == false, StillAlive == true, RolledBack == true, RolledBack == false, MayForce == true",
 	// Nothing is started again, and there are two callers.
 	"ci": "Forgets == true, KeepsOn == true, StopTells == false, MayForce == true, WaitsFor == false, GivesUpFor == false, MayRestart == false",

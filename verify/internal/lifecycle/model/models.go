@@ -1,5 +1,6 @@
-// Package model is what of the state graphs that TLC dumps is the lifecycle's: their states, read as package spec of the
-// product has them, the comparison with that executable model, and the transition table.
+// Package model is the lifecycle's part of comparing TLC's state graphs: it reads their states into
+// the types of package spec, compares the graphs with that executable model, and derives the
+// transition table.
 package model
 
 import (
@@ -14,7 +15,7 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
-// models are those whose graph can be dumped, as the manifest names them.
+// models are the models whose graphs can be dumped, by their names in the manifest.
 var models = []tlc.Model{
 	{Name: "quick", Config: "tla/Quick.cfg", Module: "MC"},
 	{Name: "restart-quick", Config: "tla/RestartQuick.cfg", Module: "MC"},
@@ -32,12 +33,12 @@ func modelOf(name string) (tlc.Model, error) {
 	return models[i], nil
 }
 
-// Models lists the models whose dump is small enough to be kept, the smallest
-// first; deep is for Deep.
+// Models lists the models whose dumps are small enough to keep, the smallest first. Deep is for the
+// model deep.
 func Models() []string { return []string{"quick", "restart-quick", "stoppers", "restart", "ci"} }
 
-// From returns the steps that lead from Init to where a model begins: none, but
-// for stoppers, which begins when a first Start has returned.
+// From returns the steps that lead from Init to the initial state of a model. There are none,
+// except for stoppers, which begins when a first Start has returned.
 func From(model string) []spec.Step {
 	if model != "stoppers" {
 		return nil
@@ -54,7 +55,11 @@ func Bound(root, model string) (spec.Bound, error) {
 	if err != nil {
 		return spec.Bound{}, err
 	}
-	c := tlc.ReadConstants(filepath.Join(root, filepath.FromSlash(m.Config)))
+	return boundOf(root, m.Config)
+}
+
+func boundOf(root, config string) (spec.Bound, error) {
+	c := tlc.ReadConstants(filepath.Join(root, filepath.FromSlash(config)))
 	b := spec.Bound{
 		Callers: c.Values("Callers", "c"), Parts: c.Number("NParts"), Retries: c.Boolean("Retries"),
 		Restarts: c.Number("MaxRestarts"), Calls: c.Number("MaxCalls"), Fails: c.Number("MaxFails"),
@@ -65,7 +70,7 @@ func Bound(root, model string) (spec.Bound, error) {
 	return b, b.Check()
 }
 
-// lifecycle is what a comparison has to know of it.
+// lifecycle is what a comparison needs to know of the lifecycle.
 var lifecycle = &compare.Machine[spec.Bound, spec.Snapshot, spec.Step]{
 	Names:  tlc.Names(spec.GivesUp),
 	Labels: tlc.Names(spec.GivesUp),
@@ -83,13 +88,13 @@ var lifecycle = &compare.Machine[spec.Bound, spec.Snapshot, spec.Step]{
 	Candidates: func(b spec.Bound) []spec.Step { return b.Candidates(nil) },
 }
 
-// Graph is a state graph as TLC has dumped it.
+// Graph is a state graph that TLC dumped.
 type Graph struct {
 	*compare.Graph[spec.Bound, spec.Snapshot, spec.Step]
 }
 
-// Dump has TLC dump a model, in dir unless $SURESTART_DUMPS says where, and
-// reads it. It returns the dump's path too.
+// Dump runs TLC to dump a model and reads the dump. The dump is in dir, or in $SURESTART_DUMPS if
+// that is set. Dump also returns its path.
 func Dump(ctx context.Context, t tlc.TLC, model, dir string) (*Graph, string, error) {
 	m, err := dumpable(t, model)
 	if err != nil {
@@ -99,7 +104,7 @@ func Dump(ctx context.Context, t tlc.TLC, model, dir string) (*Graph, string, er
 	return &Graph{g}, path, err
 }
 
-// Deep is the graph of deep, whose dump is never stored.
+// Deep returns the graph of the model deep, whose dump is never stored.
 func Deep(ctx context.Context, t tlc.TLC) (*Graph, error) {
 	m, err := dumpable(t, "deep")
 	if err != nil {
@@ -118,7 +123,7 @@ func dumpable(t tlc.TLC, model string) (compare.Model[spec.Bound, spec.Snapshot,
 	return compare.Model[spec.Bound, spec.Snapshot, spec.Step]{Model: m, Bound: b, From: From(model)}, err
 }
 
-// Read reads a dump of a model with the given bound, which begins in Init.
+// Read reads a dump of a model with the given bound that begins in Init.
 func Read(r io.Reader, b spec.Bound) (*Graph, error) {
 	g, err := lifecycle.Read(r, b, nil)
 	return &Graph{g}, err

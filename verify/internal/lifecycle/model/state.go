@@ -5,10 +5,10 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/tlc"
 )
 
-// ParseState reads a state of tla/Algorithm.tla as TLC prints it. It is strict:
-// each variable once and no other, each caller and attempt of the bound once,
-// and only values that the specification's TypeOK allows. In particular held[g]
-// has to be <<1, ..., n>>, which is what lets a Snapshot keep n alone.
+// ParseState reads a state of tla/Algorithm.tla as TLC prints it. It is strict: each variable once
+// and no other, each caller and attempt of the bound once, and only values that the specification's
+// TypeOK allows. In particular held[g] has to be <<1, ..., n>>, so that a Snapshot can keep n
+// alone.
 func ParseState(b spec.Bound, text []byte) (spec.Snapshot, error) {
 	var s spec.Snapshot
 	p := parser{bound: b}
@@ -90,7 +90,7 @@ func (p *parser) attempts(value func(g int)) { p.Sequence(p.bound.Attempts(), va
 
 func (p *parser) callers(value func(c int)) { p.Function("c", p.bound.Callers, value) }
 
-// held reads the sequence of the parts held, which has to be <<1, ..., n>>.
+// held reads the sequence of the held parts, which has to be <<1, ..., n>>.
 func (p *parser) held() uint8 {
 	return uint8(p.List(p.bound.Parts, func(i int) {
 		if int(p.Number(p.bound.Parts)) != i+1 {
@@ -99,7 +99,7 @@ func (p *parser) held() uint8 {
 	}))
 }
 
-// out reads the pair of a result and its number. Only two kinds have one.
+// out reads the pair of a result and its number. Only two kinds of result have a number.
 func (p *parser) out(v *spec.CallerVars) {
 	p.Want("<<")
 	v.Out = tlc.Named[spec.Out](p.Values, outs)

@@ -13,14 +13,15 @@ import (
 	tlclifecycle "github.com/seed3893aba4/surestart/verify/internal/lifecycle/model"
 )
 
-// writeEdges writes states and steps of the algorithm's state graph to a file, as JSON lines, for the proof to hold
-// Z3's transition relation against. The graph is that of the executable model (package spec), which is held equal to
-// TLC's, state by state and edge by edge.
+// writeEdges writes states and steps of the algorithm's state graph to a file, as JSON lines. The
+// proof compares Z3's transition relation with them. The graph is that of the executable model
+// (package spec), which tests compare with TLC's, state by state and edge by edge.
 //
-// The first line is the bound. A line {"state": i, "vars": {...}} comes before every line that mentions i. A line
-// {"from": i, "edges": [[action, parameter, to], ...]} lists all steps out of a state. With n 0 the graph is written
-// whole; else enough states are drawn, at least some for each class of step (the action, what it changes, the states
-// and places between which it leads), that their steps number n or more.
+// The first line is the bound. A line {"state": i, "vars": {...}} comes before every line that
+// mentions i. A line {"from": i, "edges": [[action, parameter, to], ...]} lists all steps out of a
+// state. With n 0 the whole graph is written. Otherwise states are drawn until their steps number n
+// or more, with at least some for each class of step: the action, what it changes, and the states
+// and places between which it leads.
 func writeEdges(file, root, model string, n int) error {
 	f, err := os.Create(file)
 	if err != nil {
@@ -54,10 +55,10 @@ func write(out *json.Encoder, root, model string, n int) error {
 	return nil
 }
 
-// each is how many steps of every class are drawn, if there are so many.
+// each is the number of steps to draw from every class, if it has that many.
 const each = 20
 
-// draw returns the sources whose steps are written: the same at each run.
+// draw returns the sources whose steps are written: the same in each run.
 func draw(g *spec.Graph, n int) []int {
 	if n == 0 || n >= g.Steps() {
 		all := make([]int, len(g.States))
@@ -96,7 +97,7 @@ func draw(g *spec.Graph, n int) []int {
 	return drawn
 }
 
-// class names what kind of a step it is.
+// class names the class of a step.
 func class(from, to *spec.Snapshot, st spec.Step) string {
 	var b strings.Builder
 	fmt.Fprint(&b, st.Action, from.St, to.St)

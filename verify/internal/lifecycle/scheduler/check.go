@@ -10,32 +10,32 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Pair is a world and the state in which the model says that it is.
+// Pair is a world, and the model's state that the world must agree with.
 type Pair struct {
 	*World
 	Bound spec.Bound
 	Model spec.Snapshot
 	Steps []spec.Step // taken so far
 
-	progress atomic.Int64 // steps begun; whoever loads it may read Steps until the next one
+	progress atomic.Int64 // steps that began; a goroutine that loads it may read Steps until the next one
 
 	// Scratch.
 	code, model []spec.Step
 	events      []spec.Event
 }
 
-// NewPair returns a world at the model's Init. Close it.
+// NewPair returns a world in the model's Init. Close it.
 func NewPair(b spec.Bound) *Pair {
 	return &Pair{World: New(b), Bound: b, Model: b.Init()}
 }
 
-// begin brings the pair to the model's Init, again if it is closed.
+// begin brings the pair to the model's Init. It may be called again after Close.
 func (p *Pair) begin(b spec.Bound) {
 	p.Bound, p.Model, p.Steps = b, b.Init(), p.Steps[:0]
 	p.World.begin(b)
 }
 
-// Difference is where code and model part.
+// Difference is a difference between code and model.
 type Difference struct {
 	Bound     spec.Bound
 	Steps     []spec.Step // the schedule up to there
@@ -43,17 +43,17 @@ type Difference struct {
 	Guarantee spec.Guarantee
 }
 
-// Error tells what differs, names the guarantee, and draws the schedule.
+// Error describes what differs, names the guarantee, and draws the schedule.
 func (d *Difference) Error() string {
 	return fmt.Sprintf("code and model differ after %d steps: %s %s is broken\n  %s\n\n%s",
 		len(d.Steps), d.Guarantee.ID, d.Guarantee.Name, strings.Join(d.What, "\n  "), Timeline(d.Bound, d.Steps))
 }
 
-// Length is how many steps lead there.
+// Length returns the number of steps that lead to the difference.
 func (d *Difference) Length() int { return len(d.Steps) }
 
-// Enabled returns the steps that can be taken next, or a *Difference unless they
-// are the same for code and model. The slice is valid until the next call.
+// Enabled returns the steps that can be taken next. If code and model have different ones, it
+// returns a *Difference. The slice is valid until the next call.
 func (p *Pair) Enabled() (steps []spec.Step, err error) {
 	defer p.contain(&err)
 	p.code = p.World.Enabled(p.code[:0])
@@ -77,8 +77,8 @@ func (p *Pair) Enabled() (steps []spec.Step, err error) {
 	return nil, p.differ(ds)
 }
 
-// Moves returns what Enabled does, and the steps of which the model sees nothing, or
-// that the code can do in another way. The slice is valid until the next call.
+// Moves returns the steps of Enabled, the steps that the model does not see, and the other ways in
+// which the code can take a step. The slice is valid until the next call.
 func (p *Pair) Moves() ([]spec.Step, error) {
 	steps, err := p.Enabled()
 	if err != nil {
@@ -95,8 +95,8 @@ func compare(a, b spec.Step) int {
 	return int(a.Arg) - int(b.Arg)
 }
 
-// Take takes a step of those that Enabled returned, in code and model, and
-// returns a *Difference unless every observable agrees afterwards.
+// Take takes one of the steps that Enabled returned, in code and model. It returns a *Difference
+// unless everything observable agrees afterwards.
 func (p *Pair) Take(st spec.Step) (err error) {
 	before, after, ok := p.Model, p.Model, true
 	shown, modelled := Unmarked(st)
@@ -112,12 +112,13 @@ func (p *Pair) Take(st spec.Step) (err error) {
 	defer p.contain(&err)
 	p.Do(st)
 	if !modelled {
-		shown.Action = spec.StartFast // a step that nobody sees
+		shown.Action = spec.StartFast // an invisible step
 	}
 	return p.compare(shown, before, after)
 }
 
-// compare holds what the code is, and what it let be seen during a step, against the model's states before and after.
+// compare compares the code, and what it showed during a step, with the model's states before and
+// after the step.
 func (p *Pair) compare(st spec.Step, before, after spec.Snapshot) error {
 	var ds []spec.Difference
 	for _, one := range p.chose {
@@ -148,11 +149,11 @@ func (p *Pair) compare(st spec.Step, before, after spec.Snapshot) error {
 	return p.differ(ds)
 }
 
-// varPromise is the Var of a difference from what is promised beside the model: the
-// Index is the guarantee.
+// varPromise is the Var of a difference from a promise that the model does not have. The Index is
+// the guarantee.
 const varPromise = "promise"
 
-// contain makes a panic of the code a difference.
+// contain turns a panic of the code into a difference.
 func (p *Pair) contain(err *error) {
 	v := recover()
 	if v == nil {
@@ -174,8 +175,8 @@ func (p *Pair) panics(v any) *Difference {
 	return p.differ([]spec.Difference{{Var: spec.VarPanic, Index: after, Want: p.Model.St.String(), Got: fmt.Sprint(v)}})
 }
 
-// stuck is the difference of a step that does not end: the code waits, for a lock
-// or a channel, where the scheduler has no point.
+// stuck returns the difference of a step that does not end: the code waits, for a lock or a
+// channel, where the scheduler has no point.
 func (p *Pair) stuck() *Difference {
 	st := p.Steps[len(p.Steps)-1]
 	d := p.differ([]spec.Difference{{Var: "pc", Index: fmt.Sprint(st), Want: "the next point", Got: "blocked for ever"}})
@@ -183,8 +184,7 @@ func (p *Pair) stuck() *Difference {
 	return d
 }
 
-// observed compares what hooks and observers saw during a step with what the
-// model says of it.
+// observed compares what hooks and observers saw during a step with the model.
 func (p *Pair) observed(st spec.Step, before, after spec.Snapshot) []spec.Difference {
 	var ds []spec.Difference
 	add := func(name string, index, want, got any) {
@@ -210,7 +210,8 @@ func (p *Pair) observed(st spec.Step, before, after spec.Snapshot) []spec.Differ
 		add("st", "observer", want, seen)
 	}
 
-	// The order of the releases: the part released is the last that was held.
+	// The order of the releases: the released part is the one that was acquired last of those still
+	// held.
 	var parts []uint8
 	if st.Action == spec.ReleaseOk || st.Action == spec.ReleaseErr {
 		parts = []uint8{before.Attempt(st.Arg).Held}

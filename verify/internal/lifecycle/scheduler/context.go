@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// callContext is a caller's context: it ends when the scheduler says so, with a
-// cause of that caller's, and carries a value of his.
+// callContext is the context of a caller. The scheduler ends it, with a cause of that caller's. It
+// carries a value of that caller's.
 type callContext struct {
 	context.Context
 	cancel context.CancelCauseFunc
@@ -31,7 +31,7 @@ type left int
 
 func (c left) Error() string { return fmt.Sprintf("c%d left", int(c)+1) }
 
-// Is: as the error of a context it counts as cancelled.
+// Is makes the cause count as cancelled, as the error of a context does.
 func (left) Is(target error) bool { return target == context.Canceled }
 
 type (
@@ -39,7 +39,7 @@ type (
 	baseKey   struct{} // of WithBaseContext
 )
 
-// base is the lifecycles' base context: of one that has ended.
+// base is the base context of the lifecycles. It derives from over, a context that has ended.
 var (
 	base = context.WithValue(over, baseKey{}, true)
 	over = func() context.Context {

@@ -8,15 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed3893aba4/surestart/verify/internal/lifecycle/sections"
 	"github.com/seed3893aba4/surestart/verify/internal/machine"
 	"github.com/seed3893aba4/surestart/verify/internal/variant"
 )
 
-// control is a mistake in fsm that depends on what the model has not, or on what a
-// scheduler could stand in for, and what has to notice it.
+// control is a mistake in fsm, and the check that has to notice it. The mistake depends on state
+// that the model does not have, or on what a scheduler might replace.
 type control struct {
 	name      string
-	layer     string // "graph": the walk
+	layer     string // "graph": the walk; "sections": that of tla/Sections.tla
 	guarantee string // one of these
 	file      string
 	edits     [][2]string // old, new
@@ -39,11 +40,11 @@ var controls = []control{
 	{"the drain ends the context without a cause", "graph", "G14", "release.go",
 		[][2]string{{"a.cancel(a.reason)", "a.cancel(nil)"}}},
 	{"a second try that opens is tried again", "graph", "G4", "retry.go",
-		[][2]string{{"a.op, a.ran, a.again, a.acquiring = spec.OpOpen, false, false, \"\"", "a.op, a.ran, a.acquiring = spec.OpOpen, false, \"\""}}},
+		[][2]string{{"a.op, a.ran, a.retry, a.acquiring = spec.OpOpen, false, false, \"\"", "a.op, a.ran, a.acquiring = spec.OpOpen, false, \"\""}}},
 	{"the second try fails at the first one's part", "graph", "G14", "retry.go",
-		[][2]string{{"a.op, a.ran, a.again, a.acquiring = spec.OpOpen, false, false, \"\"", "a.op, a.ran, a.again = spec.OpOpen, false, false"}}},
+		[][2]string{{"a.op, a.ran, a.retry, a.acquiring = spec.OpOpen, false, false, \"\"", "a.op, a.ran, a.retry = spec.OpOpen, false, false"}}},
 	{"the releases of a try are those of the next", "graph", "G4", "retry.go",
-		[][2]string{{"a.badPart, a.badErrs = \"\", nil", "a.badPart = \"\""}}},
+		[][2]string{{"a.failedPart, a.releaseErrs = \"\", nil", "a.failedPart = \"\""}}},
 	{"a context asked for after the cut lives", "graph", "G9", "use.go",
 		[][2]string{{"s.over, s.reason = true, reason", "s.reason = reason"}}},
 	{"the start timeout outlasts a cancelled attempt", "graph", "G7", "attempt.go",
@@ -66,7 +67,20 @@ var controls = []control{
 		[][2]string{{"\tif a.drained != nil {\n\t\t<-a.drained\n\t}\n", ""}}},
 	{"no goroutine is started", "threads", "G12", "lifecycle.go",
 		[][2]string{{"\tgo f()\n", ""}}},
+
+	// The order of the writes that lock-free readers see: tla/SectionsWeak.tla.
+	{"a release closes the gate after the word is Stopping", "sections", "G10", "release.go",
+		[][2]string{{gateFirst + "\tl.mustFireLocked(event, reason)\n", "\tl.mustFireLocked(event, reason)\n" + gateFirst}}},
+	{"the gate can be reached before the word is Started", "sections", "G10", "attempt.go",
+		[][2]string{{"\t\tl.mustFireLocked(spec.EventOpened, nil)\n\t\tl.opened.Store(a)\n", "\t\tl.opened.Store(a)\n\t\tl.mustFireLocked(spec.EventOpened, nil)\n"}}},
+	{"who waits for a release is answered while the word is Stopping", "sections", "G7", "release.go",
+		[][2]string{{"\tdefer func() {\n\t\ta.answerLocked(", "\tfunc() {\n\t\ta.answerLocked("}}},
 }
+
+const gateFirst = "\ta.inUse = int(a.gate.Add(gateClosed) - gateClosed)\n"
+
+// ofSections is the walk of tla/Sections.tla: fsm is built with stops for it.
+var ofSections = machine.Layer{Name: "sections", Dir: "verify/internal/lifecycle", Args: []string{"-test.run=^TestSections$", "-sections.split"}}
 
 // TestControls makes each mistake in fsm, and has the walk, or the traces of real
 // threads, notice it by the name of a guarantee.
@@ -94,8 +108,14 @@ func TestControls(t *testing.T) {
 			}
 			v := variant.Variant{Name: c.name, Files: map[string][]byte{name: text}}
 			layers := machine.Lifecycle.Layers(c.layer)
-			if c.layer == "graph" {
+			switch c.layer {
+			case "graph":
 				layers = machine.Lifecycle.Layers("graph", "three tries")
+			case "sections":
+				layers = []machine.Layer{ofSections}
+				if v.Files, err = sections.Split(root, v.Files); err != nil {
+					t.Fatal(err)
+				}
 			}
 			all, err := variant.Try(t.Context(), root, machine.Lifecycle, v, layers, func(c variant.Catch) bool { return c.Result == variant.Caught })
 			if err != nil {

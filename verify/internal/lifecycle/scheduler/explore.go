@@ -9,18 +9,18 @@ import (
 	"github.com/seed3893aba4/surestart/verify/internal/walk"
 )
 
-// What walk.Explore tells of the walk.
+// The types in which walk.Explore reports the walk.
 type (
 	Cover    = walk.Cover
 	Progress = walk.Progress
 )
 
-// Explore walks the model's graph in the code: see walk.Explore. The digest of what the code has beside the model is in
-// hidden.go.
+// Explore walks the model's graph in the code: see walk.Explore. The digest of the code's
+// additional state is in hidden.go.
 //
-// tries is how many tries of an attempt (OpenRetry) are walked: the model has no such
-// bound, for it does not count them; the code does. With 0 the model's states are taken
-// for the positions: each edge is walked from one of those that its state has.
+// tries is the number of tries of an attempt (OpenRetry) to walk. The model has no such bound,
+// because it does not count tries; the code does. With 0 the positions are the model's states: each
+// edge is walked from one position of its state.
 func Explore(ctx context.Context, g *spec.Graph, tries int, progress func(Progress)) (Cover, error) {
 	m := walk.Machine[spec.Step]{
 		States: len(g.States), Edges: g.Steps(), From: g.From, Hidden: tries > 0,

@@ -14,68 +14,70 @@ import (
 	"github.com/seed3893aba4/surestart/internal/control"
 )
 
-// What the code has and the model has not. Two ways to one state of the model may
-// leave the code in two, which differ in a field that Snapshot does not show. The
-// walk tells them apart by a digest of everything else: the fields of a lifecycle and
-// of what it consists of, read by reflection, so that a new one counts as soon as it
-// is there, and what its callers and hooks have (leases, scopes, contexts, where each
-// goroutine stands). fields says which of them are left out, and why two codes that
-// differ in one do the same. A test holds the list against the types.
+// The state of the code that the model does not have. Two paths to one state of the model may leave
+// the code in two states, which differ in a field that Snapshot does not show. The walk
+// distinguishes them by a digest of everything else. That is the fields of a lifecycle and of its
+// parts, read by reflection, so that a new field counts at once. It is also what callers and hooks
+// have: leases, scopes, contexts, and the place of each goroutine. The map fields says which fields
+// are left out, and why two codes that differ in one do the same. A test compares the list with the
+// types.
 
-// Why a field is left out of the digest. What is in it has no reason.
+// Reasons for leaving a field out of the digest. A field in the digest has none.
 const (
-	told      = ""
-	modelled  = "Snapshot reads it, and it is compared with the model"
-	fixed     = "it is the same for as long as what it belongs to"
-	aTime     = "a time: it is shown, and decides nothing"
-	aName     = "a name: it is shown, and decides nothing; promises.go looks whether it is the right one"
-	ofTelling = "the observers' goroutine comes to its end in the step that made it"
+	counted  = ""
+	modelled = "Snapshot reads it, and it is compared with the model"
+	fixed    = "it is the same for as long as what it belongs to"
+	aTime    = "a time: it is shown, and decides nothing"
+	aName    = "a name: it is shown, and decides nothing; promises.go looks whether it is the right one"
+	notifies = "the observers' goroutine comes to its end in the step that made it"
 )
 
 var fields = map[string]string{
-	"Lifecycle.word": modelled, "Lifecycle.gate": modelled, "Lifecycle.machine": modelled,
+	"Lifecycle.stateWord": modelled, "Lifecycle.opened": modelled, "Lifecycle.machine": modelled,
 	"Lifecycle.closing": modelled, "Lifecycle.begun": modelled, "Lifecycle.current": modelled,
 	"Lifecycle.config": fixed, "Lifecycle.open": fixed,
 	"Lifecycle.mu":     "no goroutine stands at a point with it: if one did, the next step would not end",
-	"Lifecycle.queued": told, "Lifecycle.since": aTime,
+	"Lifecycle.queued": counted, "Lifecycle.since": aTime,
 	"Lifecycle.cause":      "promises.go compares it after each step that may set it, and the code asks for what the attempt itself has set",
-	"Lifecycle.supervisor": told, "Lifecycle.done": told,
-	"Lifecycle.watchers": "nobody calls Wait during a walk",
-	"Lifecycle.readies":  "nor Ready", "Lifecycle.stopped": "which is all that asks for it",
-	"Lifecycle.staying": "nor Run",
-	"Lifecycle.logs":    ofTelling,
+	"Lifecycle.supervisor": counted, "Lifecycle.done": counted,
+	"Lifecycle.watchers":     "a walk has no Wait",
+	"Lifecycle.readyWaiters": "nor Ready", "Lifecycle.stopped": "which is all that asks for it",
+	"Lifecycle.runs": "nor Run", "Lifecycle.holders": "nor Hold",
+	"Lifecycle.logs": notifies,
 
 	"supervisor.due": modelled, "supervisor.restarts": modelled,
-	"supervisor.timer": told, "supervisor.asking": told, "supervisor.renewed": told, "supervisor.values": told,
-	"supervisor.at": aTime, "supervisor.opened": aTime,
+	"supervisor.timer": counted, "supervisor.awaitingDelay": counted, "supervisor.diedAgain": counted, "supervisor.values": counted,
+	"supervisor.restartAt": aTime, "supervisor.opened": aTime,
 
-	// Of an attempt that has ended the digest has nothing: late calls of its scopes, leases and
-	// timer are all that looks at it, and they do nothing because it has ended, whatever
-	// else it is; everyone who waited for it was answered in the step in which it ended, and the
-	// answers were compared there.
+	// The digest has nothing of an attempt that has ended. Only late calls of its scopes, leases
+	// and timer read it. They have no effect because it has ended, whatever else it is. Every
+	// caller that waited for it was answered in the step in which it ended, where the answers were
+	// compared.
 	"attempt.l": fixed, "attempt.cancel": fixed, "attempt.number": modelled,
 	"attempt.gate": "once it is closed, which is for good, only its sign is looked at; before, " + modelled,
-	"attempt.ctx":  told, "attempt.opening": told, "attempt.timer": told, "attempt.values": told,
+	"attempt.ctx":  counted, "attempt.opening": counted, "attempt.timer": counted, "attempt.values": counted,
 	"attempt.resource": "uses are given it, and each looks whether it is its attempt's",
-	"attempt.ran":      told, "attempt.hookErr": told, "attempt.again": told, "attempt.pause": told, "attempt.done": told, "attempt.returned": told, "attempt.unasked": told,
-	"attempt.outer": told, "attempt.restart": modelled, "attempt.reported": modelled, "attempt.outcome": told,
-	"attempt.op": modelled, "attempt.fate": told, "attempt.reason": told, "attempt.waiters": modelled, "attempt.stoppers": modelled,
-	"attempt.answered": told, "attempt.isAnswered": told, "attempt.startErr": told,
-	"attempt.finished": told, "attempt.isFinished": told, "attempt.stopErr": told,
-	"attempt.tried": told, "attempt.lastTry": told, "attempt.acquiring": aName,
-	"attempt.parts": told, "attempt.releasing": told, "attempt.badPart": aName, "attempt.badErrs": told,
-	"attempt.stepped": aTime, "attempt.inUse": modelled, "attempt.forced": told, "attempt.drained": told, "attempt.uses": told,
+	"attempt.ran":      counted, "attempt.hookErr": counted, "attempt.retry": counted, "attempt.pause": counted, "attempt.done": counted, "attempt.doneReturned": counted, "attempt.backoffDue": counted,
+	"attempt.outer": counted, "attempt.restart": modelled, "attempt.reported": modelled, "attempt.outcome": counted,
+	"attempt.op": modelled, "attempt.rollbackErr": counted, "attempt.reason": counted, "attempt.waiters": modelled, "attempt.stoppers": modelled,
+	"attempt.holds": "nobody calls Hold during a walk", "attempt.holders": "and these are 0 and nil",
+	"attempt.answered": counted, "attempt.isAnswered": counted, "attempt.startErr": counted,
+	"attempt.left":     "reason is its cause, and a walk has no Breaker, which alone gets the rest",
+	"attempt.finished": counted, "attempt.isFinished": counted, "attempt.stopErr": counted,
+	"attempt.tried": counted, "attempt.lastTry": counted, "attempt.acquiring": aName,
+	"attempt.parts": counted, "attempt.releasing": counted, "attempt.failedPart": aName, "attempt.releaseErrs": counted,
+	"attempt.lastStep": aTime, "attempt.inUse": modelled, "attempt.forced": counted, "attempt.drained": counted, "attempt.uses": counted,
 
-	"part.name": aName, "part.release": told,
-	"useSet.leases": told, "useSet.cancel": told, "useSet.each": told, "useSet.over": told, "useSet.reason": told,
+	"part.name": aName, "part.release": counted,
+	"useSet.leases": counted, "useSet.cancel": counted, "useSet.each": counted, "useSet.over": counted, "useSet.reason": counted,
 
-	"Lease._": fixed, "Lease.a": told, "Lease.released": told, "Lease.context": told,
-	"leaseContext.Context": told, "leaseContext.cancel": told, "leaseContext.handed": told,
-	"Scope.owner": told, "Scope.try": told,
-	"token.over": told, "token.outer": told, "token.by": told,
+	"Lease._": fixed, "Lease.a": counted, "Lease.released": counted, "Lease.context": counted,
+	"leaseContext.Context": counted, "leaseContext.cancel": counted, "leaseContext.marker": counted,
+	"Scope.owner": counted, "Scope.try": counted,
+	"marker.over": counted, "marker.outer": counted, "marker.by": counted,
 }
 
-// hidden is the digest of what the code has and the model has not.
+// hidden returns the digest of the state of the code that the model does not have.
 func (w *World) hidden() uint64 {
 	d := digest{seen: w.pointers[:0]}
 	d.value(reflect.ValueOf(w.life))
@@ -106,8 +108,8 @@ func (w *World) hidden() uint64 {
 	return d.h
 }
 
-// digest is a hash of what is given to it; a pointer counts as what it points to, and
-// which of those before it is the same.
+// digest is a hash of the values added to it. A pointer counts as the value it points to, and as
+// equal to earlier pointers or not.
 type digest struct {
 	h    uint64
 	seen []unsafe.Pointer
@@ -130,7 +132,7 @@ func (d *digest) flag(b bool) {
 
 var seed = maphash.MakeSeed()
 
-// known adds which pointer it is, and returns false for a new one.
+// known adds which earlier pointer p equals, and returns false if p is new.
 func (d *digest) known(p unsafe.Pointer) bool {
 	for i, one := range d.seen {
 		if one == p {
@@ -151,8 +153,8 @@ func (d *digest) standing(p *point) {
 	d.add(uint64(number(p.attempt)))
 }
 
-// err adds whether there is an error, and whether it is a StartError: the code asks for
-// no more. What else it is decides what is reported, at which promises.go looks.
+// err adds whether there is an error, and whether it is a StartError. The code depends on nothing
+// else of an error. The rest appears in reports, which promises.go checks.
 func (d *digest) err(err error) {
 	_, start := err.(*fsm.StartError)
 	d.flag(err == nil)
@@ -172,10 +174,10 @@ func (d *digest) context(ctx context.Context) {
 	d.flag(ctx.Value(baseKey{}) != nil)
 }
 
-// isArmed reports whether a timer is yet to fire. None fires during a walk.
+// isArmed reports whether a timer has yet to fire. None fires during a walk.
 func isArmed(t *time.Timer) bool { return t != nil && t.Stop() && !t.Reset(forEver) }
 
-// value adds a value of one of fsm's types, or of a field of theirs.
+// value adds a value of one of fsm's types, or of one of their fields.
 func (d *digest) value(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Bool:
@@ -230,7 +232,7 @@ func (d *digest) value(v reflect.Value) {
 	}
 }
 
-// open is a field's value, if the field has that type; v is addressable.
+// open returns the value of a field, if the field has that type. v is addressable.
 func open[T any](v reflect.Value) (t T, is bool) {
 	if is = v.Type() == reflect.TypeFor[T](); is {
 		t = *(*T)(unsafe.Pointer(v.UnsafeAddr()))
@@ -243,15 +245,15 @@ func (d *digest) fields(v reflect.Value) {
 	if l.finished >= 0 && v.Field(l.finished).Bool() {
 		return
 	}
-	for _, i := range l.told {
+	for _, i := range l.counted {
 		d.value(v.Field(i))
 	}
 }
 
-// layout is which fields of a struct are in the digest.
+// layout says which fields of a struct are in the digest.
 type layout struct {
 	finished int // the field isFinished; -1: it is no attempt
-	told     []int
+	counted  []int
 }
 
 var layouts sync.Map // reflect.Type -> *layout
@@ -266,21 +268,21 @@ func layoutOf(t reflect.Type) *layout {
 		if name == "attempt" && t.Field(i).Name == "isFinished" {
 			l.finished = i
 		}
-		if fields[name+"."+t.Field(i).Name] == told { // or it is not listed
-			l.told = append(l.told, i)
+		if fields[name+"."+t.Field(i).Name] == counted { // or it is not listed
+			l.counted = append(l.counted, i)
 		}
 	}
 	layouts.Store(t, l)
 	return l
 }
 
-// typeName is the type's, without its parameters.
+// typeName returns the name of the type without its parameters.
 func typeName(t reflect.Type) string {
 	name, _, _ := strings.Cut(t.Name(), "[")
 	return name
 }
 
-// startTimeoutOf returns an attempt's timer; nil: it has none.
+// startTimeoutOf returns the timer of an attempt; nil: it has none.
 func startTimeoutOf(a control.Attempt) *time.Timer {
 	timer, _ := open[*time.Timer](reflect.ValueOf(a).Elem().FieldByName("timer"))
 	return timer

@@ -11,9 +11,9 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Every field of a lifecycle, and of all that it consists of, is in the digest or has
-// a reason why it is left out; and the list has no field that is not there. A new
-// field is in the digest, and fails this test until somebody has thought about it.
+// Every field of a lifecycle, and of its parts, is in the digest or has a reason why it is left
+// out. The list has no field that does not exist. A new field is in the digest, and fails this test
+// until a maintainer has classified it.
 func TestEachFieldIsClassified(t *testing.T) {
 	there := make(map[string]bool)
 	var visit func(reflect.Type)
@@ -35,7 +35,7 @@ func TestEachFieldIsClassified(t *testing.T) {
 				if !listed {
 					t.Errorf("%s (%v) is not in fields: may two codes that differ in it do different things? The digest has it until the list says why not", key, f.Type)
 				}
-				if why == told {
+				if why == counted {
 					visit(f.Type)
 				}
 			}
@@ -89,7 +89,7 @@ func TestDigestTellsFields(t *testing.T) {
 	attempt := reflect.ValueOf(one.attempts[0].Attempt).Elem()
 	for key, why := range fields {
 		name, of := strings.CutPrefix(key, "attempt.")
-		if !of || why != told {
+		if !of || why != counted {
 			continue
 		}
 		f := attempt.FieldByName(name)
@@ -107,7 +107,7 @@ func TestDigestTellsFields(t *testing.T) {
 	}
 }
 
-// altered is another value than v has, in what the digest tells apart.
+// altered returns a value that the digest distinguishes from v.
 func altered(v reflect.Value) reflect.Value {
 	switch v.Interface().(type) {
 	case error:

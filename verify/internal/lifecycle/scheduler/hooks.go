@@ -61,11 +61,11 @@ func (c *caller) run() {
 	}
 }
 
-// use is a use, as the caller makes them: by Acquire, with the lease's context asked
-// for at the end of it or at once, or by Use.
+// use makes a use: by Acquire, with the lease's context requested at the end of it or at once, or
+// by Use. Where sections are split it takes no lock: by Acquire alone.
 func (c *caller) use() {
 	w := c.w
-	if c.index%3 == 1 {
+	if c.index%3 == 1 && w.section == nil {
 		c.err = w.life.Use(c.ctx.Context, func(ctx context.Context, n int) error {
 			c.inside(w.usedBy(), ctx, n)
 			return nil
@@ -76,17 +76,17 @@ func (c *caller) use() {
 		return
 	}
 	var ctx context.Context
-	if c.index%3 == 2 {
+	if c.index%3 == 2 && w.section == nil {
 		ctx = c.lease.Context()
 	}
 	c.inside(control.LeaseOf(&c.lease), ctx, c.lease.Resource())
-	if ctx == nil && !w.closing {
+	if ctx == nil && !w.closing && w.section == nil {
 		w.usesContext(c, c.lease.Context())
 	}
 	c.lease.Release()
 }
 
-// inside is what is done in a use: nothing, until the scheduler ends it.
+// inside is the work of a use: it waits until the scheduler ends the use.
 func (c *caller) inside(of control.Attempt, ctx context.Context, n int) {
 	if c.w.closing {
 		return
@@ -99,8 +99,8 @@ func (c *caller) inside(of control.Attempt, ctx context.Context, n int) {
 	c.using, c.useCtx = false, nil
 }
 
-// usedBy is the attempt whose gate has admitted the use that runs.
-func (w *World) usedBy() control.Attempt { return control.Inspect(w.life).Gate }
+// usedBy returns the attempt whose gate admitted the running use.
+func (w *World) usedBy() control.Attempt { return control.Inspect(w.life).Opened }
 
 var partNames = func() (names [1 << 8]string) {
 	for i := range names {
@@ -109,7 +109,7 @@ var partNames = func() (names [1 << 8]string) {
 	return names
 }()
 
-// open is the hook: what it does next is the scheduler's choice.
+// open is the hook. The scheduler chooses what it does next.
 func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
 	a := w.attemptOf(control.Inspect(w.life).Current)
 	if len(a.tries) > 0 && w.step.Action != spec.TryAgain && !w.closing {
@@ -146,7 +146,7 @@ func (w *World) open(ctx context.Context, scope *fsm.Scope) (int, error) {
 	}
 }
 
-// attemptOf returns what is known of the attempt that opens.
+// attemptOf returns what is known of the attempt that is opening.
 func (w *World) attemptOf(current control.Attempt) *attempt {
 	if n := len(w.attempts); n > 0 && w.attempts[n-1].Attempt == current {
 		return w.attempts[n-1]
@@ -156,7 +156,7 @@ func (w *World) attemptOf(current control.Attempt) *attempt {
 	return a
 }
 
-// schedule is the Backoff: whether open is tried again is the scheduler's choice.
+// schedule is the Backoff. The scheduler chooses whether open is tried again.
 type schedule struct{ w *World }
 
 func (s schedule) Next(int, error) (wait time.Duration, again bool) {
@@ -188,7 +188,7 @@ func (w *World) release(ctx context.Context, a *attempt, n uint8) error {
 
 var errBad = errors.New("bad luck")
 
-// misfortune is an error or, once in 64, a panic (which is dear).
+// misfortune returns an error or, once in 64 calls, panics. A panic is expensive.
 func (w *World) misfortune() error {
 	if w.taken*2654435761>>26 == 0 {
 		panic(errBad)

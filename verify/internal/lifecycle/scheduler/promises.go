@@ -10,11 +10,11 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// What is promised and is no variable of the model: why a context has ended and
-// whose values it carries, what an error says (G14), that a timer does not outlast
-// its attempt (G7). The schedule says what each must be.
+// Promises that are not variables of the model: why a context has ended and whose values it
+// carries, what an error says (G14), and that a timer does not outlast its attempt (G7). The
+// schedule determines what each must be.
 
-// unkept is a promise that was found broken.
+// unkept is a broken promise.
 type unkept struct{ guarantee, what string }
 
 func (u unkept) difference() spec.Difference {
@@ -25,17 +25,17 @@ func (w *World) promise(guarantee, format string, args ...any) {
 	w.unkept = append(w.unkept, unkept{guarantee, fmt.Sprintf(format, args...)})
 }
 
-// account is what the schedule says of an attempt, or of the lifecycle.
+// account is what the schedule determines of an attempt, or of the lifecycle.
 type account struct {
 	why  error  // why it was cancelled, or its release began; nil: neither
 	part string // what was being acquired then
 	bad  string // the first part whose release failed, since the latest try
 }
 
-// errDead is what every failure report says.
+// errDead is the error of every failure report.
 var errDead = errors.New("dead")
 
-// note learns what a step was the reason for.
+// note records what a step causes.
 func (w *World) note(st spec.Step, before, after *spec.Snapshot) {
 	if before.Gen == 0 {
 		return
@@ -101,7 +101,7 @@ func reasonOf(st spec.Step) error {
 	return errBad
 }
 
-// keeps finds out whether what was promised is so after a step.
+// keeps checks the promises after a step.
 func (w *World) keeps(st spec.Step, after *spec.Snapshot) {
 	for i, a := range w.attempts {
 		for j := range a.tries {
@@ -146,7 +146,7 @@ func (w *World) keeps(st spec.Step, after *spec.Snapshot) {
 	}
 }
 
-// finishes looks at what an attempt that has ended has answered.
+// finishes checks the answers of an attempt that has ended.
 func (w *World) finishes(a *attempt) {
 	v := a.view()
 	if !v.Finished { // a part was registered meanwhile
@@ -163,7 +163,7 @@ func (w *World) finishes(a *attempt) {
 	}
 }
 
-// keepsCause holds Status.Cause against why the last attempt or release failed.
+// keepsCause compares Status.Cause with the reason why the last attempt or release failed.
 func (w *World) keepsCause(got error) {
 	var stop *fsm.StopError
 	start, _ := got.(*fsm.StartError)
@@ -174,7 +174,7 @@ func (w *World) keepsCause(got error) {
 	}
 }
 
-// usesContext looks at a use's context: it has ended when the release was forced.
+// usesContext checks the context of a use: it has ended if the release was forced.
 func (w *World) usesContext(c *caller, ctx context.Context) {
 	v := control.View{}
 	c.used.View(&v)
@@ -188,7 +188,7 @@ func (w *World) usesContext(c *caller, ctx context.Context) {
 	}
 }
 
-// carries looks at the context that a hook is given.
+// carries checks the context that a hook receives.
 func (w *World) carries(a *attempt, ctx context.Context, what string) {
 	if caller := ctx.Value(callerKey{}); caller != nil || ctx.Value(baseKey{}) == nil {
 		w.promise("NoLeak", "%s of attempt %d carries the values of a caller: %v, and not those of WithBaseContext", what, a.Number(), caller)

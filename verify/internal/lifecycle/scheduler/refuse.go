@@ -12,13 +12,15 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// refuses tries what the code must refuse in this position, and then be as it was, in
-// what the model has and in what it has not: every event that the table lacks here,
-// with the machine's own error; the start timeouts of older attempts, and of this one
-// when nothing is starting; reports by the leases of older attempts, and by the scopes
-// of older attempts and tries; parts that those scopes name, and parts that they
-// register, which are released at once (G13, G4); calls from within an open or a use
-// (G15). It returns how many were tried.
+// refuses tries everything that the code must refuse in this position. Afterwards the code must be
+// as before, in the model's state and in its additional state. It tries:
+//   - every event that the table lacks here, with the machine's own error;
+//   - the start timeouts of older attempts, and of this one when nothing is starting;
+//   - reports by the leases of older attempts, and by the scopes of older attempts and tries;
+//   - parts that those scopes name, and parts that they register, which are released at once (G13, G4);
+//   - calls from within an open or a use (G15).
+//
+// It returns the number of tries.
 func (p *Pair) refuses() (tried int, err error) {
 	defer p.contain(&err)
 	hidden := p.hidden()
@@ -93,13 +95,13 @@ func (p *Pair) refuses() (tried int, err error) {
 	return tried, err
 }
 
-// errLate is what a report says that comes too late.
+// errLate is the error of a report that comes too late.
 var errLate = errors.New("too late")
 
-// refusal tries one thing that must be refused: do says what was wrong.
+// refusal tries one thing that must be refused. do returns what was wrong.
 type refusal = func(what string, index any, do func() string)
 
-// late is what the scope of a try can do when that is over.
+// late tries what the scope of a try can do after the try.
 func (p *Pair) late(try refusal, a *attempt, j int) {
 	scope := a.tries[j].scope
 	try(varPromise, "OwnGeneration", func() string { scope.Fail(errLate); return "" })
@@ -122,7 +124,7 @@ func (p *Pair) late(try refusal, a *attempt, j int) {
 	})
 }
 
-// within calls from within a hook or use, with the context that it was given.
+// within makes calls from within a hook or use, with its context.
 func (p *Pair) within(try refusal, where string, ctx context.Context) {
 	if p.Model.St != spec.Started {
 		try(varPromise, "NoSelfDeadlock", func() string { return reentrant("Start", where, p.life.Start(ctx)) })
@@ -138,7 +140,7 @@ func reentrant(method, where string, err error) string {
 	return fmt.Sprintf("%s from within %s: %v, want %v", method, where, err, fsm.ErrReentrant)
 }
 
-// outside: a Start with the context of an open that has returned, which has ended.
+// outside checks a Start with the context of an open that has returned. That context has ended.
 func outside(a *attempt, j int, err error) string {
 	if err != fsm.ErrReentrant {
 		return ""

@@ -8,30 +8,30 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Restarts (fsm.WithRestart). What their Backoff answers is the scheduler's choice, and
-// their timer fires when it says so. In the model a restart that is due begins, or the
-// Backoff gives up. The code asks first: it may say when, and the timer fires later;
-// then it cannot give up any more. And it is asked by one at a time: what it says of a
-// death after which there was a Stop counts for nothing, and only then it is asked about the next.
+// Restarts (fsm.WithRestart). The scheduler chooses what their Backoff answers and when their timer
+// fires. In the model a restart that is due begins, or the Backoff gives up. The code asks the
+// Backoff first. If the Backoff gives a time, the timer fires later, and the Backoff can no longer
+// give up. The code asks about one death at a time. If a Stop follows a death, the answer about
+// that death has no effect, and only then does the code ask about the next one.
 
 // restarts is the Backoff.
 type restarts struct{ w *World }
 
-// Next implements fsm.Backoff. A timer that it asks for does not fire by itself.
+// Next implements fsm.Backoff. The timer that it requests does not fire by itself.
 func (r restarts) Next(int, error) (wait time.Duration, again bool) {
 	w := r.w
 	if w.closing {
 		return 0, false
 	}
-	if w.asking != nil {
+	if w.awaitingDelay != nil {
 		w.promise("StopWins", "the Backoff of the restarts is asked by two at once")
 	}
-	w.asking = w.running
+	w.awaitingDelay = w.running
 	w.running.pause(point{kind: atAsk, attempt: w.running.at.attempt})
 	return forEver, w.again && !w.closing
 }
 
-// pendingRestart is what there is of a restart.
+// pendingRestart is the stage of a restart.
 type pendingRestart uint8
 
 const (
@@ -47,9 +47,9 @@ func (w *World) restart(m control.Machine) pendingRestart {
 	}
 	r := control.InspectRestart(w.life)
 	switch due := m.Due && m.State == spec.Idle; {
-	case w.asking != nil && (!due || r.Renewed):
+	case w.awaitingDelay != nil && (!due || r.DiedAgain):
 		return late
-	case w.asking != nil:
+	case w.awaitingDelay != nil:
 		return asked
 	case due && r.Timer:
 		return timed
@@ -57,7 +57,7 @@ func (w *World) restart(m control.Machine) pendingRestart {
 	return nothing
 }
 
-// enabledRestarts appends what the code can do about a restart.
+// enabledRestarts appends the steps that the code can take about a restart.
 func (w *World) enabledRestarts(m control.Machine, buf []spec.Step) []spec.Step {
 	g := uint8(m.Begun)
 	switch w.restart(m) {
@@ -72,7 +72,7 @@ func (w *World) enabledRestarts(m control.Machine, buf []spec.Step) []spec.Step 
 	return buf
 }
 
-// cannot takes from the model's steps what the code cannot do yet, or any more.
+// cannot removes from the model's steps those that the code cannot take yet, or any more.
 func (w *World) cannot(model []spec.Step) []spec.Step {
 	if w.bound.Restarts == 0 {
 		return model
@@ -83,7 +83,7 @@ func (w *World) cannot(model []spec.Step) []spec.Step {
 	})
 }
 
-// otherRestarts appends what the model sees nothing of.
+// otherRestarts appends the steps that the model does not see.
 func (w *World) otherRestarts(buf []spec.Step) []spec.Step {
 	m := control.Inspect(w.life)
 	g := uint8(max(m.Begun, 1)) | marked
@@ -98,11 +98,11 @@ func (w *World) otherRestarts(buf []spec.Step) []spec.Step {
 	return buf
 }
 
-// doRestart answers for the Backoff, if it is asked, and lets the timer fire.
+// doRestart answers for the Backoff, if it was asked, and fires the timer.
 func (w *World) doRestart(st spec.Step) {
 	w.granted = false // it comes by no point
-	if t := w.asking; t != nil {
-		w.asking, w.again = nil, st.Action == spec.Restart
+	if t := w.awaitingDelay; t != nil {
+		w.awaitingDelay, w.again = nil, st.Action == spec.Restart
 		w.resume(t)
 		w.sweep()
 		if timer := control.TimerOfRestart(w.life); timer != nil {

@@ -18,20 +18,21 @@ import (
 type Schedule struct {
 	Version   int    `json:"version"` // 1
 	Guarantee string `json:"guarantee,omitempty"`
-	// What was seen at the end of it, when it was written.
+	// What is what was seen at its end, when it was written.
 	What  []string   `json:"what,omitempty"`
 	Bound spec.Bound `json:"bound"`
 	Steps []Step     `json:"steps"`
 }
 
-// Step is a spec.Step by its names: a caller counts from 1, as in a timeline.
+// Step is a spec.Step by its names. A caller counts from 1, as in a timeline.
 type Step struct {
 	Action  string `json:"action"`
 	Caller  int    `json:"caller,omitempty"`
 	Attempt int    `json:"attempt,omitempty"`
-	// OtherWay: a Fail is reported by the scope, although a caller has a lease; before what
-	// follows a wait (StartLeave, StopLeave, TryAgain), that is chosen and not yet done; of
-	// Restart and GivesUp, the Backoff says so and nothing follows.
+	// OtherWay means, for a Fail, that the scope reports it although a caller has a lease. For a
+	// step that follows a wait (StartLeave, StopLeave, TryAgain), it means that the step is chosen
+	// and not yet taken. For Restart and GivesUp, it means that the Backoff answers and nothing
+	// follows.
 	OtherWay bool `json:"otherWay,omitempty"`
 }
 
@@ -53,8 +54,8 @@ func (d *Difference) Schedule() Schedule {
 	return s
 }
 
-// Save writes the schedule of err, if that is a *Difference, into a new file in
-// dir ("": the directory for temporary files), and returns its name.
+// Save writes the schedule of err, if that is a *Difference, into a new file in dir ("": the
+// directory for temporary files), and returns its name.
 func Save(dir string, err error) (string, error) {
 	var d *Difference
 	if !errors.As(err, &d) {
@@ -116,10 +117,9 @@ func (s Schedule) steps() ([]spec.Step, error) {
 	return steps, nil
 }
 
-// Replay runs the schedule on the shipped code, compared with the model after
-// each step, and what could happen next before each. It returns the steps taken,
-// and the *Difference if there is one, also where a step never ends. A step that the code does not allow is an
-// error that names those that it does.
+// Replay runs the schedule on the shipped code, and compares the code with the model before and
+// after each step. It returns the steps taken, and the *Difference if there is one, also if a step
+// never ends. If the code does not allow a step, the error names the steps that it allows.
 func (s Schedule) Replay() ([]spec.Step, error) {
 	steps, err := s.steps()
 	if err != nil {
@@ -138,7 +138,7 @@ func (s Schedule) Replay() ([]spec.Step, error) {
 	return taken, err
 }
 
-// follow takes the steps, looking before each at what can happen next, and at the end.
+// follow takes the steps. It compares what can happen next before each, and at the end.
 func (s Schedule) follow(w *walked, steps []spec.Step) ([]spec.Step, error) {
 	w.Begin()
 	p := w.Pair

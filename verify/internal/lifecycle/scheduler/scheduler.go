@@ -1,12 +1,10 @@
-// Package scheduler steps the shipped code of fsm, one goroutine at a time, from
-// one point to the next, and compares it with the executable model of spec after
-// each step: what can happen next, and the value of every variable, read from the
-// implementation's own fields.
+// Package scheduler steps the shipped code of fsm, one goroutine at a time, from one point to the
+// next. After each step it compares the code with the executable model of package spec: what can
+// happen next, and the value of every variable, read from the implementation's own fields.
 //
-// A World is one lifecycle with its callers and hooks. Each goroutine is a
-// coroutine that stands at a point (see internal/control); a step lets one of
-// them run to its next point. Nothing runs otherwise, so a schedule is a list of
-// steps and running it again gives the same result.
+// A World is one lifecycle with its callers and hooks. Each goroutine is a coroutine that stands at
+// a point (see internal/control). A step lets one of them run to its next point, and nothing else
+// runs. So a schedule is a list of steps, and running it again gives the same result.
 package scheduler
 
 import (
@@ -21,7 +19,7 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// World is a lifecycle under control.
+// World is a lifecycle that the scheduler controls.
 type World struct {
 	bound    spec.Bound
 	life     *fsm.Lifecycle[int]
@@ -31,13 +29,14 @@ type World struct {
 	fresh    []*thread // not yet at their first point
 	attempts []*attempt
 
-	asking *thread // the operation that asks the Backoff of the restarts; nil: none does
-	again  bool    // the answer
-	timer  func()  // what the latest timer of a restart runs
+	awaitingDelay *thread // the operation that asks the Backoff of the restarts; nil: none does
+	again         bool    // the answer
+	timer         func()  // what the latest timer of a restart runs
 
 	threads *threads
-	owns    bool    // threads ends with this world
-	running *thread // nil: the scheduler itself
+	owns    bool     // threads ends with this world
+	section *section // nil: critical sections are not split
+	running *thread  // nil: the scheduler itself
 	step    spec.Step
 	granted bool // step was chosen and its point not yet passed
 	closing bool
@@ -69,7 +68,7 @@ type attempt struct {
 	account       // what was promised of it
 }
 
-// try is what open was given.
+// try is what one call of open received.
 type try struct {
 	ctx   context.Context
 	scope *fsm.Scope
@@ -94,6 +93,7 @@ const (
 	atOpen                     // open, about to do something
 	atRelease                  // a release, about to return
 	atAsk                      // the Backoff of the restarts, about to answer
+	atWrite                    // in a section, between two writes: see split.go
 )
 
 type point struct {
@@ -105,7 +105,7 @@ type point struct {
 
 var discard = slog.New(slog.DiscardHandler)
 
-// New returns a world at the model's Init. Close it.
+// New returns a world in the model's Init. Close it.
 func New(b spec.Bound) *World {
 	w := newWorld(new(threads))
 	w.owns = true
@@ -113,8 +113,8 @@ func New(b spec.Bound) *World {
 	return w
 }
 
-// newWorld returns a world that has yet to begin. It takes its goroutines from
-// threads, and gives them back on Close; then it may begin again.
+// newWorld returns a world that has not begun. It takes its goroutines from threads, and gives them
+// back on Close. Then it may begin again.
 func newWorld(threads *threads) *World {
 	w := &World{threads: threads}
 	w.options = []fsm.Option{
@@ -127,15 +127,15 @@ func newWorld(threads *threads) *World {
 	return w
 }
 
-// begin brings the world to the model's Init: a lifecycle that is new, callers
-// that have not called. What it allocated before serves again.
+// begin brings the world to the model's Init: a new lifecycle, and callers that have not called. It
+// reuses earlier allocations.
 func (w *World) begin(b spec.Bound) {
 	if err := b.Check(); err != nil {
 		panic(err)
 	}
 	clear(w.attempts)
 	*w = World{
-		bound: b, options: w.options, threads: w.threads, owns: w.owns,
+		bound: b, options: w.options, threads: w.threads, owns: w.owns, section: w.section,
 		callers: w.callers, ops: w.ops[:0], fresh: w.fresh[:0], attempts: w.attempts[:0],
 		seen: w.seen[:0], released: w.released[:0], complaints: w.complaints[:0], unkept: w.unkept[:0],
 		views: w.views, pointers: w.pointers,
@@ -161,12 +161,12 @@ func (w *World) begin(b spec.Bound) {
 	}
 }
 
-// Close ends every goroutine of the world, wherever it stands: no point holds it
-// any more, every caller's context has ended, the hooks return at once.
+// Close ends every goroutine of the world, wherever it stands. No point holds it any more, every
+// caller's context has ended, and the hooks return at once.
 func (w *World) Close() {
 	w.closing = true
 	if w.broken {
-		// What is left of its goroutines may stand behind a lock that nobody opens.
+		// Its remaining goroutines may wait for a lock that is never unlocked.
 		w.threads.stops = nil
 		return
 	}
@@ -215,7 +215,7 @@ func (w *World) Close() {
 	}
 }
 
-// ready: who stands there can go on, when the world is closed.
+// ready reports whether the goroutine that stands there can go on when the world is closed.
 func (p *point) ready() bool {
 	return p.kind != atWait || p.done == nil || p.action == spec.TryAgain || closed(p.done) || closed(p.ended)
 }
@@ -250,13 +250,13 @@ func (w *World) Point(action spec.Action, at control.Attempt) {
 	w.granted = false
 }
 
-// waitKeeps is what rests on it that a wait prefers what it waits for.
+// waitKeeps is the guarantee that rests on a wait's preference for the event that it waits for.
 var waitKeeps = map[spec.Action]string{
 	spec.StartLeave: "NoForeignCancellation", spec.StopLeave: "DrainFirst", spec.TryAgain: "StopWins",
 }
 
-// Wait implements control.Hook: it returns when the step that follows is chosen. The
-// code's own select, or receive, then decides.
+// Wait implements control.Hook. It returns when the following step is chosen. The code's own
+// select, or receive, then decides.
 func (w *World) Wait(action spec.Action, at control.Attempt, done, ended <-chan struct{}) {
 	p := point{kind: atWait, action: action, attempt: at, done: done, ended: ended}
 	switch {
@@ -275,14 +275,14 @@ func (w *World) Wait(action spec.Action, at control.Attempt, done, ended <-chan 
 	}
 }
 
-// Took implements control.Hook: the section that ran is that of the step.
+// Took implements control.Hook: it checks that the section that ran is the step's.
 func (w *World) Took(action spec.Action, _ control.Attempt) {
 	if action != w.step.Action && !w.closing {
 		w.complaints = append(w.complaints, fmt.Sprintf("%v was chosen and the code ran %v", w.step, action))
 	}
 }
 
-// Go implements control.Hook: f runs on a thread.
+// Go implements control.Hook: f runs on a thread of the scheduler.
 func (w *World) Go(f func()) func() {
 	w.fresh = append(w.fresh, w.threads.run(w, f))
 	return nil

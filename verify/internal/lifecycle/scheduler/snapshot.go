@@ -11,18 +11,17 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Snapshot reads the value of every variable of the model from the
-// implementation. Two things differ by nature and are brought to one form, here
-// and in Canonical: a field of an attempt that has ended and is not looked at any
-// more counts as reset, and a caller that has been answered waits for nothing.
+// Snapshot reads the value of every variable of the model from the implementation. Two things
+// differ by nature, and get one form here and in Canonical. A field of an ended attempt that is no
+// longer read counts as reset. A caller that has been answered waits for nothing.
 func (w *World) Snapshot() (spec.Snapshot, error) {
 	m := control.Inspect(w.life)
 	s := spec.Snapshot{
-		St: m.State, Gen: uint8(m.Begun), Closing: m.Closing, Cur: number(m.Gate),
+		St: m.State, Gen: uint8(m.Begun), Closing: m.Closing, Cur: number(m.Opened),
 		Due: m.Due, Again: m.Again, Restarts: uint8(m.Restarts), Calls: w.calls, Fails: w.fails,
 	}
-	if m.Word != m.State {
-		return s, fmt.Errorf("the state word says %v, looplab/fsm %v", m.Word, m.State)
+	if m.StateWord != m.State {
+		return s, fmt.Errorf("the state word says %v, looplab/fsm %v", m.StateWord, m.State)
 	}
 	if len(w.attempts) != int(m.Begun) {
 		return s, fmt.Errorf("%d attempts begun, %w %d times", m.Begun, errOpens, len(w.attempts))
@@ -35,7 +34,7 @@ func (w *World) Snapshot() (spec.Snapshot, error) {
 		vars.Op, vars.Held, vars.InUse = v.Op, uint8(v.Held), uint8(v.InUse)
 		vars.Open = v.Open && s.Cur == uint8(v.Number)
 		if !v.Finished {
-			fate, err := fateOf(v.Fate)
+			fate, err := fateOf(v.RollbackErr)
 			if err != nil {
 				return s, err
 			}
@@ -52,8 +51,8 @@ func (w *World) Snapshot() (spec.Snapshot, error) {
 
 var errOpens = errors.New("open called")
 
-// counts compares what the implementation counts with the callers that are there
-// to be counted: in the model Joined and Stoppers are sets, not variables.
+// counts compares the implementation's counters with the callers that exist. In the model Joined
+// and Stoppers are sets, not variables.
 func (w *World) counts(m control.Machine, s *spec.Snapshot) error {
 	var joined, stoppers [spec.MaxAttempts + 2]int
 	for i := range w.callers {
@@ -83,7 +82,7 @@ func (w *World) counts(m control.Machine, s *spec.Snapshot) error {
 	return nil
 }
 
-// Canonical is the form of a model's snapshot in which it is compared.
+// Canonical returns a model's snapshot in the form in which it is compared.
 func Canonical(s spec.Snapshot) spec.Snapshot {
 	for i := range s.Callers {
 		if c := &s.Callers[i]; c.Out != spec.OutNone {
@@ -100,7 +99,7 @@ func number(a control.Attempt) uint8 {
 	return uint8(a.Number())
 }
 
-// pcOf is where a caller stands before a point.
+// pcOf is the place of a caller that stands before a point.
 var pcOf = [1 << 8]spec.PC{
 	spec.StartFast: spec.PCStart, spec.StartEnter: spec.PCEnter,
 	spec.StopEnter: spec.PCStop, spec.ShutdownEnter: spec.PCShut,
@@ -120,7 +119,7 @@ func (c *caller) vars(m control.Machine, v *spec.CallerVars) error {
 		if who := left(c.index); err == nil && errors.As(c.err, &who) && int(who) != c.index && (v.Out == spec.OutCtx || v.Out == spec.OutCut) {
 			err = fmt.Errorf("the cause of its context is %v, of another caller", who)
 		}
-	case atPoint:
+	case atPoint, atWrite:
 		pc := pcOf[at.action]
 		if pc == spec.PCIdle {
 			return fmt.Errorf("stands before %v, which is no caller's", at.action)
@@ -156,10 +155,10 @@ func (c *caller) vars(m control.Machine, v *spec.CallerVars) error {
 	return err
 }
 
-// awaited is the attempt that a waiting caller waits for.
+// awaited returns the attempt that a waiting caller waits for.
 func (c *caller) awaited(m control.Machine) *control.View {
 	a := c.thread.at.attempt
-	if n := a.Number(); n > 0 && n <= m.Begun {
+	if n := a.Number(); n > 0 && n <= uint64(len(c.w.views)) {
 		return &c.w.views[n-1]
 	}
 	var v control.View
@@ -192,7 +191,7 @@ func fateOf(err error) (spec.Fate, error) {
 	return 0, fmt.Errorf("an attempt is rolled back with %v", err)
 }
 
-// outOf is the result of a call as the model has it.
+// outOf returns the result of a call as the model has it.
 func outOf(err error) (spec.Out, uint8, error) {
 	switch err {
 	case nil:

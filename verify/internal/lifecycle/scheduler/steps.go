@@ -8,7 +8,7 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Enabled appends the steps that the code can take, found without the model.
+// Enabled appends the steps that the code can take, determined without the model.
 func (w *World) Enabled(buf []spec.Step) []spec.Step {
 	for i, c := range w.callers {
 		arg, at := uint8(i), &c.thread.at
@@ -91,7 +91,7 @@ func (w *World) Enabled(buf []spec.Step) []spec.Step {
 	return w.enabledRestarts(m, buf)
 }
 
-// inUse: a use's context plays no part in the protocol.
+// inUse reports whether the caller is in a use, whose context plays no part in the protocol.
 func (c *caller) inUse() bool {
 	switch c.thread.at.action {
 	case spec.UseLoad, spec.UseAdd, spec.UseSlow, spec.UseEnd, spec.UseDrop:
@@ -100,7 +100,7 @@ func (c *caller) inUse() bool {
 	return false
 }
 
-// Do takes a step that is enabled.
+// Do takes an enabled step.
 func (w *World) Do(st spec.Step) {
 	w.begins(st)
 	switch {
@@ -109,7 +109,12 @@ func (w *World) Do(st spec.Step) {
 		w.granted = false
 	case st.Action == spec.Fail:
 		w.fails++
-		w.reportFailure(st.Arg&^marked, st.Arg&marked != 0)
+		report := func() { w.reportFailure(st.Arg&^marked, st.Arg&marked != 0) }
+		if w.section == nil {
+			report()
+		} else { // on a thread, which can stop
+			w.resume(w.threads.run(w, report))
+		}
 	case st.Action == spec.Timeout:
 		control.Timeout(w.attempts[st.Arg-1].Attempt)
 	case st.Action == spec.Restart, st.Action == spec.GivesUp:
@@ -128,18 +133,24 @@ func (w *World) Do(st spec.Step) {
 	w.ends()
 }
 
-// begins makes st the step that is taken.
+// begins makes st the running step.
 func (w *World) begins(st spec.Step) {
 	w.seen, w.released, w.complaints, w.unkept = w.seen[:0], w.released[:0], w.complaints[:0], w.unkept[:0]
 	w.step, w.granted, w.chose = st, true, nil
 	w.taken++
+	if w.section != nil && w.section.of == nil {
+		w.section.step, w.section.writes = st, ""
+	}
 }
 
-// ends brings who is new to his first point.
+// ends brings each new goroutine to its first point.
 func (w *World) ends() {
 	if w.granted {
 		w.complaints = append(w.complaints, fmt.Sprintf("%v was chosen and the code did not come by its point", w.step))
 		w.granted = false
+	}
+	if w.section != nil && w.section.of != nil { // the lock is held: not yet
+		return
 	}
 	for i := 0; i < len(w.fresh); i++ { // which may bring more
 		t := w.fresh[i]
@@ -151,12 +162,12 @@ func (w *World) ends() {
 	w.fresh = w.fresh[:0]
 }
 
-// sweep forgets the operations that are over.
+// sweep forgets the operations that have ended.
 func (w *World) sweep() {
 	w.ops = slices.DeleteFunc(w.ops, func(t *thread) bool { return t.over })
 }
 
-// reportFailure uses a lease of the attempt if a caller has one, else its scope.
+// reportFailure uses a lease of the attempt if a caller has one, otherwise its scope.
 func (w *World) reportFailure(g uint8, byScope bool) {
 	if c := w.lessee(g); c != nil && !byScope {
 		c.lease.Fail(errDead)
@@ -165,7 +176,7 @@ func (w *World) reportFailure(g uint8, byScope bool) {
 	w.attempts[g-1].latest().scope.Fail(errDead)
 }
 
-// lessee is a caller that has a lease of attempt g; nil: there is none.
+// lessee returns a caller that has a lease of attempt g; nil: there is none.
 func (w *World) lessee(g uint8) *caller {
 	for _, c := range w.callers {
 		if a := control.LeaseOf(&c.lease); c.using && a != nil && a.Number() == uint64(g) {
@@ -175,14 +186,14 @@ func (w *World) lessee(g uint8) *caller {
 	return nil
 }
 
-// marked, in the Arg of a step, says that the code does it in another way than the
-// model has it: of Fail, that the attempt's scope reports although there is a lease,
-// which else would; of what follows a wait, that the caller or the operation has chosen
-// that branch and has yet to take the lock, where the model sees nothing happen; of
-// Restart and GivesUp, that the Backoff says so, and nothing follows yet, or ever.
+// marked, in the Arg of a step, says that the code takes it in another way than the model. For
+// Fail, the attempt's scope reports although there is a lease, which would report otherwise. For a
+// step that follows a wait, the caller or the operation has chosen that branch and has yet to take
+// the lock; the model sees nothing happen. For Restart and GivesUp, the Backoff answers, and
+// nothing follows yet, or ever.
 const marked = 0x80
 
-// Unmarked returns the model's step for one that Moves returned; false: it has none.
+// Unmarked returns the model's step for a step that Moves returned; false: it has none.
 func Unmarked(st spec.Step) (spec.Step, bool) {
 	is := st.Arg&marked != 0
 	st.Arg &^= marked

@@ -14,14 +14,14 @@ type thread struct {
 	yield func(struct{}) bool
 }
 
-// threads keeps coroutines that have ended for the next world: to make one, and
-// to let its stack grow again, costs as much as many steps.
+// threads keeps ended coroutines for the next world. To make a coroutine, and to grow its stack
+// again, costs as much as many steps.
 type threads struct {
 	free  []*thread
 	stops []func() // of all that were made
 }
 
-// run returns a thread that has yet to be resumed for the first time.
+// run returns a thread that has not been resumed yet.
 func (p *threads) run(w *World, f func()) *thread {
 	var t *thread
 	if n := len(p.free); n > 0 {
@@ -36,7 +36,7 @@ func (p *threads) run(w *World, f func()) *thread {
 	return t
 }
 
-// close ends the coroutines. Every world that used them is closed.
+// close ends the coroutines. Every world that used them must be closed.
 func (p *threads) close() {
 	for _, stop := range p.stops {
 		stop()
@@ -63,14 +63,14 @@ func (t *thread) resume() {
 	}
 }
 
-// pause is called on the thread's own goroutine.
+// pause stops the thread at a point. It is called on the thread's own goroutine.
 func (t *thread) pause(p point) {
 	if t.at = p; !t.w.closing {
 		t.stand(p)
 	}
 }
 
-// stand is pause, also where the world is closed.
+// stand is pause, also when the world is closed.
 func (t *thread) stand(p point) {
 	t.at = p
 	t.yield(struct{}{})

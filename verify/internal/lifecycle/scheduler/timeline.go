@@ -7,12 +7,12 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Timeline draws a schedule as the model runs it: a column for each caller, one
-// for the operations, one for what comes from outside; a line for each step, and
-// the state after it.
+// Timeline draws a schedule as the model runs it: a column for each caller, one for the operations,
+// and one for events from outside; a line for each step, with the state after it.
 func Timeline(b spec.Bound, steps []spec.Step) string { return table(Rows(b, steps)) }
 
-// Rows is the timeline as a table: the header first; the last two columns are the state and what is held.
+// Rows returns the timeline as a table, the header first. The last two columns are the state and
+// the held parts.
 func Rows(b spec.Bound, steps []spec.Step) [][]string {
 	header := []string{"step"}
 	for i := range b.Callers {
@@ -53,7 +53,7 @@ func Rows(b spec.Bound, steps []spec.Step) [][]string {
 		default:
 			row[1+st.Arg] = text
 		}
-		for c := range b.Callers { // whoever was answered by another's step
+		for c := range b.Callers { // callers that another's step answered
 			if uint8(c) != st.Arg || !st.Action.OfCaller() {
 				if now := s.Callers[c]; now.Out != before.Callers[c].Out && now.Out != spec.OutNone {
 					row[1+c] = "  answered " + result(now)

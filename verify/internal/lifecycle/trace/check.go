@@ -25,15 +25,15 @@ type checker struct {
 	torn   int
 }
 
-// Verdict is how a trace was accepted.
+// Verdict describes how a trace was accepted.
 type Verdict struct {
 	Steps int // of the model
-	// Torn counts the loads of the gate that came between the two writes of one
-	// OpenOk: see docs/traces.md.
+	// Torn counts the loads of the gate that came between the two writes of one OpenOk: see
+	// docs/traces.md.
 	Torn int
 }
 
-// Rejected is a trace that is no behaviour of the model.
+// Rejected is the error of a trace that is not a behaviour of the model.
 type Rejected struct {
 	Trace     *Trace
 	Placed    int // steps, of
@@ -45,7 +45,7 @@ type Rejected struct {
 	placed []place
 }
 
-// Error tells what does not fit, names the guarantee, and draws the trace.
+// Error describes what does not fit, names the guarantee, and draws the trace.
 func (r *Rejected) Error() string {
 	return fmt.Sprintf("a trace of real goroutines (seed %d, %d procs, %v) is no behaviour of the model: %s %s is broken\n  %s\n  placed %d of %d steps; the model could take %v\n\n%s",
 		r.Trace.Seed, r.Trace.Procs, r.Trace.Bound, r.Guarantee.ID, r.Guarantee.Name, strings.Join(r.What, "\n  "), r.Placed, r.Of, r.Allowed, r.Trace.picture(r.placed))
@@ -53,12 +53,11 @@ func (r *Rejected) Error() string {
 
 // Check places every step of the trace, or returns a *Rejected.
 //
-// It needs no search. A step outside the lock is placed as soon as it sees in the
-// model what it saw in the run, and that is never too early: it changes nothing
-// that another goroutine's step looks at but the number of uses of an open gate,
-// which nobody reads before the gate is closed, and whoever was admitted, or ended
-// a use at an open gate, came before that. A context ends when the first section
-// that depends on it is due. (Search tries every order, and has to agree.)
+// It needs no search. A step outside the lock is placed as soon as it sees in the model what it saw
+// in the run. That is never too early. Such a step changes only one thing that other goroutines'
+// steps read: the number of uses of an open gate, which is not read before the gate is closed.
+// Every use that was admitted, or ended, at the open gate came before that. A context ends when the
+// first section that depends on it is due. (Search tries every order, and has to agree.)
 func (t *Trace) Check() (Verdict, error) {
 	k, err := t.checked()
 	if err != nil {
@@ -117,15 +116,15 @@ func (k *checker) saturate() {
 	}
 }
 
-// isTorn: the attempt has just been opened; its OpenOk writes the state word first
-// and then the pointer to the gate, and somebody who had seen the one did not yet
-// see the other. He goes on to take the lock, which decides.
+// isTorn reports whether a load came between the two writes of OpenOk. The attempt has just been
+// opened. Its OpenOk writes the state word first and then the pointer to the gate. A goroutine that
+// has seen the state word may not see the pointer yet. It goes on to take the lock, which decides.
 func (k *checker) isTorn(th int, e *Event) bool {
 	return k.sec > 0 && th < k.Bound.Callers && k.model.Callers[th].PC == spec.PCUse && e.Kind == Free && e.Action == spec.UseLoad && e.Saw == 0 &&
 		k.Sections[k.sec-1].Action == spec.OpenOk && k.model.St == spec.Started
 }
 
-// free is where the step of a thread leads, and false where it does not fit.
+// free returns the state to which the step of a thread leads, and false if the step does not fit.
 func (t *Trace) free(a *at, th int, e *Event) (spec.Snapshot, bool) {
 	switch e.Kind {
 	case Locked:
@@ -158,7 +157,7 @@ func (t *Trace) free(a *at, th int, e *Event) (spec.Snapshot, bool) {
 	return next, ok
 }
 
-// ends is the step by which the context ends that the thread's next step needs.
+// ends takes the step that ends the context, if the thread's next step needs that.
 func (t *Trace) ends(a *at, th int) (spec.Snapshot, bool) {
 	if th < 0 || th >= t.Bound.Callers || a.pos[th] == len(t.Threads[th]) {
 		return a.model, false
@@ -169,7 +168,7 @@ func (t *Trace) ends(a *at, th int) (spec.Snapshot, bool) {
 	return t.Bound.Next(a.model, spec.Step{Action: spec.ContextEnds, Arg: uint8(th)})
 }
 
-// cancelled: the context of the call that c is in was cancelled before.
+// cancelled reports whether the context of the call that c is in was cancelled before.
 func (t *Trace) cancelled(a *at, c int) bool {
 	call := -1
 	for i := range t.Threads[c][:a.pos[c]] {
@@ -187,7 +186,7 @@ func (t *Trace) cancelled(a *at, c int) bool {
 	return false
 }
 
-// due tells whether the next section is also the next step of its thread.
+// due reports whether the next section is also the next step of its thread.
 func (t *Trace) due(a *at) bool {
 	s := &t.Sections[a.sec]
 	if s.Thread < 0 {
@@ -197,7 +196,7 @@ func (t *Trace) due(a *at) bool {
 		t.Threads[s.Thread][a.pos[s.Thread]].Kind == Locked && t.Threads[s.Thread][a.pos[s.Thread]].Section == a.sec
 }
 
-// section takes the next section, or says what does not fit.
+// section places the next section, or describes what does not fit.
 func (k *checker) section() (spec.Step, []spec.Difference) {
 	s := &k.Sections[k.sec]
 	k.stuck = &s.Thread
@@ -227,7 +226,7 @@ func (k *checker) section() (spec.Step, []spec.Difference) {
 	return step, nil
 }
 
-// blocked says why the next step of a thread has no place.
+// blocked describes why the next step of a thread has no place.
 func (k *checker) blocked(th int) (spec.Step, []spec.Difference) {
 	e := &k.Threads[th][k.pos[th]]
 	index := "c" + strconv.Itoa(th+1)
@@ -252,7 +251,7 @@ func (k *checker) blocked(th int) (spec.Step, []spec.Difference) {
 	return step, []spec.Difference{spec.Extra(step)}
 }
 
-// last is the section taken last: what a thread sees that should not be is its doing.
+// last returns the section placed last. If a thread sees something wrong, that section caused it.
 func (k *checker) last() spec.Step {
 	if k.sec == 0 {
 		return spec.Step{}
@@ -268,8 +267,8 @@ func result(o spec.Out, n uint8) string {
 	return o.String()
 }
 
-// over: at the end every list is empty, every call has returned, no operation runs, and
-// no restart is due.
+// over checks the end: every list is empty, every call has returned, no operation runs, and no
+// restart is due.
 func (k *checker) over() (spec.Step, []spec.Difference) {
 	for th, events := range k.Threads {
 		if k.pos[th] < len(events) {
@@ -280,7 +279,7 @@ func (k *checker) over() (spec.Step, []spec.Difference) {
 	return k.last(), k.quiet(&k.model)
 }
 
-// quiet tells what is still going on at the end of a trace.
+// quiet returns what still runs at the end of a trace.
 func (t *Trace) quiet(m *spec.Snapshot) []spec.Difference {
 	for c := range t.Bound.Callers {
 		if pc := m.Callers[c].PC; pc != spec.PCIdle {
@@ -371,7 +370,7 @@ func (t *Trace) differs(s *Section, before, m *spec.Snapshot) (ds []spec.Differe
 	return ds
 }
 
-// concerns is the attempt that a caller's section is about; 0: none.
+// concerns returns the attempt that a caller's section concerns; 0: none.
 func (s *Section) concerns(before, after *spec.Snapshot) uint8 {
 	switch s.Action {
 	case spec.StartEnter, spec.StopEnter, spec.ShutdownEnter: // that he is to wait for
@@ -385,12 +384,12 @@ func (s *Section) concerns(before, after *spec.Snapshot) uint8 {
 	return before.Callers[s.Thread].On
 }
 
-// enters: the section is that of a Stop or Shutdown that goes on to wait for v.
+// enters reports whether the section belongs to a Stop or Shutdown that goes on to wait for v.
 func (s *Section) enters(v *View) bool {
 	return (s.Action == spec.StopEnter || s.Action == spec.ShutdownEnter) && s.Attempt == v.Number
 }
 
-// count is how many callers wait for attempt g, at one of two places, without an answer.
+// count returns how many callers wait for attempt g, at one of two places, without an answer.
 func count(m *spec.Snapshot, g uint8, one, other spec.PC) (n uint8) {
 	for i := range m.Callers {
 		if c := &m.Callers[i]; (c.PC == one || c.PC == other) && c.On == g && c.Out == spec.OutNone {

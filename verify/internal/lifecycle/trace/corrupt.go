@@ -8,20 +8,19 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Corruption is a trace with one thing wrong, which nobody may accept.
+// Corruption is a trace with one error in it, which must be rejected.
 type Corruption struct {
 	*Trace
 	Kind string // "dropped", "swapped" or "altered"
 	What string
 }
 
-// Corruptions draws one of each kind from an accepted trace, as far as it has
-// something that is wrong when it is changed: no change is made that could give
-// another run's trace. What could: a State more or less; a cancelled context that
-// nobody looked at; a failure report that came too late; two sections that do
-// not touch what the other one recorded. So from a call's own steps one is dropped
-// or changes places with the next one, which its program does not allow; and a
-// value is altered that the steps up to there determine.
+// Corruptions draws one of each kind from an accepted trace, if the trace has something that
+// becomes wrong by the change. It makes no change that could give the trace of another run. These
+// could: a State more or less; a cancelled context that no step read; a failure report that came
+// too late; two sections that do not touch what the other one recorded. So it drops one of a call's
+// own steps, or swaps one with the next, which the program does not allow. Or it alters a value
+// that the earlier steps determine.
 func (t *Trace) Corruptions(r *rand.Rand) (all []Corruption) {
 	for _, f := range []func(*rand.Rand) (Corruption, bool){t.drop, t.swap, t.swapSections, t.alterStep, t.alterSection} {
 		if c, ok := f(r); ok {
@@ -32,7 +31,7 @@ func (t *Trace) Corruptions(r *rand.Rand) (all []Corruption) {
 	return all
 }
 
-// own are the steps of calls: those without which their caller's next one is not possible.
+// own returns the steps of calls without which their caller's next step is impossible.
 func (t *Trace) own() (all [][2]int) {
 	for th := range t.Bound.Callers {
 		for i, e := range t.Threads[th] {
@@ -46,7 +45,7 @@ func (t *Trace) own() (all [][2]int) {
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 
-// drop leaves out a step of a call, or a section of an operation.
+// drop drops a step of a call, or a section of an operation.
 func (t *Trace) drop(r *rand.Rand) (Corruption, bool) {
 	c := t.Clone()
 	var ofOps []int
@@ -73,8 +72,8 @@ func (t *Trace) drop(r *rand.Rand) (Corruption, bool) {
 	return Corruption{c, "dropped", fmt.Sprintf("c%d's step %d, %v", at[0]+1, at[1], &e)}, true
 }
 
-// redundant: the supervisor gives up for nobody, and the next section is that of a Stop,
-// which calls the restart off if it is still due: the same in the end.
+// redundant reports whether section n changes nothing at the end. The supervisor gives up, no
+// caller waits, and the next section is that of a Stop, which cancels a restart that is still due.
 func (t *Trace) redundant(n int) bool {
 	if t.Sections[n].Action != spec.GivesUp || t.Sections[n].Attempt > 0 || n+1 == len(t.Sections) {
 		return false
@@ -94,7 +93,7 @@ func (t *Trace) dropSection(n int) {
 	}
 }
 
-// swap lets two adjacent steps of one caller change places.
+// swap swaps two adjacent steps of one caller.
 func (t *Trace) swap(r *rand.Rand) (Corruption, bool) {
 	var pairs [][2]int
 	own := t.own()
@@ -113,9 +112,8 @@ func (t *Trace) swap(r *rand.Rand) (Corruption, bool) {
 	return Corruption{c, "swapped", what}, true
 }
 
-// swapSections lets two adjacent sections change places of which each changed the
-// state: then the first one now comes from a state from which the table does not
-// lead where it led.
+// swapSections swaps two adjacent sections that each changed the state. The first one then starts
+// from a state from which the table does not lead to its destination.
 func (t *Trace) swapSections(r *rand.Rand) (Corruption, bool) {
 	var firsts []int
 	before := spec.Idle
@@ -141,7 +139,7 @@ func (t *Trace) swapSections(r *rand.Rand) (Corruption, bool) {
 	return Corruption{c, "swapped", what}, true
 }
 
-// possible: the table has a way for the action from one state to the other.
+// possible reports whether the table has a path for the action from one state to the other.
 func possible(a spec.Action, from, to spec.State) bool {
 	events, err := a.Events(from, to)
 	if err != nil {
@@ -157,7 +155,7 @@ func possible(a spec.Action, from, to spec.State) bool {
 	return from == to
 }
 
-// alterStep alters what a step outside the lock saw or returned, or which it was.
+// alterStep alters what a step outside the lock saw or returned, or which step it was.
 func (t *Trace) alterStep(r *rand.Rand) (Corruption, bool) {
 	var at [][2]int
 	for _, one := range t.own() {

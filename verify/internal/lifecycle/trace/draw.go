@@ -8,8 +8,8 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// place is which list the next step comes from: a thread's, or -1: a section of
-// nobody's. And what the model is after it.
+// place is the list of the next step, and the model's state after it. The list is a thread's, or -1
+// for a section of no caller.
 type place struct {
 	thread  int
 	st      spec.State
@@ -19,7 +19,7 @@ type place struct {
 	gen     uint8
 }
 
-// place takes the next step of a list, with the model as it is now.
+// place records the next step of a list, with the present state of the model.
 func (k *checker) place(thread int) {
 	p := place{thread: thread, st: k.model.St, closing: k.model.Closing, due: k.model.Due, gen: k.model.Gen}
 	if p.gen > 0 {
@@ -28,9 +28,8 @@ func (k *checker) place(thread int) {
 	k.placed = append(k.placed, p)
 }
 
-// Timeline holds the trace against the model, and draws its steps where they were
-// placed. If it is no behaviour of the model the error is a *Rejected, and the last
-// line is what has no place.
+// Timeline checks the trace, and draws its steps where they were placed. If it is not a behaviour
+// of the model, the error is a *Rejected, and the last line is the step that has no place.
 func (t *Trace) Timeline() (timeline.Timeline, error) {
 	k, err := t.checked()
 	line := timeline.Timeline{Title: "A trace of real goroutines"}

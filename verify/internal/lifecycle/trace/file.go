@@ -9,8 +9,8 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// file is a trace as it is kept. Actions are numbers in it: it is for the program
-// that was built from the same source.
+// file is the stored form of a trace. Its actions are numbers, which only a program built from the
+// same source can read.
 type file struct {
 	Version int    `json:"trace"` // 1
 	Said    string `json:"said"`  // why it was kept
@@ -19,7 +19,7 @@ type file struct {
 
 const version = 1
 
-// Write writes the trace, and why it is kept, as Read reads it.
+// Write writes the trace, and the reason for keeping it, in the form that Read reads.
 func (t *Trace) Write(to io.Writer, said string) error {
 	out := json.NewEncoder(to)
 	out.SetIndent("", " ")
@@ -38,7 +38,7 @@ func Read(from io.Reader) (*Trace, error) {
 	return f.Run, f.Run.valid()
 }
 
-// valid: all numbers are of something, so that Check can look it up.
+// valid checks that all numbers are in range, so that Check can use them as indices.
 func (t *Trace) valid() error {
 	b := t.Bound
 	if err := b.Check(); err != nil {

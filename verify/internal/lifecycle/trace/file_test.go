@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// A trace is read as it was written, and drawn as far as it is a behaviour of the model: all of it, or up to what has no place.
+// A trace is read as it was written. It is drawn as far as it is a behaviour of the model: all of
+// it, or up to the step that has no place.
 func TestTracesAreKeptAndDrawn(t *testing.T) {
 	drawn, refused := 0, 0
 	for seed := range uint64(40) {

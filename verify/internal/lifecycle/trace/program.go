@@ -8,7 +8,7 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A program is what is run: acts for each thread, and how the hooks behave.
+// A program is what a run does: the acts of each thread, and the behaviour of the hooks.
 type program struct {
 	bound    spec.Bound
 	seed     uint64
@@ -17,7 +17,7 @@ type program struct {
 	timeout  int     // of a start, in microseconds; 0: none
 	restless bool
 
-	// With bound.Restarts > 0 the lifecycle is made with WithRestart.
+	// With bound.Restarts > 0 the lifecycle has WithRestart.
 	patience uint8 // how many restarts in a row its Backoff makes; it may be none
 	wait     int   // before each, in microseconds
 	givesUp  uint8 // and then: 0 it says so, 2 it panics, 3 it exits
@@ -39,10 +39,9 @@ const (
 	doAwait  // waits for the end of the other threads
 )
 
-// act is one thing that a thread does. who and call are whose call's context a
-// doCancel ends; call is also which attempt a doFail reports (see world.scope), how long
-// a use or a doPause lasts, and for how many opens a doOpened waits. fails: the use
-// reports a failure.
+// act is one action of a thread. For a doCancel, who and call name the call whose context ends.
+// call is also the attempt that a doFail reports (see world.scope), the duration of a use or a
+// doPause, and the number of opens for which a doOpened waits. fails: the use reports a failure.
 type act struct {
 	kind  actKind
 	who   uint8
@@ -50,10 +49,10 @@ type act struct {
 	fails bool
 }
 
-// isReport: by it the resource may have died.
+// isReport reports whether the resource may have died by the act.
 func (a act) isReport() bool { return a.fails || a.kind == doFail }
 
-// plan is how open behaves, and the releases of the parts that it registers.
+// plan is the behaviour of open, and of the releases of the parts that it registers.
 type plan struct {
 	parts    uint8 // registered before open ends
 	outcome  outcome
@@ -119,8 +118,8 @@ func draw(seed uint64) *program {
 	return d.program
 }
 
-// supervise draws the restarts, and how many calls each caller makes and how many
-// failures are reported, so that the attempts are not too many for the model.
+// supervise draws the restarts, the number of calls of each caller, and the number of reported
+// failures, so that the model has room for the attempts.
 func (d *drawing) supervise() {
 	d.patience = []uint8{0, 1, 1, 2, 2, 3}[d.IntN(6)]
 	d.wait = []int{0, 10, 30, 100}[d.IntN(4)]
@@ -132,7 +131,7 @@ func (d *drawing) supervise() {
 	d.reports = (spec.MaxAttempts - calls) / d.bound.Restarts
 }
 
-// mayReport reports whether what is drawn, a report of a failure, is not one too many.
+// mayReport reports whether one more report of a failure is allowed, if it was drawn.
 func (d *drawing) mayReport(drawn bool) bool {
 	if !drawn || d.reports == 0 {
 		return false
@@ -187,11 +186,11 @@ func (d *drawing) calls(c uint8) (acts []act) {
 	return append(acts, act{kind: doLook})
 }
 
-// outside draws who ends the contexts of calls, and what the thread outside does.
+// outside draws which threads end the contexts of calls, and the acts of the thread outside.
 func (d *drawing) outside() {
 	out := d.bound.Callers
 	late := d.restarts && d.IntN(3) == 0 // those who wait for a restart leave while it opens
-	for _, c := range d.cancellable {    // each at most once, by anybody
+	for _, c := range d.cancellable {    // each at most once, by any thread
 		if !late && d.IntN(3) > 0 {
 			continue
 		}
@@ -213,8 +212,8 @@ func (d *drawing) outside() {
 	}
 }
 
-// end: the first caller stops the lifecycle when the other threads have ended, so that
-// no restart is due at the end of a trace.
+// end makes the first caller stop the lifecycle after the other threads have ended, so that no
+// restart is due at the end of a trace.
 func (d *drawing) end() {
 	last := act{kind: doStop}
 	if d.shut && d.IntN(2) == 0 {
@@ -225,8 +224,7 @@ func (d *drawing) end() {
 	d.bound.Calls++
 }
 
-// hooks draws how open behaves; more often than it is wanted, for what is tried or
-// started again.
+// hooks draws how open behaves. It draws more than needed, for repeated tries and starts.
 func (d *drawing) hooks() {
 	opens := d.bound.Calls
 	if d.restarts {
@@ -240,7 +238,7 @@ func (d *drawing) hooks() {
 	}
 }
 
-// failures is how many failures are reported at most.
+// failures returns the greatest number of failures that can be reported.
 func (p *program) failures() (n int) {
 	for _, acts := range p.acts {
 		for _, a := range acts {

@@ -10,9 +10,9 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// recorder is a control.Hook that holds nobody and orders nothing: it has no
-// lock, no atomic and no channel of its own that a goroutine could wait for, so
-// what the race detector sees is what it would see without.
+// recorder is a control.Hook that blocks and orders nothing. It has no lock, no atomic and no
+// channel of its own that a goroutine could wait for. So the race detector sees what it would see
+// without the recorder.
 type recorder struct {
 	life     any
 	threads  map[uint64]*thread // by the goroutine's number; not written while calls run
@@ -22,7 +22,7 @@ type recorder struct {
 	sections []Section // under the lifecycle's lock
 }
 
-// thread is a goroutine with a program; only that goroutine touches it.
+// thread is a goroutine with a program. Only that goroutine touches it.
 type thread struct {
 	index  int
 	events []Event
@@ -32,8 +32,8 @@ type thread struct {
 
 const nothingPassed = spec.InvokeStart // no point has this name
 
-// self is the calling goroutine, nil for an operation's or a timer's. The runtime
-// tells a goroutine's number in a stack trace only.
+// self returns the calling goroutine, or nil for an operation's or a timer's. The runtime shows a
+// goroutine's number in a stack trace only.
 func (r *recorder) self() *thread { return r.threads[goroutine()] }
 
 func goroutine() (n uint64) {
@@ -53,8 +53,8 @@ func (r *recorder) giveWay() {
 	}
 }
 
-// Point implements control.Hook: that a goroutine comes by tells what the fast
-// step before it saw.
+// Point implements control.Hook. That a goroutine reaches a point shows what the lock-free step
+// before it saw.
 func (r *recorder) Point(action spec.Action, at control.Attempt) {
 	switch action {
 	case spec.StartEnter, spec.UseAdd, spec.UseSlow, spec.UseDrop:
@@ -100,8 +100,8 @@ func (r *recorder) Go(f func()) func() {
 	}
 }
 
-// contain makes a panic of the code the run's result: it may have left with the
-// lock, so nothing else of the run can be waited for.
+// contain makes a panic of the code the result of the run. The code may have panicked with the lock
+// held, so the run cannot wait for anything else.
 func (r *recorder) contain() {
 	if v := recover(); v != nil {
 		select {
@@ -116,11 +116,11 @@ func (r *recorder) Took(action spec.Action, at control.Attempt) {
 	m := control.Inspect(r.life)
 	s := Section{
 		Action: action, Thread: -1, Waits: at != nil,
-		Word: m.Word, St: m.State, Gen: uint8(m.Begun), Closing: m.Closing,
+		Word: m.StateWord, St: m.State, Gen: uint8(m.Begun), Closing: m.Closing,
 		Due: m.Due, Again: m.Again, Restarts: uint8(m.Restarts),
 	}
-	if m.Gate != nil {
-		s.Cur = uint8(m.Gate.Number())
+	if m.Opened != nil {
+		s.Cur = uint8(m.Opened.Number())
 	}
 	if at != nil {
 		s.Attempt = uint8(at.Number())
@@ -143,8 +143,8 @@ func (r *recorder) Took(action spec.Action, at control.Attempt) {
 	r.sections = append(r.sections, s)
 }
 
-// viewOf reads an attempt. How many uses are in flight is read only of a gate that
-// is closed: an open one counts outside the lock.
+// viewOf reads an attempt. It reads the number of uses in flight only from a closed gate, because
+// an open one counts outside the lock.
 func viewOf(a control.Attempt) View {
 	var v control.View
 	a.View(&v)
@@ -155,8 +155,8 @@ func viewOf(a control.Attempt) View {
 	if !v.Open {
 		w.InUse = uint8(v.InUse)
 	}
-	if !v.Finished { // afterwards nobody looks at these any more
-		w.Fate, w.Forced, w.RelErr = fateOf(v.Fate), v.Forced, v.RelErr
+	if !v.Finished { // afterwards nothing reads these any more
+		w.Fate, w.Forced, w.RelErr = fateOf(v.RollbackErr), v.Forced, v.RelErr
 	}
 	return w
 }

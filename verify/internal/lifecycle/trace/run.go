@@ -16,12 +16,11 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Run draws the program of a seed, runs it on a fresh lifecycle, and returns the
-// trace. It returns a *Stuck if the run does not come to its end: then some
-// goroutine waits for ever.
+// Run draws the program of a seed, runs it on a fresh lifecycle, and returns the trace. It returns
+// a *Stuck if the run does not end: then some goroutine waits for ever.
 func Run(seed uint64) (*Trace, error) { return draw(seed).run() }
 
-// stuckAfter is for a run of some microseconds, on a machine however busy.
+// stuckAfter bounds a run of some microseconds, on a machine that may be busy.
 const stuckAfter = 20 * time.Second
 
 // world is a run of a program.
@@ -111,7 +110,7 @@ func (w *world) begin() []*thread {
 	return threads
 }
 
-// mark finds what depends on the end of a context.
+// mark finds the steps that depend on the end of a context.
 func (t *Trace) mark() {
 	for _, events := range t.Threads {
 		for i := range events {
@@ -122,7 +121,7 @@ func (t *Trace) mark() {
 	}
 }
 
-// contexts makes those of all calls, so that one can end before its call begins.
+// contexts makes the contexts of all calls, so that one can end before its call begins.
 func (w *world) contexts() {
 	w.ctx = make([][]context.Context, w.bound.Callers)
 	w.end = make([][]context.CancelCauseFunc, w.bound.Callers)
@@ -149,7 +148,7 @@ func yield(n uint8) {
 	}
 }
 
-// pause takes some time: where there are restarts, enough that others get on meanwhile.
+// pause takes some time; with restarts, enough for other goroutines to proceed.
 func (w *world) pause(n uint8) {
 	if w.bound.Restarts > 0 {
 		time.Sleep(time.Duration(n) * 20 * time.Microsecond)
@@ -184,8 +183,8 @@ func (w *world) do(t *thread, a act) {
 	}
 }
 
-// scope is that of the open whose failure is reported, nil if it has not run yet: any;
-// where there are restarts, rather the latest.
+// scope returns the scope of the open whose failure is reported, or nil if that has not run yet.
+// Any open may be chosen; with restarts, rather the latest.
 func (w *world) scope(which uint8) *fsm.Scope {
 	n := int(which) % len(w.scopes)
 	if w.bound.Restarts > 0 {
@@ -247,7 +246,7 @@ func (w *world) call(t *thread, a act) {
 	t.events = append(t.events, Event{Action: spec.Return, Out: out, N: n})
 }
 
-// admitted is noted as soon as Acquire has returned a lease.
+// admitted records the admission as soon as Acquire has returned a lease.
 func (t *thread) admitted() {
 	if t.passed == spec.UseAdd {
 		t.did(spec.UseAdd, 1)
@@ -327,7 +326,7 @@ func misfortune(how uint8) error {
 	return nil
 }
 
-// Stuck is a run that did not end.
+// Stuck is the error of a run that did not end.
 type Stuck struct {
 	Seed   uint64
 	Stacks string
@@ -338,7 +337,7 @@ func (s *Stuck) Error() string {
 	return "G12 Progress is broken: a run whose hooks have all returned does not end\n" + s.Stacks
 }
 
-// Panicked is a run in which the code panicked; hooks' panics are contained.
+// Panicked is the error of a run in which the code panicked. Panics of hooks are contained.
 type Panicked struct {
 	Value any
 	Stack string
@@ -349,7 +348,7 @@ func (p *Panicked) Error() string {
 	return fmt.Sprintf("G12 Progress is broken: the code panics, and no call returns any more: %v\n%s", p.Value, p.Stack)
 }
 
-// Clone is a copy that can be altered.
+// Clone returns a copy that can be altered.
 func (t *Trace) Clone() *Trace {
 	c := *t
 	c.Sections = slices.Clone(t.Sections)

@@ -2,7 +2,7 @@ package trace
 
 import "github.com/seed3893aba4/surestart/spec"
 
-// node is a state of the search: how far each list is placed, and the model.
+// node is a state of the search: how far each list is placed, and the model's state.
 type node struct {
 	sec   uint8
 	pos   [maxThreads]uint8
@@ -11,14 +11,12 @@ type node struct {
 
 const maxThreads = 6
 
-// Search places the steps of the trace in every order that the model allows, and
-// returns how many states that reaches (the trace's first one included) and
-// whether one of them is a trace's end. It is what tla/Trace.tla does: a
-// context's end is a state of its own, taken only where the next step of its
-// caller depends on it; and while a call can begin or return, or a context is
-// cancelled, nothing else is tried, since that changes nothing for anybody else.
-// (A torn load has no place here: see Verdict.) It gives up, with 0 states, when
-// it has reached more than limit.
+// Search places the steps of the trace in every order that the model allows. It returns how many
+// states that reaches, including the trace's first, and whether one of them is the end of the
+// trace. It does the same as tla/Trace.tla. The end of a context is a state of its own, taken only
+// if the next step of its caller depends on it. While a call can begin or return, or a context is
+// cancelled, nothing else is tried, because that changes nothing for other callers. (A torn load
+// has no place here: see Verdict.) Search gives up, with 0 states, after more than limit states.
 func (t *Trace) Search(limit int) (states int, accepted bool) {
 	seen := map[node]bool{{}: true}
 	queue := []node{{}}
@@ -44,7 +42,7 @@ func (t *Trace) Search(limit int) (states int, accepted bool) {
 	return len(seen), accepted
 }
 
-// steps are the states that follow.
+// steps returns the states that follow.
 func (t *Trace) steps(a *at, n node) (next []node) {
 	to := func(th int, model spec.Snapshot) node {
 		m := n
@@ -82,12 +80,12 @@ func (t *Trace) steps(a *at, n node) (next []node) {
 	return next
 }
 
-// calm: the step concerns its own caller only.
+// calm reports whether the step concerns its own caller only.
 func (e *Event) calm() bool {
 	return e.Kind == Cancels || e.Kind == Free && (e.Action <= spec.InvokeUse || e.Action == spec.Return)
 }
 
-// ended: every step is placed, every call has returned, no operation runs, and no
+// ended reports whether every step is placed, every call has returned, no operation runs, and no
 // restart is due.
 func (t *Trace) ended(a *at) bool {
 	if a.sec < len(t.Sections) {

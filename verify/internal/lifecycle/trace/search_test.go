@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Check places each step at once and for good; Search tries every order. They agree,
-// on what free goroutines did and on what is wrong with it afterwards.
+// Check places each step at once and for good; Search tries every order. They agree about runs of
+// free goroutines, and about corruptions of them.
 func TestCheckAgreesWithSearch(t *testing.T) {
 	runs := 400
 	if testing.Short() {

@@ -7,14 +7,14 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// Tally counts what traces have shown.
+// Tally counts what traces show.
 type Tally struct {
 	traces, events, inferred, torn int
 	distinct                       map[uint64]bool
 	classes                        [numClasses]int
 }
 
-// Class is something that only goroutines in each other's way bring about.
+// Class is a situation that only interfering goroutines bring about.
 type Class struct {
 	Name   string
 	Traces int
@@ -68,7 +68,7 @@ func (y *Tally) Add(t *Trace, v Verdict) {
 	}
 }
 
-// shows are the classes that the trace is in.
+// shows returns the classes that the trace is in.
 func (t *Trace) shows() (in [numClasses]bool) {
 	note := func(class int, shown bool) { in[class] = in[class] || shown }
 	before := &Section{}
@@ -121,7 +121,7 @@ func (t *Trace) shows() (in [numClasses]bool) {
 	return in
 }
 
-// Classes returns how many traces showed what.
+// Classes returns how many traces are in each class.
 func (y *Tally) Classes() []Class {
 	var all []Class
 	for i, name := range classNames {
@@ -130,7 +130,7 @@ func (y *Tally) Classes() []Class {
 	return all
 }
 
-// String reads like a line of a report.
+// String returns the counts in the form of a report's line.
 func (y *Tally) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "traces=%d distinct=%d events=%d inferred=%d torn=%d", y.traces, len(y.distinct), y.events, y.inferred, y.torn)

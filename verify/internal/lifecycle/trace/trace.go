@@ -1,19 +1,22 @@
-// Package trace runs small programs of calls on the shipped fsm with real
-// goroutines that nothing steps or orders, records what each of them did, and
-// decides whether that is a behaviour of the model of package spec.
+// Package trace runs small programs of calls on the shipped fsm, with real goroutines that nothing
+// steps or orders. It records what each goroutine did, and decides whether that is a behaviour of
+// the model of package spec.
 //
-// What runs under the lifecycle's lock is recorded there: the order of the
-// sections is the order in which they ran. What runs outside the lock (the loads
-// and adds of the fast paths, the beginning and the end of a call) has no place
-// in that order. Each goroutine keeps its own list of it, in the order of its
-// program, with what it saw; where those steps belong is inferred. None may be
-// left out: a trace is accepted if there is one interleaving of the lists, with
-// the sections in their order, in which every step is the model's and every
-// recorded value is the model's value.
+// The sections that run under the lifecycle's lock are recorded there, in the order in which they
+// ran. The steps outside the lock have no place in that order: the loads and adds of the fast
+// paths, the beginning and the end of a call. Each goroutine keeps its own list of them, in the
+// order of its program, with what it saw. The places of these steps are inferred, and none may be
+// left out. A trace is accepted if there is one interleaving of the lists, with the sections in
+// their order, in which every step is a step of the model and every recorded value is the model's
+// value.
 //
-// Files: record.go the hook, program.go and run.go what is run, check.go and
-// search.go the two ways of deciding, corrupt.go what must be refused, tla.go the
-// same for TLC, file.go and draw.go how one is kept and shown.
+// Files:
+//   - record.go: the hook
+//   - program.go, run.go: what is run
+//   - check.go, search.go: the two ways of deciding
+//   - corrupt.go: what must be refused
+//   - tla.go: the same for TLC
+//   - file.go, draw.go: how a trace is kept and shown
 package trace
 
 import (
@@ -33,8 +36,8 @@ type Trace struct {
 	Seed     uint64    // of its program
 	Procs    int       // GOMAXPROCS
 	Sections []Section // in their order
-	// Threads are the goroutines with a program: the callers, c1 first, and one
-	// that calls nothing: it ends contexts and reports failures.
+	// Threads are the goroutines with a program: the callers, c1 first, and one without calls,
+	// which ends contexts and reports failures.
 	Threads [][]Event
 }
 
@@ -54,8 +57,8 @@ type Event struct {
 	Kind    Kind
 	Action  spec.Action
 	Section int // an index of Trace.Sections
-	// Saw is what the step saw: StartFast 1 if started, UseLoad the attempt, UseAdd
-	// 1 if admitted, UseEnd 1 if the gate was open; Looked: the state; Cancels: whose call.
+	// Saw is what the step saw. StartFast: 1 if started. UseLoad: the attempt. UseAdd: 1 if
+	// admitted. UseEnd: 1 if the gate was open. Looked: the state. Cancels: whose call.
 	Saw  uint8
 	Call uint8    // Cancels: which of the caller's calls, from 0
 	Out  spec.Out // of a Return
@@ -64,7 +67,7 @@ type Event struct {
 	Left bool
 }
 
-// Section is a critical section, and what the lifecycle's fields were at its end.
+// Section is a critical section, and the values of the lifecycle's fields at its end.
 type Section struct {
 	Action  spec.Action
 	Thread  int   // an index of Trace.Threads, -1: an operation, or a timer
@@ -81,7 +84,7 @@ type Section struct {
 	Views    []View
 }
 
-// View is the fields of an attempt: of the one that a section concerns, and of the current one.
+// View has the fields of an attempt: of the one that a section concerns, or of the current one.
 type View struct {
 	Number, Held, InUse, Waiters, Stoppers uint8
 	Op                                     spec.Op
@@ -89,11 +92,11 @@ type View struct {
 	Reported, Open, Forced, RelErr         bool
 }
 
-// through: within this section the state word was Idle, on its way from Stopping
-// to Starting. In the model that is one step; who loads the word may see it.
+// through reports whether the state word was Idle within this section, between Stopping and
+// Starting. In the model that is one step; a goroutine that loads the word may see it.
 func (s *Section) through() bool { return s.Action == spec.Finish && s.St == spec.Starting }
 
-// arg is the parameter of the section's step. Restart and GivesUp are of the attempt
+// arg returns the parameter of the section's step. Restart and GivesUp belong to the attempt
 // before: the section concerns the one that begins.
 func (s *Section) arg() uint8 {
 	switch {
@@ -107,13 +110,14 @@ func (s *Section) arg() uint8 {
 	return s.Gen
 }
 
-// supervises: the section is the supervisor's, in a timer's or an operation's goroutine.
+// supervises reports whether the section is the supervisor's, in a timer's or an operation's
+// goroutine.
 func (s *Section) supervises() bool { return s.Action == spec.Restart || s.Action == spec.GivesUp }
 
 // errLeft is the cause with which a program ends a context.
 var errLeft = errors.New("the caller has left")
 
-// outOf is the result of a call, as the model has it.
+// outOf returns the result of a call, as the model has it.
 func outOf(err error) (spec.Out, uint8) {
 	switch err {
 	case nil:
@@ -184,7 +188,7 @@ func (e *Event) String() string {
 	return name
 }
 
-// String names a section that is no caller's as the picture of a trace does.
+// String names a section of no caller as the picture of a trace does.
 func (s *Section) String() string {
 	if s.Attempt == 0 {
 		return s.Action.String()
@@ -192,7 +196,7 @@ func (s *Section) String() string {
 	return fmt.Sprintf("%v #%d", s.Action, s.Attempt)
 }
 
-// values is what a section recorded.
+// values returns what a section recorded.
 func (s *Section) values() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v gen=%d cur=%d", s.St, s.Gen, s.Cur)
@@ -225,7 +229,7 @@ func (s *Section) values() string {
 	return b.String()
 }
 
-// Events is how many steps the trace has, and how many of those have to be inferred a place.
+// Events returns the number of steps of the trace, and how many of them need an inferred place.
 func (t *Trace) Events() (all, inferred int) {
 	all = len(t.Sections)
 	for _, events := range t.Threads {
@@ -248,8 +252,8 @@ func (t *Trace) Hash() uint64 {
 	return h.Sum64()
 }
 
-// picture draws the trace: a column for each goroutine, a line for each step, in
-// the order of pos, the placement that was found; what was not placed comes below.
+// picture draws the trace: a column for each goroutine, a line for each step, in the order of the
+// placement that was found. Steps without a place come below.
 func (t *Trace) picture(placed []place) string {
 	var b strings.Builder
 	const width = 24

@@ -1,5 +1,5 @@
-// Package fridge is a machine that is as small as one can be: a door and a light. With it the tests of the tools show
-// that these know no machine: it goes through all of them, and needs nothing of its own in any.
+// Package fridge is a machine as small as possible: a door and a light. The tests run every tool on
+// it, which shows that the tools know nothing of a particular machine.
 package fridge
 
 import "github.com/seed3893aba4/surestart/verify/internal/machine"
@@ -23,7 +23,7 @@ const dir = "verify/internal/machine/fridge"
 
 var tests = machine.Layer{Name: "tests", Dir: dir}
 
-// Machine is what the tools are to know of it.
+// Machine describes the fridge to the tools.
 var Machine = &machine.Machine{
 	Name: "fridge",
 	Guarantees: []machine.Guarantee{

@@ -1,6 +1,6 @@
 // Package naive is a Kafka producer as people write it: a kafka.Writer and a
 // "started" flag. The demo runs it through the same storm as surestart, and
-// docs/naive.md explains what goes wrong with it. The race detector finds
+// docs/why-a-flag-is-not-enough.md explains what goes wrong with it. The race detector finds
 // nothing to complain about.
 package naive
 

@@ -1,0 +1,190 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/seed3893aba4/surestart/producer"
+)
+
+// outcomes is what a crowd of callers of Start got.
+type outcomes struct {
+	ok     int   // nil
+	early  int   // of them, while no broker worked: nothing can have been open
+	failed int   // an error
+	err    error // of one whose context had not ended
+}
+
+// crowd lets n callers call Start at once. patience is how long the i-th one waits. meanwhile runs
+// once every caller has called.
+func (s *storm) crowd(ctx context.Context, n int, patience func(i int) time.Duration, meanwhile func()) (o outcomes) {
+	var (
+		mu             sync.Mutex
+		entered, ended sync.WaitGroup
+		begin          = make(chan struct{})
+	)
+	entered.Add(n)
+	for i := range n {
+		ended.Go(func() {
+			<-begin
+			ctx, cancel := context.WithTimeout(ctx, patience(i))
+			defer cancel()
+			entered.Done()
+			err := s.sys.Start(ctx)
+			works, left := s.cl.is(working), ctx.Err() != nil
+
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				o.failed++
+				if !left {
+					o.err = err
+				}
+			case !works:
+				o.early++
+				fallthrough
+			default:
+				o.ok++
+			}
+		})
+	}
+	close(begin)
+	entered.Wait()
+	meanwhile()
+	ended.Wait()
+	s.col.Early += o.early
+	return o
+}
+
+const writers = 8
+
+// load is the messages 0 to total-1 and what became of them. A message that is not acknowledged is
+// sent again. One that may have been delivered waits for lookUp.
+type load struct {
+	sys     system
+	total   int
+	chunk   int          // messages a call
+	count   atomic.Int64 // acknowledged
+	writing atomic.Int64 // messages in calls that have not returned
+	limit   atomic.Int64 // the messages from here on are kept for later
+
+	mu    sync.Mutex
+	next  int
+	acked []bool
+	back  [][]int // to be sent again
+	maybe []int   // may have been delivered
+
+	end func() // of the writers, and of their calls
+}
+
+func newLoad(sys system, total int) *load {
+	return &load{sys: sys, total: total, chunk: max(1, min(100, total/200)), acked: make([]bool, total), end: func() {}}
+}
+
+// begin starts the writers.
+func (l *load) begin(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var writing sync.WaitGroup
+	for range writers {
+		writing.Go(func() { l.write(ctx) })
+	}
+	l.end = func() { cancel(); writing.Wait() }
+}
+
+func (l *load) write(ctx context.Context) {
+	for ctx.Err() == nil && int(l.count.Load()) < l.total {
+		if ns := l.take(); len(ns) == 0 || !l.send(ctx, ns) {
+			time.Sleep(20 * time.Millisecond) // nothing to do, or a call failed
+		}
+	}
+}
+
+// take returns the next messages to send.
+func (l *load) take() (ns []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.back); n > 0 {
+		ns, l.back = l.back[n-1], l.back[:n-1]
+		return ns
+	}
+	for end := min(l.next+l.chunk, int(l.limit.Load())); l.next < end; l.next++ {
+		ns = append(ns, l.next)
+	}
+	return ns
+}
+
+// send is one call. It reports whether every message was acknowledged.
+func (l *load) send(ctx context.Context, ns []int) bool {
+	msgs := make([]kafka.Message, len(ns))
+	for i, n := range ns {
+		msgs[i].Value = value(n)
+	}
+	l.writing.Add(int64(len(ns)))
+	err := l.sys.WriteMessages(ctx, msgs...)
+	l.writing.Add(-int64(len(ns)))
+
+	var each kafka.WriteErrors
+	perMessage := errors.As(err, &each) && len(each) == len(ns)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var again []int
+	for i, n := range ns {
+		failure := err
+		if perMessage {
+			failure = each[i]
+		}
+		switch {
+		case failure == nil:
+			l.acked[n] = true
+			l.count.Add(1)
+		case errors.Is(failure, producer.ErrMaybeDelivered):
+			l.maybe = append(l.maybe, n)
+		default:
+			again = append(again, n)
+		}
+	}
+	if again != nil {
+		l.back = append(l.back, again)
+	}
+	return err == nil
+}
+
+// lookUp settles the messages that may have been delivered: those on the broker count as
+// acknowledged, the others are sent again.
+func (l *load) lookUp(copies []int) (found int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.maybe {
+		if copies[n] > 0 {
+			l.acked[n] = true
+			found++
+		} else {
+			l.back = append(l.back, []int{n})
+		}
+	}
+	l.count.Add(int64(found))
+	l.maybe = nil
+	return found
+}
+
+// reach waits until n messages are acknowledged. The system is stuck if none is for stallGuard.
+func (l *load) reach(ctx context.Context, n int) error {
+	for last, moved := 0, time.Now(); time.Since(moved) < stallGuard; time.Sleep(time.Millisecond) {
+		switch done := int(l.count.Load()); {
+		case done >= n:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case done > last:
+			last, moved = done, time.Now()
+		}
+	}
+	return stuck{fmt.Errorf("%s of %s messages are acknowledged, and for %v none more", Commas(l.count.Load()), Commas(n), stallGuard)}
+}

@@ -1,0 +1,318 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/producer"
+	"github.com/seed3893aba4/surestart/spec"
+)
+
+// The deadline of the stop over a broker that hangs is shorter than the promise about its return.
+const (
+	stopPatience = 1500 * time.Millisecond
+	stopPromise  = 2 * time.Second
+	stopLimit    = 3 * time.Second // after this the storm goes on without a Stop that does not return
+	hangGuard    = 60 * time.Second
+	stallGuard   = 10 * time.Second // if no message is acknowledged for so long, none will be
+	mostShown    = 6                // transitions in a row; the rest are counted
+)
+
+// A storm is one run of one system through all acts.
+type storm struct {
+	cfg    Config
+	cl     *cluster
+	screen *Screen
+	sys    system
+	ours   *producer.Producer // nil: a naive flag
+	load   *load
+	col    column
+	last   fsm.State // of the transitions that were shown
+
+	mu   sync.Mutex
+	seen []fsm.Transition // not shown yet
+}
+
+// stuck is a system that does not get through the storm.
+type stuck struct{ error }
+
+// brave takes one system through the storm: the naive flag, or surestart. It closes cl.
+func brave(ctx context.Context, cfg Config, screen *Screen, cl *cluster, flag bool) (_ column, err error) {
+	defer func() { err = errors.Join(err, cl.close()) }()
+	s := &storm{cfg: cfg, screen: screen, cl: cl, col: column{Name: "surestart", StateAfter: true, Legal: true, Drained: true}}
+	if flag {
+		s.sys, s.col.Name = newNaive(s.cl), "a naive flag"
+	} else {
+		if s.ours, err = newProducer(s.cl, s.observe); err != nil {
+			return s.col, err
+		}
+		s.sys = &broken{Producer: s.ours, cl: s.cl, what: cfg.Break}
+	}
+	s.load = newLoad(s.sys, cfg.Messages)
+	err = s.acts(ctx)
+	s.load.end()
+	return s.col, err
+}
+
+func (s *storm) observe(t fsm.Transition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, t)
+}
+
+// transitions shows every transition since the last call, and compares it with the specification's
+// table.
+func (s *storm) transitions(ctx context.Context) {
+	if s.ours != nil {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		s.ours.FlushObservers(ctx)
+	}
+	s.mu.Lock()
+	seen := s.seen
+	s.seen = nil
+	s.mu.Unlock()
+	for i, t := range seen {
+		to, known := spec.Next(t.Event, t.From)
+		s.col.Legal = s.col.Legal && known && to == t.To && t.From == s.last
+		s.last = t.To
+		if i < mostShown {
+			s.screen.transition(t)
+		}
+	}
+	if hidden := len(seen) - mostShown; hidden > 0 {
+		s.screen.note("  … and %d more transitions: a caller that comes after a failure gets a new attempt", hidden)
+	}
+}
+
+// within waits until done returns true, for as long as limit.
+func within(limit time.Duration, done func() bool) {
+	for end := time.Now().Add(limit); !done() && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// acts runs all acts and reads everything back.
+func (s *storm) acts(ctx context.Context) error {
+	for _, act := range []func(context.Context) error{s.refused, s.ignored, s.woken, s.interrupted, s.hung, s.finished, s.readBack} {
+		err := act(ctx)
+		var st stuck
+		if errors.As(err, &st) {
+			s.col.Stuck, s.col.Acknowledged = st.Error(), int(s.load.count.Load())
+			s.screen.note("It gets no further: %s.", clip(s.col.Stuck, 75))
+			return nil
+		}
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refused: act 1. Every caller gets the error, and nothing is left.
+func (s *storm) refused(ctx context.Context) error {
+	s.screen.act(1, "The broker is down. %s callers call Start at once.", Commas(s.cfg.Callers))
+	o := s.crowd(ctx, s.cfg.Callers, always(5*time.Second), func() {})
+	s.stop(ctx, hangGuard, s.sys.Stop, spec.Idle)
+	s.screen.note("%s got the error, %s \"ok\".", Commas(o.failed), Commas(o.ok))
+	return nil
+}
+
+// ignored: act 2. The broker accepts connections and does not answer. All callers give up, and the
+// last one to leave ends the attempt.
+func (s *storm) ignored(ctx context.Context) error {
+	s.screen.act(2, "It hangs: it accepts, and never answers. %s callers call Start; all give up in the end.", Commas(s.cfg.Callers))
+	s.cl.set(hanging)
+	o := s.crowd(ctx, s.cfg.Callers, func(i int) time.Duration { return time.Duration(300+i%100) * time.Millisecond }, func() {})
+	s.stop(ctx, hangGuard, s.sys.Stop, spec.Idle)
+	s.screen.note("%s gave up, %s got \"ok\" though nothing was open.", Commas(o.failed), Commas(o.early))
+	return nil
+}
+
+// woken: act 3. The broker hangs until every caller has called and the impatient ones have left;
+// then it works. One opening serves all callers that waited.
+func (s *storm) woken(ctx context.Context) error {
+	impatient := s.cfg.Callers / 5
+	s.screen.act(3, "It hangs, then works. %s callers call Start; %s of them give up before it works.", Commas(s.cfg.Callers), Commas(impatient))
+	before := s.cl.opened.Load()
+	o := s.crowd(ctx, s.cfg.Callers, func(i int) time.Duration {
+		if i < impatient {
+			return time.Duration(50+i%100) * time.Millisecond
+		}
+		return hangGuard
+	}, func() {
+		time.Sleep(300 * time.Millisecond)
+		s.cl.set(working)
+	})
+	s.col.Opens = s.cl.opened.Load() - before
+	s.col.Denied += max(0, s.cfg.Callers-impatient-o.ok)
+	s.transitions(ctx)
+	s.screen.note("Openings that the broker counted: %s. %s got \"ok\", %s of them too early; %s gave up.",
+		Commas(s.col.Opens), Commas(o.ok), Commas(o.early), Commas(o.failed))
+	if o.err != nil {
+		s.screen.note("One got the error: %s", clip(o.err.Error(), 90))
+	}
+	return nil
+}
+
+// interrupted: act 4. It is stopped with writes in flight, and started again.
+func (s *storm) interrupted(ctx context.Context) error {
+	s.screen.act(4, "8 writers send %s messages. It is stopped in the middle, and started again.", Commas(s.cfg.Messages))
+	s.load.limit.Store(int64(s.cfg.Messages * 9 / 10)) // until act 5
+	s.load.begin(ctx)
+	if err := s.load.reach(ctx, s.cfg.Messages*2/5); err != nil {
+		return err
+	}
+	s.drain(ctx, s.sys.Stop, spec.Idle) // without an end: kafka-go's issue 1307, a write that races Close
+	return s.again(ctx)
+}
+
+// drain is a stop over a broker that works.
+func (s *storm) drain(ctx context.Context, stop func(context.Context) error, to fsm.State) {
+	_, err := s.stop(ctx, hangGuard, stop, to)
+	s.col.Drained = s.col.Drained && err == nil
+	s.load.end()
+}
+
+// again starts a stopped system, by as many callers as there are writers.
+func (s *storm) again(ctx context.Context) error {
+	before := s.cl.opened.Load()
+	o := s.crowd(ctx, writers, always(hangGuard), func() {})
+	s.col.Reopens += s.cl.opened.Load() - before
+	s.col.Denied += writers - o.ok
+	if o.ok == 0 {
+		return stuck{fmt.Errorf("it cannot be started again: %w", o.err)}
+	}
+	s.transitions(ctx)
+	s.load.begin(ctx)
+	return nil
+}
+
+// hung: act 5. The broker hangs while messages are being sent, and the producer is stopped within
+// a deadline. Then the broker dies.
+func (s *storm) hung(ctx context.Context) error {
+	if err := s.load.reach(ctx, s.cfg.Messages*7/10); err != nil {
+		return err
+	}
+	s.screen.act(5, "The broker hangs again, with writes in flight. Stop is called with a deadline of %s.", seconds(stopPatience))
+	s.cl.set(hanging)
+	s.load.limit.Store(int64(s.cfg.Messages)) // however quick the writers were, there is something to send
+	time.Sleep(100 * time.Millisecond)
+	s.col.InFlight = s.load.writing.Load()
+	took, err := s.stop(ctx, stopPatience, s.sys.Stop, spec.Idle)
+	s.col.HungTime = took
+	var forced *producer.StopError
+	if errors.As(err, &forced) {
+		s.col.CutOff = forced.Messages
+	}
+	s.load.end()
+	s.cl.set(down)
+	return nil
+}
+
+// finished: act 6. The broker is back. The messages that were not acknowledged are sent, and the
+// producer is closed for good.
+func (s *storm) finished(ctx context.Context) error {
+	s.screen.act(6, "The broker was killed and is back. The rest is sent, then the producer is closed for good.")
+	s.cl.set(working)
+	if n := len(s.load.maybe); n > 0 { // the naive producer's errors do not say which messages these are
+		copies, err := s.cl.copies(ctx, s.cfg.Messages)
+		if err != nil {
+			return err
+		}
+		found := s.load.lookUp(copies)
+		s.screen.note("Of the %s that may have been delivered %s are on the broker. The other %s are sent again.", Commas(n), Commas(found), Commas(n-found))
+	}
+	if err := s.again(ctx); err != nil {
+		return err
+	}
+	if err := s.load.reach(ctx, s.cfg.Messages); err != nil {
+		return err
+	}
+	s.drain(ctx, s.sys.Shutdown, spec.Closed)
+	return nil
+}
+
+func (s *storm) readBack(ctx context.Context) error {
+	copies, err := s.cl.copies(ctx, s.cfg.Messages)
+	if err != nil {
+		return err
+	}
+	for n, there := range copies {
+		acked := s.load.acked[n] // no writer is left
+		if acked {
+			s.col.Acknowledged++
+		}
+		if there > 0 {
+			s.col.Found++
+			s.col.Duplicates += there - 1
+		} else if acked {
+			s.col.Lost++
+		}
+	}
+	s.screen.note("franz-go, an independent client, reads back %s of %s: %s lost, %s twice.",
+		Commas(s.col.Found), Commas(s.cfg.Messages), Commas(s.col.Lost), Commas(s.col.Duplicates))
+	return nil
+}
+
+// stop calls a stop and goes on without it after stopLimit. It shows how the stop ended, and what is
+// left: what is ending gets a moment, the same for both systems.
+func (s *storm) stop(ctx context.Context, patience time.Duration, stop func(context.Context) error, to fsm.State) (took time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	began := time.Now()
+	done := make(chan error, 1)
+	go func() { done <- stop(ctx) }()
+	select {
+	case err = <-done:
+		took = time.Since(began)
+	case <-time.After(stopLimit):
+		took, err = stopLimit, errors.New("it has not returned")
+	}
+	s.transitions(context.WithoutCancel(ctx))
+	var conns, left int
+	within(700*time.Millisecond, func() bool {
+		conns, left = int(s.cl.open.Load()), goroutines()
+		return conns == 0 && left == 0
+	})
+	s.col.Conns, s.col.Goroutines = max(s.col.Conns, conns), max(s.col.Goroutines, left)
+	s.col.StateAfter = s.col.StateAfter && (s.ours == nil || s.ours.State() == to)
+
+	how := "no error"
+	var forced *producer.StopError
+	if errors.As(err, &forced) {
+		how = fmt.Sprintf("%s messages cut off, %s not sent, %s maybe delivered", Commas(forced.Messages), Commas(forced.NotSent+forced.Rejected), Commas(forced.Maybe))
+	} else if err != nil {
+		how = clip(err.Error(), 80)
+	}
+	s.screen.note("Stop: %s, %s. Left: %s connections, %s goroutines.", seconds(took), how, Commas(conns), Commas(left))
+	return took, err
+}
+
+func always(d time.Duration) func(int) time.Duration { return func(int) time.Duration { return d } }
+
+// goroutines counts those in code of a producer or of kafka-go. Those that the storm started,
+// its callers and writers, do not count.
+func goroutines() (n int) {
+	var stacks bytes.Buffer
+	pprof.Lookup("goroutine").WriteTo(&stacks, 2)
+	for stack := range strings.SplitSeq(stacks.String(), "\n\n") {
+		code, creator, _ := strings.Cut(stack, "created by ")
+		of := func(where string) bool { return strings.Contains(code+creator, where) }
+		if slices.ContainsFunc([]string{"segmentio/kafka-go.", "surestart/fsm.", "surestart/producer"}, of) && !strings.Contains(creator, "surestart/internal/demo.") {
+			n++
+		}
+	}
+	return n
+}

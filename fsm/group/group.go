@@ -1,0 +1,192 @@
+// Package group starts and stops lifecycles that need each other, as one lifecycle.
+//
+//	services, err := group.New([]group.Member{
+//		{Name: "database", Lifecycle: db},
+//		{Name: "cache", Lifecycle: cache},
+//		{Name: "api", Lifecycle: api, Needs: []string{"database", "cache"}},
+//	})
+//	...
+//	err = services.Run(ctx) // database and cache, then api; stopped in the reverse order
+//
+// A group is itself an fsm.Lifecycle: it has Start, Stop, Run, Ready, Status, observers and
+// all options, keeps the guarantees of a lifecycle (docs/many-together.md lists limits), and
+// may be a member of another group.
+// Its open starts the members, its release stops them. The package adds the order:
+//
+//   - A member starts as soon as all that it needs is open. Members that do not need each
+//     other start in parallel.
+//   - A member stops as soon as all that needs it is closed. All share one deadline:
+//     fsm.WithReleaseTimeout (a group that is a member has its own). At the deadline the uses that remain are cut off; the order
+//     is kept.
+//   - If a member fails to start, the starts under way are abandoned, and the others are
+//     stopped. The error of Start names the member.
+//   - If a member dies, which includes a Stop by another caller, the group dies with a *DiedError: all
+//     are stopped, in order. With fsm.WithRestart the group is then started again. With
+//     Member.Restart only the member and those that need it are restarted.
+//
+// The group holds its members (fsm.Lifecycle.Hold), so groups may share a member. While it is
+// started it runs no goroutine of its own, except during a restart of members.
+//
+// For goroutines that end together, without resources, errgroup is enough.
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
+)
+
+// A Group is a lifecycle whose resource is its members: they are all open, except for what
+// is being started again (Member.Restart).
+type Group = fsm.Lifecycle[struct{}]
+
+// A Holder is what a group holds: an *fsm.Lifecycle of any resource, a *producer.Producer,
+// or another Group.
+type Holder interface {
+	Hold(ctx context.Context) (held context.Context, release func(context.Context) error, err error)
+	Wait(ctx context.Context, states ...fsm.State) (fsm.State, error)
+}
+
+// A Member is one lifecycle of a group.
+type Member struct {
+	Name      string // stands in errors, in Status and in Needs
+	Lifecycle Holder
+	Needs     []string // the names of the members that are open as long as this one is
+
+	// Restart makes the group start the member, and what needs it, again once it has died:
+	// what needs it is stopped first, and its uses are cut off after 10 seconds. The others
+	// stay open, and so does the group. The pause before each restart is Restart.Next's; try
+	// and err are as in fsm.WithRestart, err with the errors of these stops, and a method
+	// Restarts() Backoff is used in the same way. If Restart gives up, or one of these members fails to start, the group dies. Nil:
+	// the group dies at once.
+	Restart fsm.Backoff
+}
+
+// DiedError is the cause of a group's death.
+type DiedError struct {
+	Member string // that died
+	Err    error  // the cause: as given to Fail, fsm.ErrStopped, fsm.ErrClosed, or the error of its restart
+}
+
+// Error returns the member and the cause on one line; what does not print is escaped.
+func (e *DiedError) Error() string {
+	return fmt.Sprintf("group: member %s died: %s", oneline.Escape(e.Member), oneline.Line(e.Err))
+}
+
+// Unwrap returns Err.
+func (e *DiedError) Unwrap() error { return e.Err }
+
+// New returns an idle group of these members. The options are those of its lifecycle. New
+// refuses, with one error that names all that is wrong: a member without a name or a
+// lifecycle, a name or a lifecycle that two members have, a need that is no member, and
+// members that need each other.
+func New(members []Member, opts ...fsm.Option) (*Group, error) {
+	sorted, err := sort(members)
+	if err != nil {
+		return nil, err
+	}
+	return fsm.New(func(ctx context.Context, scope *fsm.Scope) (struct{}, error) {
+		return struct{}{}, newSession(ctx, scope, sorted).open()
+	}, opts...), nil
+}
+
+// A node is a member among the others.
+type node struct {
+	Member
+	index    int     // in the order in which each comes after all that it needs
+	needs    []*node // directly
+	neededBy []*node // directly
+	above    []*node // all that cannot be open without it, directly or not
+}
+
+// sort returns the members as nodes, each after all that it needs.
+func sort(members []Member) ([]*node, error) {
+	var wrong []error
+	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("group: "+format, args...)) }
+	byName := make(map[string]*node)
+	owner := make(map[Holder]string)
+	var all []*node
+	for i, m := range members {
+		if m.Name == "" {
+			refuse("member %d has no name", i)
+			continue
+		}
+		if byName[m.Name] != nil {
+			refuse("two members have the name %q", m.Name)
+			continue
+		}
+		if r, ok := m.Restart.(interface{ Restarts() fsm.Backoff }); ok {
+			if m.Restart = r.Restarts(); m.Restart == nil {
+				refuse("member %q: the Backoff's method Restarts returned nil: want a Backoff", m.Name)
+			}
+		}
+		n := &node{Member: m}
+		byName[m.Name] = n
+		all = append(all, n)
+		switch v := reflect.ValueOf(m.Lifecycle); {
+		case !v.IsValid(), v.Kind() == reflect.Pointer && v.IsNil():
+			refuse("member %q has no lifecycle", m.Name)
+		case !v.Comparable():
+		case owner[m.Lifecycle] != "":
+			refuse("the members %q and %q have the same lifecycle", owner[m.Lifecycle], m.Name)
+		default:
+			owner[m.Lifecycle] = m.Name
+		}
+	}
+	for _, n := range all {
+		for _, name := range n.Needs {
+			need := byName[name]
+			switch {
+			case need == nil:
+				refuse("member %q needs %q, which is no member", n.Name, name)
+			case !slices.Contains(n.needs, need):
+				n.needs = append(n.needs, need)
+				need.neededBy = append(need.neededBy, n)
+			}
+		}
+	}
+	var sorted []*node
+	const visiting, visited = 1, 2
+	mark := make(map[*node]int)
+	var visit func(n *node, path []string)
+	visit = func(n *node, path []string) {
+		path = append(path, n.Name)
+		switch mark[n] {
+		case visiting:
+			refuse("the members need each other: %s", strings.Join(path[slices.Index(path, n.Name):], " needs "))
+			return
+		case visited:
+			return
+		}
+		mark[n] = visiting
+		for _, need := range n.needs {
+			visit(need, path)
+		}
+		mark[n] = visited
+		n.index = len(sorted)
+		sorted = append(sorted, n)
+	}
+	for _, n := range all {
+		visit(n, nil)
+	}
+	if wrong != nil {
+		return nil, errors.Join(wrong...)
+	}
+	for i := len(sorted) - 1; i >= 0; i-- { // what needs it comes after it, and has its own already
+		n := sorted[i]
+		for _, by := range n.neededBy {
+			for _, a := range append([]*node{by}, by.above...) {
+				if !slices.Contains(n.above, a) {
+					n.above = append(n.above, a)
+				}
+			}
+		}
+	}
+	return sorted, nil
+}

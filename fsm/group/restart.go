@@ -1,0 +1,142 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/internal/oneline"
+)
+
+// steady is the time that a member has to run before its restarts are counted from 1 again.
+const steady = time.Minute
+
+// takeDown bounds the drains of the members that are stopped for a restart.
+const takeDown = 10 * time.Second
+
+// died is called when the opening of p that held belongs to has ended.
+func (s *session) died(p *part, held context.Context) {
+	s.mu.Lock()
+	if p.held != held || s.ctx.Err() != nil { // the group has let go of it, or is about to
+		s.mu.Unlock()
+		return
+	}
+	cause := context.Cause(held)
+	if !s.opened || p.Restart == nil {
+		s.mu.Unlock()
+		s.fail(p, cause)
+		return
+	}
+	p.cause, p.due = cause, time.Time{}
+	if time.Since(p.since) >= steady {
+		p.restarts = 0
+	}
+	p.restarts++
+	for _, q := range s.parts {
+		if (q == p || slices.Contains(p.above, q.node)) && !slices.Contains(s.torn, q) {
+			s.torn = append(s.torn, q)
+		}
+	}
+	if s.again != nil {
+		s.again()
+		s.mu.Unlock()
+		return
+	}
+	ended := make(chan struct{})
+	s.ended, s.again, s.cutOff = ended, func() {}, func() {}
+	s.mu.Unlock()
+	returned := false
+	defer func() {
+		close(ended)
+		if !returned { // a Backoff has called runtime.Goexit
+			s.fail(p, cause)
+		}
+	}()
+	for s.round() {
+	}
+	returned = true
+}
+
+// fail reports the death of the group.
+func (s *session) fail(p *part, cause error) { s.scope.Fail(&DiedError{p.Name, cause}) }
+
+// round takes down what is torn, and starts it again. It returns true if another round
+// follows, because another member has died meanwhile.
+func (s *session) round() bool {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	drain, cutOff := context.WithTimeout(context.WithoutCancel(ctx), takeDown)
+	defer cutOff()
+	s.mu.Lock()
+	if ctx.Err() != nil {
+		s.mu.Unlock()
+		return false
+	}
+	s.again, s.cutOff = cancel, cutOff
+	torn := slices.Clone(s.torn)
+	var dead []*part
+	for _, p := range torn {
+		if p.cause != nil {
+			dead = append(dead, p)
+		}
+	}
+	s.mu.Unlock()
+
+	inOrder(torn, func(p *part) []*node { return p.neededBy }, func(p *part) { p.stop(drain) })()
+	var failures []error // of these stops: no caller gets them, unless the group is stopped
+	for _, p := range torn {
+		if p.stopErr != nil {
+			failures = append(failures, fmt.Errorf("group: %s: %w", oneline.Escape(p.Name), p.stopErr))
+		}
+	}
+
+	var due time.Time
+	for _, p := range dead {
+		if p.due.IsZero() {
+			if failures != nil {
+				p.cause = errors.Join(append([]error{p.cause}, failures...)...)
+			}
+			wait, ok := next(p.Restart, p.restarts, p.cause)
+			if !ok {
+				s.fail(p, p.cause)
+				return false
+			}
+			p.due = time.Now().Add(wait)
+		}
+		if p.due.After(due) {
+			due = p.due
+		}
+	}
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	failed, err := s.start(ctx, torn)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case ctx.Err() != nil: // the group's release, or another death
+		return s.ctx.Err() == nil
+	case err != nil:
+		s.scope.Fail(&DiedError{failed.Name, err})
+		return false
+	}
+	s.again = nil
+	return false
+}
+
+// next calls b.Next; a panic is an end of the restarts.
+func next(b fsm.Backoff, try int, cause error) (pause time.Duration, ok bool) {
+	defer func() {
+		if recover() != nil {
+			pause, ok = 0, false
+		}
+	}()
+	return b.Next(try, cause)
+}

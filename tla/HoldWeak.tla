@@ -1,0 +1,19 @@
+------------------------------ MODULE HoldWeak ------------------------------
+(****************************************************************************)
+(* The mistakes.  Each takes the place of one guard of Hold.                *)
+(****************************************************************************)
+EXTENDS Hold
+
+(* The first release stops it.                                              *)
+WeakIsLast == TRUE
+
+(* A hold is counted only after its Start has returned: the last release    *)
+(* may come first.                                                          *)
+WeakCounted(S) == 0
+
+(* The last release cancels an opening that others wait for.                *)
+WeakMayCancel == TRUE
+
+(* The last release leaves a restart as it is.                              *)
+WeakStillDue == TRUE
+=============================================================================
