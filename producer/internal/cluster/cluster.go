@@ -265,6 +265,7 @@ func (c *Cluster) Topic(ctx context.Context, name string) (*Topic, error) {
 			q := t.question
 			if q == nil {
 				q = c.refreshLocked()
+				c.signal() // the question may be waiting; see settle
 			}
 			c.mu.Unlock()
 			err := c.await(ctx, q.done, &q.err)

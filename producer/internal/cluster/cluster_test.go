@@ -113,6 +113,42 @@ func TestQuestionsArePaced(t *testing.T) {
 	})
 }
 
+// What was never asked for does not wait for the pause of a question that is due.
+func TestNewRequestsDoNotWait(t *testing.T) {
+	for name, first := range map[string]func(*testing.T, *Cluster) error{
+		"producer id": func(t *testing.T, c *Cluster) error { _, _, err := c.InitProducerID(t.Context()); return err },
+		"topic":       func(t *testing.T, c *Cluster) error { _, err := c.Topic(t.Context(), "new"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+				c := openOn(t, b, Config{})
+				for range 6 {
+					if err := c.Update(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				questions := counted(b)
+				c.Refresh()
+				synctest.Wait()
+				if questions.Load() != 0 {
+					t.Fatal("the question is not due later: the test shows nothing")
+				}
+				began := time.Now()
+				if err := first(t, c); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took > firstPause {
+					t.Errorf("it took %v", took)
+				}
+				time.Sleep(longestPause)
+				if questions.Load() != 1 {
+					t.Errorf("%d questions; want the one that was due", questions.Load())
+				}
+			})
+		})
+	}
+}
+
 // After a bad address the next one is tried, whatever the failure (R45).
 func TestD9BadAddresses(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {

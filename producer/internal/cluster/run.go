@@ -66,16 +66,31 @@ func (c *Cluster) run() {
 
 // turn sends the requests that were waiting when it began. It reports whether there were any.
 func (c *Cluster) turn() bool {
+	if c.ctx.Err() != nil {
+		return false
+	}
+	served := c.serve()
 	c.mu.Lock()
-	asks, q := c.asks, c.next
-	c.asks = nil
+	q := c.next
 	if q != nil && !q.now && time.Until(c.held) > 0 {
 		q = nil
 	}
 	c.mu.Unlock()
-	if c.ctx.Err() != nil || len(asks) == 0 && q == nil {
+	if c.ctx.Err() != nil || !served && q == nil {
 		return false
 	}
+	if q != nil {
+		c.ask()
+	}
+	return true
+}
+
+// serve sends the requests of Ask. It reports whether there were any.
+func (c *Cluster) serve() bool {
+	c.mu.Lock()
+	asks := c.asks
+	c.asks = nil
+	c.mu.Unlock()
 	for _, a := range asks {
 		if a.ctx.Err() == nil { // else the caller has left
 			if a.res, a.err = c.exchange(a.ctx, a.msg, nil); a.err == nil {
@@ -84,25 +99,16 @@ func (c *Cluster) turn() bool {
 		}
 		close(a.done)
 	}
-	if q != nil {
-		c.ask()
-	}
-	return true
+	return len(asks) > 0
 }
 
 // ask asks for metadata. Later callers of Update share the next question. Later callers of Topic
 // share this one if it names their topic.
 func (c *Cluster) ask() {
-	c.mu.Lock()
-	fresh := false // a topic that was never asked for does not wait
-	for _, t := range c.topics {
-		fresh = fresh || !t.asked
-	}
-	c.mu.Unlock()
 	if time.Since(c.last) > calm {
 		c.streak = 0
 	}
-	if c.streak > 0 && !fresh && !c.pause(pauseAfter(c.streak)-time.Since(c.last)) {
+	if c.streak > 0 && !c.settle(pauseAfter(c.streak)-time.Since(c.last)) {
 		return
 	}
 	c.streak++
@@ -164,6 +170,35 @@ func (c *Cluster) doubt() {
 
 // pauseAfter is the pause after the n-th question in a row.
 func pauseAfter(n int) time.Duration { return connection.Pause(n, firstPause, longestPause) }
+
+// settle waits before a question, but not once there is a topic that was never asked for. Meanwhile
+// it sends the requests of Ask. It returns false if the Cluster is closed meanwhile.
+func (c *Cluster) settle(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for !c.newTopic() {
+		select {
+		case <-timer.C:
+			return true
+		case <-c.wake:
+			c.serve()
+		case <-c.ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Cluster) newTopic() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.topics {
+		if !t.asked {
+			return true
+		}
+	}
+	return false
+}
 
 // pause returns false if the Cluster is closed meanwhile.
 func (c *Cluster) pause(d time.Duration) bool {
