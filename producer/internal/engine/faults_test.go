@@ -59,24 +59,38 @@ func TestD3CutsAndLostAnswers(t *testing.T) {
 	})
 }
 
-// A batch is appended, the answer takes longer than the WriteTimeout, and one of its callers has left: the next request has
+// A batch is appended, one of its callers leaves, and the answer takes longer than the WriteTimeout: the next request has
 // the same batch, so nothing is there twice (D3).
 func TestD3TimedOut(t *testing.T) {
-	unanswered(t, []string{"leaves", "stays"}, func(*testbroker.Broker) { time.Sleep(2 * time.Second) }, "D3 Once is broken: the log has %v")
+	unanswered(t, []string{"leaves", "stays"}, drips, func(*testbroker.Broker) { time.Sleep(4 * time.Second) }, "D3 Once is broken: the log has %v")
+}
+
+// The same, when the answer is that the replicas took too long.
+func TestD3ReplicasTimedOut(t *testing.T) {
+	late := func(b *testbroker.Broker) {
+		b.Net.Drip(25 * time.Millisecond)
+		b.AppendThenAnswer("unanswered", kerr.RequestTimedOut, 1)
+	}
+	unanswered(t, []string{"leaves", "stays"}, late, func(*testbroker.Broker) {}, "D3 Once is broken: the log has %v")
 }
 
 // The same, when the broker ends the connection, and the caller of the last message has left: its message stays the last (D4).
 func TestD4HungUp(t *testing.T) {
-	unanswered(t, []string{"stays", "leaves"}, func(b *testbroker.Broker) { b.Net.Cut() }, "D4 Order is broken: the log has %v")
+	unanswered(t, []string{"stays", "leaves"}, drips, func(b *testbroker.Broker) { b.Net.Cut() }, "D4 Order is broken: the log has %v")
 }
 
-// unanswered writes two messages in one batch, which is appended. The caller of one leaves, and then lose lets the answer be lost.
-func unanswered(t *testing.T, order []string, lose func(b *testbroker.Broker), complaint string) {
+// drips lets no answer arrive.
+func drips(b *testbroker.Broker) { b.Net.Drip(time.Second) }
+
+// unanswered writes two messages in one batch, which is appended, to a broker that slow has made slow. The caller of one leaves,
+// and then lose lets the answer be lost.
+func unanswered(t *testing.T, order []string, slow, lose func(b *testbroker.Broker), complaint string) {
+	const topic = "unanswered"
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
-		cfg := config(b, "t")
-		cfg.WriteTimeout, cfg.Linger = 2*time.Second, 100*time.Millisecond
+		cfg := config(b, topic)
+		cfg.WriteTimeout, cfg.Linger = 4*time.Second, 100*time.Millisecond
 		e := start(t, cfg)
-		b.Net.Drip(time.Second)
+		slow(b)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		got := make(map[string]error)
@@ -102,10 +116,10 @@ func unanswered(t *testing.T, order []string, lose func(b *testbroker.Broker), c
 		if v := verdicts(t, got["leaves"]); v[0] != core.Maybe || got["stays"] != nil {
 			t.Errorf("D2 Truth is broken: %v", got)
 		}
-		if log := values(t, b, "t")[0]; !slices.Equal(log, order) {
+		if log := values(t, b, topic)[0]; !slices.Equal(log, order) {
 			t.Errorf(complaint, log)
 		}
-	}, kfake.SeedTopics(1, "t"))
+	}, kfake.SeedTopics(1, topic))
 }
 
 // Calls are larger than batches, batches are split, leaders move and answers are lost: the messages
