@@ -50,7 +50,7 @@ func TestReplayASchedule(t *testing.T) {
 	}
 }
 
-// The sample that docs/seeing.md names is a schedule on which code and model agree.
+// The sample that docs/schedules.md names is a schedule on which code and model agree.
 func TestReplayTheSample(t *testing.T) {
 	out, err := replayed(t, "../docs/samples/schedule.json", "")
 	if err != nil || !strings.Contains(out, "agree on all 21 steps") || !strings.Contains(out, "answered stopped") {

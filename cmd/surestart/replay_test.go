@@ -31,7 +31,7 @@ func TestReplayARecording(t *testing.T) {
 	}
 }
 
-// The sample that docs/seeing.md names is a recording that -check accepts.
+// The sample that docs/operating.md names is a recording that -check accepts.
 func TestReplayTheSample(t *testing.T) {
 	r := call(t, "", "replay", "-check", "../../docs/samples/recording.json")
 	if r.status != exitOK || !strings.Contains(r.out, "makes all 11 transitions") || !strings.Contains(r.out, "connection refused") {
