@@ -54,9 +54,9 @@ type Config struct {
 	// machines. The network can then read the password.
 	AllowPlaintextPassword bool
 	// Dial opens the network connections; nil: a net.Dialer. It must return soon after its context
-	// ends. A panic or a runtime.Goexit in it counts as an error of that connect, and a panic in a
-	// method of its connections as the end of that connection. Their Write must return the number of
-	// bytes written also when it fails: a request that was written completely may be in the log.
+	// ends. A panic or a runtime.Goexit in it counts as an error of that connect, and one in a method
+	// of its connections as the end of that connection. Their Write must return the number of bytes
+	// written also when it fails: a request that was written completely may be in the log.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Acks is which replicas must acknowledge a message. Default AcksAll.

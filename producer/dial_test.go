@@ -92,6 +92,10 @@ func TestG4ConnectionBreaks(t *testing.T) {
 		"Read and Close panic":   {read: func() { panic("boom") }, close: func() { panic("boom") }},
 		"Write and Close panic":  {write: func() { panic("boom") }, close: func() { panic("boom") }},
 		"Write panics after all": {wrote: func() { panic("boom") }},
+		"Read and Close exit":    {read: runtime.Goexit, close: runtime.Goexit},
+		"Write exits":            {write: runtime.Goexit},
+		"Write and Close exit":   {write: runtime.Goexit, close: runtime.Goexit},
+		"Write exits after all":  {wrote: runtime.Goexit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -104,7 +108,7 @@ func TestG4ConnectionBreaks(t *testing.T) {
 				on.Store(true)
 				err := p.Start(bg)
 				var panicked *fsm.PanicError
-				if is := errors.As(err, &panicked); err == nil || is == (name == "Read exits") || !strings.Contains(err.Error(), "Dial") {
+				if is := errors.As(err, &panicked); err == nil || is == strings.Contains(name, "exit") || !strings.Contains(err.Error(), "Dial") {
 					t.Errorf("Start: %v; want an error that names Dial, with the panic", err)
 				}
 				nothingLeft(t, b, p)
@@ -280,26 +284,30 @@ func (c *stuck) SetWriteDeadline(t time.Time) error {
 
 func (c *stuck) Close() error { return errors.Join(c.hole.Close(), c.Conn.Close()) }
 
-// With AcksNone too, a Write that panics has handed over nothing for certain (D2).
-func TestD2WritePanicsWithoutAcks(t *testing.T) {
+// With AcksNone too, a Write that panics or exits has handed over nothing for certain (D2).
+func TestD2WriteBreaksWithoutAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.SeedTopics(1, "t"))
 		var on atomic.Bool
+		var broken func()
 		p := newProducer(t, b, Config{Topic: "t", Acks: AcksNone, MaxAttempts: 1, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := b.Dial(ctx, network, address)
-			return &brokenConn{Conn: c, on: &on, write: func() { panic("boom") }}, err
+			return &brokenConn{Conn: c, on: &on, write: func() { broken() }}, err
 		}})
 		start(t, p)
-		on.Store(true)
-		var panicked *fsm.PanicError
-		if err := p.WriteMessages(bg, message("x")); !errors.As(err, &panicked) {
-			t.Errorf("%v; want the panic", err)
-		} else {
-			mustBe(t, err, ErrMaybeDelivered)
-		}
-		on.Store(false)
-		if err := p.WriteMessages(bg, message("y")); err != nil {
-			t.Error(err)
+		for how, f := range map[string]func(){"panics": func() { panic("boom") }, "exits": runtime.Goexit} {
+			broken = f
+			on.Store(true)
+			err := p.WriteMessages(bg, message("x"))
+			if err == nil || !strings.Contains(err.Error(), "Dial") {
+				t.Errorf("Write %s: %v; want an error that names Dial", how, err)
+			} else {
+				mustBe(t, err, ErrMaybeDelivered)
+			}
+			on.Store(false)
+			if err := p.WriteMessages(bg, message("y")); err != nil {
+				t.Error(err)
+			}
 		}
 		if err := p.Stop(bg); err != nil {
 			t.Error(err)

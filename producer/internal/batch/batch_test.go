@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -313,6 +316,32 @@ func TestUnknownCompression(t *testing.T) {
 		t.Errorf("Seal with codec 9: %v", err)
 	}
 }
+
+// A codec that was replaced in kafka-go's table may fail in any way. The batch stays as it was.
+func TestCodecThatFails(t *testing.T) {
+	old := compress.Codecs[kafka.Zstd]
+	defer func() { compress.Codecs[kafka.Zstd] = old }()
+	for name, fail := range map[string]func(){"panics": func() { panic("boom") }, "exits": runtime.Goexit} {
+		compress.Codecs[kafka.Zstd] = failing{old, fail}
+		b := New()
+		b.Append(&kafka.Message{Value: make([]byte, 1000)}, now, 1<<20)
+		if err := b.Seal(kafka.Zstd); err == nil || b.Sealed() {
+			t.Errorf("a codec that %s: %v", name, err)
+		}
+		seal(t, b, 0)
+		if len(b.Bytes()) != b.Size() {
+			t.Errorf("a codec that %s: %d bytes, want %d", name, len(b.Bytes()), b.Size())
+		}
+		b.Free()
+	}
+}
+
+type failing struct {
+	compress.Codec
+	fail func()
+}
+
+func (f failing) NewWriter(io.Writer) io.WriteCloser { f.fail(); return nil }
 
 func TestOrderOfCalls(t *testing.T) {
 	for name, call := range map[string]func(b *Batch){

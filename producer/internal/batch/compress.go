@@ -12,17 +12,32 @@ import (
 // sampleSize is how many bytes of a large batch are compressed first.
 const sampleSize = 16 << 10
 
-// compress fills packed, or leaves it empty if compressing does not pay. A large batch is not
-// compressed at all if its first bytes do not become smaller.
-func (b *Batch) compress(c kafka.Compression) (err error) {
-	defer func() { // a codec that was replaced in kafka-go's table
-		if v := recover(); v != nil {
-			err = fmt.Errorf("batch: compression %v panicked: %v\n%s", c, v, debug.Stack())
-		}
-		if err != nil {
-			b.packed = b.packed[:0]
-		}
+// compress fills packed, or leaves it empty if compressing does not pay or fails.
+func (b *Batch) compress(c kafka.Compression) error {
+	if c == kafka.Snappy { // our own
+		return b.shrink(c)
+	}
+	err := fmt.Errorf("batch: compression %v called runtime.Goexit", c)
+	ended := make(chan struct{})
+	go func() { // a codec that was replaced in kafka-go's table may end it
+		defer close(ended)
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("batch: compression %v panicked: %v\n%s", c, v, debug.Stack())
+			}
+		}()
+		err = b.shrink(c)
 	}()
+	<-ended
+	if err != nil {
+		b.packed = b.packed[:0]
+	}
+	return err
+}
+
+// shrink fills packed, or leaves it empty if compressing does not pay. A large batch is not
+// compressed at all if its first bytes do not become smaller.
+func (b *Batch) shrink(c kafka.Compression) error {
 	records := b.buf[Overhead:]
 	if len(records) >= 4*sampleSize {
 		if err := b.pack(c, records[:sampleSize]); err != nil {

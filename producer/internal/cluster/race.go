@@ -89,17 +89,11 @@ func (r *race) begin() {
 	r.under++
 	r.wg.Go(func() {
 		var found result
-		defer func() { // also if a Write calls runtime.Goexit
-			if found.err != nil && found.conn != nil {
-				found.conn.Close()
-			}
-			r.results <- found
-		}()
 		found.conn, found.err = connection.Open(r.ctx, r.c.cfg.Connection, a.address, a.named)
 		if found.err == nil && r.msg != nil {
-			found.err = connection.ErrExited
 			found.res, found.err = askOn(r.ctx, found.conn, r.msg, r.c.cfg.Timeout)
 		}
+		r.results <- found
 	})
 }
 

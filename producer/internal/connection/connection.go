@@ -54,8 +54,8 @@ var (
 
 	// ErrPlaintext is the error of an Open that LocalOnly refuses.
 	ErrPlaintext = errors.New("without TLS the password would be shown on the way (see Config.AllowPlaintextPassword)")
-	// ErrExited is the error of a function of the program that ended its goroutine.
-	ErrExited      = errors.New("runtime.Goexit was called in Dial or its connection, in a function of TLS or in the SASL mechanism")
+	// errExited is the error of a function of the program that ended its goroutine.
+	errExited      = errors.New("runtime.Goexit was called in Dial or its connection, in a function of TLS or in the SASL mechanism")
 	errNoConn      = errors.New("neither a connection nor an error came from Dial")
 	errOpenTimeout = fmt.Errorf("connected, but not ready within the DialTimeout: %w", context.DeadlineExceeded)
 )
@@ -113,14 +113,20 @@ var spoken = map[protocol.ApiKey]span{
 // refuses the login; an *fsm.PanicError if Dial, a method of its connection, a function of TLS or the
 // mechanism panics. A runtime.Goexit in one of these is an error too.
 func Open(ctx context.Context, cfg *Config, address string, named bool) (c *Conn, err error) {
-	err = fmt.Errorf("connect to %s: %w", address, ErrExited)
-	opened := make(chan struct{})
-	go func() { // functions of the user's may end it
-		defer close(opened)
-		c, err = connect(ctx, cfg, address, named)
-	}()
-	<-opened
+	err = fmt.Errorf("connect to %s: %w", address, errExited)
+	apart(func() { c, err = connect(ctx, cfg, address, named) })
 	return c, err
+}
+
+// apart calls f in a goroutine of its own, because a function of the user's in f may end it. It
+// returns when f has ended.
+func apart(f func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f()
+	}()
+	<-ended
 }
 
 func connect(ctx context.Context, cfg *Config, address string, named bool) (*Conn, error) {
@@ -149,7 +155,7 @@ func connect(ctx context.Context, cfg *Config, address string, named bool) (*Con
 	c.limit = time.AfterFunc(time.Hour, func() { c.end(errTimeout) })
 	c.limit.Stop()
 	stop := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
-	err = ErrExited
+	err = errExited
 	defer func() {
 		if err != nil { // of prepare, also if a function of the user's has ended the goroutine
 			c.end(err)

@@ -13,6 +13,7 @@ import (
 	"math"
 	"math/big"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -483,14 +484,78 @@ func eachWriter(t *testing.T, test func(t *testing.T, try func(left int, late bo
 	}
 }
 
+// A method of a Config.Dial connection that calls runtime.Goexit ends the connection, and no goroutine of the caller's. It
+// is unknown what such a Write has written (D2).
+func TestConnectionExits(t *testing.T) {
+	eachExits := map[string]exits{"Write": {write: true}, "Close": {close: true}, "Write and Close": {write: true, close: true}}
+	for name, e := range eachExits {
+		synctest.Test(t, func(t *testing.T) {
+			dialled := exits{}
+			c, err := Open(t.Context(), &Config{Dial: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
+				dialled.Conn, err = dialTo(answerWith(func(net.Conn, protocol.ApiKey, int32) bool { return true }))(ctx, network, address)
+				return &dialled, err
+			}}, "host:1", true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dialled.write, dialled.close = e.write, e.close
+			returned := false
+			apart(func() {
+				_, written, err := c.Exchange(net.Buffers{c.AppendHeader(nil, protocol.Metadata, 8)}, time.Second)
+				if !written || err == nil || e.write != errors.Is(err, errExited) {
+					t.Errorf("%s exits: written %t, %v", name, written, err)
+				}
+				c.Close()
+				<-c.Done()
+				returned = true
+			})
+			if !returned {
+				t.Errorf("%s exits, and the caller's goroutine with it", name)
+			}
+		})
+	}
+	for name, e := range eachExits { // TLS closes a connection in a goroutine of its own, and waits for it
+		synctest.Test(t, func(t *testing.T) {
+			_, err := Open(t.Context(), &Config{Timeout: time.Second, TLS: &tls.Config{ServerName: "host"}, Dial: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
+				nc, err = dialTo(func(c net.Conn) { io.Copy(io.Discard, c) })(ctx, network, address)
+				return &exits{nc, e.write, e.close}, err
+			}}, "host:1", true)
+			if err == nil || e.write != errors.Is(err, errExited) {
+				t.Errorf("%s exits in a handshake: %v", name, err)
+			}
+		})
+	}
+}
+
+// Methods of an exits call runtime.Goexit.
+type exits struct {
+	net.Conn
+	write, close bool
+}
+
+func (e *exits) Write(b []byte) (int, error) {
+	if e.write {
+		runtime.Goexit()
+	}
+	return e.Conn.Write(b)
+}
+
+func (e *exits) Close() error {
+	err := e.Conn.Close()
+	if e.close {
+		runtime.Goexit()
+	}
+	return err
+}
+
 // An exchange takes little memory.
 func TestAllocations(t *testing.T) {
 	answer := frame(0, make([]byte, 100)...)
-	c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(c net.Conn, _ protocol.ApiKey, id int32) bool {
+	c, err := Open(t.Context(), new(Config), testbroker.Listen(t, answerWith(func(c net.Conn, _ protocol.ApiKey, id int32) bool {
 		answer[7], answer[6] = byte(id), byte(id>>8)
 		_, err := c.Write(answer)
 		return err == nil
-	}))}, "host:1", true)
+	})), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,14 +45,18 @@ func (w *wire) Write(b []byte) (int, error) {
 
 // Close first closes the connection below a TLS connection that Dial returned. TLS would wait
 // seconds for its closing message.
-func (w *wire) Close() (err error) {
-	defer recovered("Close of Dial's connection", &err)
-	if secure, ok := w.Conn.(interface{ NetConn() net.Conn }); ok {
-		if below := secure.NetConn(); below != nil {
-			below.Close()
+func (w *wire) Close() error {
+	err := errExited
+	apart(func() {
+		defer recovered("Close of Dial's connection", &err)
+		if secure, ok := w.Conn.(interface{ NetConn() net.Conn }); ok {
+			if below := secure.NetConn(); below != nil {
+				below.Close()
+			}
 		}
-	}
-	return w.Conn.Close()
+		err = w.Conn.Close()
+	})
+	return err
 }
 
 // AppendHeader appends the header of a request. Exchange and Send complete it.
@@ -130,8 +134,22 @@ func (c *Conn) send(frame net.Buffers, answer bool) (written bool, err error) {
 }
 
 func (c *Conn) write(frame net.Buffers, total int) (written bool, err error) {
-	written = true // if it panics: nobody knows how much it wrote
-	defer recovered("Write of Dial's connection", &err)
+	if _, tcp := c.raw.Conn.(*net.TCPConn); tcp && c.nc == net.Conn(c.raw) { // nothing of the user's
+		return c.writeAll(frame, total)
+	}
+	return c.writeApart(frame, total)
+}
+
+func (c *Conn) writeApart(frame net.Buffers, total int) (written bool, err error) {
+	written, err = true, errExited // if it panics or exits: it is unknown how much it wrote
+	apart(func() {
+		defer recovered("Write of Dial's connection", &err)
+		written, err = c.writeAll(frame, total)
+	})
+	return written, err
+}
+
+func (c *Conn) writeAll(frame net.Buffers, total int) (written bool, err error) {
 	n := int64(0)
 	if total <= flatRequest {
 		c.scratch = c.scratch[:0]
@@ -182,7 +200,7 @@ func (c *Conn) RoundTrip(msg protocol.Message, timeout time.Duration) (protocol.
 // read receives answers until the connection ends.
 func (c *Conn) read() {
 	defer close(c.done)
-	err := ErrExited
+	err := errExited
 	defer func() { c.end(err) }()
 	defer recovered("Read of Dial's connection", &err)
 	for n := 0; ; n++ {
