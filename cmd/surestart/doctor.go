@@ -18,14 +18,14 @@ var doctorCommand = command{
 	help: `
 For each broker: does its name resolve, does it accept a connection, does TLS work, is it
 Kafka and does it accept the login? Then: the metadata, every broker that the cluster
-advertises, the topic and its leaders, a producer id, and the permission to write.
+advertises, the topic and its leaders, a producer id, the permission to write, and whether
+enough replicas are in sync.
 Nothing is written to the topic. Without -topic the last parts are not checked.
 
 A failed part is followed by its likely cause, and by the field of producer.Config to
-check, with the flag that sets it here.
+check, with the flag that sets it here. A part that warns works now, and needs attention.
 
-The exit status is 0 if every part is in order, 1 if one failed, and 2 for a wrong command
-line.
+The exit status is 0 if no part failed, 1 if one did, and 2 for a wrong command line.
 
   surestart doctor -brokers kafka:9092 -topic orders`,
 	prepare: prepareDoctor,
@@ -68,6 +68,8 @@ func (w *world) finding(f doctor.Finding) {
 	switch f.Status {
 	case doctor.Failed:
 		mark, colour = "FAIL", "31"
+	case doctor.Warned:
+		mark, colour = "warn", "33"
 	case doctor.Skipped:
 		mark, colour = "-", "2"
 	}
@@ -76,10 +78,9 @@ func (w *world) finding(f doctor.Finding) {
 		mark = "\x1b[" + colour + "m" + mark + "\x1b[0m"
 	}
 	fmt.Fprintf(w.out, "%s  %-11s  %s\n", mark, f.Part, oneLine(errors.New(f.What)))
-	if f.Status != doctor.Failed {
-		return
+	if f.Cause != "" {
+		fmt.Fprintf(w.out, "      likely:      %s\n", oneline.Escape(f.Cause))
 	}
-	fmt.Fprintf(w.out, "      likely:      %s\n", oneline.Escape(f.Cause))
 	if f.Field != "" {
 		fmt.Fprintf(w.out, "      check:       producer.Config.%s%s\n", f.Field, flagOf(f.Field))
 	}

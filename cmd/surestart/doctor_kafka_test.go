@@ -62,3 +62,27 @@ func TestDoctorOnApacheKafka(t *testing.T) {
 		})
 	}
 }
+
+// A broker that is down leaves the topic the least number of in-sync replicas; with another one, each
+// write is refused.
+func TestDoctorOnThreeBrokers(t *testing.T) {
+	b := testbroker.Own(t, 3)
+	topic := b.CreateTopic(t, 2)
+	b.AwaitInSync(t, topic, 3)
+	first := b.Addrs[0]
+	b.Addrs = b.Addrs[:1] // the only broker that stays
+	for _, c := range []struct {
+		down         int // 0: none
+		status       int
+		mark, likely string
+	}{{0, exitOK, "ok", ""}, {3, exitOK, "warn", "down: 3; start them"}, {2, exitFail, "FAIL", "down: 2, 3; start them"}} {
+		if c.down > 0 {
+			b.ShutDown(t, c.down)
+			b.AwaitInSync(t, topic, c.down-1)
+		}
+		r := call(t, "", "doctor", "-brokers", first, "-topic", topic)
+		if mark, _, likely := replicasOf(r.out); r.status != c.status || mark != c.mark || !strings.Contains(likely, c.likely) {
+			t.Errorf("without %d: status %d:\n%s%s", c.down, r.status, r.out, r.err)
+		}
+	}
+}

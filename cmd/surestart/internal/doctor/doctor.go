@@ -1,8 +1,9 @@
 // Package doctor goes through a producer's start part by part: names, connections, TLS, login,
-// metadata, every broker, every leader, the permission to write. For each part it reports what was
-// found, and for a part that fails the likely cause and the field of producer.Config to check.
+// metadata, every broker, every leader, the permission to write, the in-sync replicas. For each part
+// it reports what was found, and for a part that fails the likely cause and the field of
+// producer.Config to check.
 //
-// doctor.go goes through the parts, cause.go knows the causes.
+// doctor.go goes through the parts, replicas.go has the last one, cause.go knows the causes.
 package doctor
 
 import (
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/metadata"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/producer"
@@ -28,16 +30,17 @@ type Status int
 const (
 	OK Status = iota
 	Failed
-	Skipped // an earlier part failed, or the configuration does not ask for it
+	Warned  // it starts and writes, and one thing more that fails ends that
+	Skipped // an earlier part failed, the configuration does not ask for it, or the brokers do not tell
 )
 
 // A Finding is the result of one part of a start.
 type Finding struct {
-	Part   string // name, connection, TLS, login, metadata, topic, producer id, leaders, permission
+	Part   string // name, connection, TLS, login, metadata, topic, producer id, leaders, permission, replicas
 	Status Status
 	What   string // what was found, or the error
 
-	// Of a failed part.
+	// Of a part that failed or warns.
 	Cause string // the likely cause, and what to do
 	Field string // of producer.Config; empty: the brokers' configuration has to change
 }
@@ -48,6 +51,8 @@ type exam struct {
 	timeout time.Duration
 	tell    func(Finding)
 	failed  bool
+	// ask sends a request to a broker that can be used.
+	ask func(context.Context, kafka.Request) (kafka.Response, error)
 }
 
 // Examine goes through a start with cfg, which producer.New accepts. It calls tell with each
@@ -69,6 +74,18 @@ func (x *exam) fail(part string, err error, cause, field string) {
 	x.tell(Finding{Part: part, Status: Failed, What: err.Error(), Cause: cause, Field: field})
 }
 
+func (x *exam) warn(part, what, cause string) {
+	x.tell(Finding{Part: part, Status: Warned, What: what, Cause: cause})
+}
+
+// topics returns the declared topics.
+func (x *exam) topics() []string {
+	if x.cfg.Topic != "" {
+		return []string{x.cfg.Topic}
+	}
+	return x.cfg.Topics
+}
+
 func (x *exam) start(ctx context.Context) {
 	var usable []string
 	for _, address := range x.cfg.Brokers {
@@ -77,16 +94,19 @@ func (x *exam) start(ctx context.Context) {
 		}
 	}
 	if usable == nil {
-		x.skipAll(append([]string{"metadata"}, parts...), "none of the brokers can be used")
+		x.skip("none of the brokers can be used", slices.Concat([]string{"metadata"}, parts, []string{"replicas"})...)
 		return
 	}
-	brokers := x.metadata(ctx, usable)
-	for _, address := range brokers {
-		if !slices.Contains(x.cfg.Brokers, address) {
-			x.reach(ctx, address, false)
-		}
+	transport := &kafka.Transport{TLS: x.cfg.TLS, SASL: x.cfg.SASL, DialTimeout: x.timeout, ClientID: x.cfg.ClientID, MetadataTopics: x.topics()}
+	defer transport.CloseIdleConnections()
+	x.ask = func(ctx context.Context, req kafka.Request) (kafka.Response, error) {
+		ctx, cancel := context.WithTimeout(ctx, x.timeout)
+		defer cancel()
+		return transport.RoundTrip(ctx, kafka.TCP(usable...), req)
 	}
+	res := x.metadata(ctx, usable)
 	x.whole(ctx, usable)
+	x.replicas(ctx, res)
 }
 
 // reach checks the name, the connection and TLS of an address. named means that the configuration
@@ -180,31 +200,34 @@ type failure struct {
 
 func (f *failure) Unwrap() error { return f.error }
 
-// metadata asks for the brokers of the cluster, and returns their addresses.
-func (x *exam) metadata(ctx context.Context, usable []string) (brokers []string) {
-	ctx, cancel := context.WithTimeout(ctx, x.timeout)
-	defer cancel()
-	transport := &kafka.Transport{TLS: x.cfg.TLS, SASL: x.cfg.SASL, DialTimeout: x.timeout, ClientID: x.cfg.ClientID}
-	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(usable...), Transport: transport}
-	res, err := client.Metadata(ctx, new(kafka.MetadataRequest))
+// metadata asks for the topics and the brokers of the cluster, and checks the brokers' addresses. It
+// returns nil if nobody answers.
+func (x *exam) metadata(ctx context.Context, usable []string) *metadata.Response {
+	answer, err := x.ask(ctx, &metadata.Request{TopicNames: x.topics()})
 	if err != nil {
 		cause, field := x.cause(ctx, usable[0], err)
 		x.fail("metadata", err, cause, field)
 		return nil
 	}
+	res := answer.(*metadata.Response)
+	var brokers []string
 	for _, b := range res.Brokers {
 		brokers = append(brokers, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)))
 	}
 	slices.Sort(brokers)
 	x.ok("metadata", "cluster %s has %s", res.ClusterID, strings.Join(brokers, ", "))
-	return brokers
+	for _, address := range brokers {
+		if !slices.Contains(x.cfg.Brokers, address) {
+			x.reach(ctx, address, false)
+		}
+	}
+	return res
 }
 
 // whole starts a producer with the configuration as it is, and checks the permission to write.
 func (x *exam) whole(ctx context.Context, usable []string) {
-	if x.cfg.Topic == "" && x.cfg.Topics == nil {
-		x.skipAll(parts, "no topic is given")
+	if x.topics() == nil {
+		x.skip("no topic is given", parts...)
 		return
 	}
 	cfg := x.cfg
@@ -221,7 +244,7 @@ func (x *exam) whole(ctx context.Context, usable []string) {
 		}
 		cause, field := x.cause(ctx, "", err)
 		x.fail(part, err, cause, field)
-		x.skipAll(parts[i+1:], "the "+part+" failed")
+		x.skip("the "+part+" failed", parts[i+1:]...)
 		return
 	}
 }
@@ -237,7 +260,7 @@ var (
 	}
 )
 
-func (x *exam) skipAll(parts []string, why string) {
+func (x *exam) skip(why string, parts ...string) {
 	for _, part := range parts {
 		x.tell(Finding{Part: part, Status: Skipped, What: "not checked: " + why})
 	}
