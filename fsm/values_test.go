@@ -106,7 +106,8 @@ func TestR35NothingOfTheCaller(t *testing.T) {
 // depth is how many contexts there are one around the other.
 func depth(ctx context.Context) int { return strings.Count(fmt.Sprint(ctx), ".With") }
 
-func TestR33RestartsDoNotDeepenTheContext(t *testing.T) {
+// Restarts do not put a context around a context (R33).
+func TestG7RestartsDoNotDeepenTheContext(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		r := newRig(t, "a")
 		l := r.new(fsm.WithRestart(nextFunc(func(int, error) (time.Duration, bool) { return time.Second, true })), fsm.WithCallerContext(itself),
