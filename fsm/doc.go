@@ -3,7 +3,7 @@
 //
 // A [Lifecycle] guards one resource: a Kafka producer, a database handle, a server's
 // listener. Start may be called by any number of goroutines, any number of times, in every
-// state. However many Starts run together, the resource is opened once, or not at all.
+// state. However many Starts run together, they share one attempt to open it, and its outcome.
 //
 //	l := fsm.New(func(ctx context.Context, s *fsm.Scope) (*sql.DB, error) { // the open
 //		db, err := sql.Open("pgx", dsn)
@@ -30,25 +30,27 @@
 //	 Idle ─shutdown─▶ Closed   (final)
 //
 // Stopping is both the rollback of a failed attempt and the release of a running
-// resource. In both, parts are being released. A Start that arrives meanwhile
-// waits for the end, and then begins a new attempt.
+// resource. In both, parts are being released. Starts that arrive meanwhile wait for
+// the end, and then share one new attempt; after a Shutdown they get ErrClosed.
 //
 // # How it works
 //
-// One operation, an opening attempt or a release, exists at a time. It runs in its own goroutine,
-// with a context of its own. Callers join it and wait; they never run it, so a caller that leaves
-// does not cancel the attempt for the others. While Idle, Started or Closed no goroutine of the
-// library remains, except briefly for observers, log lines and the backoff of a restart.
+// At most one operation, an opening attempt or a release, exists at any time. It runs in its own
+// goroutine, with a context of its own. Callers join it and wait; they never run it, so a caller
+// that leaves does not cancel the attempt for the others. When the last one leaves, the attempt is
+// cancelled. While Idle, Started or Closed no goroutine of the library remains, except briefly for
+// observers, log lines and the call of a restart's [Backoff].
 //
 // # Guarantees
 //
 // Comments in this package cite the guarantees G1 to G15 by number. G1 to G13 are properties of the same names
-// in the TLA+ specification; G14 and G15 are only tested. Tests are named after them (TestG1SingleFlight):
+// in the TLA+ specification; G14 and G15 are only tested. The tests of G1 are those whose names begin with
+// TestG1, and so on:
 //
 //	G1  SingleFlight           one operation at a time; N Starts, one open
 //	G2  Idempotence            Start when Started, Stop when Idle: nil, and nothing runs
 //	G3  StartedIsOpen          if Start returns nil, the resource was open, all parts held
-//	G4  Rollback               a failed attempt releases what it held, in reverse, before a waiting Start returns
+//	G4  Rollback               a failed attempt releases what it held, in reverse, before a waiting Start gets the error
 //	G5  NoStaleFailure         a Start never gets the error of an attempt that was already failing when Start was called
 //	G6  NoForeignCancellation  a caller that leaves does not cancel the attempt for the others
 //	G7  NoLeak                 when Idle or Closed, no part is held and no goroutine runs, except as said above
@@ -56,10 +58,10 @@
 //	G9  DrainFirst             a release waits for the uses, or is forced and counts those that it cuts off
 //	G10 UseOnlyStarted         a use is admitted only when Started; until it ends, only a forced release closes the resource
 //	G11 CloseIsFinal           after Shutdown nothing is opened
-//	G12 Progress               every call returns if hooks and uses end; in any case its wait ends once its context ends
+//	G12 Progress               every call returns if hooks, uses, retries and restarts end; in any case its wait ends once its context ends
 //	G13 OwnGeneration          an old attempt, lease or failure report never affects a newer attempt
 //	G14 CauseKept              the cause of the last failure is readable until the next successful start
-//	G15 NoSelfDeadlock         Start, Stop or Shutdown within a hook or use, with its context, returns ErrReentrant
+//	G15 NoSelfDeadlock         Start, Stop or Shutdown within a hook or use, with its context, returns ErrReentrant (Start when Started: nil)
 //
 // # When not to use it
 //
@@ -67,5 +69,5 @@
 //
 // # Several resources
 //
-// Package group makes one lifecycle of many that need each other.
+// Package group combines lifecycles that need each other into one.
 package fsm

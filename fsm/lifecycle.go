@@ -14,8 +14,8 @@ import (
 // context, except Start when already started. A Lifecycle must not be copied.
 type Lifecycle[R any] struct {
 	// Read without the lock, written with it. No operation outside the lock reads
-	// both: so a critical section that writes both is atomic. They come first: the
-	// instruction of a load near the beginning is half as long.
+	// both: so a critical section that writes both is atomic. They come
+	// first, because to load the first fields takes shorter instructions.
 	stateWord atomic.Uint32              // the State
 	opened    atomic.Pointer[attempt[R]] // the attempt whose gate Acquire tries; nil: none
 

@@ -1,5 +1,6 @@
-// Package producer is a Kafka producer. Concurrent Starts open it once. It puts each message into the log at most once
-// and in order, reports what became of it, and stops without leaving anything open. Its own
+// Package producer is a Kafka producer. However many goroutines call Start, it connects once. It
+// puts each message into the log at most once and in order, reports what became of it, and stops
+// without leaving anything open. Its own
 // engine uses the wire protocol code of github.com/segmentio/kafka-go. An [fsm.Lifecycle] starts
 // and stops the engine.
 //
@@ -9,8 +10,8 @@
 //	err = p.WriteMessages(ctx, kafka.Message{Key: key, Value: value})
 //
 // A *kafka.Writer connects on its first write, and reports a broker that it cannot reach only then.
-// It sends a message twice when the answer is lost, closes without a bound, and leaves
-// connections open. A Producer
+// It may send a message twice when an answer is lost, closes without a bound, and leaves
+// connections open. But a Producer
 //
 //   - starts once, however many callers call Start (G1 SingleFlight). Start returns nil only if
 //     a broker accepted the credentials, the declared topics exist, and their leaders are
@@ -38,11 +39,11 @@
 //
 // By default (AcksAll, IdempotenceAuto) the producer is idempotent. A message is in the log at most once (D3
 // Once). A partition has the messages of one Producer in the order of their admission (D4 Order).
-// This holds whatever is lost, cut, throttled or sent again, even after an ErrMaybeDelivered and
+// This holds whatever answers are lost and requests cut, throttled or sent again, even after an ErrMaybeDelivered and
 // across a forced stop and the next start. The messages that one call puts into a partition are
 // contiguous there. A message that the caller sends again is another message.
 //
-// A message that no request can have appended is withdrawn when its caller leaves, its
+// A message that cannot be in the log yet is withdrawn when its caller leaves, its
 // DeliveryTimeout passes, or a stop is forced. It does not reach the log later (D5 Withdrawn).
 // Every message has its verdict by the DeliveryTimeout (D6 Deadline).
 //
@@ -51,7 +52,7 @@
 //
 // # What is not promised
 //
-// A delivered message is in the log as long as the cluster keeps it. That needs three conditions:
+// With AcksAll, a delivered message is in the log as long as the cluster keeps it. That needs three conditions:
 //
 //   - no partition elects a leader that lacks acknowledged messages (unclean election);
 //   - an in-sync replica keeps what it acknowledged. With min.insync.replicas of 1, what one
@@ -77,6 +78,6 @@
 //
 // # When not to use it
 //
-// For transactions use franz-go, which can be the resource of an fsm.Lifecycle as well. If lost
+// For transactions use franz-go, which can also be the resource of an fsm.Lifecycle. If lost
 // messages are acceptable and the program needs no orderly stop, a kafka.Writer is enough.
 package producer

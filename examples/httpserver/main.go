@@ -1,5 +1,5 @@
-// Command httpserver is a net/http server as a resource: its address may be in use, a stop waits
-// for the requests in flight, and the cause of its death is kept.
+// Command httpserver is a net/http server as a resource. Start fails if its address is taken, a stop
+// waits for the requests in flight, and the cause of its death is kept.
 //
 //	go run ./examples/httpserver -addr 127.0.0.1:8080
 package main

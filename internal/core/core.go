@@ -3,9 +3,9 @@
 // name, or decides between several, and a field is a variable.
 //
 // The package does no input or output, and has no clock, goroutine or lock. It sees no bytes and counts no attempts. Each
-// event is a call of a method: a message is admitted, a request was written, an answer came. The method returns the
-// actions to take. So the fields are the whole state. verify/internal/delivery/partition walks every state and step of
-// it beside the model.
+// event is a call of a method: a message is admitted, a request was written, an answer came. The method returns what
+// the caller must do. Its whole state is in its fields, so verify/internal/delivery/partition can walk every state and
+// step of it beside the model.
 //
 // A message is a number. A partition numbers its messages in the order in which it admits them, starting at 1.
 //
@@ -13,7 +13,7 @@
 //
 // Neither a [Partition] nor the [IDs] that partitions share may be used by two goroutines at once. [Partition.Take],
 // [Partition.Answer], [Partition.HandedOver], [Partition.Free], [New] and the methods of IDs use the IDs. Callers of
-// these must hold one lock that all partitions of the IDs have in common.
+// these must hold a lock that all partitions of the same IDs share.
 package core
 
 import "fmt"

@@ -1,5 +1,5 @@
-// Package parts computes what every exporter of metrics needs: how long the acquiring of each part
-// took, and whether the resource is down.
+// Package parts computes what every exporter of metrics needs: how long it took to acquire each
+// part, and whether the resource is down.
 package parts
 
 import (

@@ -1,6 +1,6 @@
 // Command database is a database/sql pool as a resource. It is Started when the database has
-// answered and the schema exists (G3), and dies when the database does not answer any more, for
-// fsm.WithRestart to start again. A failed start leaves no connection (G4). A stop waits for the
+// answered and the schema exists (G3). When the database no longer answers, the resource dies, and
+// fsm.WithRestart starts it again. A failed start leaves no connection (G4). A stop waits for the
 // transactions in flight or cuts them off (G9). Then no connection is open (G7), which DB.Close
 // alone does not ensure.
 //

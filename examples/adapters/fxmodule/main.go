@@ -3,8 +3,8 @@
 //
 // The context of OnStart ends when the application has started, or the start timeout has passed.
 // The resource's own context lasts until the release (G6). A failed start releases its own parts
-// (G4), and fx stops what was started before. But fx calls no OnStop once its context has ended
-// (uber/fx #1035). So neither hook uses all of the available time.
+// (G4), and fx stops what was started before. But once the context of a stop has ended, fx
+// skips the remaining OnStop hooks (uber/fx #1035). So each hook here leaves time for the others.
 //
 //	go run ./fxmodule
 package main

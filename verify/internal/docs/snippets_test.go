@@ -15,7 +15,7 @@ var _ = aProducer
 func aProducer(ctx context.Context) error {
 	p, err := producer.New(producer.Config{Brokers: []string{"localhost:9092"}, Topic: "orders"})
 	if err != nil {
-		return err // it names the wrong field
+		return err // it names the field to correct
 	}
 	defer p.Close() // drains, 20 seconds at most
 

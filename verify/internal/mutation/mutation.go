@@ -1,7 +1,7 @@
 // Package mutation makes mutants of the shipped code: each is one small change of a machine's
-// package or of its transition table. It runs the checks on each. A test has to fail because of the
-// mutant, which kills it. Otherwise the mutant must be listed with the reason why it changes
-// nothing.
+// package or of its transition table. It runs the checks on each. A mutant is
+// killed when a test fails because of it. One that survives must be listed, with the reason why it
+// changes nothing.
 package mutation
 
 import (

@@ -1,6 +1,6 @@
-// Package proof runs the proof beyond any bound. One inductive invariant is the algorithm's,
-// tla/Inductive.tla: TLC checks it at small bounds, and Z3 proves it for any. Another is
-// delivery's, which only Z3 proves. See verify/proof/README.md.
+// Package proof runs the proof beyond any bound. There are two inductive invariants. TLC
+// checks the algorithm's, tla/Inductive.tla, at small bounds, and Z3 proves it for any. Only Z3 proves
+// delivery's. See verify/proof/README.md.
 package proof
 
 import (
