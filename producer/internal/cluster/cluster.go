@@ -4,7 +4,8 @@
 // It has one connection, to any broker that answers. It tries the brokers of the latest
 // answer first, then the addresses of the configuration, then brokers learnt earlier.
 // It therefore finds the cluster again while one of them can be reached (D9). One request
-// for metadata is under way at a time, shared by all callers. It names only topics in use.
+// for metadata is under way at a time, shared by all callers. It names only topics in use, and
+// only new ones if their first use is what it is for.
 package cluster
 
 import (

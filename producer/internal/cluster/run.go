@@ -103,7 +103,8 @@ func (c *Cluster) serve() bool {
 }
 
 // ask asks for metadata. Later callers of Update share the next question. Later callers of Topic
-// share this one if it names their topic.
+// share this one if it names their topic. A question that names nothing but topics that were never
+// asked for does not delay others.
 func (c *Cluster) ask() {
 	if time.Since(c.last) > calm {
 		c.streak = 0
@@ -111,16 +112,19 @@ func (c *Cluster) ask() {
 	if c.streak > 0 && !c.settle(pauseAfter(c.streak)-time.Since(c.last)) {
 		return
 	}
-	c.streak++
-	c.last = time.Now()
+	now := time.Now()
 	if c.cfg.Asking != nil {
 		c.cfg.Asking()
 	}
 	c.mu.Lock()
 	q := c.next
 	c.next = nil
-	names := c.askForLocked(q, c.last)
+	names, again := c.askForLocked(q, now)
 	c.mu.Unlock()
+	if again {
+		c.streak++
+		c.last = now
+	}
 	if q.amiss {
 		c.doubt()
 	}

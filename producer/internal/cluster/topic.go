@@ -44,20 +44,25 @@ func (t *topic) exists() bool { return t.Topic != nil && len(t.Partitions) > 0 }
 // inUse is how long a missing topic is asked for after a caller last wanted it.
 const inUse = 5 * time.Minute
 
-// askForLocked returns the topics for a question: those in use, except those known to be missing.
-func (c *Cluster) askForLocked(q *question, now time.Time) []string {
-	names := make([]string, 0, len(c.topics)) // not nil: that would ask for all
+// askForLocked returns the topics for a question: those in use, except those known to be missing. If
+// only callers of Topic wait for it, these are the topics that lack metadata. again is false if the
+// question names nothing but topics that were never asked for.
+func (c *Cluster) askForLocked(q *question, now time.Time) (names []string, again bool) {
+	all := q.amiss || q.now
+	again = all
+	names = make([]string, 0, len(c.topics)) // not nil: that would ask for all
 	for name, t := range c.topics {
 		switch {
 		case t.asked && !t.exists() && now.Sub(t.wanted) >= inUse:
 			delete(c.topics, name)
-		case !t.askAgain.After(now):
+		case !t.askAgain.After(now) && (all || !t.exists()):
 			names = append(names, name)
+			again = again || t.asked
 			t.asked, t.question = true, q
 		}
 	}
 	slices.Sort(names)
-	return names
+	return names, again
 }
 
 // answeredLocked marks a question as no longer under way.

@@ -280,3 +280,51 @@ func TestAnswersWithoutTheTopic(t *testing.T) {
 		}
 	})
 }
+
+// The first use of a topic asks for that topic alone, or for all new ones together. It delays no other question.
+func TestFirstUses(t *testing.T) {
+	const n = 1000
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		var requests, names atomic.Int64
+		b.Fake.ControlKey(kmsg.Metadata.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			time.Sleep(time.Millisecond) // all who are about to ask do
+			requests.Add(1)
+			names.Add(int64(len(r.(*kmsg.MetadataRequest).Topics)))
+			return nil, nil, false
+		})
+		c := openOn(t, b, Config{})
+		use := func(i int) {
+			if found, err := c.Topic(t.Context(), fmt.Sprint("t", i)); err != nil || found.Err != nil {
+				t.Error(found, err)
+			}
+		}
+		for i := range n {
+			use(i)
+		}
+		if requests.Load() != n || names.Load() != n {
+			t.Errorf("%d topics, one after the other: %d requests, with %d names", n, requests.Load(), names.Load())
+		}
+		requests.Store(0)
+		c.Refresh()
+		time.Sleep(firstPause)
+		if requests.Load() != 1 {
+			t.Error("a question for all topics waits because topics were new")
+		}
+		requests.Store(0)
+		names.Store(0)
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() { use(n + i) })
+		}
+		wg.Wait()
+		if requests.Load() > 2 || names.Load() != n {
+			t.Errorf("%d topics at the same time: %d requests, with %d names", n, requests.Load(), names.Load())
+		}
+	}, kfake.SeedTopics(1, func() (all []string) {
+		for i := range 2 * n {
+			all = append(all, fmt.Sprint("t", i))
+		}
+		return all
+	}()...))
+}
