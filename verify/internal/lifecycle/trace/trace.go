@@ -8,7 +8,7 @@
 // order of its program, with what it saw. The places of these steps are inferred, and none may be
 // left out. A trace is accepted if there is one interleaving of the lists, with the sections in
 // their order, in which every step is a step of the model and every recorded value is the model's
-// value.
+// value. At its end every call has returned, no operation runs and no restart is due.
 //
 // Files:
 //   - record.go: the hook
