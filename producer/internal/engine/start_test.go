@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -185,6 +187,51 @@ func TestLoginExpires(t *testing.T) {
 			t.Errorf("%d retries, %d connections, %d logins refused", n.Retries.Load(), n.Connects.Load(), refused.Load())
 		}
 	}, kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
+}
+
+// Sessions of any length cause a bounded number of logins, over three connections, and writes go on.
+func TestShortSessions(t *testing.T) {
+	for _, session := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 80 * time.Millisecond, 105 * time.Millisecond, 300 * time.Millisecond} {
+		for _, ends := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v, ended by the broker: %t", session, ends), func(t *testing.T) {
+				bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+					var logins atomic.Int64
+					b.Net.Altered(func(res []byte) { // the lifetime of the session, behind code, message and bytes
+						if len(res) == 4+4+2+2+4+8 {
+							logins.Add(1)
+							binary.BigEndian.PutUint64(res[len(res)-8:], uint64(session.Milliseconds()))
+						}
+					})
+					if ends {
+						b.Net.Lifetime(session)
+					}
+					cfg := config(b, "t")
+					cfg.Connection.SASL = plain.Mechanism{Username: "u", Password: "p"}
+					e := start(t, cfg)
+					for name, write := range map[string]bool{"idle": false, "writing": true} {
+						logins.Store(0)
+						longest := time.Duration(0)
+						for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+							if !write {
+								continue
+							}
+							now := time.Now()
+							if err := e.Write(t.Context(), now, message("x")); err != nil {
+								t.Error(err)
+							}
+							longest = max(longest, time.Since(now))
+						}
+						if n := logins.Load(); n > 20*25 {
+							t.Errorf("%s: %d logins in 20 seconds", name, n)
+						}
+						if longest > 1500*time.Millisecond {
+							t.Errorf("%s: a write took %v", name, longest)
+						}
+					}
+				}, kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
+			})
+		}
+	}
 }
 
 // A Start whose context ends when all is done, but before it returns, has failed.

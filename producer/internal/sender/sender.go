@@ -58,6 +58,8 @@ const (
 	// keepAlive is when an idle connection is used. A broker closes idle connections after ten
 	// minutes by default.
 	keepAlive = 4 * time.Minute
+	// shortSession is the shortest session of a login that is renewed.
+	shortSession = 100 * time.Millisecond
 	// timeoutShare is the broker's share of the WriteTimeout.
 	timeoutShare = 0.8
 )
@@ -130,7 +132,13 @@ func (s *Sender) run() {
 		s.b.cfg.Counters.Open.Add(-1)
 		stop()
 		next.close()
-		if s.ctx.Err() == nil && s.renewal == nil && !s.served && time.Since(began) < LongestPause {
+		_, expires := next.conn.Session()
+		switch {
+		case s.ctx.Err() != nil || s.renewal != nil:
+		case !expires.IsZero() && expires.Sub(began) < shortSession:
+			next = opened{err: fmt.Errorf("connect to %s: %w", next.conn.Address(), errSession)}
+			continue
+		case !s.served && time.Since(began) < LongestPause:
 			next = opened{err: fmt.Errorf("connect: %w: %w", errAtOnce, next.conn.Err())}
 			continue
 		}
@@ -151,6 +159,10 @@ func (s *Sender) run() {
 // counts as a failed connect. Otherwise a broker that ends each connection would be dialled without
 // a pause.
 var errAtOnce = errors.New("the connection ended at once")
+
+// errSession is the error of a connection whose login lasts less than shortSession. It counts as a
+// failed connect. Otherwise the logins would follow each other without a pause.
+var errSession = fmt.Errorf("the broker ends the session of a login within %v (see its connections.max.reauth.ms)", shortSession)
 
 // unconnected records why there is no connection.
 func (s *Sender) unconnected(err error) {
@@ -255,6 +267,9 @@ func (s *Sender) drop() {
 func (s *Sender) serve(conn *connection.Conn) {
 	s.used = time.Now()
 	renew, expires := conn.Session()
+	if soonest := s.used.Add(shortSession); renew.Before(soonest) {
+		renew = soonest
+	}
 	refused := 0
 	for {
 		select {
@@ -301,12 +316,11 @@ func (s *Sender) serve(conn *connection.Conn) {
 			continue
 		}
 		idle := keepAlive - time.Since(s.used)
-		switch {
-		case expires.IsZero():
-		case s.renewal == nil:
-			idle = min(idle, time.Until(renew))
-		default:
+		if !expires.IsZero() {
 			idle = min(idle, time.Until(expires))
+			if s.renewal == nil {
+				idle = min(idle, time.Until(renew))
+			}
 		}
 		s.timer.Reset(idle)
 		select {
