@@ -86,6 +86,18 @@ func (s *connect) tlsConfig() (*tls.Config, error) {
 	return c, nil
 }
 
+// principal returns the brokers' name for the user, unless they map the subjects of certificates to
+// other names.
+func (s *connect) principal() string {
+	if s.sasl != "" {
+		return s.user
+	}
+	if pair, err := s.pair(nil); s.cert != "" && err == nil {
+		return pair.Leaf.Subject.String()
+	}
+	return "ANONYMOUS"
+}
+
 func (s *connect) pair(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(s.cert, s.key)
 	if err != nil {

@@ -23,7 +23,8 @@ enough replicas are in sync.
 Nothing is written to the topic. Without -topic the last parts are not checked.
 
 A failed part is followed by its likely cause, and by the field of producer.Config to
-check, with the flag that sets it here. A part that warns works now, and needs attention.
+check, with the flag that sets it here. Commands that grant a
+missing permission follow. A part that warns works now, and needs attention.
 
 The exit status is 0 if no part failed, 1 if one did, and 2 for a wrong command line.
 
@@ -54,7 +55,7 @@ func prepareDoctor(flags *flag.FlagSet) func(*world, []string) error {
 		}
 		ctx, cancel := w.interruptible()
 		defer cancel()
-		if !doctor.Examine(ctx, cfg, *timeout, func(f doctor.Finding) { w.finding(f) }) {
+		if !doctor.Examine(ctx, cfg, c.principal(), *timeout, func(f doctor.Finding) { w.finding(f) }) {
 			return errSaid
 		}
 		fmt.Fprintln(w.out, "A producer with this configuration starts.")
@@ -83,6 +84,9 @@ func (w *world) finding(f doctor.Finding) {
 	}
 	if f.Field != "" {
 		fmt.Fprintf(w.out, "      check:       producer.Config.%s%s\n", f.Field, flagOf(f.Field))
+	}
+	for _, command := range f.Grant {
+		fmt.Fprintf(w.out, "      grant:       %s\n", oneline.Escape(command))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,7 @@ func TestDoctorNamesTheCause(t *testing.T) {
 	login := broker(t, "lines", kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "other"),
 		kfake.Superuser("PLAIN", "admin", "pw"),
 		kfake.User("PLAIN", "reader", "pw", aclOn("lines", kmsg.ACLOperationDescribe)),
+		kfake.User("PLAIN", "stranger", "pw"),
 		kfake.User("PLAIN", "writer", "pw", aclOn("lines", kmsg.ACLOperationDescribe), aclOn("other", kmsg.ACLOperationWrite)))
 	as := func(user string) []string { return []string{"-sasl", "plain", "-user", user} }
 	onTLS := []string{"-tls-ca", ca}
@@ -75,6 +77,7 @@ func TestDoctorNamesTheCause(t *testing.T) {
 		"no login":               {login, "lines", nil, "login", "may want a login", "SASL"},
 		"unknown topic":          {plain, "absent", nil, "topic", "does not exist", "Topic (here: -topic)"},
 		"no write permission":    {login, "lines", as("writer"), "permission", "may not write", "SASL"},
+		"no describe permission": {login, "lines", as("stranger"), "topic", "may not describe the topic", "SASL"},
 		"no idempotence":         {login, "lines", as("reader"), "producer id", "may write to no topic", "Idempotence"},
 		"an HTTP port":           {plainWeb.Listener.Addr().String(), "lines", []string{"-timeout", "1s"}, "login", "HTTP server answers", "Brokers (here: -brokers)"},
 		"an HTTP port, with TLS": {plainWeb.Listener.Addr().String(), "lines", []string{"-tls"}, "TLS", "HTTP server answers", "Brokers (here: -brokers)"},
@@ -142,4 +145,38 @@ func TestDoctorChecksAdvertisedBrokers(t *testing.T) {
 	if r.status != exitFail || len(f) != 1 || !strings.Contains(f[0][0], "127.0.0.1:1") || !strings.Contains(f[0][1], "advertised.listeners") || strings.Contains(f[0][2], "Config") {
 		t.Errorf("status %d:\n%s", r.status, r.out)
 	}
+}
+
+// A missing permission is followed by the commands that grant it.
+func TestDoctorNamesTheGrant(t *testing.T) {
+	at := broker(t, "lines", kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "other"),
+		kfake.User("PLAIN", "o'neil", "pw"),
+		kfake.User("PLAIN", "reader", "pw", aclOn("lines", kmsg.ACLOperationDescribe)),
+		kfake.User("PLAIN", "writer", "pw", aclOn("lines", kmsg.ACLOperationDescribe), aclOn("other", kmsg.ACLOperationWrite)))
+	command := "kafka-acls --bootstrap-server " + at + " --add --allow-principal "
+	for _, c := range []struct {
+		user, topics string
+		want         []string
+	}{
+		{"writer", "lines,other", []string{command + "User:writer --operation Write --topic lines --topic other"}},
+		{"reader", "lines", []string{command + "User:reader --operation Write --topic lines",
+			command + "User:reader --operation IdempotentWrite --cluster # before Kafka 3.0"}},
+		{"o'neil", "lines", []string{command + `'User:o'\''neil' --operation Write --topic lines`}},
+		{"writer", "other", nil},
+	} {
+		r := callWith(t, "", map[string]string{passwordVariable: "pw"}, "doctor", "-brokers", at, "-topic", c.topics, "-sasl", "plain", "-user", c.user)
+		if got := grantsOf(r.out); !slices.Equal(got, c.want) {
+			t.Errorf("%s to %s: want %q:\n%s%s", c.user, c.topics, c.want, r.out, r.err)
+		}
+	}
+}
+
+// grantsOf returns the commands that doctor prints.
+func grantsOf(out string) (commands []string) {
+	for line := range strings.Lines(out) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "grant:"); ok {
+			commands = append(commands, strings.TrimSpace(command))
+		}
+	}
+	return commands
 }

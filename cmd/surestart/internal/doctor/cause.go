@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/segmentio/kafka-go"
@@ -76,12 +78,41 @@ func answer(_ context.Context, _ string, err error) (cause, field string) {
 		return "the topic does not exist, or this user may not describe it; create it, or allow its creation", "Topic"
 	case errors.Is(err, kafka.LeaderNotAvailable):
 		return "brokers that hold these partitions are down; start them, or do without these partitions", "AllowPartial"
-	case errors.Is(err, producer.ErrNoIdempotence):
+	case errors.Is(err, kafka.ClusterAuthorizationFailed):
 		return "this user may write to no topic; before Kafka 3.0 it also needs IDEMPOTENT_WRITE on the cluster: grant it, or do without idempotence", "Idempotence"
+	case errors.Is(err, producer.ErrNoIdempotence):
+		return "the brokers give out no producer ids; do without idempotence", "Idempotence"
+	case errors.Is(err, kafka.TopicAuthorizationFailed) && partOf(err) == "topic":
+		return "this user may not describe the topic, or there is none: grant WRITE, which includes DESCRIBE, or log in as another user", "SASL"
 	case errors.Is(err, kafka.TopicAuthorizationFailed):
 		return "this user may not write to the topic: grant WRITE, or log in as another user", "SASL"
 	}
 	return "", ""
+}
+
+// grants returns the commands that grant the permission whose absence err reports.
+func (x *exam) grants(err error) []string {
+	cluster := errors.Is(err, kafka.ClusterAuthorizationFailed)
+	if !cluster && !errors.Is(err, kafka.TopicAuthorizationFailed) {
+		return nil
+	}
+	command := "kafka-acls --bootstrap-server " + x.cfg.Brokers[0] + " --add --allow-principal " + quote("User:"+x.user) + " --operation "
+	write := command + "Write"
+	for _, topic := range x.topics() {
+		write += " --topic " + quote(topic)
+	}
+	if !cluster {
+		return []string{write}
+	}
+	return []string{write, command + "IdempotentWrite --cluster # before Kafka 3.0"}
+}
+
+// quote quotes a word for a shell, if it has to be.
+func quote(word string) string {
+	if regexp.MustCompile(`^[\w.:/@-]+$`).MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // protocol is for what looks like another protocol than the configured one. Where the other side

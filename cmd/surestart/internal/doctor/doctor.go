@@ -41,13 +41,15 @@ type Finding struct {
 	What   string // what was found, or the error
 
 	// Of a part that failed or warns.
-	Cause string // the likely cause, and what to do
-	Field string // of producer.Config; empty: the brokers' configuration has to change
+	Cause string   // the likely cause, and what to do
+	Field string   // of producer.Config; empty: the brokers' configuration has to change
+	Grant []string // the commands that grant what is missing
 }
 
 // An exam is one run of the doctor.
 type exam struct {
 	cfg     producer.Config
+	user    string
 	timeout time.Duration
 	tell    func(Finding)
 	failed  bool
@@ -55,12 +57,13 @@ type exam struct {
 	ask func(context.Context, kafka.Request) (kafka.Response, error)
 }
 
-// Examine goes through a start with cfg, which producer.New accepts. It calls tell with each
-// finding, and reports whether every part is in order. timeout bounds each step.
-func Examine(ctx context.Context, cfg producer.Config, timeout time.Duration, tell func(Finding)) bool {
+// Examine goes through a start with cfg, which producer.New accepts. user is the brokers' name for
+// who connects. Examine calls tell with each finding, and reports whether no part failed. timeout
+// bounds each step.
+func Examine(ctx context.Context, cfg producer.Config, user string, timeout time.Duration, tell func(Finding)) bool {
 	cfg.Logger = slog.New(slog.DiscardHandler) // what it would log is in the findings
 	cfg.DialTimeout, cfg.ReadTimeout, cfg.StartTimeout = timeout, timeout, timeout
-	x := &exam{cfg: cfg, timeout: timeout, tell: tell}
+	x := &exam{cfg: cfg, user: user, timeout: timeout, tell: tell}
 	x.start(ctx)
 	return !x.failed
 }
@@ -71,7 +74,7 @@ func (x *exam) ok(part, what string, args ...any) {
 
 func (x *exam) fail(part string, err error, cause, field string) {
 	x.failed = true
-	x.tell(Finding{Part: part, Status: Failed, What: err.Error(), Cause: cause, Field: field})
+	x.tell(Finding{Part: part, Status: Failed, What: err.Error(), Cause: cause, Field: field, Grant: x.grants(err)})
 }
 
 func (x *exam) warn(part, what, cause string) {
@@ -199,6 +202,15 @@ type failure struct {
 }
 
 func (f *failure) Unwrap() error { return f.error }
+
+// partOf returns the part of a start that failed; empty: err is no error of a start.
+func partOf(err error) string {
+	var failed *failure
+	if errors.As(err, &failed) {
+		return failed.part
+	}
+	return ""
+}
 
 // metadata asks for the topics and the brokers of the cluster, and checks the brokers' addresses. It
 // returns nil if nobody answers.
