@@ -302,14 +302,14 @@ func TestOAuthBearer(t *testing.T) {
 // at the broker, and the connections are cut: no write fails, nothing restarts.
 func TestRotateCertificate(t *testing.T) {
 	t.Run("kfake", func(t *testing.T) { // real sockets: an alert arrives
-		rotateCertificate(t, testbroker.Fake, 100*time.Millisecond, 10)
+		rotateCertificate(t, testbroker.Fake, 100*time.Millisecond, 2)
 	})
 	t.Run("virtual", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { rotateCertificate(t, testbroker.Virtual, 5*time.Second, 500) })
+		synctest.Test(t, func(t *testing.T) { rotateCertificate(t, testbroker.Virtual, 5*time.Second, 100) })
 	})
 }
 
-func rotateCertificate(t *testing.T, broker func(testing.TB, ...kfake.Opt) *testbroker.Broker, pause time.Duration, atLeast int) {
+func rotateCertificate(t *testing.T, broker func(testing.TB, ...kfake.Opt) *testbroker.Broker, pause time.Duration, atLeast int64) {
 	server, roots := certificate(t)
 	var accepted, presented atomic.Pointer[tls.Certificate]
 	fresh := func() *tls.Certificate {
@@ -350,8 +350,13 @@ func rotateCertificate(t *testing.T, broker func(testing.TB, ...kfake.Opt) *test
 	start(t, p)
 	l := newLedger()
 	under := l.load(t, p, 4, 20*time.Millisecond)
-	for range 3 {
+	writes := func() {
 		time.Sleep(pause)
+		want := p.Counters().Delivered + atLeast
+		until(t, "messages to be delivered", func() bool { return p.Counters().Delivered >= want })
+	}
+	for range 3 {
+		writes()
 		next := fresh()
 		accepted.Store(next)
 		b.Net.Cut()
@@ -361,12 +366,12 @@ func rotateCertificate(t *testing.T, broker func(testing.TB, ...kfake.Opt) *test
 		presented.Store(next)
 		b.Net.Cut()
 	}
-	time.Sleep(pause)
+	writes()
 	under.end()
 	if a := p.Status().Attempt; a != 1 || p.State() != fsm.Started {
 		t.Errorf("%v, attempt %d; want the first to be Started still", p.State(), a)
 	}
-	if c := l.verify(t, b, topic); c.failed() > 0 || c.acked < atLeast {
+	if c := l.verify(t, b, topic); c.failed() > 0 {
 		t.Error(c)
 	} else {
 		t.Logf("CHECKED producer-credentials certificates=3 refused=%d %v", refused.Load(), c)

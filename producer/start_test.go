@@ -197,16 +197,19 @@ func TestStartWithABrokerDown(t *testing.T) {
 		}
 		cfg.AllowPartial, cfg.Logger = true, slog.New(slog.DiscardHandler)
 		cfg.Balancer = kafka.BalancerFunc(func(m kafka.Message, _ ...int) int { return int(m.Value[0] - '0') })
-		cfg.DeliveryTimeout = time.Second
 		p := newProducer(t, b, cfg)
 		start(t, p)
-		err := p.WriteMessages(bg, message("0"), message("1"), message("2"))
+		ctx, leave := context.WithCancel(bg)
+		defer leave()
+		written := async(func() error { return p.WriteMessages(ctx, message("0"), message("1"), message("2")) })
+		until(t, "the others to be delivered", func() bool { return p.Counters().Delivered == 2 })
+		leave()
+		err := get(t, written)
 		var werr kafka.WriteErrors
 		if !errors.As(err, &werr) || werr[0] != nil || werr[1] == nil || werr[2] != nil {
 			t.Fatalf("want the message for the broker that is down to fail, alone: %v", err)
 		}
-		// Real time may pass the DeliveryTimeout before the batch can say that it gave up.
-		if class := classOf(t, werr[1]); class != ErrNotSent && (b.Name == "virtual" || class != ErrMaybeDelivered) {
+		if classOf(t, werr[1]) != ErrNotSent {
 			t.Error(werr[1])
 		}
 	})

@@ -209,6 +209,7 @@ func (s *storm) hung(ctx context.Context) error {
 	s.cl.set(hanging)
 	s.load.limit.Store(int64(s.cfg.Messages)) // however quick the writers were, there is something to send
 	time.Sleep(100 * time.Millisecond)
+	within(stallGuard, func() bool { return s.load.writing.Load() > 0 })
 	s.col.InFlight = s.load.writing.Load()
 	took, err := s.stop(ctx, stopPatience, s.sys.Stop, spec.Idle)
 	s.col.HungTime = took
