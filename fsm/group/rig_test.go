@@ -294,3 +294,32 @@ func wantDied(t testing.TB, what string, err error, member string, cause error) 
 		t.Errorf("%s: %v; want the death of %s with: %v", what, err, member, cause)
 	}
 }
+
+// held is a member with a Hold of its own.
+type held struct {
+	*fsm.Lifecycle[string]
+	hold func(context.Context) (context.Context, func(context.Context) error, error)
+}
+
+func (h held) Hold(ctx context.Context) (context.Context, func(context.Context) error, error) {
+	return h.hold(ctx)
+}
+
+// diamond is a world of four: b and c need a, d needs b and c.
+func diamond(t fataler) (w *world, a, b, c, d *resource) {
+	w = &world{t: t}
+	a = w.add("a")
+	b = w.add("b", a)
+	c = w.add("c", a)
+	d = w.add("d", b, c)
+	return w, a, b, c, d
+}
+
+// ignore returns nil for an error of that type.
+func ignore[E error](err error) error {
+	var e E
+	if errors.As(err, &e) {
+		return nil
+	}
+	return err
+}

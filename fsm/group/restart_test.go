@@ -1,0 +1,295 @@
+package group_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/fsm/group"
+)
+
+type backoff func(try int, err error) (time.Duration, bool)
+
+func (f backoff) Next(try int, err error) (time.Duration, bool) { return f(try, err) }
+
+type nextFunc func()
+
+func (f nextFunc) Next(int, error) (time.Duration, bool) { f(); return 0, true }
+
+// noticedLate is a context whose end is noticed when the test says so.
+type noticedLate struct {
+	context.Context
+	notices *[]func()
+}
+
+func (noticedLate) Value(any) any { return nil }
+
+func (c noticedLate) AfterFunc(f func()) (stop func() bool) {
+	*c.notices = append(*c.notices, f)
+	return func() bool { return false }
+}
+
+func TestDeath(t *testing.T) {
+	bubble(t, "the group dies, drains what lives, and Run returns the cause", func(t *testing.T) {
+		w, a, b, c, _ := diamond(t)
+		g := w.group()
+		run := make(chan error)
+		go func() { run <- g.Run(background()) }()
+		_, err := g.Wait(background(), fsm.Started)
+		wantNil(t, "Wait", err)
+		lease, err := c.l.Acquire()
+		wantNil(t, "Acquire", err)
+		b.die()
+		synctest.Wait()
+		if c.state != "up" || a.state != "up" {
+			t.Errorf("%s: want a and c to drain", w.states())
+		}
+		time.Sleep(time.Second)
+		lease.Release()
+		err = <-run
+		wantDied(t, "Run", err, "b", errBoom)
+		w.wantAll("down")
+	})
+	bubble(t, "a death that comes during the start fails it", func(t *testing.T) {
+		w, a, _, _, d := diamond(t)
+		d.opens = 10 * time.Second
+		g := w.group()
+		start := make(chan error)
+		go func() { start <- g.Start(background()) }()
+		time.Sleep(time.Second)
+		a.die()
+		err := <-start
+		wantDied(t, "Start", err, "a", errBoom)
+		w.wantAll("down")
+	})
+	bubble(t, "a member that another caller stops takes the group down", func(t *testing.T) {
+		w, _, b, _, _ := diamond(t)
+		g := w.group()
+		wantNil(t, "Start", g.Start(background()))
+		b.gone()
+		wantNil(t, "Stop of b", b.l.Stop(background()))
+		g.Wait(background(), fsm.Idle)
+		wantDied(t, "the cause", g.Status().Cause, "b", fsm.ErrStopped)
+		w.wantAll("down")
+	})
+	bubble(t, "WithRestart starts the group again", func(t *testing.T) {
+		w, a, _, _, _ := diamond(t)
+		g := w.group(fsm.WithRestart(always(time.Minute)))
+		wantNil(t, "Start", g.Start(background()))
+		a.die()
+		synctest.Wait()
+		w.wantAll("down")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.wantAll("up")
+		wantState(t, g, fsm.Started)
+		wantNil(t, "Close", g.Close())
+	})
+}
+
+// restarting gives the members of these names a Restart.
+func restarting(b fsm.Backoff, names ...string) func(*group.Member) {
+	return func(m *group.Member) {
+		for _, name := range names {
+			if m.Name == name {
+				m.Restart = b
+			}
+		}
+	}
+}
+
+func TestRestart(t *testing.T) {
+	bubble(t, "what died and what needs it, in order; the others stay", func(t *testing.T) {
+		w, _, b, _, d := diamond(t)
+		d.closes, b.opens = time.Second, time.Second
+		g := w.groupOf(restarting(always(time.Minute), "b"))
+		wantNil(t, "Start", g.Start(background()))
+		w.log = nil
+		b.die()
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		slices.Sort(w.log) // what dies is released while what needs it is stopped
+		w.wantLog("-b -d ~b ~d")
+		wantState(t, g, fsm.Started)
+		if got := w.states(); got != "a up, b down, c up, d down" {
+			t.Errorf("during the pause: %s", got)
+		}
+		time.Sleep(time.Minute)
+		w.wantLog("…b +b …d +d")
+		w.wantAll("up")
+		synctest.Wait()
+		if own := libraryGoroutines(); own != "" {
+			t.Errorf("after the restart:\n%s", own)
+		}
+		b.die() // again
+		time.Sleep(2 * time.Minute)
+		w.wantAll("up")
+		wantNil(t, "Stop", g.Stop(background()))
+		w.wantAll("down")
+	})
+	bubble(t, "a Stop ends the pause", func(t *testing.T) {
+		w, a, _, _, _ := diamond(t)
+		g := w.groupOf(restarting(always(time.Hour), "a"))
+		wantNil(t, "Start", g.Start(background()))
+		a.die()
+		time.Sleep(time.Minute)
+		began := time.Now()
+		wantNil(t, "Stop", g.Stop(background()))
+		wantTook(t, "Stop", began, 0)
+		time.Sleep(2 * time.Hour)
+		w.wantAll("down")
+	})
+	bubble(t, "what needs it dies, or it dies again, while it is restarted", func(t *testing.T) {
+		w, a, b, _, d := diamond(t)
+		g := w.groupOf(restarting(always(time.Second), "a", "b"))
+		wantNil(t, "Start", g.Start(background()))
+		b.opens, d.opens = 2*time.Second, time.Second
+		b.die()
+		time.Sleep(2 * time.Second) // b opens
+		a.die()
+		time.Sleep(4500 * time.Millisecond) // d opens
+		a.die()
+		time.Sleep(time.Minute)
+		wantState(t, g, fsm.Started)
+		w.wantAll("up")
+		wantNil(t, "Close", g.Close())
+		w.wantAll("down")
+	})
+	bubble(t, "each Backoff is asked once for each death", func(t *testing.T) {
+		w, a, b, _, _ := diamond(t)
+		var asked []string
+		g := w.groupOf(func(m *group.Member) {
+			m.Restart = backoff(func(try int, _ error) (time.Duration, bool) {
+				asked = append(asked, fmt.Sprint(m.Name, try))
+				return 10 * time.Second, true
+			})
+		})
+		wantNil(t, "Start", g.Start(background()))
+		b.die()
+		time.Sleep(5 * time.Second)
+		a.die()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.wantAll("up")
+		if want := []string{"b1", "a1"}; !slices.Equal(asked, want) {
+			t.Errorf("asked: %q; want %q", asked, want)
+		}
+		wantNil(t, "Close", g.Close())
+	})
+	bubble(t, "its Backoff gets the errors of the stops", func(t *testing.T) {
+		w, a, _, _, d := diamond(t)
+		var got error
+		g := w.groupOf(restarting(backoff(func(_ int, err error) (time.Duration, bool) { got = err; return 0, true }), "a"))
+		wantNil(t, "Start", g.Start(background()))
+		lease, err := d.l.Acquire()
+		wantNil(t, "Acquire", err)
+		defer lease.Release()
+		a.die()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantIs(t, "the error", got, errBoom)
+		if stop := new(fsm.StopError); !errors.As(got, &stop) || stop.CutOff != 1 || !strings.Contains(got.Error(), "d: ") {
+			t.Errorf("%v; want that a use of d was cut off", got)
+		}
+		w.wantAll("up")
+		wantNil(t, "Close", g.Close())
+	})
+	bubble(t, "a notice of a death that comes once the member is open again changes nothing", func(t *testing.T) {
+		w := &world{t: t}
+		a := w.add("a")
+		b := w.add("b", a)
+		var notices []func()
+		g := w.groupOf(func(m *group.Member) {
+			switch m.Name {
+			case "a":
+				m.Restart = always(0)
+			case "b":
+				m.Lifecycle = held{b.l, func(ctx context.Context) (context.Context, func(context.Context) error, error) {
+					held, release, err := b.l.Hold(ctx)
+					return noticedLate{held, &notices}, release, err
+				}}
+			}
+		})
+		wantNil(t, "Start", g.Start(background()))
+		b.die()
+		a.die()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.wantAll("up")
+		w.log = nil
+		notices[0]()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.wantLog("")
+		wantState(t, g, fsm.Started)
+		wantNil(t, "Close", g.Close())
+		w.wantAll("down")
+	})
+	bubble(t, "it gives up: the group dies", func(t *testing.T) {
+		w, a, _, _, _ := diamond(t)
+		g := w.groupOf(restarting(times(2), "a"))
+		wantNil(t, "Start", g.Start(background()))
+		for range 2 {
+			a.die()
+			synctest.Wait()
+			w.wantAll("up")
+		}
+		a.die()
+		synctest.Wait()
+		w.wantAll("down")
+		wantDied(t, "the cause", g.Status().Cause, "a", errBoom)
+	})
+	bubble(t, "the count begins anew after a minute", func(t *testing.T) {
+		w, a, _, _, _ := diamond(t)
+		g := w.groupOf(restarting(times(1), "a"))
+		wantNil(t, "Start", g.Start(background()))
+		for range 5 {
+			time.Sleep(time.Minute)
+			a.die()
+			synctest.Wait()
+			w.wantAll("up")
+		}
+		wantNil(t, "Close", g.Close())
+	})
+	bubble(t, "a member that fails to start again: the group dies", func(t *testing.T) {
+		w, a, _, c, _ := diamond(t)
+		g := w.groupOf(restarting(always(0), "a"))
+		wantNil(t, "Start", g.Start(background()))
+		w.mu.Lock()
+		c.fail = errBoom
+		w.mu.Unlock()
+		a.die()
+		synctest.Wait()
+		w.wantAll("down")
+		wantDied(t, "the cause", g.Status().Cause, "c", errBoom)
+	})
+	bubble(t, "a Backoff that panics or exits has given up", func(t *testing.T) {
+		for _, misbehave := range []func(){func() { panic("no") }, runtime.Goexit} {
+			w, a, _, _, _ := diamond(t)
+			g := w.groupOf(restarting(nextFunc(misbehave), "a"))
+			wantNil(t, "Start", g.Start(background()))
+			a.die()
+			synctest.Wait()
+			w.wantAll("down")
+			wantState(t, g, fsm.Idle)
+		}
+	})
+	bubble(t, "another member without a Restart dies meanwhile: the group dies", func(t *testing.T) {
+		w, _, b, c, _ := diamond(t)
+		g := w.groupOf(restarting(always(time.Minute), "b"))
+		wantNil(t, "Start", g.Start(background()))
+		b.die()
+		time.Sleep(time.Second)
+		c.die()
+		synctest.Wait()
+		w.wantAll("down")
+		wantState(t, g, fsm.Idle)
+	})
+}
