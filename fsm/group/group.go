@@ -34,6 +34,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -99,10 +100,10 @@ func New(members []Member, opts ...fsm.Option) (*Group, error) {
 // A node is a member among the others.
 type node struct {
 	Member
-	index    int     // in the order in which each comes after all that it needs
-	needs    []*node // directly
-	neededBy []*node // directly
-	above    []*node // all that cannot be open without it, directly or not
+	index    int            // in the order in which each comes after all that it needs
+	needs    []*node        // directly
+	neededBy []*node        // directly
+	above    map[*node]bool // all that cannot be open without it, directly or not
 }
 
 // sort returns the members as nodes, each after all that it needs.
@@ -126,7 +127,7 @@ func sort(members []Member) ([]*node, error) {
 				refuse("member %q: the Backoff's method Restarts returned nil: want a Backoff", m.Name)
 			}
 		}
-		n := &node{Member: m}
+		n := &node{Member: m, above: make(map[*node]bool)}
 		byName[m.Name] = n
 		all = append(all, n)
 		switch v := reflect.ValueOf(m.Lifecycle); {
@@ -142,17 +143,16 @@ func sort(members []Member) ([]*node, error) {
 	for _, n := range all {
 		for _, name := range n.Needs {
 			need := byName[name]
-			switch {
-			case need == nil:
+			if need == nil {
 				refuse("member %q needs %q, which is no member", n.Name, name)
-			case !slices.Contains(n.needs, need):
-				n.needs = append(n.needs, need)
-				need.neededBy = append(need.neededBy, n)
+				continue
 			}
+			n.needs = append(n.needs, need)
+			need.neededBy = append(need.neededBy, n)
 		}
 	}
 	var sorted []*node
-	const visiting, visited = 1, 2
+	const unvisited, visiting, visited = 0, 1, 2
 	mark := make(map[*node]int)
 	var visit func(n *node, path []string)
 	visit = func(n *node, path []string) {
@@ -160,17 +160,15 @@ func sort(members []Member) ([]*node, error) {
 		switch mark[n] {
 		case visiting:
 			refuse("the members need each other: %s", strings.Join(path[slices.Index(path, n.Name):], " needs "))
-			return
-		case visited:
-			return
+		case unvisited:
+			mark[n] = visiting
+			for _, need := range n.needs {
+				visit(need, path)
+			}
+			mark[n] = visited
+			n.index = len(sorted)
+			sorted = append(sorted, n)
 		}
-		mark[n] = visiting
-		for _, need := range n.needs {
-			visit(need, path)
-		}
-		mark[n] = visited
-		n.index = len(sorted)
-		sorted = append(sorted, n)
 	}
 	for _, n := range all {
 		visit(n, nil)
@@ -178,14 +176,10 @@ func sort(members []Member) ([]*node, error) {
 	if wrong != nil {
 		return nil, errors.Join(wrong...)
 	}
-	for i := len(sorted) - 1; i >= 0; i-- { // what needs it comes after it, and has its own already
-		n := sorted[i]
+	for _, n := range slices.Backward(sorted) { // what needs it comes after it, and has its own already
 		for _, by := range n.neededBy {
-			for _, a := range append([]*node{by}, by.above...) {
-				if !slices.Contains(n.above, a) {
-					n.above = append(n.above, a)
-				}
-			}
+			n.above[by] = true
+			maps.Copy(n.above, by.above)
 		}
 	}
 	return sorted, nil

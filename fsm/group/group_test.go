@@ -48,10 +48,7 @@ func TestMisbehaviour(t *testing.T) {
 			w, _, b, _, _ := diamond(t)
 			g := w.groupOf(func(m *group.Member) {
 				if m.Name == "b" {
-					m.Lifecycle = held{b.l, func(ctx context.Context) (context.Context, func(context.Context) error, error) {
-						ctx, release, err := b.l.Hold(ctx)
-						return ctx, func(ctx context.Context) error { release(ctx); c.misbehave(); return nil }, err
-					}}
+					m.Lifecycle = b.released(func(context.Context, error) error { c.misbehave(); return nil })
 				}
 			})
 			wantNil(t, "Start", g.Start(background()))
@@ -150,11 +147,13 @@ func TestNewRefuses(t *testing.T) {
 		`group: member 0 has no name`:                                       {{Lifecycle: one}},
 		`group: member "a" has no lifecycle`:                                {{Name: "a"}},
 		`group: member "b" has no lifecycle`:                                {{Name: "b", Lifecycle: none}},
-		`group: two members have the name "a"`:                              {{Name: "a", Lifecycle: one}, {Name: "a", Lifecycle: two}},
+		"group: member 0 has no name\ngroup: member 1 has no name":          {{}, {}},
+		`group: two members have the name "a"`:                              {{Name: "a", Lifecycle: one}, {Name: "a", Lifecycle: one}},
 		`group: the members "a" and "b" have the same lifecycle`:            {{Name: "a", Lifecycle: one}, {Name: "b", Lifecycle: one}},
 		`group: member "a" needs "b", which is no member`:                   {{Name: "a", Lifecycle: one, Needs: []string{"b"}}},
 		`group: the members need each other: a needs a`:                     {{Name: "a", Lifecycle: one, Needs: []string{"a"}}},
 		`group: the members need each other: a needs b needs a`:             {{Name: "a", Lifecycle: one, Needs: []string{"b"}}, {Name: "b", Lifecycle: two, Needs: []string{"a"}}},
+		`group: the members need each other: b needs b`:                     {{Name: "a", Lifecycle: one, Needs: []string{"b"}}, {Name: "b", Lifecycle: two, Needs: []string{"b"}}},
 		"group: member \"a\" has no lifecycle\ngroup: member 1 has no name": {{Name: "a"}, {Lifecycle: two}},
 	} {
 		g, err := group.New(members)

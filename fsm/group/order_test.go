@@ -55,6 +55,9 @@ func TestOrder(t *testing.T) {
 			t.Errorf("acquiring %q; want %q", got, want)
 		}
 		wantNil(t, "Start", <-done)
+		if steps := rec.steps(); len(slices.Compact(slices.Clone(steps))) != len(steps) {
+			t.Errorf("acquiring %q: one twice in a row", steps)
+		}
 		for _, step := range rec.steps() {
 			if step != "a" && step != "b" { // metrics have it as a label
 				t.Errorf("acquiring %q, which is no member", step)
@@ -75,6 +78,21 @@ func TestOrder(t *testing.T) {
 		if own := libraryGoroutines(); own != "" {
 			t.Errorf("when idle:\n%s", own)
 		}
+	})
+	bubble(t, "a start that has returned keeps no context", func(t *testing.T) {
+		w := &world{t: t}
+		a := w.add("a")
+		var of context.Context
+		g := w.groupOf(func(m *group.Member) {
+			m.Lifecycle = held{a.l, func(ctx context.Context) (context.Context, func(context.Context) error, error) {
+				of = ctx
+				return a.l.Hold(ctx)
+			}}
+		})
+		wantNil(t, "Start", g.Start(background()))
+		wantIs(t, "the context of the Hold", of.Err(), context.Canceled)
+		wantState(t, g, fsm.Started)
+		wantNil(t, "Close", g.Close())
 	})
 	bubble(t, "an empty group", func(t *testing.T) {
 		g, err := group.New(nil)
@@ -131,26 +149,68 @@ func TestFailure(t *testing.T) {
 	})
 	bubble(t, "a start that is abandoned has ended when Start returns", func(t *testing.T) {
 		w := &world{t: t}
-		slow, fails := w.add("slow"), w.add("fails")
+		fails, slow := w.add("fails"), w.add("slow") // slow comes first: see groupOf
 		slow.opens, slow.closes, slow.deaf = 5*time.Second, time.Second, true
 		fails.opens, fails.fail = time.Second, errBoom
 		g := w.group()
 		began := time.Now()
-		wantIs(t, "Start", g.Start(background()), errBoom)
+		err := g.Start(background())
+		wantIs(t, "Start", err, errBoom)
+		if start := new(fsm.StartError); !errors.As(err, &start) || start.Part != "fails" {
+			t.Errorf("%v; want fails", err)
+		}
 		wantTook(t, "Start", began, 6*time.Second)
+		w.wantAll("down")
+	})
+	bubble(t, "what was not started is not waited for", func(t *testing.T) {
+		w := &world{t: t}
+		a, b := w.add("a"), w.add("b")
+		wantNil(t, "Start of b", b.l.Start(background())) // by another owner
+		b.closes = time.Hour
+		stopped := make(chan error)
+		go func() { stopped <- b.l.Stop(background()) }()
+		synctest.Wait()
+		a.fail = errBoom
+		began := time.Now()
+		g := w.groupOf(func(m *group.Member) {
+			if m.Name == "b" {
+				m.Needs = []string{"a"}
+			}
+		})
+		wantIs(t, "Start", g.Start(background()), errBoom)
+		wantTook(t, "Start", began, 0)
+		wantNil(t, "Stop of b", <-stopped)
+	})
+	bubble(t, "after a failure Status names what still starts", func(t *testing.T) {
+		w := &world{t: t}
+		slow, fails := w.add("slow"), w.add("fails") // fails comes first: see groupOf
+		slow.opens = 5 * time.Second
+		fails.opens, fails.fail = time.Second, errBoom
+		g := w.groupOf(func(m *group.Member) {
+			if m.Name == "slow" {
+				m.Lifecycle = slow.patient()
+			}
+		})
+		time.AfterFunc(3*time.Second, func() {
+			if got := g.Status().Acquiring; got != "slow" {
+				t.Errorf("acquiring %q; want slow", got)
+			}
+		})
+		wantIs(t, "Start", g.Start(background()), errBoom)
 		w.wantAll("down")
 	})
 	bubble(t, "a Stop during the start", func(t *testing.T) {
 		w, _, b, _, d := diamond(t)
 		b.opens, b.closes = 5*time.Second, time.Second
-		g := w.group()
+		var rec acquired
+		g := w.group(fsm.WithTracer(&rec))
 		start := make(chan error)
 		go func() { start <- g.Start(background()) }()
 		time.Sleep(time.Second)
 		wantNil(t, "Stop", g.Stop(background()))
 		wantIs(t, "Start", <-start, fsm.ErrStopped)
 		w.wantAll("down")
-		if d.scope != nil {
+		if d.scope != nil || slices.Contains(rec.steps(), "d") {
 			t.Errorf("d was started")
 		}
 	})
@@ -246,6 +306,63 @@ func TestDeadline(t *testing.T) {
 			w.wantAll("down")
 		})
 	}
+	bubble(t, "the error of a release that outlives the deadline", func(t *testing.T) {
+		late := fsm.New(func(_ context.Context, s *fsm.Scope) (string, error) {
+			s.Defer("late", func(context.Context) error { time.Sleep(time.Minute); return errBoom })
+			return "late", nil
+		})
+		g, err := group.New([]group.Member{{Name: "late", Lifecycle: late}}, fsm.WithReleaseTimeout(time.Second))
+		wantNil(t, "New", err)
+		wantNil(t, "Start", g.Start(background()))
+		err = g.Stop(background())
+		wantIs(t, "Stop", err, errBoom)
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Stop: %v; nothing was cut off", err)
+		}
+	})
+	bubble(t, "a release that fails at the deadline; it has the group's values", func(t *testing.T) {
+		type key struct{}
+		w := &world{t: t}
+		a := w.add("a")
+		failed := errBoom
+		g := w.groupOf(func(m *group.Member) {
+			m.Lifecycle = a.released(func(ctx context.Context, _ error) error {
+				if ctx.Value(key{}) == nil {
+					t.Error("the release lacks the group's values")
+				}
+				defer func() { failed = nil }()
+				if failed == nil {
+					return nil
+				}
+				<-ctx.Done()
+				return &fsm.StopError{Err: failed}
+			})
+		}, fsm.WithBaseContext(context.WithValue(background(), key{}, true)), fsm.WithReleaseTimeout(time.Second))
+		wantNil(t, "Start", g.Start(background()))
+		wantIs(t, "Stop", g.Stop(background()), errBoom)
+		w.wantAll("down")
+	})
+	bubble(t, "a forced Stop of what waits for a restart", func(t *testing.T) {
+		w, a, _, _, _ := diamond(t)
+		g := w.groupOf(restarting(always(time.Hour), "a"))
+		wantNil(t, "Start", g.Start(background()))
+		own, err := g.Acquire()
+		wantNil(t, "Acquire", err)
+		defer own.Release()
+		a.die()
+		synctest.Wait()
+		stopped := make(chan error)
+		go func() { stopped <- g.Stop(background()) }()
+		ctx, cancel := context.WithTimeout(background(), time.Second)
+		defer cancel()
+		if err := g.Shutdown(ctx); err == nil {
+			t.Error("Shutdown: nil")
+		}
+		if err := <-stopped; err != nil && !errors.As(err, new(*fsm.StopError)) || err != nil && strings.Contains(err.Error(), "panic") {
+			t.Errorf("Stop: %v", err)
+		}
+		w.wantAll("down")
+	})
 	bubble(t, "a release that hangs keeps what it needs open", func(t *testing.T) {
 		w, _, _, _, d := diamond(t)
 		d.closes = time.Minute

@@ -20,7 +20,7 @@ const takeDown = 10 * time.Second
 // died is called when the opening of p that held belongs to has ended.
 func (s *session) died(p *part, held context.Context) {
 	s.mu.Lock()
-	if p.held != held || s.ctx.Err() != nil { // the group has let go of it, or is about to
+	if p.held != held { // the group has let go of it
 		s.mu.Unlock()
 		return
 	}
@@ -36,13 +36,13 @@ func (s *session) died(p *part, held context.Context) {
 	}
 	p.restarts++
 	for _, q := range s.parts {
-		if (q == p || slices.Contains(p.above, q.node)) && !slices.Contains(s.torn, q) {
+		if (q == p || p.above[q.node]) && !slices.Contains(s.torn, q) {
 			s.torn = append(s.torn, q)
 		}
 	}
-	if s.again != nil {
-		s.again()
+	if again := s.again; again != nil {
 		s.mu.Unlock()
+		again()
 		return
 	}
 	ended := make(chan struct{})

@@ -23,22 +23,9 @@ type nextFunc func()
 
 func (f nextFunc) Next(int, error) (time.Duration, bool) { f(); return 0, true }
 
-// noticedLate is a context whose end is noticed when the test says so.
-type noticedLate struct {
-	context.Context
-	notices *[]func()
-}
-
-func (noticedLate) Value(any) any { return nil }
-
-func (c noticedLate) AfterFunc(f func()) (stop func() bool) {
-	*c.notices = append(*c.notices, f)
-	return func() bool { return false }
-}
-
 func TestDeath(t *testing.T) {
 	bubble(t, "the group dies, drains what lives, and Run returns the cause", func(t *testing.T) {
-		w, a, b, c, _ := diamond(t)
+		w, a, b, c, d := diamond(t)
 		g := w.group()
 		run := make(chan error)
 		go func() { run <- g.Run(background()) }()
@@ -46,28 +33,34 @@ func TestDeath(t *testing.T) {
 		wantNil(t, "Wait", err)
 		lease, err := c.l.Acquire()
 		wantNil(t, "Acquire", err)
+		above, err := d.l.Acquire()
+		wantNil(t, "Acquire", err)
 		b.die()
 		synctest.Wait()
+		wantState(t, g, fsm.Stopping)
 		if c.state != "up" || a.state != "up" {
 			t.Errorf("%s: want a and c to drain", w.states())
 		}
 		time.Sleep(time.Second)
 		lease.Release()
+		above.Release()
 		err = <-run
 		wantDied(t, "Run", err, "b", errBoom)
 		w.wantAll("down")
 	})
 	bubble(t, "a death that comes during the start fails it", func(t *testing.T) {
-		w, a, _, _, d := diamond(t)
-		d.opens = 10 * time.Second
-		g := w.group()
-		start := make(chan error)
-		go func() { start <- g.Start(background()) }()
-		time.Sleep(time.Second)
-		a.die()
-		err := <-start
-		wantDied(t, "Start", err, "a", errBoom)
-		w.wantAll("down")
+		for _, restart := range []fsm.Backoff{nil, always(0)} {
+			w, a, _, _, d := diamond(t)
+			d.opens = 10 * time.Second
+			g := w.groupOf(restarting(restart, "a"))
+			start := make(chan error)
+			go func() { start <- g.Start(background()) }()
+			time.Sleep(time.Second)
+			a.die()
+			err := <-start
+			wantDied(t, "Start", err, "a", errBoom)
+			w.wantAll("down")
+		}
 	})
 	bubble(t, "a member that another caller stops takes the group down", func(t *testing.T) {
 		w, _, b, _, _ := diamond(t)
@@ -109,8 +102,11 @@ func TestRestart(t *testing.T) {
 	bubble(t, "what died and what needs it, in order; the others stay", func(t *testing.T) {
 		w, _, b, _, d := diamond(t)
 		d.closes, b.opens = time.Second, time.Second
-		g := w.groupOf(restarting(always(time.Minute), "b"))
+		var rec acquired
+		g := w.groupOf(restarting(always(time.Minute), "b"), fsm.WithTracer(&rec))
 		wantNil(t, "Start", g.Start(background()))
+		synctest.Wait()
+		steps := len(rec.steps())
 		w.log = nil
 		b.die()
 		time.Sleep(30 * time.Second)
@@ -125,6 +121,12 @@ func TestRestart(t *testing.T) {
 		w.wantLog("…b +b …d +d")
 		w.wantAll("up")
 		synctest.Wait()
+		if got := strings.Join(g.Status().Held, " "); got != "a c b d" { // b opens slowly
+			t.Errorf("after the restart the group holds %q", got)
+		}
+		if got := rec.steps(); len(got) != steps {
+			t.Errorf("acquiring %q; the restart is not the group's start", got)
+		}
 		if own := libraryGoroutines(); own != "" {
 			t.Errorf("after the restart:\n%s", own)
 		}
@@ -136,7 +138,13 @@ func TestRestart(t *testing.T) {
 	})
 	bubble(t, "a Stop ends the pause", func(t *testing.T) {
 		w, a, _, _, _ := diamond(t)
-		g := w.groupOf(restarting(always(time.Hour), "a"))
+		released := 0
+		g := w.groupOf(func(m *group.Member) {
+			restarting(always(time.Hour), "a")(m)
+			if m.Name == "a" {
+				m.Lifecycle = a.released(func(context.Context, error) error { released++; return nil })
+			}
+		})
 		wantNil(t, "Start", g.Start(background()))
 		a.die()
 		time.Sleep(time.Minute)
@@ -145,6 +153,9 @@ func TestRestart(t *testing.T) {
 		wantTook(t, "Stop", began, 0)
 		time.Sleep(2 * time.Hour)
 		w.wantAll("down")
+		if released != 1 {
+			t.Errorf("a was released %d times", released)
+		}
 	})
 	bubble(t, "what needs it dies, or it dies again, while it is restarted", func(t *testing.T) {
 		w, a, b, _, d := diamond(t)
@@ -161,6 +172,45 @@ func TestRestart(t *testing.T) {
 		w.wantAll("up")
 		wantNil(t, "Close", g.Close())
 		w.wantAll("down")
+	})
+	bubble(t, "it dies again while what needs it opens all the same", func(t *testing.T) {
+		w, a, _, _, d := diamond(t)
+		g := w.groupOf(func(m *group.Member) {
+			restarting(always(time.Second), "a")(m)
+			if m.Name == "d" {
+				m.Lifecycle = d.patient()
+			}
+		})
+		wantNil(t, "Start", g.Start(background()))
+		d.opens = 2 * time.Second
+		a.die()
+		time.Sleep(2 * time.Second) // d opens
+		a.die()
+		time.Sleep(time.Minute)
+		wantState(t, g, fsm.Started)
+		w.wantAll("up")
+		wantNil(t, "Close", g.Close())
+		w.wantAll("down")
+	})
+	bubble(t, "members that do not need each other", func(t *testing.T) {
+		w := &world{t: t}
+		a, b := w.add("a"), w.add("b")
+		g := w.groupOf(restarting(always(time.Second), "a", "b"))
+		wantNil(t, "Start", g.Start(background()))
+		a.opens = 5 * time.Second
+		a.die()
+		time.Sleep(3 * time.Second) // a opens
+		b.die()
+		time.Sleep(time.Minute)
+		w.wantAll("up")
+		w.forget()
+		b.die()
+		time.Sleep(time.Minute)
+		w.wantLog("~b -b …b +b")
+		a.die()
+		time.Sleep(time.Minute)
+		w.wantLog("~a -a …a +a")
+		wantNil(t, "Close", g.Close())
 	})
 	bubble(t, "each Backoff is asked once for each death", func(t *testing.T) {
 		w, a, b, _, _ := diamond(t)
@@ -201,36 +251,32 @@ func TestRestart(t *testing.T) {
 		w.wantAll("up")
 		wantNil(t, "Close", g.Close())
 	})
-	bubble(t, "a notice of a death that comes once the member is open again changes nothing", func(t *testing.T) {
-		w := &world{t: t}
-		a := w.add("a")
-		b := w.add("b", a)
-		var notices []func()
-		g := w.groupOf(func(m *group.Member) {
-			switch m.Name {
-			case "a":
-				m.Restart = always(0)
-			case "b":
-				m.Lifecycle = held{b.l, func(ctx context.Context) (context.Context, func(context.Context) error, error) {
-					held, release, err := b.l.Hold(ctx)
-					return noticedLate{held, &notices}, release, err
-				}}
+	bubble(t, "a notice of a death that comes once the member is let go, or open again, changes nothing", func(t *testing.T) {
+		for _, restart := range []fsm.Backoff{nil, always(0)} { // of b
+			w := &world{t: t}
+			a := w.add("a")
+			b := w.add("b", a)
+			of := func(r *resource, restart fsm.Backoff) group.Member {
+				m := r.member()
+				m.Restart = restart
+				return m
 			}
-		})
-		wantNil(t, "Start", g.Start(background()))
-		b.die()
-		a.die()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		w.wantAll("up")
-		w.log = nil
-		notices[0]()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		w.wantLog("")
-		wantState(t, g, fsm.Started)
-		wantNil(t, "Close", g.Close())
-		w.wantAll("down")
+			g, notice := group.NewNoticed([]group.Member{of(a, always(time.Minute)), of(b, restart)})
+			wantNil(t, "Start", g.Start(background()))
+			late := notice("b")
+			a.die()
+			for _, state := range []string{"down", "up"} {
+				time.Sleep(40 * time.Second)
+				w.wantAll(state)
+				w.forget()
+				late()
+				synctest.Wait()
+				w.wantLog("")
+				wantState(t, g, fsm.Started)
+			}
+			wantNil(t, "Close", g.Close())
+			w.wantAll("down")
+		}
 	})
 	bubble(t, "it gives up: the group dies", func(t *testing.T) {
 		w, a, _, _, _ := diamond(t)
@@ -248,7 +294,12 @@ func TestRestart(t *testing.T) {
 	})
 	bubble(t, "the count begins anew after a minute", func(t *testing.T) {
 		w, a, _, _, _ := diamond(t)
-		g := w.groupOf(restarting(times(1), "a"))
+		g := w.groupOf(restarting(backoff(func(try int, _ error) (time.Duration, bool) {
+			if try != 1 {
+				t.Errorf("restart %d; want 1", try)
+			}
+			return 0, true
+		}), "a"))
 		wantNil(t, "Start", g.Start(background()))
 		for range 5 {
 			time.Sleep(time.Minute)
@@ -279,7 +330,17 @@ func TestRestart(t *testing.T) {
 			synctest.Wait()
 			w.wantAll("down")
 			wantState(t, g, fsm.Idle)
+			wantDied(t, "the cause", g.Status().Cause, "a", errBoom)
 		}
+	})
+	bubble(t, "a death while the group stops is no reason for a restart", func(t *testing.T) {
+		w, a, _, _, d := diamond(t)
+		d.closes = time.Second
+		g := w.groupOf(restarting(nextFunc(func() { t.Error("the Backoff is asked") }), "a"))
+		wantNil(t, "Start", g.Start(background()))
+		time.AfterFunc(500*time.Millisecond, func() { a.die() })
+		wantNil(t, "Stop", g.Stop(background()))
+		w.wantAll("down")
 	})
 	bubble(t, "another member without a Restart dies meanwhile: the group dies", func(t *testing.T) {
 		w, _, b, c, _ := diamond(t)

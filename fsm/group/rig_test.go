@@ -217,6 +217,13 @@ func (w *world) wantLog(want string) {
 	w.log = nil
 }
 
+// forget forgets what the hooks did.
+func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = nil
+}
+
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -322,4 +329,19 @@ func ignore[E error](err error) error {
 		return nil
 	}
 	return err
+}
+
+// released returns a member whose release returns what after makes of its error.
+func (r *resource) released(after func(context.Context, error) error) group.Holder {
+	return held{r.l, func(ctx context.Context) (context.Context, func(context.Context) error, error) {
+		ctx, release, err := r.l.Hold(ctx)
+		return ctx, func(ctx context.Context) error { return after(ctx, release(ctx)) }, err
+	}}
+}
+
+// patient returns a member whose Hold does not end with its context.
+func (r *resource) patient() group.Holder {
+	return held{r.l, func(ctx context.Context) (context.Context, func(context.Context) error, error) {
+		return r.l.Hold(context.WithoutCancel(ctx))
+	}}
 }

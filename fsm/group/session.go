@@ -36,14 +36,15 @@ type part struct {
 
 	// Under s.mu.
 	held     context.Context // ends when it dies; nil: it is not held
-	release  func(context.Context) error
-	unwatch  func() bool
-	since    time.Time // when it opened
-	restarts int       // how many deaths in a row it was or is started again after
-	cause    error     // of its death, until it is open again; nil: none
-	due      time.Time // when it is started again; zero: its Backoff has not been asked
+	restarts int             // how many deaths in a row it was or is started again after
+	cause    error           // of its death, until it is open again; nil: none
+	due      time.Time       // when it is started again; zero: its Backoff has not been asked
 
-	stopErr error // of its stops since it was open
+	// Its starts and stops follow each other.
+	release func(context.Context) error // nil: it is not held
+	unwatch func() bool
+	since   time.Time // when it opened
+	stopErr error     // of its stops since it was open
 }
 
 func newSession(ctx context.Context, scope *fsm.Scope, nodes []*node) *session {
@@ -67,7 +68,8 @@ func (s *session) open() error {
 }
 
 // start starts some parts, each once those of them that it needs are open. After a failure
-// it abandons the starts that are under way, and returns the part that failed first.
+// it abandons the starts that are under way, and returns the part that failed first. The end
+// of ctx is no failure: it abandons the rest.
 func (s *session) start(ctx context.Context, some []*part) (failed *part, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,9 +85,6 @@ func (s *session) start(ctx context.Context, some []*part) (failed *part, err er
 		}()
 		cause = contain(func() error { return p.start(ctx) })
 	})()
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
 	return failed, err
 }
 
@@ -111,8 +110,9 @@ func (p *part) start(ctx context.Context) error {
 	held, release, err := p.Lifecycle.Hold(ctx)
 	s.acquiring(p, false)
 	if err == nil {
+		p.release, p.since, p.stopErr = release, time.Now(), nil
 		s.mu.Lock()
-		p.held, p.release, p.since, p.cause, p.stopErr = held, release, time.Now(), nil, nil
+		p.held, p.cause = held, nil
 		if !slices.ContainsFunc(s.torn, func(q *part) bool { return slices.Contains(p.needs, q.node) }) {
 			s.torn = slices.DeleteFunc(s.torn, func(q *part) bool { return q == p })
 		}
@@ -125,10 +125,7 @@ func (p *part) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unwatch := context.AfterFunc(held, func() { s.died(p, held) })
-	s.mu.Lock()
-	p.unwatch = unwatch
-	s.mu.Unlock()
+	p.unwatch = context.AfterFunc(held, func() { s.died(p, held) })
 	return nil
 }
 
@@ -232,17 +229,18 @@ var notStopping = []fsm.State{fsm.Idle, fsm.Starting, fsm.Started, fsm.Closed}
 
 // stop adds the result of letGo to stopErr, also if that panics or exits.
 func (p *part) stop(ctx context.Context) {
-	before := p.stopErr // of a stop for a restart that has not come
-	p.stopErr = errors.Join(before, errExited)
-	p.stopErr = errors.Join(before, contain(func() error { return p.letGo(ctx) }))
+	err := errExited
+	defer func() { p.stopErr = errors.Join(p.stopErr, err) }() // it has one of a stop for a restart that has not come
+	err = contain(func() error { return p.letGo(ctx) })
 }
 
 // letGo lets go of the member, and waits until it is closed, unless others hold it. The
 // end of ctx only cuts off its uses.
 func (p *part) letGo(ctx context.Context) error {
-	p.s.mu.Lock()
 	release, unwatch := p.release, p.unwatch
-	p.held, p.release, p.unwatch = nil, nil, nil
+	p.release, p.unwatch = nil, nil
+	p.s.mu.Lock()
+	p.held = nil
 	p.s.mu.Unlock()
 	var err error
 	if unwatch != nil {
@@ -258,7 +256,7 @@ func (p *part) letGo(ctx context.Context) error {
 		}
 	}
 	if p.registered { // otherwise it was never started
-		_, waitErr := p.Lifecycle.Wait(context.WithoutCancel(ctx), notStopping...)
+		_, waitErr := p.Lifecycle.Wait(context.Background(), notStopping...)
 		err = errors.Join(err, waitErr)
 	}
 	return err
