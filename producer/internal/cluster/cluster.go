@@ -2,7 +2,7 @@
 // topics in use and the leaders of their partitions.
 //
 // It has one connection, to any broker that answers. It tries the brokers of the latest
-// answer first, then the addresses of the configuration, then brokers learnt earlier.
+// answer first, then the addresses of the configuration, then brokers learnt earlier, some at a time.
 // It therefore finds the cluster again while one of them can be reached (D9). One request
 // for metadata is under way at a time, shared by all callers. It names only topics in use, and
 // only new ones if their first use is what it is for.
@@ -89,6 +89,7 @@ type Cluster struct {
 	muted   time.Time // until when the brokers throttle
 	refused int       // how many questions in a row met a refused login
 	held    time.Time // until when the next question waits after a refused login; Update does not wait
+	resume  string    // the older address to go on with; empty: the latest
 	losers  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -350,8 +351,9 @@ func (c *Cluster) Ask(ctx context.Context, msg protocol.Message) (res protocol.M
 	return a.res, a.from, nil
 }
 
-// candidates are the addresses to try, the best first, each once.
-func (c *Cluster) candidates() (all []candidate) {
+// candidates are the addresses to try, the best first, each once. The first recent ones are those of
+// the latest answer and of the configuration.
+func (c *Cluster) candidates() (all []candidate, recent int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	seen := make(map[string]bool)
@@ -369,10 +371,14 @@ func (c *Cluster) candidates() (all []candidate) {
 	}
 	add(shuffled(now))
 	add(shuffled(c.cfg.Brokers))
+	recent = len(all)
 	older := slices.Clone(c.learnt)
 	slices.Reverse(older)
+	if i := slices.Index(older, c.resume); i >= 0 {
+		older = slices.Concat(older[i:], older[:i])
+	}
 	add(older)
-	return all
+	return all, recent
 }
 
 type candidate struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -281,6 +282,62 @@ func TestD9AsksEveryBrokerLearnt(t *testing.T) {
 	})
 }
 
+// However many addresses were learnt before and are dead now, a broker that comes back is found soon. The others are
+// tried, too.
+func TestD9DeadAddressesLearntBefore(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		const gone = 60
+		var down atomic.Bool
+		tried := make(map[string]bool)
+		var mu sync.Mutex
+		c := openOn(t, b, Config{Connection: &connection.Config{Timeout: 5 * time.Second, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if !down.Load() && address == b.Addrs[0] {
+				return b.Dial(ctx, network, address)
+			}
+			mu.Lock()
+			tried[address] = true
+			mu.Unlock()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}})
+		if err := c.Update(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.mu.Lock()
+		for i := range gone {
+			c.learnt = slices.Insert(c.learnt, 0, fmt.Sprint("gone:", i))
+		}
+		c.mu.Unlock()
+		update := func(most time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if err := c.Update(t.Context()); err != nil || time.Since(began) > most {
+				t.Errorf("Update: %v after %v", err, time.Since(began))
+			}
+		}
+		for range 10 {
+			time.Sleep(2 * calm)
+			b.Net.Cut()
+			update(time.Second) // the broker that is left, although its connection has ended
+		}
+		down.Store(true)
+		b.Net.Cut()
+		c.Refresh()
+		time.Sleep(20 * time.Second)
+		down.Store(false)
+		update(12 * time.Second)
+		down.Store(true)
+		b.Net.Cut()
+		c.Refresh()
+		time.Sleep(5 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(tried) != gone+1 {
+			t.Errorf("%d addresses were tried in five minutes", len(tried))
+		}
+	})
+}
+
 // A broker of another cluster that has taken over an address is not believed.
 func TestOtherCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -362,7 +419,7 @@ func TestLearntIsBounded(t *testing.T) {
 	if len(c.learnt) != rememberAtAll || c.learnt[len(c.learnt)-1] != "same:1" || len(c.brokers) != 2 {
 		t.Errorf("%d addresses, the last is %s; %d brokers", len(c.learnt), c.learnt[len(c.learnt)-1], len(c.brokers))
 	}
-	if list := c.candidates(); len(list) != rememberAtAll {
+	if list, _ := c.candidates(); len(list) != rememberAtAll {
 		t.Errorf("%d candidates", len(list))
 	}
 }

@@ -20,7 +20,9 @@ type race struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	left    []candidate
-	under   int // attempts under way
+	least   int       // how many to try, however long it takes
+	until   time.Time // when to begin with no other ones
+	under   int       // attempts under way
 	results chan result
 	wg      sync.WaitGroup
 }
@@ -39,29 +41,35 @@ const (
 	patience = 2 * time.Second
 	// abreast is how many addresses are tried at the same time.
 	abreast = 3
+	// reach is how long addresses learnt earlier are begun with before the recent ones have their turn
+	// again. Each time it is some of them at least.
+	reach = 5 * time.Second
 )
 
-func (c *Cluster) race(left []candidate, msg protocol.Message) *race {
-	r := &race{c: c, msg: msg, left: left, results: make(chan result, abreast)}
+func (c *Cluster) race(left []candidate, least int, msg protocol.Message) *race {
+	r := &race{c: c, msg: msg, left: left, least: least, until: time.Now().Add(reach), results: make(chan result, abreast)}
 	r.ctx, r.cancel = context.WithCancel(c.ctx)
 	return r
 }
 
-// next returns the next answer, or the error of an address. It returns false if no address is
-// left, or ctx ends. When the Cluster ends, it returns the errors of the attempts under way, which
+// more reports whether there is another address to try.
+func (r *race) more() bool { return len(r.left) > 0 && (r.least > 0 || time.Now().Before(r.until)) }
+
+// next returns the next answer, or the error of an address. It returns false if there are no more
+// addresses, or ctx ends. When the Cluster ends, it returns the errors of the attempts under way, which
 // say how far these came.
 func (r *race) next(ctx context.Context) (result, bool) {
 	timer := time.NewTimer(headStart)
 	defer timer.Stop()
 	for {
 		if r.under == 0 {
-			if len(r.left) == 0 || r.c.ctx.Err() != nil {
+			if !r.more() || r.c.ctx.Err() != nil {
 				return result{}, false
 			}
 			r.begin()
 		}
 		var another <-chan time.Time
-		if r.under < abreast && len(r.left) > 0 {
+		if r.under < abreast && r.more() {
 			another = timer.C
 		}
 		select {
@@ -86,6 +94,7 @@ func (r *race) next(ctx context.Context) (result, bool) {
 func (r *race) begin() {
 	a := r.left[0]
 	r.left = r.left[1:]
+	r.least--
 	r.under++
 	r.wg.Go(func() {
 		var found result
@@ -122,7 +131,7 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 	if !c.pause(time.Until(c.muted)) {
 		return nil, context.Cause(c.ctx)
 	}
-	all := c.candidates()
+	all, recent := c.candidates()
 	if c.conn != nil {
 		asked := c.conn.Address()
 		at := slices.IndexFunc(all, func(a candidate) bool { return a.address == asked })
@@ -137,12 +146,12 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 		if res, err := c.try(msg, accept, timeout); err == nil || c.ctx.Err() != nil {
 			return res, err
 		}
-		if at >= 0 {
+		if at >= 0 && at < recent { // the other recent ones first
 			again := all[at]
-			all = append(slices.Delete(all, at, at+1), again) // the others first
+			all = slices.Insert(slices.Delete(all, at, at+1), recent-1, again)
 		}
 	}
-	r := c.race(all, msg)
+	r := c.race(all, recent+abreast, msg)
 	defer r.end()
 	var errs AddressErrors
 	for {
@@ -153,11 +162,14 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 		err := found.err
 		if err == nil {
 			if err = c.accept(found.conn, found.res, accept); err == nil {
-				c.conn = found.conn
+				c.conn, c.resume = found.conn, ""
 				return found.res, nil
 			}
 		}
 		errs = append(errs, err)
+	}
+	if c.resume = ""; len(r.left) > 0 {
+		c.resume = r.left[0].address
 	}
 	var err error = errs
 	if len(errs) == 1 {
@@ -176,7 +188,7 @@ func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept fun
 func (c *Cluster) change(ctx context.Context, others []candidate) {
 	ctx, cancel := context.WithTimeout(ctx, 2*headStart)
 	defer cancel()
-	r := c.race(others, nil)
+	r := c.race(others, len(others), nil)
 	defer r.end()
 	for {
 		found, ok := r.next(ctx)
