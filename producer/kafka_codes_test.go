@@ -100,14 +100,19 @@ func TestApacheKafkaEpochOfEachPartition(t *testing.T) {
 	}
 	doubt := func(partition, n int) {
 		t.Helper()
-		until(t, "connections", func() bool { return p.Counters().Connections == 3 })
+		_, ever := connections(p)
 		proxy.HalfOpen(true)
-		ctx, cancel := context.WithTimeout(bg, 200*time.Millisecond)
-		defer cancel()
-		if err := write(ctx, partition, fmt.Sprintf("doubt-%d-%d", partition, n)); classOf(t, err) != ErrMaybeDelivered {
+		before := proxy.Swallowed()
+		ctx, leave := context.WithCancel(bg)
+		value := fmt.Sprintf("doubt-%d-%d-%01000d", partition, n, 0) // longer than any other request
+		written := async(func() error { return write(ctx, partition, value) })
+		until(t, "the request to be sent", func() bool { return proxy.Swallowed() > before+len(value) })
+		leave()
+		if err := get(t, written); classOf(t, err) != ErrMaybeDelivered {
 			t.Errorf("a message whose answer is lost: %v", err)
 		}
-		proxy.HalfOpen(false)
+		proxy.HalfOpen(false) // which cuts all three
+		until(t, "new connections", func() bool { now, made := connections(p); return now == 3 && made >= ever+3 })
 	}
 	doubt(0, 1)
 	for partition := range 3 {

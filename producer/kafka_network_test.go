@@ -5,6 +5,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func halfOpen(t *testing.T, b *testbroker.OwnBroker) {
 	topic := b.CreateTopic(t, 1)
 	p := newProducer(t, b.Broker, Config{
 		Topic: topic, Dial: proxy.Dial,
-		DialTimeout: time.Second, WriteTimeout: time.Second, DeliveryTimeout: 3 * time.Second,
+		DialTimeout: 3 * time.Second, WriteTimeout: time.Second,
 	})
 	proxy.HalfOpen(true)
 	failsThenStarts(t, b.Broker, p, "metadata", func() { proxy.HalfOpen(false) }, context.DeadlineExceeded)
@@ -75,8 +76,14 @@ func halfOpen(t *testing.T, b *testbroker.OwnBroker) {
 		t.Error(err)
 	}
 	proxy.HalfOpen(true)
-	if err := l.write(bg, t, p, message("swallowed")); err == nil {
-		t.Error("a write into nothing was acknowledged")
+	before := proxy.Swallowed()
+	ctx, leave := context.WithCancel(bg)
+	m := message(fmt.Sprintf("swallowed-%01000d", 0)) // longer than any other request
+	swallowed := async(func() error { return l.write(ctx, t, p, m) })
+	until(t, "the request to be sent", func() bool { return proxy.Swallowed() > before+len(m.Value) })
+	leave()
+	if err := get(t, swallowed); classOf(t, err) != ErrMaybeDelivered {
+		t.Errorf("a write into nothing: %v", err)
 	}
 	waits := async(func() error { return l.write(bg, t, p, message("patient")) })
 	until(t, "the write to be in flight", inFlight(p, 1))

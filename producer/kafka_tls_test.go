@@ -32,7 +32,7 @@ func TestApacheKafkaCertificates(t *testing.T) {
 	}}
 	t.Run("Refused", func(t *testing.T) {
 		presented.Store(newAuthority(t).issue(t, time.Now().Add(time.Hour), "client"))
-		p := newProducer(t, b.Broker, Config{Brokers: b.TLS, Topic: b.CreateTopic(t, 1), TLS: client, StartTimeout: 2 * time.Second})
+		p := newProducer(t, b.Broker, Config{Brokers: b.TLS, Topic: b.CreateTopic(t, 1), TLS: client})
 		if err := p.Start(bg); err == nil || Temporary(err) || !strings.Contains(err.Error(), "remote error") {
 			t.Errorf("with a certificate of an unknown authority: %v; want the broker's alert", err)
 		}

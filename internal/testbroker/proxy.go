@@ -21,6 +21,7 @@ type Proxy struct {
 	latency time.Duration
 	rate    int // bytes a second, in each direction of each connection; 0: no limit
 	swallow bool
+	gone    int   // bytes to the brokers that were swallowed
 	left    int64 // bytes that pass to the brokers before a connection is cut; -1: no cut
 	cuts    int   // connections that CutAfter and Cut have cut
 }
@@ -92,6 +93,13 @@ func (p *Proxy) HalfOpen(on bool) {
 	if !on {
 		p.Cut()
 	}
+}
+
+// Swallowed returns how many bytes to the brokers were swallowed so far.
+func (p *Proxy) Swallowed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone
 }
 
 // Cut cuts every connection; new ones are accepted.
@@ -186,6 +194,9 @@ func (c *pair) carry(to io.Writer, b []byte, up bool) bool {
 		} else {
 			c.p.left -= int64(len(b))
 		}
+	}
+	if up && swallow {
+		c.p.gone += len(b)
 	}
 	c.p.mu.Unlock()
 	if swallow {
