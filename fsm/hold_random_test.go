@@ -14,8 +14,9 @@ import (
 )
 
 // Owners come and go in random order, while the resource fails to open, dies, is restarted,
-// is stopped by others, and has Runs. What is held is open unless it has died or a Stop has
-// ended the hold. Once nobody holds it, and no Run lasts, it is closed and no restart is due.
+// is stopped by others, and has a Run. What is held is open unless it has died or a Stop has
+// ended the hold. While a Run lasts it stays open, or is started again. Once nobody holds it, and
+// no Run lasts, it is closed and no restart is due.
 func TestRandomHolds(t *testing.T) {
 	seen := make(map[string]int)
 	for range 20 { // each takes milliseconds
@@ -23,7 +24,7 @@ func TestRandomHolds(t *testing.T) {
 			rapid.SyncTest(rt, func(rt *rapid.T) { randomHolds(t, rt, seen) })
 		})
 	}
-	for _, what := range []string{"held", "failed", "left", "stopped", "died", "restarted", "run failed", "run lasted"} {
+	for _, what := range []string{"held", "failed", "left", "stopped", "died", "restarted", "run failed", "run lasted", "run ended"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s (%v)", what, seen)
 		}
@@ -68,9 +69,10 @@ func randomHolds(tb testing.TB, t *rapid.T, seen map[string]int) {
 	runs, endRun := context.WithCancel(background())
 	defer endRun()
 	var run chan error
+	stopped := false // by another caller than the Run
 	var calls sync.WaitGroup
 	for range 1 + draw("steps", 20) {
-		switch draw("what", 8) {
+		switch draw("what", 9) {
 		case 0, 1, 2:
 			patience, long, slow := moment("patience"), moment("long"), moment("slow")
 			calls.Go(func() {
@@ -96,6 +98,7 @@ func randomHolds(tb testing.TB, t *rapid.T, seen map[string]int) {
 				release(ctx)
 			})
 		case 3:
+			stopped = true
 			calls.Go(func() { l.Stop(background()); count("stopped") })
 		case 4, 5:
 			if l.State() == fsm.Started {
@@ -111,19 +114,32 @@ func randomHolds(tb testing.TB, t *rapid.T, seen map[string]int) {
 				run = make(chan error, 1)
 				go func() { run <- l.Run(runs) }()
 			}
+		case 8:
+			if run != nil && draw("ends", 3) == 0 {
+				endRun()
+			}
 		}
 		time.Sleep(moment("between"))
 	}
 	calls.Wait()
-	time.Sleep(5 * time.Second) // what was left is rolled back
+	time.Sleep(time.Minute) // what was left is rolled back, or restarted
 	synctest.Wait()
 	if run != nil {
+		ended := runs.Err() != nil
 		if len(run) == 0 {
 			count("run lasted")
+			if s := l.Status(); s.State != fsm.Started {
+				t.Errorf("a Run lasts: %v", s)
+			}
 			endRun()
 		}
-		if err := <-run; errors.As(err, new(*fsm.StartError)) {
+		switch err := <-run; {
+		case errors.As(err, new(*fsm.StartError)):
 			count("run failed")
+		case ended:
+			count("run ended")
+		case err == nil && runs.Err() == nil && !stopped:
+			t.Errorf("a Run has ended without a Stop: %v", l.Status())
 		}
 	}
 	if s := l.Status(); s.State != fsm.Idle && s.State != fsm.Closed || !s.RestartAt.IsZero() {

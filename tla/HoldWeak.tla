@@ -7,6 +7,12 @@ EXTENDS Hold
 (* The first release stops it.                                              *)
 WeakIsLast == TRUE
 
+(* The last release stops it under a Run.                                   *)
+WeakRunOwns == FALSE
+
+(* A Run is an owner already while its Start waits.                         *)
+WeakRunOwnsEarly == run \in {"join", "owns"}
+
 (* A hold is counted only after its Start has returned: the last release    *)
 (* may come first.                                                          *)
 WeakCounted(S) == 0
