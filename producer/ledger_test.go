@@ -311,7 +311,7 @@ func (l *ledger) verifyCompletions(t testing.TB) {
 		seen, ok := l.seen[v]
 		var large kafka.MessageTooLargeError
 		var topic *TopicError
-		switch refused := l.calls[v].refused || errors.As(err, &large) || errors.As(err, &topic) || errors.Is(err, ErrNotStarted); {
+		switch refused := l.calls[v].refused || errors.As(err, &large) || errors.As(err, &topic) || errors.Is(err, ErrNotStarted) || errors.Is(err, ErrClosed); {
 		case refused && ok: // it was not admitted
 			t.Errorf("Completion was told of %s, which was not admitted: %v", v, err)
 		case !refused && !ok:

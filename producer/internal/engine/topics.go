@@ -57,6 +57,8 @@ func (s *session) topic(ctx context.Context, name string) (*topic, error) {
 	e.mu.Unlock()
 	found, err := s.cluster.Topic(ctx, name)
 	switch {
+	case s.stopping.Err() != nil: // also if the end of the session came first, in err
+		return nil, &TopicError{Topic: name, Err: context.Cause(s.stopping)}
 	case err != nil:
 		return nil, &TopicError{Topic: name, Err: err}
 	case len(found.Partitions) == 0:
