@@ -3,6 +3,7 @@ package producer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -10,12 +11,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
@@ -118,4 +122,146 @@ func testCompletionBreaks(t *testing.T, warning, says string, breaks func()) {
 			t.Errorf("found %v", found)
 		}
 	})
+}
+
+// D6: a Completion that takes an hour delays no write beyond its context or its DeliveryTimeout. What was
+// acknowledged is reported so, and what could not be sent meanwhile says why. A Stop waits.
+func TestD6CompletionThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		topic := b.CreateTopic(t, 1)
+		l := newLedger()
+		seen := l.completion()
+		p := newProducer(t, b, Config{Topic: topic, Linger: time.Millisecond, Completion: func(msgs []kafka.Message, err error) {
+			time.Sleep(time.Hour)
+			seen(msgs, err)
+		}})
+		start(t, p)
+		for round := range 3 { // the memory of calls is used again
+			began, name := time.Now(), fmt.Sprint(round)
+			after := func(limit time.Duration) {
+				if took := time.Since(began); took != limit {
+					t.Errorf("a call took %v, want %v", took, limit)
+				}
+			}
+			var calls, sends sync.WaitGroup
+			calls.Go(func() {
+				ctx, leave := context.WithTimeout(bg, 2*time.Second)
+				defer leave()
+				if err := l.write(ctx, t, p, messages("context-"+name, 3)...); err != nil {
+					t.Error(err)
+				}
+				after(2 * time.Second)
+			})
+			if err := l.send(bg, t, p, &sends, messages("sent-"+name, 3)...); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second)
+			ctx, leave := context.WithTimeout(bg, 9*time.Second)
+			defer leave()
+			if err := l.write(ctx, t, p, message("behind-"+name)); classOf(t, err) != ErrNotSent || !strings.Contains(err.Error(), "Completion has not returned") {
+				t.Errorf("a write behind a Completion that hangs: %v", err)
+			}
+			after(10 * time.Second)
+			calls.Wait()
+			sends.Wait()
+			after(p.cfg.DeliveryTimeout)
+			wait := p.Flush
+			if round == 2 {
+				wait = p.Stop
+			}
+			if err := wait(bg); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took < time.Hour {
+				t.Errorf("Completion was waited for, for %v", took)
+			}
+		}
+		nothingLeft(t, b, p)
+		if c := l.verify(t, b, topic); c.acked != 18 || c.notSent != 3 {
+			t.Error(c)
+		}
+	})
+}
+
+// G15: what would wait for the Completion that calls it is refused at once. What may wait for it ends at
+// its deadline, and everything else works.
+func TestG15CallsFromCompletion(t *testing.T) {
+	write := func(p *Producer) error { return p.WriteMessages(bg, message("within")) }
+	for _, x := range []struct {
+		name  string
+		call  func(p *Producer) error
+		wants error
+		limit time.Duration
+	}{
+		{"Stop", func(p *Producer) error { return p.Stop(bg) }, fsm.ErrReentrant, 0},
+		{"Shutdown", func(p *Producer) error { return p.Shutdown(bg) }, fsm.ErrReentrant, 0},
+		{"Close", func(p *Producer) error { return p.Close() }, fsm.ErrReentrant, 0},
+		{"Flush", func(p *Producer) error { return p.Flush(bg) }, fsm.ErrReentrant, 0},
+		{"Start", func(p *Producer) error { return p.Start(bg) }, nil, 0},
+		{"StartInAStop", func(p *Producer) error {
+			go p.Stop(bg)
+			p.Wait(bg, fsm.Stopping)
+			return p.Start(bg)
+		}, fsm.ErrReentrant, 0},
+		{"ReleaseOfAHold", func(p *Producer) error {
+			_, release, err := p.Hold(bg)
+			if err != nil {
+				return err
+			}
+			defer func() { go release(bg) }()
+			return release(bg)
+		}, fsm.ErrReentrant, 0},
+		{"WriteMessages", write, ErrNotSent, 30 * time.Second},
+		{"Ping", func(p *Producer) error { return p.Ping(bg) }, context.DeadlineExceeded, 10 * time.Second},
+		{"WaitForADelivery", func(p *Producer) error {
+			d, err := p.Send(bg, message("within"))
+			if err != nil {
+				return err
+			}
+			return d.Wait(bg)
+		}, ErrNotSent, 30 * time.Second},
+		{"StopOfAnother", func(p *Producer) error {
+			other, err := New(*p.cfg)
+			if err != nil {
+				return err
+			}
+			if err := other.Start(bg); err != nil {
+				return err
+			}
+			return errors.Join(other.WriteMessages(bg, message("other")), other.Flush(bg), other.Close())
+		}, nil, 0},
+		{"WhatDoesNotWait", func(p *Producer) error {
+			_, _, _, _, _, _, _ = p.State(), p.Status(), p.Stats(), p.Totals(), p.Counters(), p.InFlightBytes(), p.String()
+			return nil
+		}, nil, 0},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := testbroker.Virtual(t)
+				var p *Producer
+				var once atomic.Bool
+				p = newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), Completion: func([]kafka.Message, error) {
+					if once.Swap(true) {
+						return
+					}
+					began := time.Now()
+					err := x.call(p)
+					if !errors.Is(err, x.wants) {
+						t.Errorf("got %v, want %v", err, x.wants)
+					}
+					if took := time.Since(began); took > x.limit {
+						t.Errorf("it took %v, want %v at most", took, x.limit)
+					}
+				}})
+				start(t, p)
+				if err := p.WriteMessages(bg, message("x")); err != nil {
+					t.Error(err)
+				}
+				if err := p.Flush(bg); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }

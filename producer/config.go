@@ -176,9 +176,15 @@ type Config struct {
 	// Topic, Partition, Offset (-1 if unknown), Key, Value, Headers, Time and the caller's
 	// WriterData. The slice and its bytes are copies, valid until Completion returns.
 	//
-	// Completion is called before the write returns, unless the message was withdrawn. It delays
-	// everything else for the same broker, so it should be quick. It must not wait for Stop,
-	// Shutdown or Close. A panic or a runtime.Goexit in it is logged, and changes no verdict.
+	// Completion is called before the write returns, unless the message was withdrawn. The write
+	// waits for it until its context ends or the DeliveryTimeout passes. Completion delays
+	// everything else for the same broker, so it should be quick. A panic or a runtime.Goexit in it
+	// is logged, and changes no verdict.
+	//
+	// Methods that do not wait, such as Stats and Status, may be called in Completion. Stop,
+	// Shutdown, Close and Flush return fsm.ErrReentrant there (G15), and so do Start and Hold unless
+	// the producer is started. Do not call WriteMessages, Send, Ping or a Delivery's Wait: they may
+	// wait for Completion to return, until their deadline. Call all of these in another goroutine.
 	Completion func([]kafka.Message, error)
 	// Logger receives the warnings that no caller gets as an error. Default slog.Default.
 	Logger *slog.Logger

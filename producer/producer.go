@@ -30,6 +30,7 @@ type Producer struct {
 	engine     *engine.Engine
 	stats      *stats
 	warnings   *warnings
+	within     *within
 
 	neverStopped context.Context // ends with the first Stop, Shutdown or Close
 	stopped      context.CancelFunc
@@ -50,6 +51,7 @@ func New(config Config) (*Producer, error) {
 		isDeclared: make(map[string]bool),
 		stats:      new(stats),
 		warnings:   &warnings{logger: cfg.Logger},
+		within:     &within{goroutines: make(map[uint64]struct{})},
 		current:    new(atomic.Pointer[session]),
 		cut:        new(atomic.Pointer[cut]),
 	}
@@ -79,12 +81,20 @@ func (c *Config) releaseTimeout() time.Duration { return max(c.stopReserve()/2, 
 // *fsm.StartError names the part that failed: metadata, producer id, leaders or permission. A
 // *NotKafkaError reports that something other than Kafka answers at an address. Config.Retry and
 // Config.Breaker change how often Start tries.
-func (p *Producer) Start(ctx context.Context) error { return p.lifecycle.Start(ctx) }
+func (p *Producer) Start(ctx context.Context) error {
+	if err := p.within.refuse(); err != nil && p.State() != fsm.Started {
+		return err
+	}
+	return p.lifecycle.Start(ctx)
+}
 
 // Hold is a Start by one of several owners that share the producer: the last release stops it, as
 // Stop does. It behaves as [fsm.Lifecycle.Hold], with its errors. For Config.StartOnWrite a release
 // counts as a Stop.
 func (p *Producer) Hold(ctx context.Context) (held context.Context, release func(context.Context) error, err error) {
+	if err := p.within.refuse(); err != nil && p.State() != fsm.Started {
+		return nil, nil, err
+	}
 	held, letGo, err := p.lifecycle.Hold(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -124,6 +134,9 @@ const stopGrace = 40 * time.Millisecond
 
 func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, grace time.Duration) error {
 	ctx = guarded(ctx)
+	if err := p.within.refuse(); err != nil {
+		return err
+	}
 	p.stopped()
 	c := p.cut.Load()
 	before := c.come()
@@ -160,11 +173,14 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 // Flush sends lingering messages at once. It waits until every message admitted before the call has
 // its verdict, and returns nil; Config.Completion has then been called for these messages, and
 // their Deliveries are done. When ctx ends first, Flush returns the cause of ctx. A Stop may still
-// cut off messages meanwhile. Config.Completion must not call Flush.
+// cut off messages meanwhile. In Config.Completion it returns fsm.ErrReentrant.
 func (p *Producer) Flush(ctx context.Context) error {
 	ctx = guarded(ctx)
 	if cause := ended(ctx); cause != nil {
 		return cause
+	}
+	if err := p.within.refuse(); err != nil {
+		return err
 	}
 	return p.engine.Flush(ctx)
 }
@@ -179,6 +195,7 @@ func (p *Producer) complete(msgs []kafka.Message, f sender.Failure) {
 			p.warnings.topic("Config.Completion ended its goroutine", topic, partition, errExited)
 		}
 	}()
+	defer p.within.enter()()
 	p.cfg.Completion(msgs, failureOf(f))
 	returned = true
 }

@@ -26,7 +26,7 @@ import (
 //
 // When ctx ends, WriteMessages withdraws every message that no request can have appended: it is
 // ErrNotSent, and does not reach the log later (D5). The other messages without a verdict are
-// ErrMaybeDelivered.
+// ErrMaybeDelivered. It no longer waits for Config.Completion then.
 //
 // Without messages it returns at once and starts nothing. It returns nil if a write would be
 // admitted, also before the first start with Config.StartOnWrite. Otherwise it returns the error

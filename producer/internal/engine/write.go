@@ -145,6 +145,7 @@ func Ended(ctx context.Context) error {
 
 // expect begins the call.
 func (c *call) expect(e *Engine, began time.Time, msgs []kafka.Message) {
+	c.Completer = e.common.Completer
 	c.Expect(len(msgs))
 	c.Began = began.UnixMilli()
 	if e.cfg.Completion == nil {
@@ -333,8 +334,9 @@ func (e *Engine) unfit(m *kafka.Message) error {
 	return nil
 }
 
-// withdraw gives verdicts to the messages without one.
+// withdraw gives verdicts to the messages without one, and waits for no completion any longer.
 func (c *call) withdraw(cause error) {
+	c.Leave()
 	for k := range c.parts {
 		if q := &c.parts[k]; q.number > 0 {
 			q.p.Withdraw(q.number, q.n, cause)

@@ -24,6 +24,7 @@ type Call struct {
 	mu       sync.Mutex
 	failures []Failure // one for each message; empty: none has failed
 	count    int
+	leaves   bool // it waits for no completion; under the Completer's mu
 
 	// Began is when the call began, in Unix milliseconds: the time of messages without one.
 	Began int64
@@ -32,6 +33,8 @@ type Call struct {
 	// Offsets receive the offsets of delivered messages, as far as a broker reports them; nil: not
 	// wanted.
 	Offsets []atomic.Int64
+	// Completer is that of the partitions; nil: there is none.
+	Completer *Completer
 	// Finished, if set before Expect, replaces Done: it is called when each message has its
 	// verdict. It must not block or call a Partition.
 	Finished func()
@@ -49,7 +52,7 @@ func (c *Call) Expect(n int) {
 	if c.done == nil && c.Finished == nil {
 		c.done = make(chan struct{}, 1)
 	}
-	c.count = n
+	c.count, c.leaves = n, false
 	c.failures = c.failures[:0]
 	c.left.Store(int64(n))
 }
@@ -70,6 +73,13 @@ func (c *Call) Failures() []Failure {
 
 // Refuse records the verdict of a message that no partition admitted. Refused counts it.
 func (c *Call) Refuse(index int32, f Failure) { c.fail(index, f) }
+
+// Leave makes the call wait no longer for completions.
+func (c *Call) Leave() {
+	if c.Completer != nil {
+		c.Completer.leave(c)
+	}
+}
 
 // Hold keeps the call from ending until Release.
 func (c *Call) Hold() { c.left.Add(1) }

@@ -11,7 +11,7 @@ import (
 // the messages, so partitions need not wait for it.
 //
 // For messages that were sent, the sender calls the function, and the calls of these messages wait
-// for it. For messages that were withdrawn or cut off, a separate goroutine calls it.
+// for it, until they leave. For messages that were withdrawn or cut off, a separate goroutine calls it.
 type Completer struct {
 	f      func(msgs []kafka.Message, failure Failure)
 	charge func(int64)
@@ -22,6 +22,8 @@ type Completer struct {
 	// rounds have completions that have not returned. New completions join the last round, unless a
 	// Returned waits for it.
 	rounds []*round
+	// awaited are the completions that calls may wait for.
+	awaited map[*completion]struct{}
 }
 
 // A round is the completions that began between two calls of Returned.
@@ -33,13 +35,13 @@ type round struct {
 // NewCompleter returns a Completer for f, whose messages are valid until it returns. charge counts
 // the memory of the copies.
 func NewCompleter(f func(msgs []kafka.Message, failure Failure), charge func(int64)) *Completer {
-	return &Completer{f: f, charge: charge}
+	return &Completer{f: f, charge: charge, awaited: make(map[*completion]struct{})}
 }
 
 // A completion is messages of a partition with the same verdict.
 type completion struct {
 	msgs    []kafka.Message
-	slots   []slot // of the calls that wait for it, one for each message; empty: they do not
+	slots   []slot // one for each message, whose call waits for it if it is not nil; empty: none waits
 	bytes   []byte
 	headers []kafka.Header
 	failure Failure
@@ -98,6 +100,10 @@ func (c *Completer) begin(x *completion) {
 	c.charge(int64(cap(x.bytes)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(x.slots) > 0 {
+		c.awaited[x] = struct{}{}
+		x.resolve(func(call *Call) bool { return call.leaves })
+	}
 	last := len(c.rounds) - 1
 	if last < 0 || c.rounds[last].returned != nil {
 		c.rounds = append(c.rounds, new(round))
@@ -105,6 +111,30 @@ func (c *Completer) begin(x *completion) {
 	}
 	x.round = c.rounds[last]
 	x.round.pending++
+}
+
+// leave lets a call have its verdicts without waiting for completions, from now on.
+func (c *Completer) leave(call *Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call.leaves = true
+	for x := range c.awaited {
+		x.resolve(func(waits *Call) bool { return waits == call })
+	}
+}
+
+// resolve passes the verdict to some of the calls that wait.
+func (x *completion) resolve(which func(*Call) bool) {
+	for i, s := range x.slots {
+		if s.call == nil || !which(s.call) {
+			continue
+		}
+		x.slots[i].call = nil
+		if x.failure.Verdict != 0 {
+			s.call.fail(s.index, x.failure)
+		}
+		s.call.decided(1)
+	}
 }
 
 // run calls the function, and then passes the verdicts to the calls. The function runs in a
@@ -116,12 +146,10 @@ func (c *Completer) run(x *completion) {
 		c.f(x.msgs, x.failure)
 	}()
 	<-returned
-	for _, s := range x.slots {
-		if x.failure.Verdict != 0 {
-			s.call.fail(s.index, x.failure)
-		}
-		s.call.decided(1)
-	}
+	c.mu.Lock()
+	delete(c.awaited, x)
+	c.mu.Unlock()
+	x.resolve(func(*Call) bool { return true })
 	c.charge(-int64(cap(x.bytes)))
 	clear(x.msgs)
 	clear(x.slots)

@@ -34,6 +34,8 @@ type Sender struct {
 	firstErr error
 	down     atomic.Pointer[error] // why it has no connection; nil: it has one, or is about to connect again
 	up       atomic.Bool           // it has a connection
+	// completing: it sends nothing until a completion has returned.
+	completing atomic.Bool
 
 	mu    sync.Mutex // locked after a partition's
 	ready []*Partition
@@ -385,7 +387,7 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 		cfg.Counters.RequestTime.observe(int64(time.Since(s.used)))
 		for _, it := range s.req.items {
 			s.after(it.p.sent(s, written, err))
-			it.p.complete()
+			s.complete(it.p)
 		}
 		return err
 	}
@@ -410,7 +412,7 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 			if !it.answered && it.p.number == partition && it.p.topic == string(topic) {
 				it.answered = true
 				s.after(it.p.answered(s, a))
-				it.p.complete()
+				s.complete(it.p)
 				return
 			}
 		}
@@ -424,6 +426,16 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 	return nil
 }
 
+// complete runs the completions of a partition's last answer.
+func (s *Sender) complete(p *Partition) {
+	if s.b.cfg.Completer == nil {
+		return
+	}
+	s.completing.Store(true)
+	defer s.completing.Store(false)
+	p.complete()
+}
+
 // ErrNoPartition is the error of an answer that lacks a partition of the request.
 var ErrNoPartition = errors.New("the broker's answer lacks the partition that was asked about")
 
@@ -433,7 +445,7 @@ func (s *Sender) lose(written bool, err error) {
 		if it := &s.req.items[i]; !it.answered {
 			it.answered = true
 			s.after(it.p.lost(s, written, err))
-			it.p.complete()
+			s.complete(it.p)
 		}
 	}
 }

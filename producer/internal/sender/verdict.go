@@ -50,9 +50,6 @@ func (p *Partition) completeLaterLocked() {
 
 // complete runs the completions of the last answer, in the sender's goroutine.
 func (p *Partition) complete() {
-	if p.cfg.Completer == nil {
-		return
-	}
 	p.mu.Lock()
 	list := p.completed
 	p.completed = nil
@@ -90,6 +87,9 @@ func (p *Partition) because(cause error) error {
 	}
 	if err := p.sender.down.Load(); err != nil {
 		return fmt.Errorf("%w: broker %d: %w", cause, p.sender.b.id, *err)
+	}
+	if p.sender.completing.Load() {
+		return fmt.Errorf("%w: broker %d: Completion has not returned", cause, p.sender.b.id)
 	}
 	if wait := p.sender.b.mutedFor(); wait > 0 {
 		return fmt.Errorf("%w: broker %d wants no request for another %v, because of a quota", cause, p.sender.b.id, wait.Round(time.Millisecond))
