@@ -124,6 +124,78 @@ func TestTopicCreatedAgainWithFewerPartitions(t *testing.T) {
 	})
 }
 
+// A topic that gets more partitions while the producer runs: no write fails, and the new partitions get messages,
+// with a key and without, once the metadata are asked for again, within five minutes.
+func TestTopicGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t)
+		topic := b.CreateTopic(t, 1)
+		p := newProducer(t, b, Config{Topic: topic})
+		start(t, p)
+		l := newLedger()
+		written := 0
+		write := func() {
+			for range 60 {
+				m := message(fmt.Sprint(written))
+				if written%2 == 0 {
+					m.Key = m.Value
+				}
+				if err := l.write(bg, t, p, m); err != nil {
+					t.Error(err)
+				}
+				written++
+				time.Sleep(time.Second)
+			}
+		}
+		write()
+		addPartitions(t, b, topic, 4)
+		for range 5 {
+			write()
+		}
+		before := make(map[string]bool)
+		for _, r := range b.Read(t, topic) {
+			before[string(r.Value)] = true
+		}
+		write()
+		keyed, others := make(map[int32]bool), make(map[int32]bool)
+		for _, r := range b.Read(t, topic) {
+			switch {
+			case before[string(r.Value)]:
+			case r.Key != nil:
+				keyed[r.Partition] = true
+			default:
+				others[r.Partition] = true
+			}
+		}
+		if len(keyed) != 4 || len(others) != 4 {
+			t.Errorf("partitions with keys %v, without %v; want four each", keyed, others)
+		}
+		if err := p.Stop(bg); err != nil {
+			t.Error(err)
+		}
+		if c := l.verify(t, b, topic); c.acked != written {
+			t.Error(c)
+		}
+	})
+}
+
+func addPartitions(t *testing.T, b *testbroker.Broker, topic string, n int32) {
+	t.Helper()
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	rt := kmsg.NewCreatePartitionsRequestTopic()
+	rt.Topic, rt.Count = topic, n
+	req.Topics, req.TimeoutMillis = append(req.Topics, rt), 10_000
+	cl := b.Client(t)
+	defer cl.Close()
+	res, err := req.RequestWith(bg, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(res.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func deleteTopic(t *testing.T, b *testbroker.Broker, topic string) {
 	t.Helper()
 	req := kmsg.NewPtrDeleteTopicsRequest()
