@@ -65,19 +65,16 @@ func prepareDoctor(flags *flag.FlagSet) func(*world, []string) error {
 
 // finding prints one part.
 func (w *world) finding(f doctor.Finding) {
-	mark, colour := "ok", "32"
+	mark, colour := "ok", terminal.Green
 	switch f.Status {
 	case doctor.Failed:
-		mark, colour = "FAIL", "31"
+		mark, colour = "FAIL", terminal.Red
 	case doctor.Warned:
-		mark, colour = "warn", "33"
+		mark, colour = "warn", terminal.Yellow
 	case doctor.Skipped:
-		mark, colour = "-", "2"
+		mark, colour = "-", terminal.Faint
 	}
-	mark = fmt.Sprintf("%-4s", mark)
-	if terminal.Is(w.out, w.getenv) {
-		mark = "\x1b[" + colour + "m" + mark + "\x1b[0m"
-	}
+	mark = terminal.Paint(terminal.Is(w.out, w.getenv), colour, fmt.Sprintf("%-4s", mark))
 	fmt.Fprintf(w.out, "%s  %-11s  %s\n", mark, f.Part, oneLine(errors.New(f.What)))
 	if f.Cause != "" {
 		fmt.Fprintf(w.out, "      likely:      %s\n", oneline.Escape(f.Cause))

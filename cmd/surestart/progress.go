@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo"
 	"github.com/seed3893aba4/surestart/internal/oneline"
 	"github.com/seed3893aba4/surestart/internal/terminal"
 	"github.com/seed3893aba4/surestart/producer"
@@ -80,9 +79,9 @@ func (s *sender) show(w *world) (stop func()) {
 			}
 			n := s.acked.Load()
 			rate := int64(float64(n) / time.Since(s.began).Seconds())
-			text := fmt.Sprintf("%s acknowledged, %s a second", demo.Commas(n), demo.Commas(rate))
+			text := fmt.Sprintf("%s acknowledged, %s a second", terminal.Commas(n), terminal.Commas(rate))
 			if stalled := s.stalled(); stalled != "" {
-				text = fmt.Sprintf("%s acknowledged, %s", demo.Commas(n), stalled)
+				text = fmt.Sprintf("%s acknowledged, %s", terminal.Commas(n), stalled)
 			}
 			s.mu.Lock()
 			if live {
@@ -127,7 +126,7 @@ func (s *sender) summary(out io.Writer, closing error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.unlisted > 0 {
-		s.lineLocked(fmt.Sprintf("and %s more that failed", demo.Commas(s.unlisted)))
+		s.lineLocked(fmt.Sprintf("and %s more that failed", terminal.Commas(s.unlisted)))
 	}
 	if s.live {
 		fmt.Fprint(s.errors, "\r\x1b[K")
@@ -135,9 +134,9 @@ func (s *sender) summary(out io.Writer, closing error) error {
 	}
 	took := time.Since(s.began)
 	acked, failed := s.acked.Load(), s.failed.Load()
-	text := fmt.Sprintf("%s of %s lines acknowledged in %.2f s", demo.Commas(acked), demo.Commas(acked+failed), took.Seconds())
+	text := fmt.Sprintf("%s of %s lines acknowledged in %.2f s", terminal.Commas(acked), terminal.Commas(acked+failed), took.Seconds())
 	if failed > 0 {
-		text += fmt.Sprintf("; %s not, of which %s may be on the broker", demo.Commas(failed), demo.Commas(s.maybe.Load()))
+		text += fmt.Sprintf("; %s not, of which %s may be on the broker", terminal.Commas(failed), terminal.Commas(s.maybe.Load()))
 	}
 	interrupted := false
 	select {
@@ -147,7 +146,7 @@ func (s *sender) summary(out io.Writer, closing error) error {
 	}
 	unread := !s.in.atEnd.Load()
 	if unread && s.file != "" {
-		text += fmt.Sprintf("; nothing after line %s of %s was sent", demo.Commas(s.last), oneline.Escape(s.file))
+		text += fmt.Sprintf("; nothing after line %s of %s was sent", terminal.Commas(s.last), oneline.Escape(s.file))
 	}
 	fmt.Fprintln(out, text)
 

@@ -108,14 +108,13 @@ func (c *cluster) close() (err error) {
 	if c.topic != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		var res *kmsg.DeleteTopicsResponse
-		res, err = (&kmsg.DeleteTopicsRequest{TopicNames: []string{c.topic}, TimeoutMillis: 10_000,
+		res, failure := (&kmsg.DeleteTopicsRequest{TopicNames: []string{c.topic}, TimeoutMillis: 10_000,
 			Topics: []kmsg.DeleteTopicsRequestTopic{{Topic: &c.topic}}}).RequestWith(ctx, c.client)
-		if err == nil {
-			err = kerr.ErrorForCode(res.Topics[0].ErrorCode)
+		if failure == nil {
+			failure = kerr.ErrorForCode(res.Topics[0].ErrorCode)
 		}
-		if err != nil {
-			err = fmt.Errorf("removing topic %s: %w", c.topic, err)
+		if failure != nil {
+			err = fmt.Errorf("removing topic %s: %w", c.topic, failure)
 		}
 	}
 	if c.client != nil {
@@ -157,10 +156,6 @@ func (c counted) Close() error { return c.close() }
 
 // dial is how a producer reaches a broker.
 func (c *cluster) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	refused := &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
-	if c.is(down) {
-		return nil, refused
-	}
 	broker, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -169,7 +164,7 @@ func (c *cluster) dial(ctx context.Context, network, address string) (net.Conn, 
 	defer c.mu.Unlock()
 	if c.mode == down {
 		broker.Close()
-		return nil, refused
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
 	near, far := net.Pipe()
 	c.alive[far] = true
@@ -198,18 +193,14 @@ func (c *cluster) relay(conn, broker net.Conn) {
 	}()
 	go func() {
 		defer conn.Close()
-		c.pump(conn, conn, broker, func(uint16) {})
+		c.pump(conn, conn, broker)
 	}()
-	c.pump(conn, broker, conn, func(key uint16) {
-		if key == c.key {
-			c.opened.Add(1)
-		}
-	})
+	c.pump(conn, broker, conn)
 }
 
-// pump passes Kafka's frames on: four bytes of size, then as many bytes. A request begins with its
-// API key.
-func (c *cluster) pump(conn net.Conn, to io.Writer, from io.Reader, passed func(key uint16)) {
+// pump passes the frames of conn on: four bytes of size, then as many bytes. A request begins with
+// its API key.
+func (c *cluster) pump(conn net.Conn, to io.Writer, from io.Reader) {
 	r := bufio.NewReader(from)
 	for {
 		size, err := r.Peek(4)
@@ -220,7 +211,9 @@ func (c *cluster) pump(conn net.Conn, to io.Writer, from io.Reader, passed func(
 		if _, err := io.ReadFull(r, frame); err != nil || !c.pass(conn) {
 			return
 		}
-		passed(binary.BigEndian.Uint16(frame[4:]))
+		if from == conn && binary.BigEndian.Uint16(frame[4:]) == c.key {
+			c.opened.Add(1)
+		}
 		if _, err := to.Write(frame); err != nil {
 			return
 		}

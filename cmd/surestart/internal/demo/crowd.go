@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/seed3893aba4/surestart/internal/terminal"
 	"github.com/seed3893aba4/surestart/producer"
 )
 
@@ -21,9 +23,9 @@ type outcomes struct {
 	err    error // of one whose context had not ended
 }
 
-// crowd lets n callers call Start at once. patience is how long the i-th one waits. meanwhile runs
-// once every caller has called.
-func (s *storm) crowd(ctx context.Context, n int, patience func(i int) time.Duration, meanwhile func()) (o outcomes) {
+// crowd lets n callers call Start at once. The impatient ones give up after 0.3 to 0.4 s, the others
+// after patience. meanwhile runs once every caller has called.
+func (s *storm) crowd(ctx context.Context, n, impatient int, patience time.Duration, meanwhile func()) (o outcomes) {
 	var (
 		mu             sync.Mutex
 		entered, ended sync.WaitGroup
@@ -31,9 +33,13 @@ func (s *storm) crowd(ctx context.Context, n int, patience func(i int) time.Dura
 	)
 	entered.Add(n)
 	for i := range n {
+		patience := patience
+		if i < impatient {
+			patience = time.Duration(300+i%100) * time.Millisecond
+		}
 		ended.Go(func() {
 			<-begin
-			ctx, cancel := context.WithTimeout(ctx, patience(i))
+			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			entered.Done()
 			err := s.sys.Start(ctx)
@@ -42,16 +48,15 @@ func (s *storm) crowd(ctx context.Context, n int, patience func(i int) time.Dura
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
-			case err != nil:
-				o.failed++
-				if !left {
-					o.err = err
-				}
-			case !works:
-				o.early++
-				fallthrough
-			default:
+			case err == nil:
 				o.ok++
+				if !works {
+					o.early++
+				}
+			case left:
+				o.failed++
+			default:
+				o.failed, o.err = o.failed+1, err
 			}
 		})
 	}
@@ -131,16 +136,14 @@ func (l *load) send(ctx context.Context, ns []int) bool {
 	l.writing.Add(-int64(len(ns)))
 
 	var each kafka.WriteErrors
-	perMessage := errors.As(err, &each) && len(each) == len(ns)
+	if !errors.As(err, &each) || len(each) != len(ns) {
+		each = slices.Repeat(kafka.WriteErrors{err}, len(ns))
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var again []int
 	for i, n := range ns {
-		failure := err
-		if perMessage {
-			failure = each[i]
-		}
-		switch {
+		switch failure := each[i]; {
 		case failure == nil:
 			l.acked[n] = true
 			l.count.Add(1)
@@ -186,5 +189,5 @@ func (l *load) reach(ctx context.Context, n int) error {
 			last, moved = done, time.Now()
 		}
 	}
-	return stuck{fmt.Errorf("%s of %s messages are acknowledged, and for %v none more", Commas(l.count.Load()), Commas(n), stallGuard)}
+	return stuck{fmt.Errorf("%s of %s messages are acknowledged, and for %v none more", terminal.Commas(l.count.Load()), terminal.Commas(n), stallGuard)}
 }

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed3893aba4/surestart/internal/terminal"
 )
 
 // Config is what to run.
@@ -51,16 +53,12 @@ func (c Config) Validate() error {
 // demo could not be run to its end.
 func Run(ctx context.Context, cfg Config, screen *Screen) (kept bool, err error) {
 	began := time.Now()
-	cl, err := newCluster(ctx, cfg.Brokers, keyMetadata)
-	if err != nil {
-		return false, err
-	}
 	about := "an embedded broker (kfake)"
 	if len(cfg.Brokers) > 0 {
 		about = strings.Join(cfg.Brokers, ",")
 	}
-	screen.line("%s starts and stops one Kafka producer while its broker is down, hangs, works and", screen.paint(bold, "surestart demo"))
-	screen.line("hangs again: %s callers start it at once, 8 writers send %s messages through it.", Commas(cfg.Callers), Commas(cfg.Messages))
+	screen.line("%s starts and stops one Kafka producer while its broker is down, hangs, works and", screen.paint(terminal.Bold, "surestart demo"))
+	screen.line("hangs again: %s callers start it at once, 8 writers send %s messages through it.", terminal.Commas(cfg.Callers), terminal.Commas(cfg.Messages))
 	screen.line("Then a producer with a \"started\" flag, as people write it, goes through the same.")
 	screen.line("Cluster: %s. A proxy in front of each broker goes down, hangs and counts.", about)
 
@@ -69,17 +67,14 @@ func Run(ctx context.Context, cfg Config, screen *Screen) (kept bool, err error)
 		title = fmt.Sprintf("surestart, broken on purpose (%s)", cfg.Break)
 	}
 	screen.title(title)
-	ours, err := brave(ctx, cfg, screen, cl, false)
+	ours, err := brave(ctx, cfg, screen, false)
 	if err != nil {
 		return false, err
 	}
 	columns := []column{ours}
 	if cfg.Break == "" {
 		screen.title("A naive flag, through the same storm (its source: surestart help naive)")
-		if cl, err = newCluster(ctx, cfg.Brokers, keyListOffsets); err != nil {
-			return false, err
-		}
-		flag, err := brave(ctx, cfg, screen, cl, true)
+		flag, err := brave(ctx, cfg, screen, true)
 		if err != nil {
 			return false, err
 		}

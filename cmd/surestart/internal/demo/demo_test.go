@@ -17,6 +17,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/fsm/flight"
 	"github.com/seed3893aba4/surestart/producer"
 	"github.com/seed3893aba4/surestart/spec"
 )
@@ -64,26 +65,25 @@ func TestFailuresNameTheGuarantee(t *testing.T) {
 
 func TestTransitionsAreComparedWithTheTable(t *testing.T) {
 	legal := []fsm.Transition{
-		{From: spec.Idle, To: spec.Starting, Event: spec.EventStart},
-		{From: spec.Starting, To: spec.Started, Event: spec.EventOpened},
-		{From: spec.Started, To: spec.Stopping, Event: spec.EventStop},
+		{From: spec.Idle, To: spec.Starting, Event: spec.EventStart, Attempt: 1},
+		{From: spec.Starting, To: spec.Started, Event: spec.EventOpened, Attempt: 1},
+		{From: spec.Started, To: spec.Stopping, Event: spec.EventStop, Attempt: 1},
 	}
 	for name, c := range map[string]struct {
 		seen  []fsm.Transition
 		legal bool
 	}{
-		"as specified":       {legal, true},
-		"one is missing":     {append(legal[:1:1], legal[2]), false},
-		"not in the table":   {[]fsm.Transition{{From: spec.Idle, To: spec.Started, Event: spec.EventOpened}}, false},
-		"one wrong at first": {[]fsm.Transition{{From: spec.Idle, To: spec.Starting, Event: spec.EventOpened}, legal[1]}, false},
-		"other destination":  {[]fsm.Transition{{From: spec.Idle, To: spec.Started, Event: spec.EventStart}}, false},
+		"as specified":     {legal, true},
+		"one is missing":   {append(legal[:1:1], legal[2]), false},
+		"not in the table": {[]fsm.Transition{{From: spec.Idle, To: spec.Started, Event: spec.EventOpened}}, false},
 	} {
-		s := &storm{screen: NewScreen(io.Discard, false), col: column{Legal: true}}
+		s := &storm{screen: NewScreen(io.Discard, false), recorder: flight.NewRecorder(10), col: column{Legal: true}}
 		for _, x := range c.seen {
-			s.observe(x)
+			s.recorder.Observe(x)
+			s.transitions(t.Context())
 		}
-		if s.transitions(t.Context()); s.col.Legal != c.legal {
-			t.Errorf("%s: legal = %t, want %t", name, s.col.Legal, c.legal)
+		if s.col.Legal != c.legal || s.shown != len(c.seen) {
+			t.Errorf("%s: legal = %t, want %t; %d shown", name, s.col.Legal, c.legal, s.shown)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestCrowdCountsEarlyAnswers(t *testing.T) {
 		if i == 2 { // they give up
 			patience = time.Millisecond
 		}
-		if o := s.crowd(t.Context(), want.ok+want.failed, always(patience), func() {}); o != want {
+		if o := s.crowd(t.Context(), want.ok+want.failed, 0, patience, func() {}); o != want {
 			t.Errorf("crowd %d: %+v, want %+v", i, o, want)
 		}
 	}
@@ -312,14 +312,6 @@ func TestMessagesHaveTheirNumber(t *testing.T) {
 	for _, other := range []string{"", "hello", "7 7"} {
 		if n, ok := number([]byte(other)); ok {
 			t.Errorf("%q has the number %d", other, n)
-		}
-	}
-}
-
-func TestCommas(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
-		if got := Commas(n); got != want {
-			t.Errorf("Commas(%d) = %s, want %s", n, got, want)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed3893aba4/surestart/internal/terminal"
 )
 
 // column is what one system did in the storm.
@@ -51,14 +53,14 @@ type promise struct {
 // rows are the promises in the closing table.
 func rows(cfg Config, c column) []promise {
 	count := func(what string, n, want int, guarantee string) promise {
-		return promise{what, Commas(n), n == want, guarantee}
+		return promise{what, terminal.Commas(n), n == want, guarantee}
 	}
 	hung := seconds(c.HungTime)
 	if c.HungTime == stopLimit {
 		hung = "over " + hung
 	}
 	return []promise{
-		count(fmt.Sprintf("openings the broker counted, %s callers", Commas(cfg.Callers)), int(c.Opens), 1, g1),
+		count(fmt.Sprintf("openings the broker counted, %s callers", terminal.Commas(cfg.Callers)), int(c.Opens), 1, g1),
 		count("the same, of two more starts by 8 callers", int(c.Reopens), 2, g1),
 		count("got \"ok\" before anything was open", c.Early, 0, g3),
 		{"time of the stop while the broker hung", hung, c.HungTime <= stopPromise, g12},
@@ -75,7 +77,7 @@ func rows(cfg Config, c column) []promise {
 func failures(cfg Config, c column) []promise {
 	all := append(rows(cfg, c),
 		promise{"it did not get through the storm", c.Stuck, c.Stuck == "", g12},
-		promise{"callers that waited, and got an error though the broker worked", Commas(c.Denied), c.Denied == 0, g6},
+		promise{"callers that waited, and got an error though the broker worked", terminal.Commas(c.Denied), c.Denied == 0, g6},
 		promise{"idle after each failed start and each stop", "no", c.StateAfter, g4},
 		promise{"every transition is in the specification's table", "no", c.Legal, "the table"},
 		promise{"a stop over a broker that works returns nil", "no", c.Drained, g9},
@@ -95,9 +97,9 @@ func (s *Screen) table(cfg Config, columns []column) {
 	for i, row := range rows(cfg, columns[0]) {
 		line := fmt.Sprintf("%-*s", width, row.what)
 		for _, c := range columns {
-			p, colour := rows(cfg, c)[i], green
+			p, colour := rows(cfg, c)[i], terminal.Green
 			if !p.kept {
-				colour = red
+				colour = terminal.Red
 			}
 			if c.Stuck != "" && p.value == "0" {
 				p.value = "-" // not counted
@@ -113,15 +115,15 @@ func (s *Screen) verdict(cfg Config, c column, took time.Duration) (kept bool) {
 	s.line("")
 	var names []string
 	for _, p := range failures(cfg, c) {
-		s.line("%s  %s: %s: %s", s.paint(red, "✗"), p.guarantee, strings.TrimSpace(p.what), p.value)
+		s.line("%s  %s: %s: %s", s.paint(terminal.Red, "✗"), p.guarantee, strings.TrimSpace(p.what), p.value)
 		if !slices.Contains(names, p.guarantee) {
 			names = append(names, p.guarantee)
 		}
 	}
 	if names != nil {
-		s.line("%s: %s (%.1f s)", s.paint(red, "FAIL"), strings.Join(names, ", "), took.Seconds())
+		s.line("%s: %s (%.1f s)", s.paint(terminal.Red, "FAIL"), strings.Join(names, ", "), took.Seconds())
 		return false
 	}
-	s.line("%s: surestart kept every promise; %s messages, none lost, none twice, nothing left open (%.1f s)", s.paint(green, "PASS"), Commas(c.Acknowledged), took.Seconds())
+	s.line("%s: surestart kept every promise; %s messages, none lost, none twice, nothing left open (%.1f s)", s.paint(terminal.Green, "PASS"), terminal.Commas(c.Acknowledged), took.Seconds())
 	return true
 }

@@ -8,10 +8,12 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo/naive"
 	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/fsm/flight"
+	"github.com/seed3893aba4/surestart/internal/terminal"
 	"github.com/seed3893aba4/surestart/producer"
 	"github.com/seed3893aba4/surestart/spec"
 )
@@ -35,23 +37,31 @@ type storm struct {
 	ours   *producer.Producer // nil: a naive flag
 	load   *load
 	col    column
-	last   fsm.State // of the transitions that were shown
 
-	mu   sync.Mutex
-	seen []fsm.Transition // not shown yet
+	recorder *flight.Recorder
+	shown    int // of its transitions
 }
 
 // stuck is a system that does not get through the storm.
 type stuck struct{ error }
 
-// brave takes one system through the storm: the naive flag, or surestart. It closes cl.
-func brave(ctx context.Context, cfg Config, screen *Screen, cl *cluster, flag bool) (_ column, err error) {
-	defer func() { err = errors.Join(err, cl.close()) }()
-	s := &storm{cfg: cfg, screen: screen, cl: cl, col: column{Name: "surestart", StateAfter: true, Legal: true, Drained: true}}
+// brave takes one system through the storm: the naive flag, or surestart.
+func brave(ctx context.Context, cfg Config, screen *Screen, flag bool) (_ column, err error) {
+	key := keyMetadata
 	if flag {
-		s.sys, s.col.Name = newNaive(s.cl), "a naive flag"
+		key = keyListOffsets
+	}
+	cl, err := newCluster(ctx, cfg.Brokers, key)
+	if err != nil {
+		return column{}, err
+	}
+	defer func() { err = errors.Join(err, cl.close()) }()
+	s := &storm{cfg: cfg, screen: screen, cl: cl, recorder: flight.NewRecorder(1000 + 10*cfg.Callers),
+		col: column{Name: "surestart", StateAfter: true, Legal: true, Drained: true}}
+	if flag {
+		s.sys, s.col.Name = naiveSystem{&naive.Producer{Brokers: cl.brokers, Topic: cl.topic, Dial: cl.dial}}, "a naive flag"
 	} else {
-		if s.ours, err = newProducer(s.cl, s.observe); err != nil {
+		if s.ours, err = newProducer(s.cl, s.recorder.Observe); err != nil {
 			return s.col, err
 		}
 		s.sys = &broken{Producer: s.ours, cl: s.cl, what: cfg.Break}
@@ -62,13 +72,7 @@ func brave(ctx context.Context, cfg Config, screen *Screen, cl *cluster, flag bo
 	return s.col, err
 }
 
-func (s *storm) observe(t fsm.Transition) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seen = append(s.seen, t)
-}
-
-// transitions shows every transition since the last call, and compares it with the specification's
+// transitions shows the transitions since the last call, and compares all with the specification's
 // table.
 func (s *storm) transitions(ctx context.Context) {
 	if s.ours != nil {
@@ -76,17 +80,12 @@ func (s *storm) transitions(ctx context.Context) {
 		defer cancel()
 		s.ours.FlushObservers(ctx)
 	}
-	s.mu.Lock()
-	seen := s.seen
-	s.seen = nil
-	s.mu.Unlock()
-	for i, t := range seen {
-		to, known := spec.Next(t.Event, t.From)
-		s.col.Legal = s.col.Legal && known && to == t.To && t.From == s.last
-		s.last = t.To
-		if i < mostShown {
-			s.screen.transition(t)
-		}
+	recording := s.recorder.Recording()
+	s.col.Legal = s.col.Legal && recording.Check() == nil
+	seen := recording.Transitions[s.shown:]
+	s.shown += len(seen)
+	for _, t := range seen[:min(len(seen), mostShown)] {
+		s.screen.transition(t)
 	}
 	if hidden := len(seen) - mostShown; hidden > 0 {
 		s.screen.note("  … and %d more transitions: a caller that comes after a failure gets a new attempt", hidden)
@@ -122,21 +121,21 @@ func (s *storm) acts(ctx context.Context) error {
 
 // refused: act 1. Every caller gets the error, and nothing is left.
 func (s *storm) refused(ctx context.Context) error {
-	s.screen.act(1, "The broker is down. %s callers call Start at once.", Commas(s.cfg.Callers))
-	o := s.crowd(ctx, s.cfg.Callers, always(5*time.Second), func() {})
+	s.screen.act(1, "The broker is down. %s callers call Start at once.", terminal.Commas(s.cfg.Callers))
+	o := s.crowd(ctx, s.cfg.Callers, 0, 5*time.Second, func() {})
 	s.stop(ctx, hangGuard, s.sys.Stop, spec.Idle)
-	s.screen.note("%s got the error, %s \"ok\".", Commas(o.failed), Commas(o.ok))
+	s.screen.note("%s got the error, %s \"ok\".", terminal.Commas(o.failed), terminal.Commas(o.ok))
 	return nil
 }
 
 // ignored: act 2. The broker accepts connections and does not answer. All callers give up, and the
 // last one to leave ends the attempt.
 func (s *storm) ignored(ctx context.Context) error {
-	s.screen.act(2, "It hangs: it accepts, and never answers. %s callers call Start; all give up in the end.", Commas(s.cfg.Callers))
+	s.screen.act(2, "It hangs: it accepts, and never answers. %s callers call Start; all give up in the end.", terminal.Commas(s.cfg.Callers))
 	s.cl.set(hanging)
-	o := s.crowd(ctx, s.cfg.Callers, func(i int) time.Duration { return time.Duration(300+i%100) * time.Millisecond }, func() {})
+	o := s.crowd(ctx, s.cfg.Callers, s.cfg.Callers, 0, func() {})
 	s.stop(ctx, hangGuard, s.sys.Stop, spec.Idle)
-	s.screen.note("%s gave up, %s got \"ok\" though nothing was open.", Commas(o.failed), Commas(o.early))
+	s.screen.note("%s gave up, %s got \"ok\" though nothing was open.", terminal.Commas(o.failed), terminal.Commas(o.early))
 	return nil
 }
 
@@ -144,22 +143,17 @@ func (s *storm) ignored(ctx context.Context) error {
 // then it works. One opening serves all callers that waited.
 func (s *storm) woken(ctx context.Context) error {
 	impatient := s.cfg.Callers / 5
-	s.screen.act(3, "It hangs, then works. %s callers call Start; %s of them give up before it works.", Commas(s.cfg.Callers), Commas(impatient))
+	s.screen.act(3, "It hangs, then works. %s callers call Start; %s of them give up before it works.", terminal.Commas(s.cfg.Callers), terminal.Commas(impatient))
 	before := s.cl.opened.Load()
-	o := s.crowd(ctx, s.cfg.Callers, func(i int) time.Duration {
-		if i < impatient {
-			return time.Duration(50+i%100) * time.Millisecond
-		}
-		return hangGuard
-	}, func() {
-		time.Sleep(300 * time.Millisecond)
+	o := s.crowd(ctx, s.cfg.Callers, impatient, hangGuard, func() {
+		time.Sleep(500 * time.Millisecond)
 		s.cl.set(working)
 	})
 	s.col.Opens = s.cl.opened.Load() - before
 	s.col.Denied += max(0, s.cfg.Callers-impatient-o.ok)
 	s.transitions(ctx)
 	s.screen.note("Openings that the broker counted: %s. %s got \"ok\", %s of them too early; %s gave up.",
-		Commas(s.col.Opens), Commas(o.ok), Commas(o.early), Commas(o.failed))
+		terminal.Commas(s.col.Opens), terminal.Commas(o.ok), terminal.Commas(o.early), terminal.Commas(o.failed))
 	if o.err != nil {
 		s.screen.note("One got the error: %s", clip(o.err.Error(), 90))
 	}
@@ -168,7 +162,7 @@ func (s *storm) woken(ctx context.Context) error {
 
 // interrupted: act 4. It is stopped with writes in flight, and started again.
 func (s *storm) interrupted(ctx context.Context) error {
-	s.screen.act(4, "8 writers send %s messages. It is stopped in the middle, and started again.", Commas(s.cfg.Messages))
+	s.screen.act(4, "8 writers send %s messages. It is stopped in the middle, and started again.", terminal.Commas(s.cfg.Messages))
 	s.load.limit.Store(int64(s.cfg.Messages * 9 / 10)) // until act 5
 	s.load.begin(ctx)
 	if err := s.load.reach(ctx, s.cfg.Messages*2/5); err != nil {
@@ -188,7 +182,7 @@ func (s *storm) drain(ctx context.Context, stop func(context.Context) error, to 
 // again starts a stopped system, by as many callers as there are writers.
 func (s *storm) again(ctx context.Context) error {
 	before := s.cl.opened.Load()
-	o := s.crowd(ctx, writers, always(hangGuard), func() {})
+	o := s.crowd(ctx, writers, 0, hangGuard, func() {})
 	s.col.Reopens += s.cl.opened.Load() - before
 	s.col.Denied += writers - o.ok
 	if o.ok == 0 {
@@ -211,10 +205,9 @@ func (s *storm) hung(ctx context.Context) error {
 	time.Sleep(100 * time.Millisecond)
 	within(stallGuard, func() bool { return s.load.writing.Load() > 0 })
 	s.col.InFlight = s.load.writing.Load()
-	took, err := s.stop(ctx, stopPatience, s.sys.Stop, spec.Idle)
-	s.col.HungTime = took
-	var forced *producer.StopError
-	if errors.As(err, &forced) {
+	var err error
+	s.col.HungTime, err = s.stop(ctx, stopPatience, s.sys.Stop, spec.Idle)
+	if forced := new(producer.StopError); errors.As(err, &forced) {
 		s.col.CutOff = forced.Messages
 	}
 	s.load.end()
@@ -233,7 +226,7 @@ func (s *storm) finished(ctx context.Context) error {
 			return err
 		}
 		found := s.load.lookUp(copies)
-		s.screen.note("Of the %s that may have been delivered %s are on the broker. The other %s are sent again.", Commas(n), Commas(found), Commas(n-found))
+		s.screen.note("Of the %s that may have been delivered %s are on the broker. The other %s are sent again.", terminal.Commas(n), terminal.Commas(found), terminal.Commas(n-found))
 	}
 	if err := s.again(ctx); err != nil {
 		return err
@@ -263,7 +256,7 @@ func (s *storm) readBack(ctx context.Context) error {
 		}
 	}
 	s.screen.note("franz-go, an independent client, reads back %s of %s: %s lost, %s twice.",
-		Commas(s.col.Found), Commas(s.cfg.Messages), Commas(s.col.Lost), Commas(s.col.Duplicates))
+		terminal.Commas(s.col.Found), terminal.Commas(s.cfg.Messages), terminal.Commas(s.col.Lost), terminal.Commas(s.col.Duplicates))
 	return nil
 }
 
@@ -291,17 +284,14 @@ func (s *storm) stop(ctx context.Context, patience time.Duration, stop func(cont
 	s.col.StateAfter = s.col.StateAfter && (s.ours == nil || s.ours.State() == to)
 
 	how := "no error"
-	var forced *producer.StopError
-	if errors.As(err, &forced) {
-		how = fmt.Sprintf("%s messages cut off, %s not sent, %s maybe delivered", Commas(forced.Messages), Commas(forced.NotSent+forced.Rejected), Commas(forced.Maybe))
+	if forced := new(producer.StopError); errors.As(err, &forced) {
+		how = fmt.Sprintf("%s messages cut off, %s not sent, %s maybe delivered", terminal.Commas(forced.Messages), terminal.Commas(forced.NotSent+forced.Rejected), terminal.Commas(forced.Maybe))
 	} else if err != nil {
 		how = clip(err.Error(), 80)
 	}
-	s.screen.note("Stop: %s, %s. Left: %s connections, %s goroutines.", seconds(took), how, Commas(conns), Commas(left))
+	s.screen.note("Stop: %s, %s. Left: %s connections, %s goroutines.", seconds(took), how, terminal.Commas(conns), terminal.Commas(left))
 	return took, err
 }
-
-func always(d time.Duration) func(int) time.Duration { return func(int) time.Duration { return d } }
 
 // goroutines counts those in code of a producer or of kafka-go. Those that the storm started,
 // its callers and writers, do not count.

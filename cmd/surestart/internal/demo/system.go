@@ -23,10 +23,6 @@ type system interface {
 // naiveSystem has a Stop without a context, and no final one.
 type naiveSystem struct{ *naive.Producer }
 
-func newNaive(c *cluster) system {
-	return naiveSystem{&naive.Producer{Brokers: c.brokers, Topic: c.topic, Dial: c.dial}}
-}
-
 func (n naiveSystem) Stop(context.Context) error     { return n.Producer.Stop() }
 func (n naiveSystem) Shutdown(context.Context) error { return n.Producer.Stop() }
 
