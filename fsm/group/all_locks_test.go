@@ -47,7 +47,7 @@ func TestG12NoLockIsLeft(t *testing.T) {
 	}{
 		{"Start that fails", func() { c.fail = errBoom; start() }},
 		{"Start", start},
-		{"the restart of a", func() { w.wantAll("up"); late = notice("a"); w.forget(); a.die(); until("+b") }},
+		{"the restart of a", func() { w.wantAll("up"); late = notice("a"); late(); w.wantAll("up") }},
 		{"a late notice", func() { late() }},
 		{"a death while another member is restarted", func() {
 			pause.Store(int64(time.Hour))
@@ -62,10 +62,11 @@ func TestG12NoLockIsLeft(t *testing.T) {
 		{"a death during the release", func() {
 			w.forget()
 			b.closes = 10 * time.Millisecond
+			dies := notice("a")
 			stopped := make(chan struct{})
 			go func() { defer close(stopped); stop() }()
 			until("~b")
-			a.die()
+			dies()
 			<-stopped
 		}},
 		{"Start once more", start},

@@ -110,10 +110,8 @@ func (s *session) round() bool {
 			due = p.due
 		}
 	}
-	timer := time.NewTimer(time.Until(due))
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(time.Until(due)):
 	case <-ctx.Done():
 	}
 	failed, err := s.start(ctx, torn)
@@ -133,10 +131,6 @@ func (s *session) round() bool {
 
 // next calls b.Next; a panic is an end of the restarts.
 func next(b fsm.Backoff, try int, cause error) (pause time.Duration, ok bool) {
-	defer func() {
-		if recover() != nil {
-			pause, ok = 0, false
-		}
-	}()
+	defer func() { recover() }()
 	return b.Next(try, cause)
 }

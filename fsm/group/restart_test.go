@@ -280,23 +280,65 @@ func TestRestart(t *testing.T) {
 	})
 	bubble(t, "it gives up: the group dies", func(t *testing.T) {
 		w, a, _, _, _ := diamond(t)
-		g := w.groupOf(restarting(times(2), "a"))
+		asked := 0
+		g := w.groupOf(restarting(backoff(func(try int, _ error) (time.Duration, bool) {
+			asked++
+			return 0, try <= 2
+		}), "a"))
 		wantNil(t, "Start", g.Start(background()))
 		for range 2 {
 			a.die()
 			synctest.Wait()
 			w.wantAll("up")
 		}
+		w.forget()
 		a.die()
 		synctest.Wait()
 		w.wantAll("down")
 		wantDied(t, "the cause", g.Status().Cause, "a", errBoom)
+		if asked != 3 || slices.Contains(w.log, "…a") {
+			t.Errorf("asked %d times, and then: %q; want 3 and no start", asked, w.log)
+		}
+	})
+	bubble(t, "the longest pause is that of all", func(t *testing.T) {
+		for _, pauses := range [][]time.Duration{{time.Minute, time.Second}, {time.Second, time.Minute}} {
+			w := &world{t: t}
+			a, b := w.add("a"), w.add("b")
+			g := w.groupOf(func(m *group.Member) { m.Restart = always(pauses[m.Name[0]-'a']) })
+			wantNil(t, "Start", g.Start(background()))
+			a.die()
+			b.die()
+			time.Sleep(30 * time.Second)
+			w.wantAll("down")
+			time.Sleep(time.Minute)
+			w.wantAll("up")
+			wantNil(t, "Close", g.Close())
+		}
+	})
+	bubble(t, "its stops have the group's values", func(t *testing.T) {
+		type key struct{}
+		w := &world{t: t}
+		a := w.add("a")
+		g := w.groupOf(func(m *group.Member) {
+			m.Restart = always(0)
+			m.Lifecycle = a.released(func(ctx context.Context, err error) error {
+				if ctx.Value(key{}) == nil {
+					t.Error("the release lacks the group's values")
+				}
+				return err
+			})
+		}, fsm.WithBaseContext(context.WithValue(background(), key{}, true)))
+		wantNil(t, "Start", g.Start(background()))
+		a.die()
+		synctest.Wait()
+		w.wantAll("up")
+		wantNil(t, "Close", g.Close())
 	})
 	bubble(t, "the count begins anew after a minute", func(t *testing.T) {
 		w, a, _, _, _ := diamond(t)
-		g := w.groupOf(restarting(backoff(func(try int, _ error) (time.Duration, bool) {
-			if try != 1 {
-				t.Errorf("restart %d; want 1", try)
+		g := w.groupOf(restarting(backoff(func(try int, err error) (time.Duration, bool) {
+			if try != 1 || err != errBoom {
+				t.Errorf("restart %d, after: %v; want 1, and the cause as it is", try, err)
 			}
 			return 0, true
 		}), "a"))

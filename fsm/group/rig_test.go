@@ -273,11 +273,6 @@ type always time.Duration
 
 func (d always) Next(int, error) (time.Duration, bool) { return time.Duration(d), true }
 
-// times restarts so many times in a row, at once.
-type times int
-
-func (n times) Next(try int, _ error) (time.Duration, bool) { return 0, try <= int(n) }
-
 // libraryGoroutines returns the stacks of the goroutines of this module's packages in this
 // bubble, "" if there are none.
 func libraryGoroutines() string {
