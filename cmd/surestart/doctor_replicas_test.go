@@ -75,7 +75,7 @@ func TestDoctorReplicas(t *testing.T) {
 					return req.ResponseKind(), nil, true
 				})
 			}
-			r := call(t, "", "doctor", "-brokers", cluster.ListenAddrs()[0], "-topic", "lines", "-timeout", "2s")
+			r := call(t, "", "doctor", "-brokers", cluster.ListenAddrs()[0], "-topic", "lines")
 			mark, what, likely := replicasOf(r.out)
 			if r.status != c.status || mark != c.mark || !strings.HasPrefix(what, c.what) || !strings.Contains(likely, c.likely) || (likely == "") != (c.likely == "") {
 				t.Errorf("status %d:\n%s%s", r.status, r.out, r.err)
