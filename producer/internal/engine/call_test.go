@@ -315,6 +315,33 @@ func TestD1CutIsCompleted(t *testing.T) {
 	}, kfake.SeedTopics(1, "t"))
 }
 
+// A Completion that hangs delays no call beyond its context or its deadline.
+func TestD6CompletionHangs(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.DeliveryTimeout = 10 * time.Second
+		cfg.Completion = func([]kafka.Message, sender.Failure) { time.Sleep(time.Minute) }
+		e := start(t, cfg)
+		for _, limit := range []time.Duration{time.Second, 10 * time.Second} {
+			ctx, cancel := t.Context(), func() {}
+			if limit < cfg.DeliveryTimeout {
+				ctx, cancel = context.WithTimeout(ctx, limit)
+			}
+			began := time.Now()
+			if err := e.Write(ctx, began, message("x")); err != nil {
+				t.Error(err)
+			}
+			cancel()
+			if took := time.Since(began); took != limit {
+				t.Errorf("D6 Deadline: Write took %v, want %v", took, limit)
+			}
+			if err := e.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}, kfake.SeedTopics(1, "t"))
+}
+
 // The time of a call begins with the call, also if it had to wait for room first.
 func TestD6DeadlineAfterWaitingForRoom(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
