@@ -22,6 +22,7 @@ func TestG12NoLockIsLeft(t *testing.T) {
 		return 0, nil
 	}, fsm.WithObserver(func(fsm.Transition) {}))
 	var lease fsm.Lease[int]
+	var release func(context.Context) error
 	acquire := func() { lease, _ = l.Acquire() }
 	use := func() { l.Use(background(), func(context.Context, int) error { return nil }) }
 	for _, step := range []struct {
@@ -46,6 +47,9 @@ func TestG12NoLockIsLeft(t *testing.T) {
 		{"Start again", func() { l.Start(background()) }},
 		{"Scope.Fail", func() { scope.Fail(errBoom) }},
 		{"Wait for its release", func() { l.Wait(background(), fsm.Idle) }},
+		{"Hold", func() { _, release, _ = l.Hold(background()) }},
+		{"its release that leaves", func() { release(over) }},
+		{"Wait for the end of the hold", func() { l.Wait(background(), fsm.Idle) }},
 		{"Start once more", func() { l.Start(background()) }},
 		{"Stop", func() { l.Stop(background()) }},
 		{"Scope.Defer after the end", func() { scope.Defer("b", func(context.Context) error { return nil }) }},
