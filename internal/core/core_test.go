@@ -158,3 +158,32 @@ func BenchmarkDelivered(b *testing.B) {
 		})
 	}
 }
+
+// A refusal names the event and the state.
+func TestRefusalNamesItsEvent(t *testing.T) {
+	limits := core.KafkaLimits
+	limits.MaxEpoch, limits.MaxSequence = 0, 1
+	p := core.New(core.Idempotent, core.NewIDs(limits, 7))
+	refused := func(event core.Event, err error) {
+		t.Helper()
+		if want := (core.NotAllowed{Event: event, State: p.State()}); err != want {
+			t.Errorf("%v; want: %v", err, want)
+		}
+	}
+	admit := func(n int) error { _, err := p.Admit(n); return err }
+	take := func(n int) error { _, err := p.Take(n); return err }
+	refused(core.EventAdmit, admit(0))
+	refused(core.EventTake, take(1))
+	if err := deliver(p, 2); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.Send()
+	refused(core.EventSend, err)
+	_, err = p.Withdraw(100)
+	refused(core.EventWithdraw, err)
+	if err := admit(1); err != nil {
+		t.Fatal(err)
+	}
+	refused(core.EventTake, take(0))
+	refused(core.EventTake, take(1)) // no epoch is left
+}
