@@ -82,8 +82,10 @@ func (c *Config) releaseTimeout() time.Duration { return max(c.stopReserve()/2, 
 // *NotKafkaError reports that something other than Kafka answers at an address. Config.Retry and
 // Config.Breaker change how often Start tries.
 func (p *Producer) Start(ctx context.Context) error {
-	if err := p.within.refuse(); err != nil && p.State() != fsm.Started {
-		return err
+	if p.State() != fsm.Started {
+		if err := p.within.refuse(); err != nil {
+			return err
+		}
 	}
 	return p.lifecycle.Start(ctx)
 }
@@ -92,8 +94,10 @@ func (p *Producer) Start(ctx context.Context) error {
 // Stop does. It behaves as [fsm.Lifecycle.Hold], with its errors. For Config.StartOnWrite a release
 // counts as a Stop.
 func (p *Producer) Hold(ctx context.Context) (held context.Context, release func(context.Context) error, err error) {
-	if err := p.within.refuse(); err != nil && p.State() != fsm.Started {
-		return nil, nil, err
+	if p.State() != fsm.Started {
+		if err := p.within.refuse(); err != nil {
+			return nil, nil, err
+		}
 	}
 	held, letGo, err := p.lifecycle.Hold(ctx)
 	if err != nil {
