@@ -53,6 +53,10 @@ func (c Config) Validate() error {
 // demo could not be run to its end.
 func Run(ctx context.Context, cfg Config, screen *Screen) (kept bool, err error) {
 	began := time.Now()
+	cl, err := newCluster(ctx, cfg.Brokers, keyMetadata)
+	if err != nil {
+		return false, err
+	}
 	about := "an embedded broker (kfake)"
 	if len(cfg.Brokers) > 0 {
 		about = strings.Join(cfg.Brokers, ",")
@@ -67,14 +71,17 @@ func Run(ctx context.Context, cfg Config, screen *Screen) (kept bool, err error)
 		title = fmt.Sprintf("surestart, broken on purpose (%s)", cfg.Break)
 	}
 	screen.title(title)
-	ours, err := brave(ctx, cfg, screen, false)
+	ours, err := brave(ctx, cfg, screen, cl, false)
 	if err != nil {
 		return false, err
 	}
 	columns := []column{ours}
 	if cfg.Break == "" {
 		screen.title("A naive flag, through the same storm (its source: surestart help naive)")
-		flag, err := brave(ctx, cfg, screen, true)
+		if cl, err = newCluster(ctx, cfg.Brokers, keyListOffsets); err != nil {
+			return false, err
+		}
+		flag, err := brave(ctx, cfg, screen, cl, true)
 		if err != nil {
 			return false, err
 		}

@@ -45,16 +45,8 @@ type storm struct {
 // stuck is a system that does not get through the storm.
 type stuck struct{ error }
 
-// brave takes one system through the storm: the naive flag, or surestart.
-func brave(ctx context.Context, cfg Config, screen *Screen, flag bool) (_ column, err error) {
-	key := keyMetadata
-	if flag {
-		key = keyListOffsets
-	}
-	cl, err := newCluster(ctx, cfg.Brokers, key)
-	if err != nil {
-		return column{}, err
-	}
+// brave takes one system through the storm: the naive flag, or surestart. It closes cl.
+func brave(ctx context.Context, cfg Config, screen *Screen, cl *cluster, flag bool) (_ column, err error) {
 	defer func() { err = errors.Join(err, cl.close()) }()
 	s := &storm{cfg: cfg, screen: screen, cl: cl, recorder: flight.NewRecorder(1000 + 10*cfg.Callers),
 		col: column{Name: "surestart", StateAfter: true, Legal: true, Drained: true}}
