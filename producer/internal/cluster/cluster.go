@@ -317,6 +317,9 @@ func (c *Cluster) obstacle() error {
 
 // sleep returns early, with the cause, when ctx or the Cluster ends.
 func (c *Cluster) sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

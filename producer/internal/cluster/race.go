@@ -128,8 +128,8 @@ func (r *race) end() {
 // an answer; nil accepts all.
 func (c *Cluster) exchange(ctx context.Context, msg protocol.Message, accept func(protocol.Message) error) (protocol.Message, error) {
 	// The quota is the client's: to ask another broker meanwhile would evade it.
-	if !c.pause(time.Until(c.muted)) {
-		return nil, context.Cause(c.ctx)
+	if err := c.sleep(c.ctx, time.Until(c.muted)); err != nil {
+		return nil, err
 	}
 	all, recent := c.candidates()
 	if c.conn != nil {

@@ -204,21 +204,6 @@ func (c *Cluster) newTopic() bool {
 	return false
 }
 
-// pause returns false if the Cluster is closed meanwhile.
-func (c *Cluster) pause(d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
-}
-
 // try sends msg on the connection, and closes the connection if that fails.
 func (c *Cluster) try(msg protocol.Message, accept func(protocol.Message) error, timeout time.Duration) (protocol.Message, error) {
 	conn := c.conn
