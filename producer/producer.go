@@ -51,7 +51,7 @@ func New(config Config) (*Producer, error) {
 		isDeclared: make(map[string]bool),
 		stats:      new(stats),
 		warnings:   &warnings{logger: cfg.Logger},
-		within:     &within{goroutines: make(map[uint64]struct{})},
+		within:     new(within),
 		current:    new(atomic.Pointer[session]),
 		cut:        new(atomic.Pointer[cut]),
 	}

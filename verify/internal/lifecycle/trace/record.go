@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/seed3893aba4/surestart/internal/control"
+	"github.com/seed3893aba4/surestart/internal/goroutine"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
@@ -32,20 +33,8 @@ type thread struct {
 
 const nothingPassed = spec.InvokeStart // no point has this name
 
-// self returns the calling goroutine, or nil for an operation's or a timer's. The runtime shows a
-// goroutine's number in a stack trace only.
-func (r *recorder) self() *thread { return r.threads[goroutine()] }
-
-func goroutine() (n uint64) {
-	var buf [32]byte
-	for _, c := range buf[len("goroutine "):runtime.Stack(buf[:], false)] {
-		if c < '0' || c > '9' {
-			break
-		}
-		n = 10*n + uint64(c-'0')
-	}
-	return n
-}
+// self returns the calling goroutine, or nil for an operation's or a timer's.
+func (r *recorder) self() *thread { return r.threads[goroutine.Number()] }
 
 func (r *recorder) giveWay() {
 	if r.restless && rand.Uint32()&3 == 0 {

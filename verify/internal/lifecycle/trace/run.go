@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/control"
+	"github.com/seed3893aba4/surestart/internal/goroutine"
 	"github.com/seed3893aba4/surestart/spec"
 )
 
@@ -96,7 +97,7 @@ func (w *world) begin() []*thread {
 			defer ended()
 			defer w.contain()
 			registering.Lock()
-			w.threads[goroutine()] = t
+			w.threads[goroutine.Number()] = t
 			registering.Unlock()
 			ready.Done()
 			<-all
