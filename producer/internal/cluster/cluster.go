@@ -83,7 +83,7 @@ type Cluster struct {
 	conn    *connection.Conn
 	another bool      // the next request goes to another broker than conn's, if one can be reached
 	last    time.Time // the latest question
-	streak  int       // of questions without calm between them
+	streak  int       // of questions without calm between them, since the last missing topic came
 	amiss   time.Time // the latest question caused by a Refresh
 	since   time.Time // the first such question to this broker
 	muted   time.Time // until when the brokers throttle
@@ -389,14 +389,20 @@ type candidate struct {
 	named   bool // in Config.Brokers
 }
 
-// apply stores an answer. It returns the topics to report to Changed, and whether the broker is
-// behind.
-func (c *Cluster) apply(m *metadata.Response, now time.Time) (changed []*Topic, behind bool, err error) {
+// news is what an answer brings.
+type news struct {
+	changed []*Topic // to report to Changed
+	behind  bool     // the broker is
+	come    bool     // a topic that was missing exists
+}
+
+// apply stores an answer.
+func (c *Cluster) apply(m *metadata.Response, now time.Time) (n news, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m.ClusterID != "" {
 		if c.id != "" && c.id != m.ClusterID {
-			return nil, false, fmt.Errorf("%w: %q, not %q", errOtherCluster, m.ClusterID, c.id)
+			return n, fmt.Errorf("%w: %q, not %q", errOtherCluster, m.ClusterID, c.id)
 		}
 		c.id = m.ClusterID
 	}
@@ -417,10 +423,12 @@ func (c *Cluster) apply(m *metadata.Response, now time.Time) (changed []*Topic, 
 	}
 	for i := range m.Topics {
 		if t := c.topics[m.Topics[i].Name]; t != nil {
+			missing := t.missing > 0
 			t.apply(&m.Topics[i], c.brokers, now)
-			changed = append(changed, t.Topic)
-			behind = behind || !t.behindFor.IsZero()
+			n.changed = append(n.changed, t.Topic)
+			n.behind = n.behind || !t.behindFor.IsZero()
+			n.come = n.come || missing && t.missing == 0
 		}
 	}
-	return changed, behind, nil
+	return n, nil
 }

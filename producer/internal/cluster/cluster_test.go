@@ -412,7 +412,7 @@ func TestClose(t *testing.T) {
 func TestLearntIsBounded(t *testing.T) {
 	c := Cluster{topics: map[string]*topic{}}
 	for i := range int32(1000) {
-		if _, _, err := c.apply(&metadata.Response{Brokers: []metadata.ResponseBroker{{NodeID: i % 3, Host: "h", Port: i}, {NodeID: 7, Host: "same", Port: 1}}}, time.Now()); err != nil {
+		if _, err := c.apply(&metadata.Response{Brokers: []metadata.ResponseBroker{{NodeID: i % 3, Host: "h", Port: i}, {NodeID: 7, Host: "same", Port: 1}}}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -436,7 +436,7 @@ func TestManyBrokers(t *testing.T) {
 	go func() {
 		defer close(stored)
 		for range 2 {
-			_, _, _ = c.apply(m, time.Now())
+			_, _ = c.apply(m, time.Now())
 		}
 	}()
 	select {

@@ -128,15 +128,16 @@ func (c *Cluster) ask() {
 	if q.amiss {
 		c.doubt()
 	}
-	behind := false
-	_, q.err = c.exchange(c.ctx, &metadata.Request{TopicNames: names, AllowAutoTopicCreation: c.cfg.AutoCreate}, func(m protocol.Message) error {
-		topics, old, err := c.apply(m.(*metadata.Response), time.Now())
-		behind = old
-		if err == nil && len(topics) > 0 && c.cfg.Changed != nil {
-			c.cfg.Changed(topics)
+	var n news
+	_, q.err = c.exchange(c.ctx, &metadata.Request{TopicNames: names, AllowAutoTopicCreation: c.cfg.AutoCreate}, func(m protocol.Message) (err error) {
+		if n, err = c.apply(m.(*metadata.Response), time.Now()); err == nil && len(n.changed) > 0 && c.cfg.Changed != nil {
+			c.cfg.Changed(n.changed)
 		}
 		return err
 	})
+	if n.come { // the next one may come as soon
+		c.streak = 0
+	}
 	if connection.Refused(q.err) {
 		c.refused++
 		c.held = time.Now().Add(connection.RefusedPause(c.refused))
@@ -152,7 +153,7 @@ func (c *Cluster) ask() {
 	case c.ctx.Err() != nil:
 	case q.err != nil:
 		c.Refresh()
-	case behind:
+	case n.behind:
 		c.another = true
 		c.Refresh()
 	}

@@ -87,6 +87,50 @@ func TestAutoCreate(t *testing.T) {
 	}, kfake.AllowAutoTopicCreation())
 }
 
+// Topics that are created for their first use take as long as one: those that are used at once are asked for
+// together, and no topic waits longer because others have come before it.
+func TestAutoCreateMany(t *testing.T) {
+	const n = 1000
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		asked := make(map[string]bool)
+		requests := 0
+		b.Fake.ControlKey(kmsg.Metadata.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			time.Sleep(time.Millisecond) // all that are about to ask do
+			requests++
+			created := false
+			res := req.ResponseKind().(*kmsg.MetadataResponse)
+			for _, rt := range req.(*kmsg.MetadataRequest).Topics {
+				created = created || !asked[*rt.Topic]
+				asked[*rt.Topic] = true
+				res.Topics = append(res.Topics, kmsg.MetadataResponseTopic{Topic: rt.Topic, ErrorCode: kerr.UnknownTopicOrPartition.Code})
+			}
+			res.Brokers = []kmsg.MetadataResponseBroker{{NodeID: 0, Host: "localhost", Port: 9092}}
+			return res, nil, created
+		})
+		c := openOn(t, b, Config{AutoCreate: true})
+		use := func(name string) {
+			began := time.Now()
+			topic, err := c.Topic(t.Context(), name)
+			if took := time.Since(began); err != nil || topic.Err != nil || took > firstMissing+firstPause {
+				t.Errorf("%s: %+v, %v after %v", name, topic, err, took)
+			}
+		}
+		for i := range 50 {
+			use(fmt.Sprint("in-turn-", i))
+		}
+		requests = 0
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() { use(fmt.Sprint("at-once-", i)) })
+		}
+		wg.Wait()
+		if requests > 4 {
+			t.Errorf("%d topics at once: %d requests", n, requests)
+		}
+	}, kfake.AllowAutoTopicCreation())
+}
+
 // If a topic never appears, the error says so when ctx ends. If the cluster creates no topics, that
 // is found after some seconds, with few requests. Later callers get the error at once.
 func TestTopicThatNeverComes(t *testing.T) {
