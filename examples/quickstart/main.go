@@ -11,6 +11,7 @@ import (
 )
 
 func main() {
+	ctx := context.Background()
 	listener := fsm.New(func(ctx context.Context, s *fsm.Scope) (net.Listener, error) {
 		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err == nil {
@@ -19,16 +20,13 @@ func main() {
 		return ln, err
 	})
 	defer listener.Close()
-	for range 3 { // any number of times: it is opened once
-		if err := listener.Start(context.Background()); err != nil {
-			log.Print(err)
-			return
-		}
+	err := listener.Start(ctx) // from any goroutine, any number of times
+	if err == nil {
+		err = listener.Use(ctx, func(_ context.Context, ln net.Listener) error {
+			fmt.Println("listening:", ln.Addr().Network())
+			return nil // the listener stays open until this function returns
+		})
 	}
-	err := listener.Use(context.Background(), func(_ context.Context, ln net.Listener) error {
-		fmt.Println("listening:", ln.Addr().Network())
-		return nil // the listener stays open until this function returns
-	})
 	if err != nil {
 		log.Print(err)
 	}

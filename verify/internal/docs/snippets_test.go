@@ -15,14 +15,13 @@ var _ = aProducer
 func aProducer(ctx context.Context) error {
 	p, err := producer.New(producer.Config{Brokers: []string{"localhost:9092"}, Topic: "orders"})
 	if err != nil {
-		return err // it names the field to correct
+		return err // the error names the field to correct
 	}
 	defer p.Close() // drains, 20 seconds at most
 
-	// Any number of times, from any goroutine:
 	if err := p.Start(ctx); err != nil {
-		return err // not reachable, no such topic, ...; it can be started again
+		return err // not reachable, no such topic, ...; Start may be called again
 	}
-	err = p.WriteMessages(ctx, kafka.Message{Key: []byte("k"), Value: []byte("v")}) // as with a *kafka.Writer
+	err = p.WriteMessages(ctx, kafka.Message{Key: []byte("k"), Value: []byte("v")})
 	return err
 }
