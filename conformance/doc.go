@@ -15,16 +15,16 @@
 //
 // # What it does
 //
-// The suite draws schedules: which caller calls which method, when and how a hook returns, which
+// The suite generates random schedules: which caller calls which method, when and how a hook returns, which
 // context ends. It observes only calls, returns and hooks. After each of them it computes every
 // state that the contract allows. The contract is tla/Abstract.tla as Go code; tests compare it
 // with the graph of the model checker, TLC. If no state is possible, a guarantee is broken.
 //
 // The result is a [Scorecard] with a verdict for each guarantee: "yes"; "no", with a minimal
 // schedule; "not offered"; or "not reached", if the premise of the guarantee held in no schedule.
-// If a guarantee breaks in a situation that the declared capabilities allow, its verdict is "no",
-// even if no declared capability offers it. The flag -conformance.report FILE of go test also
-// writes the scorecards as a page of HTML.
+// A guarantee that breaks in any schedule gets "no", even if a capability that a full test of it
+// needs is not declared. With the flag -conformance.report FILE, the test also writes the
+// scorecards to an HTML page.
 //
 // # How it works
 //

@@ -3,7 +3,8 @@
 //
 // A [Lifecycle] guards one resource: a Kafka producer, a database handle, a server's
 // listener. Start may be called by any number of goroutines, any number of times, in every
-// state. However many Starts run together, they share one attempt to open it, and its outcome.
+// state. However many Starts run together, they share one attempt to open the resource, and the
+// outcome of that attempt.
 //
 //	l := fsm.New(func(ctx context.Context, s *fsm.Scope) (*sql.DB, error) { // the open
 //		db, err := sql.Open("pgx", dsn)
@@ -17,15 +18,20 @@
 //	err = l.Use(ctx, func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }) // a use
 //
 // An attempt calls open, once or, with WithRetry, several times; each call is a try. Each thing
-// that open acquires is a part. Open and the releases are hooks. A use is a call of
-// [Lifecycle.Use], or the time from [Lifecycle.Acquire] to the Release of its [Lease].
+// that open acquires is a part. Open, and the function that releases a part, are hooks. A use is a
+// call of [Lifecycle.Use], or the time from [Lifecycle.Acquire] until its [Lease] is given back.
+//
+// Open registers the release of each part as soon as it holds the part, and returns when its
+// context ends. Stop releases the resource, which may then be started again. Shutdown does so for
+// good. Close is a Shutdown with a limit of its own, for defer. Run starts the resource, waits for the end of a
+// context, and closes it.
 //
 //	Idle ──start──▶ Starting ──opened──▶ Started
 //	 ▲                 │ failed, abandoned,  │
 //	 │                 │ timeout, died,      │ stop, shutdown,
 //	 │                 ▼ stop, shutdown      ▼ died
 //	 └──released──── Stopping ◀──────────────┘
-//	                   │ closed (when closing)
+//	                   │ released, after a Shutdown
 //	                   ▼
 //	 Idle ─shutdown─▶ Closed   (final)
 //
@@ -38,14 +44,14 @@
 // At most one operation, an opening attempt or a release, exists at any time. It runs in its own
 // goroutine, with a context of its own. Callers join it and wait; they never run it, so a caller
 // that leaves does not cancel the attempt for the others. When the last one leaves, the attempt is
-// cancelled. While Idle, Started or Closed no goroutine of the library remains, except briefly for
+// cancelled, unless it is a restart (WithRestart). While Idle, Started or Closed no goroutine of the library remains, except briefly for
 // observers, log lines and the call of a restart's [Backoff].
 //
 // # Guarantees
 //
 // Comments in this package cite the guarantees G1 to G15 by number. G1 to G13 are properties of the same names
-// in the TLA+ specification; G14 and G15 are only tested. The tests of G1 are those whose names begin with
-// TestG1, and so on:
+// in the TLA+ specification; G14 and G15 are only tested. The tests of G1 are
+// those that go test -run 'TestG1[A-Z]' selects, and so on:
 //
 //	G1  SingleFlight           one operation at a time; N Starts, one open
 //	G2  Idempotence            Start when Started, Stop when Idle: nil, and nothing runs
@@ -69,5 +75,5 @@
 //
 // # Several resources
 //
-// Package group combines lifecycles that need each other into one.
+// Package group combines lifecycles, some of which need others, into one.
 package fsm

@@ -209,6 +209,8 @@ func (l *Lifecycle[R]) leaveStart(c caller, a *attempt[R], h *hold[R]) (err erro
 	return nil
 }
 
+// leaveStartLocked takes a caller out of an attempt, which continues for the others (G6). The
+// last one that leaves cancels the attempt, or unqueues it.
 func (l *Lifecycle[R]) leaveStartLocked(a *attempt[R], left *LeaveError) error {
 	if a.isAnswered {
 		return a.startErr

@@ -9,12 +9,12 @@
 //	err = p.Start(ctx)
 //	err = p.WriteMessages(ctx, kafka.Message{Key: key, Value: value})
 //
-// A *kafka.Writer connects on its first write, and reports a broker that it cannot reach only then.
-// It may send a message twice when an answer is lost, closes without a bound, and leaves
-// connections open. But a Producer
+// A *kafka.Writer connects on its first write, and only then reports that it cannot reach a
+// broker. It may send a message twice when an answer is lost, its Close may take any length of
+// time, and it leaves connections open. A Producer, by contrast,
 //
 //   - starts once, however many callers call Start (G1 SingleFlight). Start returns nil only if
-//     a broker accepted the credentials, the declared topics exist, and their leaders are
+//     a broker accepted the credentials, the declared topics (Config.Topic, Config.Topics) exist, and their leaders are
 //     connected (G3 StartedIsOpen; with AllowPartial, some of the leaders). A write to a declared
 //     topic then opens no connection;
 //   - releases everything if it could not start, and can be started again (G4 Rollback). A
@@ -34,17 +34,17 @@
 //   - ErrNotSent: it is not in the log and never will be, and no broker refused it;
 //   - ErrRejected: it is not in the log and never will be; a broker's last answer refused it, or
 //     it breaks a limit that a broker would enforce;
-//   - ErrMaybeDelivered: the writing of a request with it had begun, and no answer says whether
-//     it is in the log.
+//   - ErrMaybeDelivered: a request that carries it had begun to be written, and no answer says
+//     whether it is in the log.
 //
 // By default (AcksAll, IdempotenceAuto) the producer is idempotent. A message is in the log at most once (D3
 // Once). A partition has the messages of one Producer in the order of their admission (D4 Order).
-// This holds whatever answers are lost and requests cut, throttled or sent again, even after an ErrMaybeDelivered and
-// across a forced stop and the next start. The messages that one call puts into a partition are
+// This holds no matter which answers are lost and which requests are cut off, throttled or sent
+// again, even after an ErrMaybeDelivered and across a forced stop and the next start. The messages that one call puts into a partition are
 // contiguous there. A message that the caller sends again is another message.
 //
-// A message that cannot be in the log yet is withdrawn when its caller leaves, its
-// DeliveryTimeout passes, or a stop is forced. It does not reach the log later (D5 Withdrawn).
+// A message that cannot have reached the log is withdrawn when its caller leaves, its
+// DeliveryTimeout passes, or a stop is forced. It never reaches the log afterwards (D5 Withdrawn).
 // Every message has its verdict by the DeliveryTimeout (D6 Deadline).
 //
 // WriteMessages waits for the verdicts, as a *kafka.Writer does. Send does not: its Delivery
@@ -52,13 +52,16 @@
 //
 // # What is not promised
 //
-// With AcksAll, a delivered message is in the log as long as the cluster keeps it. That needs three conditions:
+// What delivery promises rests on three conditions:
 //
 //   - no partition elects a leader that lacks acknowledged messages (unclean election);
-//   - an in-sync replica keeps what it acknowledged. With min.insync.replicas of 1, what one
-//     replica acknowledged is lost with it;
+//   - an in-sync replica keeps what it acknowledged. With min.insync.replicas of 1, a message that
+//     only one replica has acknowledged is lost with that replica;
 //   - the brokers remember a producer for longer than the DeliveryTimeout
 //     (producer.id.expiration.ms).
+//
+// If one of the first two fails, a delivered message may be missing from the log. If the third
+// fails, a message may be in the log twice, or out of order.
 //
 // Retention, compaction, DeleteRecords and the deletion of a topic remove messages all the same.
 // When a broker's answer shows that the log lost acknowledged messages, the producer logs a

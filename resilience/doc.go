@@ -15,6 +15,6 @@
 //
 // Use Retry for failures that pass within seconds: a broker that restarts, a name that does
 // not resolve yet. Use Breaker for a resource that many callers start and that may be down
-// for long: the callers fail at once, and the resource is not overloaded when it returns. A
+// for a long time: the callers fail at once, and the resource is not overloaded when it returns. A
 // Kafka producer takes both in its producer.Config.
 package resilience

@@ -1,4 +1,4 @@
-// Package spec is the specification of a lifecycle (tla/) in Go: its states and events, the
+// Package spec is a Go rendering of the TLA+ specification of a lifecycle (tla/): its states and events, the
 // transition table that the code runs, an executable model of the algorithm, and the
 // guarantees. Tests compare the code with the model.
 //
@@ -14,10 +14,11 @@
 //   - spec.go: states, events, the table's rows; table_gen.go: the table and
 //     the recorded numbers of states and edges, generated
 //   - snapshot.go: the value of every variable of tla/Algorithm.tla
-//   - algorithm.go: its actions and steps; guards.go, actions.go, actions_op.go:
+//   - algorithm.go: the actions and steps of tla/Algorithm.tla; guards.go, actions.go, actions_op.go:
 //     one function for each guard and action of Algorithm.tla, under the same name and in
 //     the same order
-//   - graph.go: all states and steps within a bound; pins.go: access to those numbers
+//   - graph.go: all states and steps within a bound; pins.go: access to the
+//     recorded numbers of states and edges
 //   - coverage.go: the guards and the classes of steps that a schedule covers
 //   - guarantees.go: G1 to G15, and which of them a difference from the model breaks
 package spec

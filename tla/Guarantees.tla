@@ -129,11 +129,11 @@ NoStaleFailure == [][
     ]_vars
 
 (****************************************************************************)
-(* G6.  A caller whose context ends leaves alone.  Only a failure, a Stop,  *)
-(* a Shutdown, or the leaving of the last waiter cancels an attempt.  After *)
-(* that no caller joins it, it does not succeed, and it is not tried again. *)
-(* (The lifecycle itself wants a restart.)  A Start whose context has       *)
-(* already ended opens nothing.                                             *)
+(* G6.  A caller whose context ends leaves, and affects no other caller.    *)
+(* Only a failure, a Stop, a Shutdown, or the leaving of the last waiter    *)
+(* cancels an attempt.  After that no caller joins it, it does not succeed, *)
+(* and it is not tried again.  (A restart goes on without waiters.)  A      *)
+(* Start whose context has already ended opens nothing.                     *)
 (****************************************************************************)
 NoForeignCancellation == [][
     /\ \A c \in Callers :

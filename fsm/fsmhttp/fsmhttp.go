@@ -5,7 +5,7 @@
 //	mux.Handle("GET /readyz", fsmhttp.Ready(page))  // each resource is open, and works
 //	mux.Handle("GET /statusz", page)                // for people
 //
-// Each answers as JSON, HTML or text, by the Accept header of the request. Ready and Page
+// Each handler answers with JSON, HTML or text, as the request's Accept header asks. Ready and Page
 // show the texts of errors with the names of hosts and parts: do not serve them to the
 // public. The errors of this module contain no secrets; the errors of your own open contain
 // what you put into them.

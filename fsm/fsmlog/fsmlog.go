@@ -1,5 +1,5 @@
 // Package fsmlog logs each transition of a lifecycle, and each failed try that will be
-// repeated, as a line of structured log.
+// repeated, as one structured log line.
 //
 //	l := fsm.New(open, fsmlog.To(logger.With("resource", "orders")))
 //

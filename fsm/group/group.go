@@ -1,4 +1,5 @@
-// Package group starts and stops lifecycles that need each other, as one lifecycle.
+// Package group starts and stops several lifecycles as one lifecycle, in the order of their
+// dependencies.
 //
 //	services, err := group.New([]group.Member{
 //		{Name: "database", Lifecycle: db},
@@ -10,22 +11,22 @@
 //
 // A group is itself an fsm.Lifecycle: it has Start, Stop, Run, Ready, Status, observers and
 // all options, keeps the guarantees of a lifecycle (docs/many-together.md lists limits), and
-// may be a member of another group.
-// Its open starts the members, its release stops them. The package adds the order:
+// may be a member of another group. The group's open starts its members, and the group's release
+// stops them. The package adds the order:
 //
-//   - A member starts as soon as all that it needs is open. Members that do not need each
-//     other start in parallel.
-//   - A member stops as soon as all that needs it is closed. All share one deadline:
-//     fsm.WithReleaseTimeout (a group that is a member has its own). At the deadline the uses that remain are cut off; the order
-//     is kept.
-//   - If a member fails to start, the starts under way are abandoned, and the others are
-//     stopped. The error of Start names the member.
-//   - If a member dies, which includes a Stop by another caller, the group dies with a *DiedError: all
-//     are stopped, in order. With fsm.WithRestart the group is then started again. With
-//     Member.Restart only the member and those that need it are restarted.
+//   - A member starts as soon as all that it needs is open. Members of which neither needs the
+//     other, directly or indirectly, start in parallel.
+//   - A member stops as soon as all that needs it is closed. The drains of all members share one
+//     deadline, the group's fsm.WithReleaseTimeout. A group that is itself a member has its own. At
+//     the deadline the remaining uses are cut off; the members still stop in order.
+//   - If a member fails to start, the starts under way are abandoned, and the members that are
+//     open are stopped. The error of Start names the member.
+//   - If a member dies, the group dies with a *DiedError: all members are stopped, in order. A Stop
+//     of a member by another caller counts as its death. With fsm.WithRestart the group is then
+//     started again. With Member.Restart only the member and those that need it are restarted.
 //
-// The group holds its members (fsm.Lifecycle.Hold), so groups may share a member. While it is
-// started it runs no goroutine of its own, except during a restart of members.
+// The group holds its members (fsm.Lifecycle.Hold), so groups may share a member. While the group
+// is started it runs no goroutine of its own, except during a restart of members.
 //
 // For goroutines that end together, without resources, errgroup is enough.
 package group
@@ -86,7 +87,7 @@ func (e *DiedError) Unwrap() error { return e.Err }
 // New returns an idle group of these members. The options are those of its lifecycle. New
 // refuses, with one error that names all that is wrong: a member without a name or a
 // lifecycle, a name or a lifecycle that two members have, a need that is no member, and
-// members that need each other.
+// members whose needs form a cycle.
 func New(members []Member, opts ...fsm.Option) (*Group, error) {
 	sorted, err := sort(members)
 	if err != nil {
@@ -159,7 +160,7 @@ func sort(members []Member) ([]*node, error) {
 		path = append(path, n.Name)
 		switch mark[n] {
 		case visiting:
-			refuse("the members need each other: %s", strings.Join(path[slices.Index(path, n.Name):], " needs "))
+			refuse("the members form a cycle: %s", strings.Join(path[slices.Index(path, n.Name):], " needs "))
 		case unvisited:
 			mark[n] = visiting
 			for _, need := range n.needs {

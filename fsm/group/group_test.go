@@ -151,9 +151,9 @@ func TestNewRefuses(t *testing.T) {
 		`group: two members have the name "a"`:                              {{Name: "a", Lifecycle: one}, {Name: "a", Lifecycle: one}},
 		`group: the members "a" and "b" have the same lifecycle`:            {{Name: "a", Lifecycle: one}, {Name: "b", Lifecycle: one}},
 		`group: member "a" needs "b", which is no member`:                   {{Name: "a", Lifecycle: one, Needs: []string{"b"}}},
-		`group: the members need each other: a needs a`:                     {{Name: "a", Lifecycle: one, Needs: []string{"a"}}},
-		`group: the members need each other: a needs b needs a`:             {{Name: "a", Lifecycle: one, Needs: []string{"b"}}, {Name: "b", Lifecycle: two, Needs: []string{"a"}}},
-		`group: the members need each other: b needs b`:                     {{Name: "a", Lifecycle: one, Needs: []string{"b"}}, {Name: "b", Lifecycle: two, Needs: []string{"b"}}},
+		`group: the members form a cycle: a needs a`:                        {{Name: "a", Lifecycle: one, Needs: []string{"a"}}},
+		`group: the members form a cycle: a needs b needs a`:                {{Name: "a", Lifecycle: one, Needs: []string{"b"}}, {Name: "b", Lifecycle: two, Needs: []string{"a"}}},
+		`group: the members form a cycle: b needs b`:                        {{Name: "a", Lifecycle: one, Needs: []string{"b"}}, {Name: "b", Lifecycle: two, Needs: []string{"b"}}},
 		"group: member \"a\" has no lifecycle\ngroup: member 1 has no name": {{Name: "a"}, {Lifecycle: two}},
 	} {
 		g, err := group.New(members)

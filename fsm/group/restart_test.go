@@ -192,7 +192,7 @@ func TestRestart(t *testing.T) {
 		wantNil(t, "Close", g.Close())
 		w.wantAll("down")
 	})
-	bubble(t, "members that do not need each other", func(t *testing.T) {
+	bubble(t, "members of which neither needs the other", func(t *testing.T) {
 		w := &world{t: t}
 		a, b := w.add("a"), w.add("b")
 		g := w.groupOf(restarting(always(time.Second), "a", "b"))

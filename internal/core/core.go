@@ -9,6 +9,10 @@
 //
 // A message is a number. A partition numbers its messages in the order in which it admits them, starting at 1.
 //
+// Three methods keep the order (D4). [Partition.Admit] puts messages at the end of the queue. [Partition.Take] takes a
+// batch from its front, and only while no other batch is under way. After a batch in doubt it changes the epoch (see
+// identity.next): the leader then refuses the requests of the old epoch that are still on their way.
+//
 // An event that the state does not allow returns a [NotAllowed] and changes nothing.
 //
 // Neither a [Partition] nor the [IDs] that partitions share may be used by two goroutines at once. [Partition.Take],

@@ -64,7 +64,7 @@ func (ids *IDs) Start(partitions ...*Partition) error {
 }
 
 // next returns the epoch for a partition that cannot stay in its own. If highest is above used, that is highest;
-// otherwise highest + 1.
+// otherwise highest + 1. The leader then refuses requests of older epochs (D3, D4).
 func (i *identity) next(used int16) int32 {
 	if used == none {
 		used = i.floor

@@ -113,7 +113,7 @@ func (p *Partition) Withdraw(m Message) (Outcome, error) {
 	}
 }
 
-// Take makes the first n messages of the queue the batch. Sequence numbers continue from the last batch. They begin
+// Take makes the first n messages of the queue the batch (D4). Sequence numbers continue from the last batch. They begin
 // with 0 in another epoch (TakeInNextEpoch) if the partition is new, started or freed since, or has another producer
 // id; if the last batch ended in doubt; if the leader expected another number; or if too few numbers are left. Take is
 // refused if there is a batch, if fewer messages are queued, if the producer is stopped, or if no epoch is left.

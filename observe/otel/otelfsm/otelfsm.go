@@ -1,4 +1,4 @@
-// Package otelfsm has OpenTelemetry's metrics and traces of a lifecycle.
+// Package otelfsm exports OpenTelemetry metrics and traces of a lifecycle.
 //
 //	o, err := otelfsm.New("database")
 //	...
@@ -17,7 +17,7 @@
 // it is linked to the span of the caller that began the attempt. It is not a child, because
 // the caller's span may end much earlier: the caller may leave while others wait. The release of
 // an open resource is another root, linked to the attempt's span. Both spans have an event
-// for each step of a part, and record the errors. A failed try that is followed by another
+// for each part that is acquired, held or released, and record the errors. A failed try that is followed by another
 // try (fsm.WithRetry) is an event of the attempt's span, and does not make its status an error.
 package otelfsm
 

@@ -1,4 +1,4 @@
-// Package otelproducer has OpenTelemetry's metrics and traces of a Kafka producer. It provides
+// Package otelproducer exports OpenTelemetry metrics and traces of a Kafka producer. It provides
 // those of package otelfsm for the lifecycle, and metrics of the messages sent.
 //
 //	o, err := otelproducer.New("orders")
