@@ -14,21 +14,21 @@ type Guarantee struct{ ID, Name, Promise string }
 func (g Guarantee) String() string { return g.ID + " " + g.Name }
 
 var guarantees = []Guarantee{
-	{"G1", "SingleFlight", "At most one operation runs at any instant; concurrent Starts of an idle lifecycle open once and all get that result."},
-	{"G2", "Idempotence", "Start of a started lifecycle returns nil and runs nothing; so do Stop of an idle and Shutdown of a closed one."},
-	{"G3", "StartedIsOpen", "If Start returns nil, the resource was open, all parts held, at an instant between the call and its return."},
-	{"G4", "Rollback", "An attempt that fails in any way releases every part it holds, each once, in reverse, before a waiting caller returns; then Start works again."},
-	{"G5", "NoStaleFailure", "A Start called after an attempt has begun to roll back waits and makes an attempt of its own; it never gets the old error."},
-	{"G6", "NoForeignCancellation", "A caller whose context ends cancels nothing for others; an attempt is cancelled by its last waiter, Stop, Shutdown, Fail or the start timeout, and then no Start joins it."},
-	{"G7", "NoLeak", "When Idle or Closed, no part is held and no goroutine of the library runs; none runs while Started either."},
-	{"G8", "StopWins", "Stop during Starting cancels the attempt and waits for its rollback; its Starts, also those queued, get ErrStopped or ErrClosed."},
-	{"G9", "DrainFirst", "A release begins when no admitted use is in flight, or when a stopper that may force it leaves; that stopper gets the number of uses that were cut off."},
-	{"G10", "UseOnlyStarted", "A use is admitted only while Started, and the resource stays open until the use ends, unless the release is forced."},
-	{"G11", "CloseIsFinal", "After Shutdown or Close was called no attempt begins; after it returned nil nothing is open."},
-	{"G12", "Progress", "If hooks return and uses end, every call returns; with any hooks, a wait ends once its caller's context ends."},
-	{"G13", "OwnGeneration", "An old attempt, lease or failure report never affects a newer one; a failure reported during open fails the attempt."},
-	{"G14", "CauseKept", "The cause of the last failed attempt or release, or of the resource's death, stays readable until the next successful start, with the part."},
-	{"G15", "NoSelfDeadlock", "Start, Stop or Shutdown from within a hook or use, with its context, returns ErrReentrant and has no effect. Start when Started returns nil."},
+	{"G1", "SingleFlight", "At most one operation runs at any time. Concurrent Starts open the resource once, and all that wait get that result."},
+	{"G2", "Idempotence", "Start when started, Stop when idle and Shutdown when closed return nil and run nothing."},
+	{"G3", "StartedIsOpen", "If Start returns nil, the resource was open, with all its parts, at some moment during the call."},
+	{"G4", "Rollback", "A failed attempt releases every part it held, once, in reverse order, before a waiting caller gets the error. Then Start works again."},
+	{"G5", "NoStaleFailure", "A Start that comes after an attempt began to roll back makes an attempt of its own, and never gets the old error."},
+	{"G6", "NoForeignCancellation", "A caller that gives up does not cancel the attempt for the others. When the last caller that waits gives up, the attempt is cancelled, unless it is a restart."},
+	{"G7", "NoLeak", "When Idle or Closed, no part is held and no goroutine runs."},
+	{"G8", "StopWins", "A Stop during a start cancels it and waits for its rollback. The start never succeeds afterwards: its callers get ErrStopped or ErrClosed."},
+	{"G9", "DrainFirst", "A release waits for the uses in flight, or is forced. A Stop that forces it gets the number of uses that were cut off."},
+	{"G10", "UseOnlyStarted", "A use is admitted only while Started, and keeps the resource open unless the release is forced."},
+	{"G11", "CloseIsFinal", "After Shutdown nothing opens again."},
+	{"G12", "Progress", "Every call returns if hooks return, uses end, and retries and restarts do not go on for ever. Whatever hooks do, a call returns once its own context ends."},
+	{"G13", "OwnGeneration", "An old attempt, lease or failure report never affects a newer one."},
+	{"G14", "CauseKept", "The cause of the last failure is readable until the next successful start, with the part."},
+	{"G15", "NoSelfDeadlock", "Start, Stop or Shutdown from inside a hook or use, with its context, returns ErrReentrant instead of waiting for itself. Start when Started returns nil."},
 }
 
 // Guarantees returns G1 to G15, in order.
