@@ -1,5 +1,5 @@
-// Package conformance tests which of the guarantees G1 to G15 of package fsm your own lifecycle
-// keeps, as testing/fstest tests a file system.
+// Package conformance finds out which of the guarantees G1 to G15 of package fsm your own lifecycle
+// keeps, as testing/fstest checks a file system.
 //
 // Build your lifecycle with the two hooks, open and release, that the suite passes in. Declare its
 // capabilities, and call [Test] from a test:
@@ -40,5 +40,5 @@
 // # When not to use it
 //
 // The suite tests orders of calls and hooks, one step at a time. It finds no data races: run your
-// own tests with -race as well. A "yes" means that no drawn schedule broke the guarantee.
+// own tests with -race as well. A "yes" means that no schedule of the run broke the guarantee.
 package conformance

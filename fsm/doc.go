@@ -22,8 +22,8 @@
 // call of [Lifecycle.Use], or the time from [Lifecycle.Acquire] until its [Lease] is given back.
 //
 // Open registers the release of each part as soon as it holds the part, and returns when its
-// context ends. Stop releases the resource, which may then be started again. Shutdown does so for
-// good. Close is a Shutdown with a limit of its own, for defer. Run starts the resource, waits for the end of a
+// context ends. Stop releases the resource; Start may open it again. After a Shutdown nothing opens
+// it again. Close is a Shutdown with a limit of its own, for defer. Run starts the resource, waits for the end of a
 // context, and closes it.
 //
 //	Idle ──start──▶ Starting ──opened──▶ Started
@@ -35,8 +35,8 @@
 //	                   ▼
 //	 Idle ─shutdown─▶ Closed   (final)
 //
-// Stopping is both the rollback of a failed attempt and the release of a running
-// resource. In both, parts are being released. Starts that arrive meanwhile wait for
+// Stopping is both the rollback of an attempt, which first waits for open to return, and the
+// release of a running resource, which first waits for its uses. Starts that arrive meanwhile wait for
 // the end, and then share one new attempt; after a Shutdown they get ErrClosed.
 //
 // # How it works
@@ -50,12 +50,12 @@
 // # Guarantees
 //
 // Comments in this package cite the guarantees G1 to G15 by number. G1 to G13 are properties of the same names
-// in the TLA+ specification; G14 and G15 are only tested. The tests of G1 are
-// those that go test -run 'TestG1[A-Z]' selects, and so on:
+// in the TLA+ specification; G14 and G15 are only tested. The tests of G1, for
+// example, are those that go test ./... -run 'TestG1[A-Z]' runs.
 //
 //	G1  SingleFlight           one operation at a time; N Starts, one open
 //	G2  Idempotence            Start when Started, Stop when Idle: nil, and nothing runs
-//	G3  StartedIsOpen          if Start returns nil, the resource was open, all parts held
+//	G3  StartedIsOpen          if Start returns nil, the resource was open, with all parts, at some moment during the call
 //	G4  Rollback               a failed attempt releases what it held, in reverse, before a waiting Start gets the error
 //	G5  NoStaleFailure         a Start never gets the error of an attempt that was already failing when Start was called
 //	G6  NoForeignCancellation  a caller that leaves does not cancel the attempt for the others

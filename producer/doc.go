@@ -20,8 +20,8 @@
 //   - releases everything if it could not start, and can be started again (G4 Rollback). A
 //     caller that gives up does not disturb the others (G6 NoForeignCancellation);
 //   - drains when it is stopped: every admitted message gets its verdict (G9 DrainFirst). When
-//     the context of the Stop ends, and no other Stop waits, it cuts the connections. It
-//     counts the messages that it cut off, by verdict;
+//     the context of the Stop ends, and no other Stop waits, or when that of a Shutdown ends, the
+//     producer cuts the connections. It counts the messages that it cut off, by verdict;
 //   - leaves no connection and no goroutine (G7 NoLeak), and can be started again unless it
 //     was closed (G11 CloseIsFinal).
 //
@@ -31,7 +31,8 @@
 // exactly one verdict (D1 OneVerdict), which never changes and is true (D2 Truth): delivered,
 // or one of
 //
-//   - ErrNotSent: it is not in the log and never will be, and no broker refused it;
+//   - ErrNotSent: it is not in the log and never will be, and the last answer of a broker, if any,
+//     did not refuse it;
 //   - ErrRejected: it is not in the log and never will be; a broker's last answer refused it, or
 //     it breaks a limit that a broker would enforce;
 //   - ErrMaybeDelivered: a request that carries it had begun to be written, and no answer says
@@ -64,8 +65,8 @@
 // fails, a message may be in the log twice, or out of order.
 //
 // Retention, compaction, DeleteRecords and the deletion of a topic remove messages all the same.
-// When a broker's answer shows that the log lost acknowledged messages, the producer logs a
-// warning and counts it in Counters.
+// When a broker's answer shows that the log lost acknowledged messages, or that the brokers forgot
+// the producer, the producer logs a warning and counts the answer (Counters.LostByCluster).
 //
 // AcksOne, AcksNone and IdempotenceOff promise neither D3 nor D4: a message may be in the log
 // twice, and an old request may land behind a newer one. With AcksNone, delivered means handed

@@ -18,7 +18,7 @@ var guarantees = []Guarantee{
 	{"G2", "Idempotence", "Start when started, Stop when idle and Shutdown when closed return nil and run nothing."},
 	{"G3", "StartedIsOpen", "If Start returns nil, the resource was open, with all its parts, at some moment during the call."},
 	{"G4", "Rollback", "A failed attempt releases every part it held, once, in reverse order, before a waiting caller gets the error. Then Start works again."},
-	{"G5", "NoStaleFailure", "A Start that comes after an attempt began to roll back makes an attempt of its own, and never gets the old error."},
+	{"G5", "NoStaleFailure", "A Start that comes after an attempt began to roll back waits for the next attempt, which all such Starts share, and never gets the old error."},
 	{"G6", "NoForeignCancellation", "A caller that gives up does not cancel the attempt for the others. When the last caller that waits gives up, the attempt is cancelled, unless it is a restart."},
 	{"G7", "NoLeak", "When Idle or Closed, no part is held and no goroutine runs."},
 	{"G8", "StopWins", "A Stop during a start cancels it and waits for its rollback. The start never succeeds afterwards: its callers get ErrStopped or ErrClosed."},

@@ -14,9 +14,9 @@
 // may be a member of another group. The group's open starts its members, and the group's release
 // stops them. The package adds the order:
 //
-//   - A member starts as soon as all that it needs is open. Members of which neither needs the
-//     other, directly or indirectly, start in parallel.
-//   - A member stops as soon as all that needs it is closed. The drains of all members share one
+//   - A member starts as soon as all that it needs is open. Two members, neither of which needs
+//     the other, directly or indirectly, do not wait for each other.
+//   - A member stops as soon as every member that needs it has stopped. The drains of all members share one
 //     deadline, the group's fsm.WithReleaseTimeout. A group that is itself a member has its own. At
 //     the deadline the remaining uses are cut off; the members still stop in order.
 //   - If a member fails to start, the starts under way are abandoned, and the members that are
@@ -25,7 +25,8 @@
 //     of a member by another caller counts as its death. With fsm.WithRestart the group is then
 //     started again. With Member.Restart only the member and those that need it are restarted.
 //
-// The group holds its members (fsm.Lifecycle.Hold), so groups may share a member. While the group
+// The group holds its members (fsm.Lifecycle.Hold), so groups may share a member: one that another
+// owner holds stays open when the group stops. While the group
 // is started it runs no goroutine of its own, except during a restart of members.
 //
 // For goroutines that end together, without resources, errgroup is enough.

@@ -1,6 +1,6 @@
-// Package core decides what becomes of the messages of one partition: the queue, the batch under way, its sequence
-// numbers and epoch, what is sent again, and every verdict. It is tla/Partition.tla in Go: a method is an action of that
-// name, or decides between several, and a field is a variable.
+// Package core decides what becomes of the messages of one partition. It has the queue, and the batch under way with its
+// sequence numbers and epoch. It decides what is sent again, and every verdict. It is tla/Partition.tla in Go: a method is
+// the action of the same name, or chooses among several actions; a field is a variable.
 //
 // The package does no input or output, and has no clock, goroutine or lock. It sees no bytes and counts no attempts. Each
 // event is a call of a method: a message is admitted, a request was written, an answer came. The method returns what
@@ -9,14 +9,14 @@
 //
 // A message is a number. A partition numbers its messages in the order in which it admits them, starting at 1.
 //
-// Three methods keep the order (D4). [Partition.Admit] puts messages at the end of the queue. [Partition.Take] takes a
-// batch from its front, and only while no other batch is under way. After a batch in doubt it changes the epoch (see
-// identity.next): the leader then refuses the requests of the old epoch that are still on their way.
+// Two methods keep the order (D4). [Partition.Admit] puts messages at the end of the queue. [Partition.Take] takes a
+// batch from its front, and only while no other batch is under way. If a request with the last batch may still be
+// appended, Take changes the epoch (identity.next): the leader then refuses requests of the old epoch.
 //
 // An event that the state does not allow returns a [NotAllowed] and changes nothing.
 //
 // Neither a [Partition] nor the [IDs] that partitions share may be used by two goroutines at once. [Partition.Take],
-// [Partition.Answer], [Partition.HandedOver], [Partition.Free], [New] and the methods of IDs use the IDs. Callers of
+// [Partition.Answer], [Partition.Free], [New] and the methods of IDs use the IDs. Callers of
 // these must hold a lock that all partitions of the same IDs share.
 package core
 

@@ -3,8 +3,9 @@
 // becomes of the messages that a Producer admits.
 //
 // Tests check that the model and the graphs that TLC, the model checker, dumps have the same
-// states and the same labelled edges. The TLA+ action Take is, in Go, the
-// constant Take and the function take, and in the graphs the edge label Take. Programs that use package producer
+// states and the same labelled edges. Names correspond: the TLA+ action
+// Take, for example, is the constant Take and the function take in Go, and the edge label Take in
+// the graphs. Programs that use package producer
 // do not need this package.
 //
 // Files:

@@ -16,8 +16,10 @@
 //
 // it is linked to the span of the caller that began the attempt. It is not a child, because
 // the caller's span may end much earlier: the caller may leave while others wait. The release of
-// an open resource is another root, linked to the attempt's span. Both spans have an event
-// for each part that is acquired, held or released, and record the errors. A failed try that is followed by another
+// an open resource is another root, linked to the attempt's span. The attempt's span has
+// an event when open names the part that it acquires next (Scope.Part) and when a part is held
+// (Scope.Defer). Both spans have one when the release of a part starts and when it has returned, and
+// record the errors. A failed try that is followed by another
 // try (fsm.WithRetry) is an event of the attempt's span, and does not make its status an error.
 package otelfsm
 
