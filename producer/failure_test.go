@@ -184,6 +184,9 @@ func TestMessageTooLarge(t *testing.T) {
 		if !errors.As(err, &tooLarge) || len(tooLarge.Message.Value) != 1001 {
 			t.Errorf("no kafka.MessageTooLargeError in %v", err)
 		}
+		if text := werr[1].Error(); strings.Count(text, kafka.MessageSizeTooLarge.Error()) != 1 {
+			t.Errorf("want the reason once: %s", text)
+		}
 		if err := p.WriteMessages(bg, message(strings.Repeat("x", 1001))); classOf(t, err) != ErrRejected {
 			t.Error(err)
 		}

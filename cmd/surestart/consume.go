@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -67,20 +66,22 @@ func prepareConsume(flags *flag.FlagSet) func(*world, []string) error {
 		ctx, cancel := w.interruptible()
 		defer cancel()
 		printed := 0
-		var unwritten error
-		err = consume(ctx, cfg, int32(*partition), *last, *follow, func(r *kgo.Record) bool {
-			_, unwritten = fmt.Fprintln(w.out, recordLine(r, *asJSON))
+		err = consume(ctx, cfg, *partition, *last, *follow, func(r *kgo.Record) bool {
+			_, err := fmt.Fprintln(w.out, recordLine(r, *asJSON))
 			printed++
-			return unwritten == nil && printed != *most
+			return err == nil && printed != *most
 		})
-		if ctx.Err() != nil && *follow {
-			err = nil // Ctrl-C is how it ends
+		switch {
+		case err == nil || ctx.Err() == nil:
+			return err
+		case *follow:
+			return nil // Ctrl-C is how it ends
 		}
-		return cmp.Or(unwritten, err)
+		return context.Cause(ctx)
 	}
 }
 
-func consume(ctx context.Context, cfg producer.Config, partition int32, last int64, follow bool, each func(*kgo.Record) bool) error {
+func consume(ctx context.Context, cfg producer.Config, partition int, last int64, follow bool, each func(*kgo.Record) bool) error {
 	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID(cfg.ClientID), kgo.RequestRetries(2)}
 	if cfg.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(cfg.TLS))
@@ -99,11 +100,11 @@ func consume(ctx context.Context, cfg producer.Config, partition int32, last int
 	if err != nil {
 		return err
 	}
-	if _, ok := from[partition]; !ok && partition >= 0 {
+	if partition >= len(from) {
 		return usagef("-partition %d: topic %s has %d partitions", partition, cfg.Topic, len(from))
 	}
 	for p := range from {
-		if partition >= 0 && p != partition {
+		if partition >= 0 && int(p) != partition {
 			delete(from, p)
 		} else if last > 0 {
 			from[p] = max(from[p], ends[p]-last)

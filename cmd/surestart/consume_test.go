@@ -22,6 +22,7 @@ func TestJSONThereAndBack(t *testing.T) {
 {"key64":"gA==","value64":"/wA="}
 {"key":"","value":""}
 {"value":null}
+{"key":"\ufffd","value":"\ud83d\ude00 \\ud800","headers":[{"key64":"aP8=","value":"x"}]}
 `
 	if r := call(t, in, "produce", "-brokers", at, "-topic", "lines", "-json"); r.status != exitOK {
 		t.Fatalf("%+v", r)
@@ -30,6 +31,7 @@ func TestJSONThereAndBack(t *testing.T) {
 	for _, text := range []string{
 		`"key":"k","value":"v","headers":[{"key":"h","value":"x"},{"key":"h","value64":"/w=="},{"key":"none"}],"time":"2026-01-02T03:04:05Z","topic":"lines","partition":0,"offset":0}`,
 		`{"key64":"gA==","value":null,"value64":"/wA=",`, `{"key":"","value":"",`, `{"value":null,`,
+		`{"key":"�","value":"😀 \\ud800","headers":[{"key64":"aP8=","value":"x"}],`,
 	} {
 		if !strings.Contains(first.out, text) {
 			t.Errorf("no %s in\n%s", text, first.out)
@@ -42,7 +44,8 @@ func TestJSONThereAndBack(t *testing.T) {
 	if strings.ReplaceAll(second.out, `"copy"`, `"lines"`) != first.out {
 		t.Errorf("the copy is\n%s\nand not\n%s", second.out, first.out)
 	}
-	for _, bad := range []string{`{"key":"a","key64":"YQ=="}`, `{"value":"v"} x`, `{"valeu":"v"}`, `["v"]`, `null`} {
+	for _, bad := range []string{`{"key":"a","key64":"YQ=="}`, `{"value":"v"} x`, `{"valeu":"v"}`, `["v"]`, `null`,
+		"{\"value\":\"a\xffb\"}", "{\"value\":\"v\",\"headers\":[{\"key\":\"\xff\"}]}", `{"value":"\ud800"}`, `{"value":"\udc00\ud800"}`, `{"key":"\ud83d\u0041"}`, `{"key":"\ud83d\\ude00"}`} {
 		if r := call(t, bad+"\n", "produce", "-brokers", at, "-topic", "copy", "-json"); r.status != exitFail || !strings.Contains(r.err, "standard input:1: ") {
 			t.Errorf("%s: %+v", bad, r)
 		}
@@ -117,7 +120,7 @@ func TestConsumeOutputCannotBeWritten(t *testing.T) {
 	}
 	for _, args := range [][]string{nil, {"-follow"}} {
 		var errs strings.Builder
-		w := &world{strings.NewReader(""), full{}, &errs, func(string) string { return "" }, nil}
+		w := &world{in: strings.NewReader(""), out: full{}, err: &errs, getenv: func(string) string { return "" }}
 		status := run(append([]string{"consume", "-brokers", at, "-topic", "lines"}, args...), w)
 		if status != exitFail || !strings.Contains(errs.String(), "no space left") {
 			t.Errorf("%q: status %d: %s", args, status, &errs)

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo"
-	"github.com/seed3893aba4/surestart/internal/terminal"
 )
 
 var demoCommand = command{
@@ -51,7 +50,7 @@ func prepareDemo(flags *flag.FlagSet) func(*world, []string) error {
 		}
 		ctx, cancel := w.interruptible()
 		defer cancel()
-		kept, err := demo.Run(ctx, cfg, demo.NewScreen(w.out, terminal.Is(w.out, w.getenv)))
+		kept, err := demo.Run(ctx, cfg, demo.NewScreen(w.out, w.terminal))
 		if err == nil && !kept {
 			err = errSaid
 		}

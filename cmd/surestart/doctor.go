@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -55,7 +56,15 @@ func prepareDoctor(flags *flag.FlagSet) func(*world, []string) error {
 		}
 		ctx, cancel := w.interruptible()
 		defer cancel()
-		if !doctor.Examine(ctx, cfg, c.principal(), *timeout, func(f doctor.Finding) { w.finding(f) }) {
+		well := doctor.Examine(ctx, cfg, c.principal(), *timeout, func(f doctor.Finding) {
+			if ctx.Err() == nil { // otherwise the interrupt is what failed
+				w.finding(f)
+			}
+		})
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !well:
 			return errSaid
 		}
 		fmt.Fprintln(w.out, "A producer with this configuration starts.")
@@ -74,7 +83,7 @@ func (w *world) finding(f doctor.Finding) {
 	case doctor.Skipped:
 		mark, colour = "-", terminal.Faint
 	}
-	mark = terminal.Paint(terminal.Is(w.out, w.getenv), colour, fmt.Sprintf("%-4s", mark))
+	mark = terminal.Paint(w.terminal, colour, fmt.Sprintf("%-4s", mark))
 	fmt.Fprintf(w.out, "%s  %-11s  %s\n", mark, f.Part, oneLine(errors.New(f.What)))
 	if f.Cause != "" {
 		fmt.Fprintf(w.out, "      likely:      %s\n", oneline.Escape(f.Cause))

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/segmentio/kafka-go"
@@ -31,7 +33,8 @@ type jsonLine struct {
 }
 
 type jsonHeader struct {
-	Key     string  `json:"key"`
+	Key     *string `json:"key,omitempty"`
+	Key64   []byte  `json:"key64,omitempty"`
 	Value   *string `json:"value,omitempty"`
 	Value64 []byte  `json:"value64,omitempty"`
 }
@@ -62,7 +65,8 @@ func fromRecord(r *kgo.Record) jsonLine {
 	l.Key, l.Key64 = textOrBytes(r.Key)
 	l.Value, l.Value64 = textOrBytes(r.Value)
 	for _, h := range r.Headers {
-		one := jsonHeader{Key: h.Key}
+		var one jsonHeader
+		one.Key, one.Key64 = textOrBytes([]byte(h.Key))
 		one.Value, one.Value64 = textOrBytes(h.Value)
 		l.Headers = append(l.Headers, one)
 	}
@@ -83,6 +87,9 @@ func parseJSON(text []byte) (m kafka.Message, err error) {
 	if _, err := d.Token(); err != io.EOF {
 		return m, errors.New("more follows the JSON on the line")
 	}
+	if !utf8.Valid(text) || hasLoneSurrogate(text) { // package json would replace it
+		return m, errors.New("the JSON has bytes or escapes that are not UTF-8: want these in key64 or value64, in base64")
+	}
 	m.Time = l.Time
 	if m.Key, err = bytesOf(l.Key, l.Key64, "key"); err != nil {
 		return m, err
@@ -91,11 +98,42 @@ func parseJSON(text []byte) (m kafka.Message, err error) {
 		return m, err
 	}
 	for _, h := range l.Headers {
+		key, err := bytesOf(h.Key, h.Key64, "key")
+		if err != nil {
+			return m, err
+		}
 		value, err := bytesOf(h.Value, h.Value64, "value")
 		if err != nil {
 			return m, err
 		}
-		m.Headers = append(m.Headers, kafka.Header{Key: h.Key, Value: value})
+		m.Headers = append(m.Headers, kafka.Header{Key: string(key), Value: value})
 	}
 	return m, nil
+}
+
+// hasLoneSurrogate reports whether JSON has an escape such as \ud800 that is half of a character.
+func hasLoneSurrogate(text []byte) bool {
+	escaped := func(at int) (r rune, ok bool) {
+		if at+6 > len(text) || text[at] != '\\' || text[at+1] != 'u' {
+			return 0, false
+		}
+		n, err := strconv.ParseUint(string(text[at+2:at+6]), 16, 16)
+		return rune(n), err == nil
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		r, ok := escaped(i)
+		switch {
+		case !ok:
+			i++ // the escaped character
+		case utf16.IsSurrogate(r):
+			if second, _ := escaped(i + 6); utf16.DecodeRune(r, second) == utf8.RuneError {
+				return true
+			}
+			i += 11
+		}
+	}
+	return false
 }

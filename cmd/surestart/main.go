@@ -28,6 +28,7 @@ import (
 
 	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo/naive"
 	"github.com/seed3893aba4/surestart/internal/oneline"
+	"github.com/seed3893aba4/surestart/internal/terminal"
 )
 
 const (
@@ -43,6 +44,22 @@ type world struct {
 	err     io.Writer
 	getenv  func(string) string
 	signals <-chan os.Signal
+
+	terminal bool // out is one; run sets it
+}
+
+// An output is standard output. It remembers the first error of a Write.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.to.Write(b)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // interruptible returns a context that a signal ends.
@@ -73,11 +90,22 @@ func init() { // the help refers to the commands
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	os.Exit(run(os.Args[1:], &world{os.Stdin, os.Stdout, os.Stderr, os.Getenv, signals}))
+	os.Exit(run(os.Args[1:], &world{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, signals: signals}))
 }
 
-// run is the whole program. It returns the exit status.
+// run is the whole program. It returns the exit status. Output that cannot be written is a failure.
 func run(args []string, w *world) int {
+	out := &output{to: w.out}
+	w.out, w.terminal = out, terminal.Is(w.out, w.getenv)
+	status := runCommand(args, w)
+	if out.err != nil && status != exitUsage {
+		fmt.Fprintf(w.err, "surestart: standard output: %s\n", oneLine(out.err))
+		return exitFail
+	}
+	return status
+}
+
+func runCommand(args []string, w *world) int {
 	if len(args) == 0 {
 		usage(w.err)
 		return exitUsage
@@ -102,7 +130,26 @@ func run(args []string, w *world) int {
 	case err != nil:
 		return report(w, name, usageError{fmt.Errorf("%w (surestart help %s lists the flags)", err, name)})
 	}
+	if late := lateFlag(flags, args); late != "" {
+		return report(w, name, usagef("%s comes after an argument: flags come first; after -- an argument may begin with a dash", late))
+	}
 	return report(w, name, do(w, flags.Args()))
+}
+
+// lateFlag returns the first flag after an argument, which package flag takes for an argument
+// too; empty: there is none. args are those that flags has parsed.
+func lateFlag(flags *flag.FlagSet, args []string) string {
+	first := len(args) - flags.NArg()
+	if first > 0 && args[first-1] == "--" {
+		return ""
+	}
+	for _, arg := range args[first:] {
+		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if strings.HasPrefix(arg, "-") && flags.Lookup(name) != nil {
+			return arg
+		}
+	}
+	return ""
 }
 
 // usageError is the error of a wrong command line.

@@ -140,6 +140,9 @@ func TestBadInputs(t *testing.T) {
 		"consume unknown":    {[]string{"consume", "-brokers", at, "-topic", "absent"}, 1, "absent"},
 		"consume last":       {[]string{"consume", "-brokers", at, "-topic", "lines", "-last", "-1"}, 2, "-last -1"},
 		"consume partition":  {[]string{"consume", "-brokers", at, "-topic", "lines", "-partition", "7"}, 2, "has 1 partitions"},
+		"consume far":        {[]string{"consume", "-brokers", at, "-topic", "lines", "-partition", "4294967296"}, 2, "has 1 partitions"},
+		"flag after a file":  {[]string{"produce", "-topic", "lines", noPEM, "-brokers", at}, 2, "-brokers comes after an argument"},
+		"flag after replay":  {[]string{"replay", noPEM, "-check"}, 2, "-check comes after an argument"},
 		"consume in clear":   {[]string{"consume", "-brokers", "192.0.2.1:9092", "-topic", "lines", "-sasl", "plain", "-user", "u", "-password-file", password}, 2, "PLAIN"},
 		"doctor argument":    {[]string{"doctor", "now"}, 2, `"now"`},
 		"doctor no brokers":  {[]string{"doctor"}, 2, "-brokers"},
@@ -199,6 +202,36 @@ func TestHelpAndVersion(t *testing.T) {
 			if strings.HasPrefix(line, "  -") && len(strings.Fields(line)) > 3 {
 				t.Errorf("%s: %q", c.name, line)
 			}
+		}
+	}
+}
+
+// After "--" an argument may begin as flags do, and "-" is standard input.
+func TestArgumentsThatLookLikeFlags(t *testing.T) {
+	at := broker(t, "lines")
+	for text, args := range map[string][]string{
+		"open -x: no such file":  {"--", "-x"},
+		"1 of 1 lines":           {"-"},
+		"open -2x: no such file": {"--", "-", "-2x"},
+	} {
+		if r := call(t, "a\n", append([]string{"produce", "-brokers", at, "-topic", "lines"}, args...)...); !strings.Contains(r.out+r.err, text) {
+			t.Errorf("%q: %+v; want %q", args, r, text)
+		}
+	}
+}
+
+// What cannot be printed is a failure of each command that prints something.
+func TestOutputCannotBeWritten(t *testing.T) {
+	at := broker(t, "lines")
+	recording := file(t, "recording.json", `{"recording":1,"dropped":0,"transitions":[]}`)
+	for _, args := range [][]string{
+		{"version"}, {"help"}, {"help", "demo"}, {"help", "naive"}, {"demo", "-h"}, {"graph"}, {"completion", "fish"}, {"replay", "-check", recording},
+		{"doctor", "-brokers", at}, {"doctor", "-brokers", "127.0.0.1:1"}, {"produce", "-brokers", at, "-topic", "lines"}, {"consume", "-brokers", at, "-topic", "lines"},
+	} {
+		var errs strings.Builder
+		w := &world{in: strings.NewReader("a\n"), out: full{}, err: &errs, getenv: func(string) string { return "" }}
+		if status := run(args, w); status != exitFail || strings.Count(errs.String(), "no space left") != 1 {
+			t.Errorf("%q: status %d: %s", args, status, &errs)
 		}
 	}
 }

@@ -159,6 +159,10 @@ func startFailure(err error) error {
 	if errors.As(err, &start) {
 		return fmt.Errorf("cannot start (%s): %w", start.Part, start.Err)
 	}
+	var left *fsm.LeaveError
+	if errors.As(err, &left) {
+		return fmt.Errorf("cannot start (%s): %w", left.Part, left.Err)
+	}
 	return fmt.Errorf("cannot start: %w", err)
 }
 

@@ -275,27 +275,40 @@ func TestProduceSecondInterruptForces(t *testing.T) {
 }
 
 // Ctrl-C while it connects ends it at once.
-func TestProduceInterruptWhileStarting(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, and no program answers
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	cmd := process(t, "produce", "-brokers", ln.Addr().String(), "-topic", "lines")
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	cmd.Process.Signal(os.Interrupt)
-	cmd.Wait()
-	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "interrupted") || strings.Count(errs.String(), "\n") != 1 {
-		t.Errorf("status %d, %q", cmd.ProcessState.ExitCode(), errs.String())
+func TestInterruptWhileConnecting(t *testing.T) {
+	for says, c := range map[string]struct {
+		command     string
+		connections int
+	}{
+		"surestart produce: cannot start (metadata): interrupted\n": {"produce", 1},
+		"surestart doctor: interrupted\n":                           {"doctor", 2}, // the second is the login
+		"surestart consume: interrupted\n":                          {"consume", 1},
+	} {
+		t.Run(c.command, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, and no program answers
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			cmd := process(t, c.command, "-brokers", ln.Addr().String(), "-topic", "lines")
+			var out, errs bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for range c.connections {
+				conn, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+			}
+			cmd.Process.Signal(os.Interrupt)
+			cmd.Wait()
+			if cmd.ProcessState.ExitCode() != exitFail || errs.String() != says || strings.Contains(out.String(), "FAIL") {
+				t.Errorf("status %d, %q\n%s", cmd.ProcessState.ExitCode(), &errs, &out)
+			}
+		})
 	}
 }
 

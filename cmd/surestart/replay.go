@@ -10,7 +10,6 @@ import (
 
 	recording "github.com/seed3893aba4/surestart/fsm/flight"
 	"github.com/seed3893aba4/surestart/internal/strict"
-	"github.com/seed3893aba4/surestart/internal/terminal"
 	"github.com/seed3893aba4/surestart/internal/timeline"
 )
 
@@ -66,7 +65,7 @@ func replayRecording(w *world, path string, text []byte, html string, check bool
 			return err
 		}
 	}
-	fmt.Fprint(w.out, t.Text(terminal.Is(w.out, w.getenv)))
+	fmt.Fprint(w.out, t.Text(w.terminal))
 	if r.Dropped > 0 {
 		fmt.Fprintf(w.out, "%d older transitions were not kept\n", r.Dropped)
 	}

@@ -73,7 +73,7 @@ func top(dir string) (string, error) {
 // check runs a checkout's ./check, which gets the signals too.
 func check(w *world, root string, args []string) error {
 	cmd := exec.Command(filepath.Join(root, "check"), args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = root, w.out, w.err
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, w.out.(*output).to, w.err // the file itself: it may be a terminal
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ var (
 	ErrBalancer = errors.New("the balancer failed")
 	errTime     = fmt.Errorf("the time of the message cannot be stored: %w", kafka.InvalidTimestamp)
 	errCaller   = errors.New("the caller's goroutine ended before the verdict")
-	errTooLarge = fmt.Errorf("the message is larger than BatchBytes: %w", kafka.MessageSizeTooLarge)
+	errTooLarge = errors.New("the message is larger than BatchBytes") // wrapped with a kafka.MessageTooLargeError
 )
 
 // An Engine may be used by any number of goroutines, except that Start and Stop must not be called

@@ -132,6 +132,30 @@ func TestCrowdCountsEarlyAnswers(t *testing.T) {
 	}
 }
 
+// A system whose Start does not return is stuck, and says for how long. An interrupted storm is
+// not stuck: it ends with the cause.
+func TestAgainWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &storm{cl: newProxy(keyMetadata), sys: fake{start: func(ctx context.Context) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}}}
+		var st stuck
+		if err := s.again(t.Context()); !errors.As(err, &st) || st.Error() != "no Start has succeeded within 1m0s" {
+			t.Errorf("%v", err)
+		}
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		why := errors.New("interrupted")
+		err := s.play(ctx, func(ctx context.Context) error {
+			interrupt(why)
+			return s.again(ctx)
+		})
+		if err != why || s.col.Stuck != "" {
+			t.Errorf("%v, stuck: %q", err, s.col.Stuck)
+		}
+	})
+}
+
 // A message that failed is sent again, by the call and by the message. One that may have been
 // delivered is sent again only if it is not on the broker.
 func TestLoadSendsAgainWhatFailed(t *testing.T) {

@@ -93,16 +93,21 @@ func within(limit time.Duration, done func() bool) {
 
 // acts runs all acts and reads everything back.
 func (s *storm) acts(ctx context.Context) error {
-	for _, act := range []func(context.Context) error{s.refused, s.ignored, s.woken, s.interrupted, s.hung, s.finished, s.readBack} {
+	return s.play(ctx, s.refused, s.ignored, s.woken, s.interrupted, s.hung, s.finished, s.readBack)
+}
+
+// play runs some acts, until ctx ends or the system is stuck.
+func (s *storm) play(ctx context.Context, acts ...func(context.Context) error) error {
+	for _, act := range acts {
 		err := act(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		var st stuck
 		if errors.As(err, &st) {
 			s.col.Stuck, s.col.Acknowledged = st.Error(), int(s.load.count.Load())
 			s.screen.note("It gets no further: %s.", clip(s.col.Stuck, 75))
 			return nil
-		}
-		if err == nil {
-			err = context.Cause(ctx)
 		}
 		if err != nil {
 			return err
@@ -177,8 +182,12 @@ func (s *storm) again(ctx context.Context) error {
 	o := s.crowd(ctx, writers, 0, hangGuard, func() {})
 	s.col.Reopens += s.cl.opened.Load() - before
 	s.col.Denied += writers - o.ok
-	if o.ok == 0 {
+	switch {
+	case o.ok > 0:
+	case o.err != nil:
 		return stuck{fmt.Errorf("it cannot be started again: %w", o.err)}
+	default:
+		return stuck{fmt.Errorf("no Start has succeeded within %v", hangGuard)}
 	}
 	s.transitions(ctx)
 	s.load.begin(ctx)
