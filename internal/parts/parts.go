@@ -3,11 +3,16 @@
 package parts
 
 import (
+	"strings"
 	"time"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/spec"
 )
+
+// Label returns text, such as the name of a part, as exporters accept it: what is not UTF-8 is
+// replaced by U+FFFD.
+func Label(text string) string { return strings.ToValidUTF8(text, "\ufffd") }
 
 // A Follower receives the steps and transitions of one lifecycle, as a fsm.Tracer does.
 type Follower struct {

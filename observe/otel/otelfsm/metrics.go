@@ -114,7 +114,7 @@ func (m *metrics) begin(known []string) {
 
 // know begins the counters of a part.
 func (m *metrics) know(part string) {
-	ctx, of := context.Background(), metric.WithAttributes(m.name, PartKey.String(part))
+	ctx, of := context.Background(), metric.WithAttributes(m.name, PartKey.String(parts.Label(part)))
 	m.startFailures.Add(ctx, 0, of)
 	m.startRetries.Add(ctx, 0, of)
 	m.releaseFailures.Add(ctx, 0, of)

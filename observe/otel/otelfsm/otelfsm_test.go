@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -438,6 +439,27 @@ func TestCausesThatCannotPrint(t *testing.T) {
 			"0 part releasing part=a", "0 part released part=a", "0 exception exception.message=(a otelfsm_test.unprintable that cannot be printed) part=a",
 			"4 try again", "4 part held part=a", "4 exception exception.message=<nil>",
 			"4 part releasing part=a", "4 part released part=a", "4 exception exception.message=(a otelfsm_test.unprintable that cannot be printed) part=a")
+	})
+}
+
+// Names and errors that are not UTF-8 are replaced: OTLP would refuse the whole export.
+func TestTextThatIsNotUTF8(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, t0, fails := newLab(t, otelfsm.WithParts("a\xff")), time.Now(), errors.New("boom\xff")
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			s.Part("a\xff")
+			s.Defer("a\xff", func(context.Context) error { return fails })
+			return 0, fails
+		}, o.Option())
+		l.Start(context.Background())
+		for id := range o.values() {
+			if !utf8.ValidString(id) {
+				t.Errorf("%q", id)
+			}
+		}
+		o.wantSpan(0, t0, `start it 0-0 attempt=1 part=a� result=failed Error "failed: boom�"`,
+			"0 part acquiring part=a\ufffd", "0 part held part=a\ufffd", "0 exception exception.message=boom\ufffd",
+			"0 part releasing part=a\ufffd", "0 part released part=a\ufffd", "0 exception exception.message=boom\ufffd part=a\ufffd")
 	})
 }
 

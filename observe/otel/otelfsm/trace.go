@@ -5,12 +5,14 @@ import (
 	"errors"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/oneline"
+	"github.com/seed3893aba4/surestart/internal/parts"
 )
 
 // tracer makes the spans, and passes the steps with their spans to the metrics.
@@ -33,6 +35,7 @@ func newTracer(name string, t trace.Tracer, m *metrics) *tracer {
 
 // Step implements fsm.Tracer.
 func (t *tracer) Step(s fsm.Step) {
+	s.Part = parts.Label(s.Part)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.Kind == fsm.StepBegun {
@@ -73,15 +76,17 @@ func (t *tracer) fail(what string, err error, opts ...trace.EventOption) {
 	}
 }
 
-// readable returns err or, if its Error panics (it may be a nil pointer), an error with a
-// replacement for its text.
+// readable returns err or, if its Error panics (it may be a nil pointer) or returns a text that
+// is not UTF-8, an error with a replacement for its text.
 func readable(err error) (readable error) {
 	defer func() {
 		if recover() != nil {
-			readable = errors.New(oneline.Text(err))
+			readable = errors.New(parts.Label(oneline.Text(err)))
 		}
 	}()
-	_ = err.Error()
+	if text := err.Error(); !utf8.ValidString(text) {
+		return errors.New(parts.Label(text))
+	}
 	return err
 }
 

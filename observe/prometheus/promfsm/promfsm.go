@@ -118,6 +118,7 @@ func NewCollector(name string, parts ...string) *Collector {
 
 // know begins the counters of a part.
 func (c *Collector) know(part string) {
+	part = parts.Label(part)
 	c.failures.WithLabelValues(part)
 	c.retries.WithLabelValues(part)
 	c.failed.WithLabelValues(part)
@@ -187,6 +188,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 type tracer Collector
 
 func (c *tracer) Step(s fsm.Step) {
+	s.Part = parts.Label(s.Part)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.observe(c.parts.Step(s))

@@ -94,6 +94,22 @@ func TestUndelivered(t *testing.T) {
 	})
 }
 
+// A part whose name is not UTF-8, as no label may be, is counted all the same.
+func TestNameThatIsNotUTF8(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, fails := promfsm.NewCollector("it", "a\xff"), errors.New("boom")
+		l := fsm.New(func(_ context.Context, s *fsm.Scope) (int, error) {
+			s.Part("a\xff")
+			s.Defer("a\xff", func(context.Context) error { return fails })
+			s.Part("b\xff")
+			return 0, fails
+		}, c.Option())
+		l.Start(context.Background())
+		want(t, c, "attempts_total failed 1", "part_duration_seconds a\ufffd count 1", "part_duration_seconds b\ufffd count 1",
+			"release_failures_total a\ufffd 1", "rollback_duration_seconds count 1", "start_failures_total b\ufffd 1")
+	})
+}
+
 func TestLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := promfsm.NewCollector("it")
