@@ -3,6 +3,7 @@ package resilience
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"time"
@@ -79,6 +80,9 @@ func NewRetry(c RetryConfig) *Retry {
 		case !(own.RandomizationFactor >= 0 && own.RandomizationFactor <= 1):
 			refuse("Pauses.RandomizationFactor", own.RandomizationFactor, "0 to 1")
 		}
+		// Jitter may double an interval: the sum must not overflow to a negative one, a Stop.
+		own.MaxInterval = min(own.MaxInterval, math.MaxInt64/4)
+		own.InitialInterval = min(own.InitialInterval, own.MaxInterval)
 		c.Pauses = &own
 	}
 	return &Retry{config: c}

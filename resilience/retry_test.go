@@ -187,6 +187,19 @@ func TestRetryJitter(t *testing.T) {
 	}
 }
 
+// The longest interval with jitter is a pause, too, and not a negative number, which would end
+// the attempt.
+func TestRetryLongestInterval(t *testing.T) {
+	p := backoff.NewExponentialBackOff()
+	p.InitialInterval, p.MaxInterval, p.RandomizationFactor = math.MaxInt64, math.MaxInt64, 1
+	r := resilience.NewRetry(resilience.RetryConfig{Pauses: p})
+	for try := range 100 {
+		if wait, again := r.Next(try+1, errBoom); wait < 0 || !again {
+			t.Fatalf("try %d: %v, %t", try+1, wait, again)
+		}
+	}
+}
+
 // An attempt ends at once, also during a pause. The next one is not affected.
 func TestRetryPauseIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
