@@ -43,7 +43,7 @@ func publishAfter(ctx context.Context, addr string) error {
 	return publish(ctx, w)
 }
 
-// writer is what programs pass around; a *kafka.Writer and a *producer.Producer are one.
+// writer is what programs pass around; a *kafka.Writer and a *producer.Producer implement it.
 type writer interface {
 	WriteMessages(ctx context.Context, msgs ...kafka.Message) error
 	Stats() kafka.WriterStats

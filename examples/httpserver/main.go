@@ -31,7 +31,7 @@ func server(addr string, handler http.Handler, patience time.Duration) *fsm.Life
 			return nil, err // a *fsm.StartError says that it was the listener, and why
 		}
 		s.Defer("listener", func(context.Context) error {
-			if err := ln.Close(); !errors.Is(err, net.ErrClosed) { // Shutdown has closed it
+			if err := ln.Close(); !errors.Is(err, net.ErrClosed) { // srv.Shutdown has closed it
 				return err
 			}
 			return nil
