@@ -19,21 +19,16 @@ import (
 // Overhead is the size of a batch without records.
 const Overhead = 61
 
-// The header of a batch: where its fields are.
+// Where fields of the header are. Before the leader's epoch stand the first offset and the length of
+// what follows.
 const (
-	atLength       = 8 // of what follows this field
-	atLeaderEpoch  = 12
-	atMagic        = 16
-	atCRC          = 17 // of what follows this field
-	atAttributes   = 21
-	atLastDelta    = 23
-	atFirstTime    = 27
-	atLatestTime   = 35
-	atProducerID   = 43
-	atEpoch        = 51
-	atSequence     = 53
-	atCount        = 57
-	compressedBits = 7 // of the attributes
+	atLeaderEpoch = 12
+	atCRC         = 17 // of what follows this field
+	atAttributes  = 21
+	atProducerID  = 43
+	atEpoch       = 51
+	atSequence    = 53
+	atCount       = 57
 )
 
 // A Batch is messages of one partition, in order. Its methods must not be called concurrently.
@@ -53,16 +48,18 @@ const keepCapacity = 4 << 20
 var pool = sync.Pool{New: func() any { return &Batch{buf: make([]byte, Overhead, 1<<10)} }}
 
 // New returns an empty Batch.
-func New() *Batch { return pool.Get().(*Batch) }
+func New() *Batch {
+	b := pool.Get().(*Batch)
+	*b = Batch{buf: b.buf[:Overhead], packed: b.packed[:0]}
+	return b
+}
 
 // Free returns the memory to the pool. The Batch, its Bytes and its Records must not be used
 // afterwards.
 func (b *Batch) Free() {
-	if cap(b.buf) > keepCapacity || cap(b.packed) > keepCapacity {
-		return
+	if max(cap(b.buf), cap(b.packed)) <= keepCapacity {
+		pool.Put(b)
 	}
-	*b = Batch{buf: b.buf[:Overhead], packed: b.packed[:0]}
-	pool.Put(b)
 }
 
 // SizeOf is the size of a batch with m alone, uncompressed.
@@ -138,10 +135,10 @@ func (b *Batch) appendRest(r *Record) {
 		b.first, b.latest = r.at, r.at
 	}
 	length := 1 + varintLen(r.at-b.first) + varintLen(int64(b.count)) + len(r.rest)
-	b.buf = appendVarint(b.buf, int64(length))
+	b.buf = binary.AppendVarint(b.buf, int64(length))
 	b.buf = append(b.buf, 0)
-	b.buf = appendVarint(b.buf, r.at-b.first)
-	b.buf = appendVarint(b.buf, int64(b.count))
+	b.buf = binary.AppendVarint(b.buf, r.at-b.first)
+	b.buf = binary.AppendVarint(b.buf, int64(b.count))
 	b.buf = append(b.buf, r.rest...)
 	b.latest = max(b.latest, r.at)
 	b.count++
@@ -156,8 +153,7 @@ func (b *Batch) Keep(keep func(i int) bool) {
 			kept.appendRest(&r)
 		}
 	}
-	b.swap(kept)
-	kept.Free()
+	b.swap(kept).Free()
 }
 
 // Split moves the messages from number n on into a new Batch. Both are unsealed.
@@ -170,44 +166,35 @@ func (b *Batch) Split(n int) *Batch {
 			rest.appendRest(&r)
 		}
 	}
-	b.swap(kept)
-	kept.Free()
+	b.swap(kept).Free()
 	return rest
 }
 
-// swap exchanges the records, and unseals b.
-func (b *Batch) swap(with *Batch) {
+// swap exchanges the records, unseals b, and returns the other.
+func (b *Batch) swap(with *Batch) *Batch {
 	*b, *with = Batch{
 		buf: with.buf, packed: b.packed[:0], count: with.count, first: with.first, latest: with.latest,
 	}, Batch{buf: b.buf, packed: with.packed}
+	return with
 }
 
-// Seal compresses the records, unless that makes them larger, and writes the header,
-// which Stamp completes. It may be called without the locks that protect Append.
-func (b *Batch) Seal(c kafka.Compression) error {
-	attributes := kafka.Compression(0)
-	b.packed = b.packed[:0]
-	if c != 0 {
-		if err := b.compress(c); err != nil {
-			return err
-		}
-		if len(b.packed) > 0 {
-			attributes = c & compressedBits
-		}
+// Seal compresses the records, unless that makes them larger or the codec fails, and writes the
+// header, which Stamp completes. It may be called without the locks that protect Append.
+func (b *Batch) Seal(c kafka.Compression) {
+	if c == 0 || !b.compress(c) {
+		b.packed, c = b.packed[:0], 0
 	}
 	b.sealed = true
-	h := b.Bytes()
-	be := binary.BigEndian
-	be.PutUint64(h, 0) // the first offset: the broker's
-	be.PutUint32(h[atLength:], uint32(len(h)-atLeaderEpoch))
-	be.PutUint32(h[atLeaderEpoch:], ^uint32(0))
-	h[atMagic] = 2
-	be.PutUint16(h[atAttributes:], uint16(attributes))
-	be.PutUint32(h[atLastDelta:], uint32(b.count-1))
-	be.PutUint64(h[atFirstTime:], uint64(b.first))
-	be.PutUint64(h[atLatestTime:], uint64(b.latest))
-	be.PutUint32(h[atCount:], uint32(b.count))
-	return nil
+	be, size := binary.BigEndian, len(b.Bytes())
+	h := be.AppendUint64(b.Bytes()[:0], 0) // the first offset: the broker's
+	h = be.AppendUint32(h, uint32(size-atLeaderEpoch))
+	h = be.AppendUint32(h, ^uint32(0)) // the leader's epoch: not known
+	h = append(h, 2)                   // the format; the checksum follows
+	h = be.AppendUint16(h[:atAttributes], uint16(c))
+	h = be.AppendUint32(h, uint32(b.count-1))
+	h = be.AppendUint64(h, uint64(b.first))
+	h = be.AppendUint64(h, uint64(b.latest))
+	be.PutUint32(h[atCount:Overhead], uint32(b.count))
 }
 
 // Sealed reports whether Seal was called and nothing was removed since.

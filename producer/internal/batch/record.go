@@ -12,30 +12,17 @@ import (
 // differences of its time and offset to the batch's, key, value and headers. Numbers are
 // zigzag varints. The length of null is -1.
 
-func zigzag(n int64) uint64 { return uint64(n<<1) ^ uint64(n>>63) }
+// varintLen is the length of what binary.AppendVarint appends.
+func varintLen(n int64) int { return (bits.Len64(uint64(n<<1)^uint64(n>>63)|1) + 6) / 7 }
 
-func varintLen(n int64) int { return (bits.Len64(zigzag(n)|1) + 6) / 7 }
-
-func appendVarint(b []byte, n int64) []byte {
-	u := zigzag(n)
-	if u < 0x80 { // most are
-		return append(b, byte(u))
-	}
-	return binary.AppendUvarint(b, u)
-}
-
-func bytesLen(b []byte) int {
-	if b == nil {
-		return varintLen(-1)
-	}
-	return varintLen(int64(len(b))) + len(b)
-}
+// bytesLen is the length of what appendBytes appends: the length of null takes a byte, too.
+func bytesLen(b []byte) int { return varintLen(int64(len(b))) + len(b) }
 
 func appendBytes(b, field []byte) []byte {
 	if field == nil {
-		return appendVarint(b, -1)
+		return binary.AppendVarint(b, -1)
 	}
-	return append(appendVarint(b, int64(len(field))), field...)
+	return append(binary.AppendVarint(b, int64(len(field))), field...)
 }
 
 // bodyLen is the length of the body of m's record.
@@ -50,16 +37,16 @@ func bodyLen(m *kafka.Message, timeDelta, offsetDelta int64) int {
 
 // appendRecord appends the record of m, whose body has this length.
 func appendRecord(b []byte, m *kafka.Message, length int, timeDelta, offsetDelta int64) []byte {
-	b = appendVarint(b, int64(length))
+	b = binary.AppendVarint(b, int64(length))
 	b = append(b, 0) // attributes: none are defined
-	b = appendVarint(b, timeDelta)
-	b = appendVarint(b, offsetDelta)
+	b = binary.AppendVarint(b, timeDelta)
+	b = binary.AppendVarint(b, offsetDelta)
 	b = appendBytes(b, m.Key)
 	b = appendBytes(b, m.Value)
-	b = appendVarint(b, int64(len(m.Headers)))
+	b = binary.AppendVarint(b, int64(len(m.Headers)))
 	for i := range m.Headers {
 		h := &m.Headers[i]
-		b = appendVarint(b, int64(len(h.Key)))
+		b = binary.AppendVarint(b, int64(len(h.Key)))
 		b = append(b, h.Key...)
 		b = appendBytes(b, h.Value)
 	}
@@ -100,9 +87,9 @@ func (r *Record) AppendHeaders(to []kafka.Header) []kafka.Header {
 type reader []byte
 
 func (r *reader) varint() int64 {
-	u, n := binary.Uvarint(*r)
+	v, n := binary.Varint(*r)
 	*r = (*r)[n:]
-	return int64(u>>1) ^ -int64(u&1)
+	return v
 }
 
 func (r *reader) bytes() []byte {

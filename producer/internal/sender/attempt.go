@@ -110,15 +110,9 @@ func (p *Partition) sealLocked(ch *chunk) {
 	before := int64(ch.b.Memory())
 	p.using = ch
 	p.mu.Unlock()
-	err := ch.b.Seal(p.cfg.Compression)
-	if err != nil { // of a codec that a program has put into kafka-go's table
-		err = ch.b.Seal(0)
-	}
+	ch.b.Seal(p.cfg.Compression)
 	p.mu.Lock()
 	p.using = nil
-	if err != nil {
-		panic("sender: " + err.Error())
-	}
 	if p.cfg.Compression != 0 {
 		more := int64(ch.b.Memory()) - before
 		ch.charged += more
