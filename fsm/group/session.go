@@ -104,7 +104,7 @@ func contain(f func() error) (err error) {
 func (p *part) start(ctx context.Context) error {
 	s := p.s
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // another member failed, or the start was cancelled: that has the error
 	}
 	s.acquiring(p, true)
 	held, release, err := p.Lifecycle.Hold(ctx)
