@@ -9,31 +9,31 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// An attempt is one opening of the resource and what follows: its rollback, or its
-// uses and its release. Its operation is the goroutine that opens, drains or releases.
+// An attempt is one opening of the resource, followed by its rollback, or by its uses and
+// its release. Its operation is the goroutine that opens, drains or releases.
 type attempt[R any] struct {
 	l *Lifecycle[R]
 
-	// gate counts the admitted uses while it is open. A closed gate is negative and
-	// its count means nothing: inUse has the uses that remained. As in sync.RWMutex,
-	// a use costs one atomic add at each end.
+	// gate counts the admitted uses while it is open. A closed gate is negative, and its
+	// count has no meaning: inUse has the uses that remained. As in sync.RWMutex, a use
+	// costs one atomic add at its start and one at its end.
 	gate atomic.Int64
 
 	// Fixed when the attempt is made.
 	values context.Context // has the values of the attempt's contexts; it never ends
 	outer  *marker         // the live marker of the Start that made it; nil: none
 
-	// Fixed when it begins; the first three change with each try.
+	// Fixed when the attempt starts; the first three change with each try.
 	ctx     context.Context // open's, and the resource's
 	cancel  context.CancelCauseFunc
-	opening *marker // of ctx: over when open has returned
+	opening *marker // the marker of ctx; over when open has returned
 	number  uint64
 	timer   *time.Timer // the start timeout; nil: none, or the outcome is decided
 
 	// Only the operation uses these; resource is fixed once the state is Started.
 	resource     R
 	ran          bool                 // the hook that is due has been called
-	hookErr      error                // its error
+	hookErr      error                // the error of that hook
 	retry        bool                 // another try follows
 	pause        time.Duration        // before that try
 	done         func(Outcome, error) // the Breaker's, until it is called
@@ -42,7 +42,7 @@ type attempt[R any] struct {
 
 	// Under l.mu.
 	op          spec.Op
-	restart     bool        // WithRestart began it, and it has neither opened nor been cancelled
+	restart     bool        // WithRestart started it, and it has neither opened nor been cancelled
 	reported    error       // the failure that was reported in this try before open returned; nil: none
 	outcome     Outcome     // 0: not decided
 	rollbackErr error       // why it is rolled back, fate in tla/Algorithm.tla; nil: it is not
@@ -50,11 +50,11 @@ type attempt[R any] struct {
 	left        *LeaveError // of the last caller, whose leaving cancelled it; nil: none
 	waiters     int         // Starts that wait for the answer
 	stoppers    int         // Stops and Shutdowns that wait for the end
-	holds       int         // of the waiters, those that will hold the resource
-	holders     *holders    // among whom these count, once it is open
+	holds       int         // the waiters that will hold the resource
+	holders     *holders    // the set that counts them once the resource is open
 
-	// answered is closed when startErr, the result of the Starts, is set. The first
-	// stopper makes finished; it is closed when stopErr, the stoppers' result, is set.
+	// answered is closed when startErr, the result of the Starts, is set. finished is closed
+	// when stopErr, the result of the stoppers, is set; the first stopper makes it.
 	answered   chan struct{}
 	isAnswered bool
 	startErr   error
@@ -63,15 +63,15 @@ type attempt[R any] struct {
 	stopErr    error
 
 	tried       int    // failed tries after which another one followed
-	lastTry     error  // the error of the last of them
+	lastTry     error  // the error of the last of these tries
 	acquiring   string // Scope.Part
 	parts       []part // held, in the order of acquiring
-	releasing   *part  // its release is running: no longer in parts, and still held
+	releasing   *part  // the part whose release is running: no longer in parts, still held
 	failedPart  string // the first part whose release failed
 	releaseErrs []error
 
-	lastStep time.Time     // of the last Step
-	inUse    int           // admitted uses that have not ended, once the gate is closed
+	lastStep time.Time     // the time of the last Step
+	inUse    int           // admitted uses that have not ended; set when the gate is closed
 	forced   bool          // the drain was cut short
 	drained  chan struct{} // closed when inUse is 0 or forced; nil: no uses were left to drain
 	uses     useSet
@@ -90,7 +90,7 @@ func (l *Lifecycle[R]) newAttempt(values context.Context, outer *marker) *attemp
 	return a
 }
 
-// beginLocked makes a the current attempt. The caller starts its operation.
+// beginLocked starts a as the current attempt. The caller starts its operation.
 func (l *Lifecycle[R]) beginLocked(a *attempt[R]) {
 	l.begun++
 	l.stopped = false
@@ -138,7 +138,7 @@ func (l *Lifecycle[R]) operate(a *attempt[R]) {
 
 // growStack grows the stack of a new goroutine to the size that an operation needs:
 // looplab's Event alone takes 700 of the first 2 KiB. Growing copies the stack. Here the
-// stack is nearly empty; later the copy takes a quarter of the time of a start and stop.
+// stack is nearly empty; later the copying takes a quarter of the time of a start and stop.
 //
 //go:noinline
 func growStack(i uint8) byte {
@@ -179,7 +179,7 @@ func (l *Lifecycle[R]) runOpen(a *attempt[R]) *attempt[R] {
 		a.restart = false
 		a.op = spec.OpNone
 		a.gate.Store(0)
-		// The state before the gate: every admitted use sees Started.
+		// The state is stored before l.opened: every admitted use sees Started.
 		l.mustFireLocked(spec.EventOpened, nil)
 		l.opened.Store(a)
 		l.supervisor.openedLocked()
@@ -207,7 +207,7 @@ func (l *Lifecycle[R]) rollBackLocked(a *attempt[R], outcome Outcome, result, re
 	a.cancel(reason)
 }
 
-// stopTimerLocked stops the start timeout, and lets go of the memory that its timer holds.
+// stopTimerLocked stops the start timeout, and frees the memory that its timer holds.
 func (a *attempt[R]) stopTimerLocked() {
 	if a.timer != nil {
 		a.timer.Stop()
@@ -230,8 +230,8 @@ func (l *Lifecycle[R]) fail(a *attempt[R], try int, cause error) {
 	switch {
 	case l.current != a: // an older attempt, or a queued one (G13)
 	case l.State() == spec.Starting && l.backoff != nil:
-		// The try has failed, and its context ends. Whatever open returns counts as this
-		// failure. Until then nothing is rolled back, and Starts may join.
+		// The try has failed, and its context ends. Whatever open returns, the try fails with
+		// this cause. Until open returns, nothing is rolled back, and Starts may join.
 		if a.reported == nil {
 			a.reported = cause
 			a.cancel(cause)

@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// The contexts of callers are foreign: their methods may panic, block or lie. They are
-// read in the caller's goroutine, before the call takes effect, and later only where no
-// other goroutine waits. Use reads its context again once it is admitted: the use is
-// under way then.
+// The contexts of callers are foreign: their methods may panic, block or lie. A call reads
+// its context in the caller's goroutine, before the call takes effect, and later only where
+// no other goroutine waits. Use reads its context again once it is admitted: by then the use
+// is running.
 
 // A caller is what a call has read from its context.
 type caller struct {
 	ctx    context.Context
 	done   <-chan struct{}
-	cause  error   // why ctx had ended when the call began; nil: it had not
+	cause  error   // why ctx had ended when the call was made; nil: it had not
 	marker *marker // the innermost live marker of ctx
 	within bool    // ctx belongs to an open, release or use of this lifecycle that has not ended (G15)
 }
@@ -43,7 +43,7 @@ func (c caller) why() error {
 
 var errNoErr = fmt.Errorf("fsm: the context's Done is closed, but its Err is nil: %w", context.Canceled)
 
-// noNil replaces the nil cause of an ended context that lies: nil would mean success.
+// noNil replaces the nil cause of an ended context: to return nil would mean success.
 func noNil(cause error) error {
 	if cause == nil {
 		return errNoErr
@@ -51,7 +51,7 @@ func noNil(cause error) error {
 	return cause
 }
 
-// valuesOf returns a context with the values of an attempt that c begins. It never ends.
+// valuesOf returns a context with the values for an attempt that c starts. It never ends.
 func (l *Lifecycle[R]) valuesOf(c caller) context.Context {
 	if l.callerContext == nil {
 		return l.base
@@ -63,7 +63,7 @@ func (l *Lifecycle[R]) valuesOf(c caller) context.Context {
 	return overlaid{l.base, context.WithoutCancel(ctx)}
 }
 
-// overlaid has the values of over and, for a key without a value there, those of the base.
+// overlaid has the values of over and, for a key without a value there, those of Context.
 type overlaid struct {
 	context.Context
 	over context.Context
@@ -76,9 +76,9 @@ func (c overlaid) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// A useContext is the parent of a use's context: it wraps the caller's context. Ending
-// the use's context calls none of the caller's methods: package context asks the parent
-// for Done and the value of cancelKey, and useContext has read both in advance.
+// A useContext wraps the caller's context, and is the parent of the use's context. Ending
+// the use's context calls no method of the caller's context: package context needs only Done
+// and the value of cancelKey from the parent, and useContext has read both in advance.
 type useContext struct {
 	context.Context
 	done   <-chan struct{}
@@ -96,8 +96,8 @@ func (l *Lifecycle[R]) newUseContext(c caller) (context.Context, context.CancelC
 
 func (u *useContext) Done() <-chan struct{} { return u.done }
 
-// Err is called once done is closed, perhaps in a goroutine of package context: there a
-// panic, or nil, would end the process.
+// Err is called once done is closed, perhaps in a goroutine of package context. A panic or a
+// nil result there would end the process.
 func (u *useContext) Err() error { return noNil(contain(u.Context.Err)) }
 
 func (u *useContext) Value(key any) any {

@@ -2,9 +2,8 @@
 // concurrency, cancellation and failure.
 //
 // A [Lifecycle] guards one resource: a Kafka producer, a database handle, a server's
-// listener. Start may be called by any number of goroutines, any number of times, in every
-// state. However many Starts run together, they share one attempt to open the resource, and the
-// outcome of that attempt.
+// listener. Any number of goroutines may call Start, any number of times, in every state.
+// Starts that run together share one attempt to open the resource, and its outcome.
 //
 //	l := fsm.New(func(ctx context.Context, s *fsm.Scope) (*sql.DB, error) { // the open
 //		db, err := sql.Open("pgx", dsn)
@@ -17,14 +16,14 @@
 //	err := l.Start(ctx)
 //	err = l.Use(ctx, func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }) // a use
 //
-// An attempt calls open, once or, with WithRetry, several times; each call is a try. Each thing
+// An attempt calls open once or, with WithRetry, several times; each call is a try. Each thing
 // that open acquires is a part. Open, and the function that releases a part, are hooks. A use is a
-// call of [Lifecycle.Use], or the time from [Lifecycle.Acquire] until its [Lease] is given back.
+// call of [Lifecycle.Use], or the time from [Lifecycle.Acquire] to the Release of its [Lease].
 //
 // Open registers the release of each part as soon as it holds the part, and returns when its
-// context ends. Stop releases the resource; Start may open it again. After a Shutdown nothing opens
-// it again. Close is a Shutdown with a limit of its own, for defer. Run starts the resource, waits for the end of a
-// context, and closes it.
+// context ends. Stop releases the resource; Start may open it again. After a Shutdown nothing
+// opens it again. Close is a Shutdown with a limit of its own, for defer. Run starts the resource,
+// waits for the end of a context, and closes the resource.
 //
 //	Idle ──start──▶ Starting ──opened──▶ Started
 //	 ▲                 │ failed, abandoned,  │
@@ -36,16 +35,17 @@
 //	 Idle ─shutdown─▶ Closed   (final)
 //
 // Stopping is both the rollback of an attempt, which first waits for open to return, and the
-// release of a running resource, which first waits for its uses. Starts that arrive meanwhile wait for
-// the end, and then share one new attempt; after a Shutdown they get ErrClosed.
+// release of an open resource, which first waits for its uses. A Start that arrives during
+// Stopping waits for its end. All such Starts then share one new attempt; after a Shutdown they
+// get ErrClosed.
 //
 // # How it works
 //
 // At most one operation, an opening attempt or a release, exists at any time. It runs in its own
-// goroutine, with a context of its own. Callers join it and wait; they never run it, so a caller
-// that leaves does not cancel the attempt for the others. When the last one leaves, the attempt is
-// cancelled, unless it is a restart (WithRestart). While Idle, Started or Closed no goroutine of the library remains, except briefly for
-// observers, log lines and the call of a restart's [Backoff].
+// goroutine, with a context of its own. Callers join it and wait; they never run it. A caller that
+// leaves therefore does not cancel the attempt for the others. When the last caller leaves, the
+// attempt is cancelled, unless it is a restart (WithRestart). An Idle, Started or Closed lifecycle
+// runs no goroutine, except briefly for observers, log lines and the call of a restart's [Backoff].
 //
 // # Guarantees
 //

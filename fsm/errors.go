@@ -11,18 +11,18 @@ import (
 )
 
 // Conditions, for errors.Is. ErrStopped and ErrClosed are also the causes of the contexts
-// that a Stop or a Shutdown ends, see New and Use.
+// that a Stop or a Shutdown ends: see New and Use.
 var (
 	// ErrNotStarted: Use, Acquire or Do was called while the resource is not open (G10),
 	// or Ready before any attempt began.
 	ErrNotStarted = errors.New("fsm: not started")
-	// ErrStopped: a Stop took effect while the Start waited (G8). Ready: a Stop took effect
-	// since the last attempt began.
+	// ErrStopped: a Stop took effect while the Start waited (G8). From Ready: a Stop has taken
+	// effect since the last attempt began.
 	ErrStopped = errors.New("fsm: stopped")
 	// ErrClosed: Shutdown or Close has been called. Nothing is opened again (G11).
 	ErrClosed = errors.New("fsm: closed")
-	// ErrReentrant: the call's context is that of an open, release or use of this
-	// lifecycle which has not ended. The call would wait for itself (G15).
+	// ErrReentrant: the call's context belongs to an open, release or use of this
+	// lifecycle that has not ended. The call would wait for itself (G15).
 	ErrReentrant = errors.New("fsm: called from within its own open, release or use")
 )
 
@@ -40,7 +40,8 @@ type StartError struct {
 	Rollback error  // the errors of the releases during the rollback, joined; nil: none
 }
 
-// Error returns the attempt, the part and the errors on one line; what does not print is escaped.
+// Error returns the attempt, the part and the errors on one line. It escapes characters that
+// do not print.
 func (e *StartError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "fsm: start: attempt %d", e.Attempt)
@@ -87,18 +88,19 @@ func (e *StartError) Unwrap() []error {
 	return []error{e.Err, e.Rollback}
 }
 
-// LeaveError is the error of a Start whose own context ends while it waits. It is no
-// StartError: the attempt continues for its other waiters, and may succeed; without
-// other waiters it is cancelled (G6). errors.Is matches Err and, if Err is a cause of the
-// caller's own, also the context's Err: context.Canceled or context.DeadlineExceeded.
+// LeaveError is the error of a Start whose own context ends while it waits. The attempt has
+// not failed: it continues for its other waiters, and may succeed. Without other waiters it
+// is cancelled (G6). errors.Is matches Err, the cause, and also the Err of the context:
+// context.Canceled or context.DeadlineExceeded.
 type LeaveError struct {
-	Attempt uint64 // the attempt that the caller waited for, counted from 1; 0: it had not begun
+	Attempt uint64 // the attempt that the caller waited for, counted from 1; 0: it had not started
 	Part    string // the part that was being acquired (Scope.Part); may be empty
 	Err     error  // the cause of the caller's context
-	ended   error  // the Err of that context: one of context's two
+	ended   error  // the Err of that context: context.Canceled or context.DeadlineExceeded
 }
 
-// Error returns the attempt, the part and the cause on one line; what does not print is escaped.
+// Error returns the attempt, the part and the cause on one line. It escapes characters that
+// do not print.
 func (e *LeaveError) Error() string {
 	left := "before an attempt began"
 	if e.Attempt != 0 {
@@ -138,7 +140,7 @@ func (e *LeaveError) Is(target error) bool { return e.ended != nil && target == 
 
 // StopError says why a Stop, Shutdown or Close did not end cleanly (G9).
 type StopError struct {
-	Part   string // the first part whose release failed; empty: none did
+	Part   string // the first part whose release failed; empty: no release failed
 	CutOff int    // admitted uses that were cut off because this caller's context ended
 	Err    error  // the errors of the releases, joined, or the cause of the caller's context
 }
@@ -211,8 +213,8 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// The errors below are composed under the lifecycle's lock. Their texts are made only in
-// Error: the methods of the errors in them are foreign, and may block.
+// The errors below are built under the lifecycle's lock. Only Error makes their texts: the
+// errors that they wrap are foreign, and their methods may block.
 
 // A partError is the error of a part's release.
 type partError struct {
@@ -231,11 +233,14 @@ type triedError struct {
 }
 
 func (e *triedError) Error() string {
-	text, last := oneline.Text(e.err), oneline.Text(e.last)
-	if last == text {
-		return fmt.Sprintf("%s (%d tries failed before, the last with the same error)", text, e.tries)
+	text, last, before := oneline.Text(e.err), ": "+oneline.Text(e.last), "1 try failed before,"
+	if last == ": "+text {
+		last = " the same error"
 	}
-	return fmt.Sprintf("%s (%d tries failed before, the last with: %s)", text, e.tries, last)
+	if e.tries > 1 {
+		before = fmt.Sprintf("%d tries failed before, the last", e.tries)
+	}
+	return fmt.Sprintf("%s (%s with%s)", text, before, last)
 }
 
 func (e *triedError) Unwrap() []error { return []error{e.err, e.last} }
@@ -246,8 +251,8 @@ type bothError struct{ first, second error }
 func (e *bothError) Error() string   { return oneline.Text(e.first) + "\n" + oneline.Text(e.second) }
 func (e *bothError) Unwrap() []error { return []error{e.first, e.second} }
 
-// text returns the text of err, "" for nil. Unlike err.Error it does not panic: err may
-// be a non-nil interface that holds a nil pointer.
+// text returns the text of err, "" for nil. Unlike err.Error it never panics: err may be a
+// non-nil interface that holds a nil pointer.
 func text(err error) string {
 	if err == nil {
 		return ""

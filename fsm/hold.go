@@ -16,16 +16,16 @@ import (
 // remains: the resource may be restarted (WithRestart), or a later Hold may open it again.
 // A Stop, Shutdown or Close ends every hold.
 //
-// release never blocks while others hold. If it is the last, it behaves as a Stop with its
-// ctx, and calls off a restart that is due; Starts and Holds that wait for an attempt then
-// are not stopped, and get one. It returns ErrReentrant, without any effect, if ctx belongs
-// to an open, release or use of this lifecycle that has not ended (G15). If it is called
-// again, it only waits for the end of the stop that it began. If it began none, or a Stop
-// has ended the hold, it returns nil and does nothing.
+// release never blocks while others hold. The last release behaves as a Stop with its ctx,
+// and cancels a restart that is due. Unlike a Stop, it does not stop Starts and Holds that
+// wait for an attempt: they get one. release returns ErrReentrant, without any effect, if
+// ctx belongs to an open, release or use of this lifecycle that has not ended (G15). Called
+// again, release only waits for the end of the stop that it started. If it started none, or
+// a Stop has ended the hold, it returns nil and does nothing.
 //
-// A Start does not count: the last release also stops a resource that a Start has opened.
-// Owners that share a resource all use Hold. A Run counts once it has found the resource
-// open, as long as it lasts: it closes the resource itself.
+// A Start does not count as a holder: the last release also stops a resource that a Start
+// has opened. All owners that share a resource must use Hold. A Run counts as a holder from
+// when it has found the resource open until it returns: it closes the resource itself.
 func (l *Lifecycle[R]) Hold(ctx context.Context) (held context.Context, release func(context.Context) error, err error) {
 	h := &hold[R]{l: l}
 	if err := l.startFor(l.read(ctx, "Hold"), nil, h); err != nil {
@@ -40,16 +40,16 @@ func (l *Lifecycle[R]) Hold(ctx context.Context) (held context.Context, release 
 // A hold is a call of Hold.
 type hold[R any] struct {
 	l       *Lifecycle[R]
-	a       *attempt[R] // that Hold, later release, waits for; nil: none
+	a       *attempt[R] // the attempt that Hold, later release, waits for; nil: none
 	held    context.Context
-	holders *holders // among whom it counts
+	holders *holders // the set that counts it
 	over    bool     // release has been called
 }
 
 // holders are the holds that no Stop has ended.
 type holders struct{ n int }
 
-// holdLocked counts n more holders and returns all.
+// holdLocked counts n more holders and returns the set.
 func (l *Lifecycle[R]) holdLocked(n int) *holders {
 	if l.holders == nil {
 		l.holders = new(holders)
@@ -91,7 +91,7 @@ func (h *hold[R]) release(ctx context.Context) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if err == a.stopErr {
-			h.a = nil // its result is delivered: not to be kept in memory
+			h.a = nil // its result is delivered: do not keep it in memory
 		}
 	}
 	return err
@@ -110,8 +110,8 @@ func (l *Lifecycle[R]) letGoLocked() *attempt[R] {
 		if a.waiters == 0 { // a restart
 			return l.beginStopLocked(false, ErrStopped)
 		}
-		a.restart = false // it goes on as an attempt of its waiters, and ends when they leave
-	case spec.Stopping: // it died, or an attempt after its death failed: a Stop would have ended the holds
+		a.restart = false // it continues as an attempt of its waiters, and ends when they leave
+	case spec.Stopping: // the resource died, or an attempt after its death failed: a Stop would have ended the holds
 		a.restart = false
 		l.supervisor.stopLocked()
 		return a

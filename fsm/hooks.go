@@ -7,10 +7,10 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// How the user's functions, open and the releases, are called.
+// This file calls the user's functions: open and the releases.
 
 // runHook runs the hook that is due, once, and contains its panic. A hook that calls
-// runtime.Goexit ends the goroutine: the goroutine that continues finds that the hook
+// runtime.Goexit ends the goroutine: the goroutine that continues then sees that the hook
 // has run and failed.
 func (a *attempt[R]) runHook(hook func() error) error {
 	if !a.ran {
@@ -30,7 +30,7 @@ func contain(hook func() error) (err error) {
 }
 
 // runRelease calls the release of p with a fresh context (G4). For a part that is
-// registered late it runs beside the attempt's operation: of a it reads only fixed fields.
+// registered late it runs beside the attempt's operation, so it reads only a's fixed fields.
 func (a *attempt[R]) runRelease(p *part, forced bool) error {
 	ctx, marker := a.l.mark(context.WithValue(a.values, forcedKey{}, forced), a.outer)
 	ctx, cancel := context.WithTimeout(ctx, a.l.releaseTimeout)
@@ -39,7 +39,7 @@ func (a *attempt[R]) runRelease(p *part, forced bool) error {
 			"part", p.name, "attempt", a.number, "timeout", a.l.releaseTimeout)
 	})
 	defer func() {
-		marker.over.Store(true) // before cancel: what cancel wakes is no longer within this release
+		marker.over.Store(true) // before cancel: a goroutine that cancel wakes is no longer within this release
 		stop()
 		cancel()
 	}()
@@ -49,15 +49,15 @@ func (a *attempt[R]) runRelease(p *part, forced bool) error {
 type forcedKey struct{}
 
 // Forced reports whether the drain before a release was cut short; ctx is the context of
-// the release. Then uses may still be running, and the release should cut them off, not
-// wait for them. The answer is the same for all releases of an attempt, and false for any
-// other context.
+// the release. If so, uses may still be running, and the release should cut them off, not
+// wait for them. All releases of an attempt get the same answer. For any other context it
+// is false.
 func Forced(ctx context.Context) bool {
 	forced, _ := ctx.Value(forcedKey{}).(bool)
 	return forced
 }
 
-// outcome returns the action of a hook's return: ok or bad.
+// outcome returns the action for the error of a hook: ok for nil, otherwise bad.
 func outcome(err error, ok, bad spec.Action) spec.Action {
 	if err != nil {
 		return bad

@@ -5,7 +5,8 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A scheduler reads the fields themselves, not a copy of them: see package control.
+// Package control says what these functions are for. They read the fields themselves, not a
+// copy that could differ.
 
 func init() {
 	control.Inspect = func(l any) control.Machine { return l.(interface{ inspect() control.Machine }).inspect() }

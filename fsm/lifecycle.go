@@ -13,9 +13,9 @@ import (
 // zero Lifecycle panic. All methods may be called concurrently. They panic on a nil
 // context, except Start when already started. A Lifecycle must not be copied.
 type Lifecycle[R any] struct {
-	// Read without the lock, written with it. No operation outside the lock reads
-	// both: so a critical section that writes both is atomic. They come
-	// first, because to load the first fields takes shorter instructions.
+	// Read without the lock, written with it. No operation outside the lock reads both, so
+	// a critical section that writes both is atomic. They are the first fields because
+	// loading the first fields takes shorter instructions.
 	stateWord atomic.Uint32              // the State
 	opened    atomic.Pointer[attempt[R]] // the attempt whose gate Acquire tries; nil: none
 
@@ -26,10 +26,10 @@ type Lifecycle[R any] struct {
 	machine machine
 	closing bool          // Shutdown has been called
 	runs    []*runCall[R] // calls of Run
-	begun   uint64        // how many attempts have begun
+	begun   uint64        // how many attempts have started
 	current *attempt[R]   // the latest, until it has ended
 	queued  *attempt[R]   // the next: Starts during a release, or while a restart is due, wait for it
-	stopped bool          // a Stop or Shutdown has taken effect since an attempt began last
+	stopped bool          // a Stop or Shutdown has taken effect since the last attempt started
 	cause   error         // see Status.Cause
 	since   time.Time     // of the last transition
 
@@ -46,13 +46,13 @@ type Lifecycle[R any] struct {
 //
 // open acquires the resource part by part, and registers the release of each part with
 // its Scope as soon as it holds the part. It should return soon after its context ends.
-// If open returns an error, panics, calls runtime.Goexit or was cancelled (whatever it
-// returns then), everything that it has registered is released in reverse order (G4).
+// The registered parts are released in reverse order if open returns an error, panics,
+// calls runtime.Goexit, or was cancelled, whatever it returns then (G4).
 //
-// The context of open belongs to the resource. It carries no values of a Start's context,
-// except those that WithCallerContext passes on; WithBaseContext gives it values. It ends
-// when the attempt is cancelled, with the cause ErrStopped, ErrClosed,
-// context.DeadlineExceeded (the start timeout) or the cause of the last caller that left.
+// The context of open belongs to the resource. It has the values of WithBaseContext, and
+// none of a Start's context, except those that WithCallerContext passes on. It ends when
+// the attempt is cancelled, with the cause ErrStopped, ErrClosed, context.DeadlineExceeded
+// (the start timeout), the cause given to Fail, or the cause of the last caller that left.
 // Otherwise it ends when the release of the resource begins: after the drain, directly
 // before the first part is released.
 //
@@ -77,8 +77,8 @@ func New[R any](open func(context.Context, *Scope) (R, error), opts ...Option) *
 // Start opens the resource, or joins the attempt that is opening it, and waits
 // for the outcome. It returns
 //
-//   - nil if the resource is open, all parts held, at an instant between call
-//     and return (G3); if it was open already, at once and having run nothing (G2);
+//   - nil if the resource was open, with all parts held, at an instant between call
+//     and return (G3); if it was open already, Start runs nothing and returns at once (G2);
 //   - ErrReentrant, without any effect, if ctx belongs to an open, release or use of
 //     this lifecycle that has not ended (G15);
 //   - ErrClosed if Shutdown or Close has been called (G11);
@@ -87,12 +87,12 @@ func New[R any](open func(context.Context, *Scope) (R, error), opts ...Option) *
 //     the others, and is cancelled when the last of them has left (G6);
 //   - a *StartError if the attempt failed: every part that it held has been released
 //     (G4), and Start may be called again. Start does not join an attempt that is
-//     already rolling back: it waits for the end of it and begins an attempt of its
-//     own (G5). While a restart is due (WithRestart), Start waits for the restart;
+//     already rolling back: it waits for the end of the rollback, and then for a new
+//     attempt (G5). While a restart is due (WithRestart), Start waits for the restart;
 //   - ErrStopped if a Stop took effect while Start was waiting (G8).
 //
-// On entry the first of these that applies, in this order, decides.
-// Concurrent Starts of an idle lifecycle call open once and all get its result (G1).
+// The first of these that applies on entry, in this order, decides.
+// Concurrent Starts of an idle lifecycle call open once, and all get its result (G1).
 func (l *Lifecycle[R]) Start(ctx context.Context) error {
 	// Not l.State(): with it Start would be too large for the compiler to inline.
 	if l.stateWord.Load() == uint32(spec.Started) {
@@ -106,10 +106,10 @@ func (l *Lifecycle[R]) start(ctx context.Context) error {
 	return l.startFor(l.read(ctx, "Start"), nil, nil)
 }
 
-// startFor is a Start by c; s is the Run and h the Hold that calls it, nil: none.
+// startFor is a Start by c. The Run s or the Hold h calls it, or neither: then both are nil.
 func (l *Lifecycle[R]) startFor(c caller, s *runCall[R], h *hold[R]) error {
 	var values context.Context
-	if c.cause == nil && !c.within { // otherwise the call begins no attempt
+	if c.cause == nil && !c.within { // otherwise the call starts no attempt
 		values = l.valuesOf(c)
 	}
 
@@ -151,7 +151,7 @@ func (l *Lifecycle[R]) await(c caller, a *attempt[R], h *hold[R]) error {
 	return l.leaveStart(c, a, h)
 }
 
-// enterLocked returns the attempt that the caller is to wait for, or nil and the
+// enterLocked returns the attempt that the caller has to wait for, or nil and the
 // result of the call.
 func (l *Lifecycle[R]) enterLocked(c caller, values context.Context) (*attempt[R], error) {
 	switch {
@@ -169,15 +169,15 @@ func (l *Lifecycle[R]) enterLocked(c caller, values context.Context) (*attempt[R
 
 // joinLocked makes the caller a waiter of the attempt that is opening, of a new attempt,
 // or of the queued one, which follows the running release or is the restart that is due.
-// A new attempt has the values of values, and is within outer.
+// A new attempt gets values, and its marker is within outer.
 func (l *Lifecycle[R]) joinLocked(values context.Context, outer *marker) *attempt[R] {
 	var a *attempt[R]
 	switch state := l.State(); {
 	case state == spec.Starting:
 		a = l.current
 	case state == spec.Stopping || l.supervisor.isDueLocked():
-		// An attempt that is rolling back is not joined: its error is none of this
-		// caller's (G5).
+		// The caller does not join an attempt that is rolling back: it must not get the
+		// error of that attempt (G5).
 		if l.queued == nil {
 			l.queued = l.newAttempt(values, outer)
 		}
@@ -233,7 +233,7 @@ func (l *Lifecycle[R]) leaveStartLocked(a *attempt[R], left *LeaveError) error {
 	return left
 }
 
-// State returns the state; one atomic load. It never blocks.
+// State returns the present state. It never blocks: it is one atomic load.
 func (l *Lifecycle[R]) State() State {
 	s := State(l.stateWord.Load())
 	if s == spec.Idle {
@@ -242,7 +242,8 @@ func (l *Lifecycle[R]) State() State {
 	return s
 }
 
-// Done returns a channel that is closed on entering Closed.
+// Done returns a channel that is closed when the lifecycle becomes Closed. Each call
+// returns the same channel.
 func (l *Lifecycle[R]) Done() <-chan struct{} {
 	l.mustBeMade()
 	return l.done
@@ -268,7 +269,7 @@ func (l *Lifecycle[R]) mustFireLocked(e spec.Event, cause error) {
 	}
 }
 
-// point is a place at which a scheduler may pause the calling goroutine.
+// point marks a place where a scheduler may pause the calling goroutine.
 func (l *Lifecycle[R]) point(action spec.Action, a *attempt[R]) {
 	if l.hook != nil {
 		l.hook.Point(action, exposed(a))
@@ -276,7 +277,7 @@ func (l *Lifecycle[R]) point(action spec.Action, a *attempt[R]) {
 }
 
 // tookLocked ends the critical section of the action: it answers the calls of Ready, and
-// reports the action to a recorder. The calls have the order of the critical sections.
+// reports the action to a recorder. Reports have the order of the critical sections.
 func (l *Lifecycle[R]) tookLocked(action spec.Action, a *attempt[R]) {
 	if l.readyWaiters != nil {
 		l.answerReadyLocked()
@@ -286,7 +287,7 @@ func (l *Lifecycle[R]) tookLocked(action spec.Action, a *attempt[R]) {
 	}
 }
 
-// wait returns true once done is closed, false once ended is, true if both are closed.
+// wait blocks until done or ended is closed. It reports whether done is closed.
 func (l *Lifecycle[R]) wait(action spec.Action, a *attempt[R], done, ended <-chan struct{}) bool {
 	if l.hook != nil {
 		l.hook.Wait(action, a, done, ended)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Log lines go through a queue of their own. The logger may be slow, hang or panic, and
-// the lifecycle logs at places where an open, a release or a restart follows.
+// Log lines go through a queue of their own: the logger may be slow, hang or panic, and
+// must not delay the open, release or restart that follows the line.
 
 // A logLine is a record and its logger.
 type logLine struct {
@@ -16,15 +16,15 @@ type logLine struct {
 	record slog.Record
 }
 
-// A logQueue takes lines for the logger. It may be written to under the lifecycle's lock.
+// A logQueue accepts lines for the logger. It may be called under the lifecycle's lock.
 type logQueue[R any] struct{ l *Lifecycle[R] }
 
 func (l *Lifecycle[R]) log() logQueue[R] { return logQueue[R]{l} }
 
-// Error logs a line at that level; args are as in slog.
+// Error logs a line at level Error; args are as in slog.
 func (q logQueue[R]) Error(msg string, args ...any) { q.add(slog.LevelError, msg, args) }
 
-// Warn logs a line at that level.
+// Warn logs a line at level Warn.
 func (q logQueue[R]) Warn(msg string, args ...any) { q.add(slog.LevelWarn, msg, args) }
 
 func (q logQueue[R]) add(level slog.Level, msg string, args []any) {
@@ -37,7 +37,7 @@ func (q logQueue[R]) add(level slog.Level, msg string, args []any) {
 	}
 }
 
-// write gives a line to its logger. It contains a panic, which no logger is left for.
+// write passes a line to its logger. It drops a panic: there is no logger to report it to.
 func write(line logLine) {
 	_ = contain(func() error {
 		ctx, handler := context.Background(), line.to.Handler()

@@ -112,12 +112,13 @@ func mishaps(t *testing.T, log fsm.Option) {
 
 // Everything that a lifecycle may have to log: what mishaps has it log, sorted, without times and stacks.
 var everyLine = []string{
+	`level=ERROR msg="surestart: a part was registered too late, and its release failed" part=late attempt=1 error=boom`,
 	`level=ERROR msg="surestart: a release failed and no caller waits for its error" attempt=1 error.part=a error.err="a: boom"`,
 	`level=ERROR msg="surestart: a release failed before another try" attempt=1 error="a: boom"`,
-	`level=ERROR msg="surestart: a resource that died is not started again any more" restarts=1 error.attempt=4 error.part=a error.err="boom (1 tries failed before, the last with the same error)"`,
 	`level=ERROR msg="surestart: an observer panicked" transition=opened error.panic="an observer's"`,
 	`level=ERROR msg="surestart: an observer panicked" transition=opened error.panic="an observer's"`,
 	`level=ERROR msg="surestart: an observer panicked" transition=opened error.panic="an observer's"`,
+	`level=ERROR msg="surestart: the backoff gave up; the dead resource is not restarted" restarts=1 error.attempt=4 error.part=a error.err="boom (1 try failed before, with the same error)"`,
 	`level=ERROR msg="surestart: the backoff of the restarts panicked" error.panic="the supervisor's"`,
 	`level=ERROR msg="surestart: the backoff panicked" attempt=2 error.panic="the backoff's"`,
 	`level=ERROR msg="surestart: the breaker panicked" attempt=1 error.panic="the breaker's"`,
@@ -125,7 +126,6 @@ var everyLine = []string{
 	`level=ERROR msg="surestart: the breaker panicked" attempt=3 error.panic="the breaker's"`,
 	`level=ERROR msg="surestart: the breaker panicked" attempt=4 error.panic="the breaker's"`,
 	`level=ERROR msg="surestart: the breaker panicked" attempt=5 error.panic="the breaker's"`,
-	`level=ERROR msg="surestart: the release of a part registered after the end failed" part=late attempt=1 error=boom`,
 	`level=WARN msg="surestart: a release outlives its timeout; its part stays held until it returns" part=a attempt=1 timeout=1s`,
 }
 

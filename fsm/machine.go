@@ -10,11 +10,11 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// machine is looplab/fsm on the generated table. It is used only inside the critical
-// sections of one Lifecycle.
+// machine is looplab/fsm with the generated table. Only the critical sections of one
+// Lifecycle use it.
 //
-// It uses no callbacks: they deadlock, run out of order, or wedge the machine when they
-// panic. It passes no context that can be cancelled: a cancelled context leaves the
+// It uses no callbacks: they deadlock, run out of order, or block the machine for ever when
+// they panic. It passes no context that can be cancelled: a cancelled context leaves the
 // machine in transition for ever.
 type machine struct{ fsm *looplab.FSM }
 
@@ -64,9 +64,9 @@ func newMachine() machine {
 	return machine{looplab.NewFSM(spec.Idle.String(), events, nil)}
 }
 
-// fire makes the transition of e and returns the new state. An event that the table lacks
-// for the present state changes nothing and returns looplab's InvalidEventError. Any other
-// error is a bug of this package: fire panics.
+// fire makes the transition of e and returns the new state. If the table lacks e for the
+// present state, fire changes nothing and returns looplab's InvalidEventError. Any other
+// error is a bug in this package: fire panics.
 func (m machine) fire(e spec.Event) (State, error) {
 	if err := m.fsm.Event(context.Background(), e.String()); err != nil {
 		if !errors.As(err, new(looplab.InvalidEventError)) {

@@ -13,10 +13,10 @@ import (
 type Transition struct {
 	From, To State
 	Event    Event
-	Attempt  uint64        // the latest attempt that has begun, counted from 1; 0: none
-	At       time.Time     // when it took effect
+	Attempt  uint64        // the latest attempt that has started, counted from 1; 0: none
+	At       time.Time     // when the transition took effect
 	Took     time.Duration // how long the state From lasted
-	Cause    error         // of a failure, a cancellation or a Stop; otherwise nil
+	Cause    error         // the cause of a failure, a cancellation or a Stop; otherwise nil
 }
 
 // noteLocked answers the Waits for the new state, and notifies the observers.
@@ -55,7 +55,7 @@ type notification struct {
 // An observer is a function of WithObserver or WithTracer, with its pending notifications.
 type observer struct {
 	receive func(notification)
-	steps   bool // it receives steps, too
+	steps   bool // it also receives steps
 	queue[notification]
 }
 
@@ -67,7 +67,7 @@ func (l *Lifecycle[R]) notifyLocked(n notification) {
 	}
 }
 
-// notify calls an observer. One that hangs holds up only its own queue.
+// notify calls an observer. An observer that hangs delays only its own queue.
 func (l *Lifecycle[R]) notify(o *observer, n notification) {
 	if err := contain(func() error { o.receive(n); return nil }); err != nil {
 		l.log().Error("surestart: an observer panicked", n.attr(), "error", err)
@@ -82,18 +82,18 @@ func (l *Lifecycle[R]) undeliveredLocked() (n int) {
 	return n
 }
 
-// FlushObservers waits until every observer and tracer has returned from every
-// transition and step that took effect before the call. Then it returns nil, even if ctx
-// has ended; otherwise it returns the cause of ctx once ctx ends. It does not wait for
-// transitions and steps during the call, nor for the lines that the lifecycle itself logs
-// (WithLogger). It does wait for fsmlog, which is an observer.
+// FlushObservers blocks until every observer and tracer has returned from every transition
+// and step that took effect before the call. Then it returns nil, even if ctx has ended.
+// If ctx ends before, it returns the cause of ctx. It does not wait for later transitions
+// and steps, nor for the lines that the lifecycle itself logs (WithLogger). It waits for
+// fsmlog, which is a tracer.
 //
-// It may be called concurrently and in every state. It blocks until ctx ends if an
-// observer hangs, or if an observer calls it, which would wait for its own return. The
-// other observers continue.
+// It may be called concurrently, and in every state. It blocks until ctx ends if an
+// observer hangs. An observer that calls it waits for its own return, so that call also
+// blocks until ctx ends. The other observers continue.
 func (l *Lifecycle[R]) FlushObservers(ctx context.Context) error {
 	c := l.read(ctx, "FlushObservers")
-	// The lock: State and Done show a transition a moment before it is queued.
+	// Under the lock: State and Done show a transition a moment before it is queued.
 	l.mu.Lock()
 	all := make([]<-chan struct{}, 0, len(l.observers))
 	for _, o := range l.observers {
@@ -133,15 +133,15 @@ func (w *watcher) wants(s State) bool {
 
 var errNoStates = errors.New("fsm: Wait: want at least one state to wait for")
 
-// Wait blocks until the lifecycle is in one of the states, and returns that state; a
-// state that the lifecycle only passes through counts. It returns
+// Wait blocks until the lifecycle is in one of the states, and returns that state. A state
+// that lasts only a moment counts. It returns
 //
 //   - ErrClosed, with Closed, once the lifecycle is Closed and Closed is not among states;
 //   - the cause of ctx, with the present state, once ctx ends;
 //   - an error, at once, if states is empty.
 //
 // Wait never returns ErrReentrant: within an open, release or use of its own lifecycle it
-// may wait for itself.
+// may wait for itself until ctx ends.
 func (l *Lifecycle[R]) Wait(ctx context.Context, states ...State) (State, error) {
 	c := l.read(ctx, "Wait")
 	if len(states) == 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/seed3893aba4/surestart/internal/control"
 )
 
-// An Option configures a Lifecycle, see New. If an option is given twice, the last one
-// counts; but each WithObserver and each WithTracer adds an observer.
+// An Option configures a Lifecycle: see New. If an option is given twice, the last one
+// counts, except that each WithObserver and each WithTracer adds an observer.
 type Option func(*config)
 
 type config struct {
@@ -24,7 +24,7 @@ type config struct {
 	callerContext  func(context.Context) context.Context // may be nil
 	logger         *slog.Logger                          // nil: slog.Default(), called for each line
 	observers      []*observer
-	steps          bool         // an observer receives steps, too
+	steps          bool         // an observer also receives steps
 	hook           control.Hook // nil, except under a scheduler
 }
 
@@ -45,7 +45,7 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithStartTimeout bounds each attempt to open, with all its tries: after d the attempt is
+// WithStartTimeout bounds each attempt, with all its tries: after d the attempt is
 // cancelled with the cause context.DeadlineExceeded, rolled back, and fails. Zero, the
 // default, means no bound. A negative d panics.
 func WithStartTimeout(d time.Duration) Option {
@@ -65,9 +65,10 @@ func WithStopTimeout(d time.Duration) Option {
 	return func(c *config) { c.stopTimeout = d }
 }
 
-// WithReleaseTimeout bounds the context of each part's release. A release that outlives d
-// is logged once; the lifecycle waits for it all the same, and Status shows its part as
-// held (G9). The default is 10 seconds for each part. A d that is not positive panics.
+// WithReleaseTimeout sets how long the context of each part's release lasts. If a release
+// takes longer than d, one line is logged; the lifecycle still waits for the release, and
+// Status shows its part as held (G9). The default is 10 seconds for each part. A d that is
+// not positive panics.
 func WithReleaseTimeout(d time.Duration) Option {
 	if d <= 0 {
 		panic(fmt.Sprintf("fsm: WithReleaseTimeout(%v): want more than 0", d))
@@ -86,17 +87,17 @@ func WithBaseContext(ctx context.Context) Option {
 	return func(c *config) { c.base = context.WithoutCancel(ctx) }
 }
 
-// WithCallerContext gives an attempt values of the Start that begins it. Each Start that
-// may begin or join an attempt calls f with its own context: in the caller's goroutine,
-// outside every lock, before the Start takes effect. The attempt has the values, but not
-// the end, of the context that f returned for the first caller that waited for it, also
-// after that caller has left. A key without a value there has that of WithBaseContext. A
-// restart (WithRestart) has the values of the attempt that died.
+// WithCallerContext gives an attempt values from the context of the Start that starts it.
+// Each Start that may start or join an attempt calls f with its own context: in the caller's
+// goroutine, outside every lock, before the Start takes effect. The attempt uses the context
+// that f returned for the first caller that waited for it, also after that caller has left.
+// It uses only the values of that context, not its end. A key without a value there has the
+// value of WithBaseContext. A restart (WithRestart) has the values of the attempt that died.
 //
-// f selects what outlives the call, for example only the link to the caller's trace. f may
-// return the caller's context itself only if its values may be read, and kept in memory,
-// until the resource is closed. If f returns nil, the attempt has no values of that
-// caller. If f panics, Start panics without any effect. A nil f panics.
+// f selects the values that outlive the call, for example only the link to the caller's
+// trace. f may return the caller's context itself only if its values may be read, and kept
+// in memory, until the resource is closed. If f returns nil, the attempt has no values of
+// that caller. If f panics, Start panics without any effect. A nil f panics.
 func WithCallerContext(f func(caller context.Context) context.Context) Option {
 	if f == nil {
 		panic("fsm: WithCallerContext(nil): want a function")
@@ -104,12 +105,12 @@ func WithCallerContext(f func(caller context.Context) context.Context) Option {
 	return func(c *config) { c.callerContext = f }
 }
 
-// WithLogger sets the logger for misbehaviour that no caller's error shows: a release that
-// outlives its timeout, a failed release that no call waits for, a panic of an observer.
-// The default, also for a nil logger, is slog.Default().
+// WithLogger sets the logger for problems that no caller receives as an error: a release
+// that outlives its timeout, a failed release that no call waits for, a panic of an
+// observer. The default, also for a nil logger, is slog.Default().
 //
 // The logger is called in a goroutine of its own, which ends when no lines are left. A
-// logger that is slow, hangs or panics holds up only its own lines. A line may be logged
+// logger that is slow, hangs or panics delays only its own lines. A line may be logged
 // after the call that it belongs to has returned.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger = logger }
@@ -120,7 +121,7 @@ func WithLogger(logger *slog.Logger) Option {
 // transitions are pending. It is called after the transition has taken effect, perhaps
 // after the call that caused it has returned; FlushObservers waits for f.
 //
-// Each observer has a queue of its own: one that is slow or hangs holds up neither the
+// Each observer has a queue of its own: an observer that is slow or hangs delays neither the
 // lifecycle, nor the logger, nor other observers. Between observers there is no order. The
 // queue has no bound: if f hangs, each transition makes it longer, and Status.Undelivered
 // is its length. A panic of f is logged and has no other effect. f may call any method,

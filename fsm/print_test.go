@@ -134,7 +134,7 @@ func TestErrorsOfErrorsThatPanic(t *testing.T) {
 		once := nextFunc(func(try int, _ error) (time.Duration, bool) { return 0, try == 1 })
 		err := r.new(fsm.WithRetry(once)).Start(background())
 		cannot := "(a fsm_test.unprintable that cannot be printed)"
-		if want := "fsm: start: attempt 1: a: " + cannot + " (1 tries failed before, the last with the same error)"; err.Error() != want {
+		if want := "fsm: start: attempt 1: a: " + cannot + " (1 try failed before, with the same error)"; err.Error() != want {
 			t.Errorf("Start: %v\nwant %s", err, want)
 		}
 	})
@@ -206,7 +206,7 @@ func TestTriedErrorsUnwrap(t *testing.T) {
 		err := l.Start(background())
 		wantIs(t, "Start", err, io.EOF)
 		wantIs(t, "Start", err, errBoom)
-		if want := "fsm: start: attempt 1: a: try 2: boom (1 tries failed before, the last with: try 1: EOF)"; err.Error() != want {
+		if want := "fsm: start: attempt 1: a: try 2: boom (1 try failed before, with: try 1: EOF)"; err.Error() != want {
 			t.Errorf("Start: %v\nwant %s", err, want)
 		}
 		time.Sleep(time.Hour)

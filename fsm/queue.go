@@ -4,23 +4,23 @@ import "sync"
 
 // A queue holds, in order, the values that one observer, or the logger, has not yet
 // received. It has no bound: no value is lost, and no sender waits for a slow receiver.
-// Its lock is the innermost; no foreign code is called under it.
+// Its lock is the innermost; it is not held during a call of foreign code.
 type queue[T any] struct {
 	mu       sync.Mutex
-	first    *queued[T] // being delivered, if draining
+	first    *queued[T] // if draining, the one that is being delivered
 	last     *queued[T]
 	length   int
-	draining bool // a goroutine delivers, or is about to
+	draining bool // a goroutine delivers, or is about to start
 }
 
 type queued[T any] struct {
 	value     T
 	next      *queued[T]
-	delivered chan struct{} // closed once it is delivered; nil: no flush waits for it
+	delivered chan struct{} // closed once the value is delivered; nil: no flush waits for it
 }
 
-// push appends value. If it returns true, no goroutine delivers: the caller starts one
-// that calls drain.
+// push appends value. If it returns true, no goroutine delivers: the caller must start a
+// goroutine that calls drain.
 func (q *queue[T]) push(value T) (start bool) {
 	item := &queued[T]{value: value}
 	q.mu.Lock()
@@ -60,7 +60,8 @@ func (q *queue[T]) head() *queued[T] {
 	return q.first
 }
 
-// deliver calls receive with the first item, which counts as delivered however receive ends.
+// deliver calls receive with the value of the first item. The item counts as delivered even
+// if receive panics or exits the goroutine.
 func (q *queue[T]) deliver(value T, receive func(T)) {
 	defer func() {
 		q.mu.Lock()
@@ -77,9 +78,9 @@ func (q *queue[T]) deliver(value T, receive func(T)) {
 	receive(value)
 }
 
-// flushed returns a channel that is closed once everything queued now is delivered; nil
-// if the queue is empty. Callers share the channel: behind a receiver that hangs they do
-// not each allocate one.
+// flushed returns a channel that is closed once everything queued now is delivered; nil if
+// the queue is empty. Callers share the channel, so that calls behind a receiver that hangs
+// do not allocate one each.
 func (q *queue[T]) flushed() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()

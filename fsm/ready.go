@@ -10,17 +10,17 @@ import (
 
 // Ready waits until the resource is open, then returns nil. It starts nothing. It waits
 // while an attempt is opening, while a Start waits for the end of a release, and while a
-// restart is due (WithRestart). If nothing is going to open the resource, it returns
+// restart is due (WithRestart). Once nothing is going to open the resource, it returns
 //
 //   - ErrClosed once Shutdown or Close has been called;
-//   - ErrStopped if a Stop took effect and no attempt has begun since;
-//   - ErrNotStarted if no attempt ever began;
+//   - ErrStopped if a Stop took effect and no attempt has started since;
+//   - ErrNotStarted if no attempt has ever started;
 //   - otherwise Status.Cause: the *StartError of the attempt that failed, or the cause of
 //     death of a resource that is not restarted.
 //
-// It returns the cause of ctx once ctx ends. It may be called concurrently. It never
-// returns ErrReentrant: within an open of its own lifecycle it waits for itself. A nil
-// ctx panics.
+// If ctx ends while Ready waits, it returns the cause of ctx. It may be called
+// concurrently. It never returns ErrReentrant: within an open of its own lifecycle it waits
+// for itself until ctx ends. A nil ctx panics.
 func (l *Lifecycle[R]) Ready(ctx context.Context) error {
 	c := l.read(ctx, "Ready")
 	answer := make(chan error, 1)
@@ -42,8 +42,8 @@ func (l *Lifecycle[R]) Ready(ctx context.Context) error {
 	return err
 }
 
-// receive waits for a value on ch, which has a buffer of one. It returns false if c's
-// context ends first; after forgetLocked, which it then calls, no value is sent.
+// receive waits for a value on ch, which has a buffer of one. If c's context ends first, it
+// calls forgetLocked, after which no value is sent, and returns false.
 func receive[T any](mu *sync.Mutex, c caller, ch <-chan T, forgetLocked func()) (value T, came bool) {
 	select {
 	case value = <-ch:

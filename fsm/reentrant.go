@@ -12,12 +12,12 @@ type markerKey struct{}
 
 type marker struct {
 	over  atomic.Bool
-	by    <-chan struct{} // Done of the lifecycle that made it; only compared
+	by    <-chan struct{} // Done of the lifecycle that made the marker; only compared
 	outer *marker         // the marker that was live when this was made, perhaps of another lifecycle
 }
 
-// liveMarker returns the innermost live marker of ctx, nil if there is none. Not to be
-// called under a lock: ctx is foreign.
+// liveMarker returns the innermost live marker of ctx, nil if there is none. Do not call it
+// under a lock: ctx is foreign.
 func liveMarker(ctx context.Context) *marker {
 	t, _ := ctx.Value(markerKey{}).(*marker)
 	for t != nil && t.over.Load() {

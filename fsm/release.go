@@ -8,7 +8,7 @@ import (
 
 // releaseLocked closes the gate of the running attempt and begins its release.
 func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason error) {
-	// The gate before the state: a caller that has seen Stopping is not admitted.
+	// The gate closes before the state changes: a caller that has seen Stopping is not admitted.
 	a.inUse = int(a.gate.Add(gateClosed) - gateClosed)
 	l.mustFireLocked(event, reason)
 	a.op, a.reason = spec.OpDrain, reason
@@ -18,8 +18,9 @@ func (l *Lifecycle[R]) releaseLocked(a *attempt[R], event spec.Event, reason err
 	l.spawn(func() { l.operate(a) })
 }
 
-// forceLocked cuts the drain short (G9). The caller calls cut once it has unlocked: cut
-// ends the contexts of the uses, of which there may be many, and then lets the release begin.
+// forceLocked cuts the drain short (G9). The caller unlocks and then calls cut. cut ends the
+// contexts of the uses, and then lets the release begin. There may be many uses, so cut runs
+// without the lock.
 func (a *attempt[R]) forceLocked() (cut func()) {
 	a.stepLocked(StepForced, "", a.inUse, nil)
 	a.forced = true
@@ -59,7 +60,7 @@ func (l *Lifecycle[R]) release(a *attempt[R]) *attempt[R] {
 			a.callDone()
 		}
 		if a.doneReturned != nil {
-			<-a.doneReturned // called by the goroutine that opened a: before the next call of Allow
+			<-a.doneReturned // the goroutine that opened a calls done: it must return before the next Allow
 		}
 		l.point(spec.Finish, a)
 		next, unreported := l.finish(a)
@@ -97,9 +98,9 @@ func (a *attempt[R]) popLocked() {
 	}
 }
 
-// finish ends an attempt that holds nothing any more, and answers its waiters. For queued
-// Starts the next attempt begins at the same instant, unless they wait for the restart
-// that is due. unreported is an error that no caller receives.
+// finish ends an attempt that holds nothing any more, and answers its waiters. If Starts are
+// queued, it starts their attempt in the same critical section, unless they wait for a
+// restart that is due. unreported is an error that no caller receives.
 func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unreported error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -115,8 +116,8 @@ func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unreported error
 			unreported = a.stopErr
 		}
 	}
-	// An answered caller runs at once, and State takes no lock: were the answers before the
-	// transition, a Stop could return while the state is Stopping.
+	// Answer after the transition: an answered caller runs at once, and State takes no lock.
+	// In the other order a Stop could return while the state is still Stopping.
 	defer func() {
 		a.answerLocked(a.rollbackErr)
 		a.finishLocked()
@@ -142,7 +143,7 @@ func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unreported error
 }
 
 // rememberLocked adds the errors of the releases to the cause that Status keeps (G14). It
-// does not write to errors that callers may hold already.
+// copies an error before it changes it: callers may have the error already.
 func (l *Lifecycle[R]) rememberLocked(a *attempt[R], bad error) {
 	failed, ok := l.cause.(*StartError)
 	switch {

@@ -7,27 +7,28 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// WithRestart makes a lifecycle supervise its resource: a resource that died while it was
-// open (Scope.Fail, Lease.Fail) is started again after its release. Restarts are made
-// until one opens the resource, until a Stop, Shutdown or Close takes effect (when Idle,
-// too), or until b gives up: then a line is logged, and Status keeps the cause (G14).
+// WithRestart makes a lifecycle supervise its resource: a resource that dies while it is
+// open (Scope.Fail, Lease.Fail) is started again after its release. A restart that fails is
+// followed by another. Restarts end when one opens the resource, when a Stop, Shutdown or
+// Close takes effect, also while Idle, or when b gives up. If b gives up, one line is
+// logged, and Status keeps the cause (G14).
 //
 // b.Next returns the pause before each restart. Its try is the number of the restart, from
 // 1, counted since the last Stop, since b last gave up, or since the resource last ran for
-// a minute. Its err is the cause of death, or the error of the restart before. If b has a
-// method Restarts() Backoff, as resilience.Retry has, the result of that is used instead
-// of b. If b.Next panics, b has given up. A nil b panics.
+// a minute. Its err is the cause of death, or the error of the previous restart. If b has a
+// method Restarts() Backoff, as resilience.Retry has, its result replaces b. If b.Next
+// panics, b has given up. A nil b panics.
 //
 // From the death on, a Start waits for the restart: it joins that attempt and gets its
 // outcome, or leaves when its own context ends. So callers that Start and Use in a loop do
-// not defeat the backoff. After a Stop the waiting Start returns ErrStopped, after a
-// Shutdown ErrClosed (G8); a Start after a Stop opens at once. If b gives up while Starts
-// wait, an attempt begins for them, as it does for the next Start.
+// not defeat the backoff. If a Stop takes effect, the waiting Start returns ErrStopped;
+// after a Shutdown it returns ErrClosed (G8). A later Start after a Stop opens at once. If b
+// gives up while Starts wait, an attempt starts for them at once.
 //
 // A restart continues when the callers that joined it leave (G6). While a restart is due,
-// a timer and no goroutine waits (G7). The context of the restart has the values of the
-// attempt that died. If an attempt that a Start began fails, WithRestart does not repeat
-// it; WithRetry does.
+// a timer waits, not a goroutine (G7). The context of the restart has the values of the
+// attempt that died. If an attempt of a Start fails, WithRestart does not repeat it;
+// WithRetry does.
 func WithRestart(b Backoff) Option {
 	if b == nil {
 		panic("fsm: WithRestart(nil): want a Backoff")
@@ -42,18 +43,18 @@ func WithRestart(b Backoff) Option {
 
 // A supervisor makes the restarts. Its fields are under l.mu.
 type supervisor struct {
-	due      bool            // a restart is to be made: Starts wait for it
+	due      bool            // a restart is due: Starts wait for it
 	restarts int             // how many were made in a row, see WithRestart
-	opened   time.Time       // when the resource was opened last
+	opened   time.Time       // when the resource was last opened
 	values   context.Context // of the attempt that died; nil unless a restart is due
 
 	awaitingDelay bool        // Next of the Backoff is running
-	diedAgain     bool        // another restart became due since that call of Next began
-	restartAt     time.Time   // when the restart begins; zero: not known
-	timer         *time.Timer // begins the restart; nil: none
+	diedAgain     bool        // another restart has become due since that call of Next
+	restartAt     time.Time   // when the restart starts; zero: not known
+	timer         *time.Timer // starts the restart; nil: none
 }
 
-// steady is the time that a resource has to run before its restarts are counted from 1 again.
+// steady is how long a resource has to run before its restarts are counted from 1 again.
 const steady = time.Minute
 
 // isDueLocked reports whether Starts wait for a restart.
@@ -82,7 +83,7 @@ func (s *supervisor) openedLocked() {
 	}
 }
 
-// stopLocked ends the restarts: a Stop or Shutdown takes effect, or the Backoff gives up.
+// stopLocked ends the restarts, because a Stop or Shutdown takes effect or the Backoff gives up.
 func (s *supervisor) stopLocked() {
 	if s == nil {
 		return
@@ -91,7 +92,7 @@ func (s *supervisor) stopLocked() {
 	s.restarts = 0
 }
 
-// clearDueLocked: no restart is due any more.
+// clearDueLocked makes no restart due, and stops the timer.
 func (s *supervisor) clearDueLocked() {
 	s.due, s.restartAt, s.values = false, time.Time{}, nil
 	if s.timer != nil {
@@ -108,8 +109,9 @@ func (l *Lifecycle[R]) supervise() {
 	}
 }
 
-// superviseLocked calls Next of the Backoff for the restart that is due and sets the
-// timer, unless a call or a timer exists, or the lifecycle is not idle. It unlocks l.mu.
+// superviseLocked calls Next of the Backoff for the restart that is due, and sets the
+// timer. It does nothing if Next is running, a timer is set, or the lifecycle is not Idle. It
+// unlocks l.mu.
 func (l *Lifecycle[R]) superviseLocked() {
 	s := l.supervisor
 	if !s.due || s.awaitingDelay || s.timer != nil || l.State() != spec.Idle {
@@ -127,7 +129,7 @@ func (l *Lifecycle[R]) superviseLocked() {
 		s.awaitingDelay = false
 		gaveUp := false
 		switch {
-		case !s.due || s.diedAgain: // a Stop, and perhaps another death, came meanwhile
+		case !s.due || s.diedAgain: // a Stop, and perhaps another death, happened meanwhile
 		case again:
 			l.scheduleLocked(wait)
 		default:
@@ -138,7 +140,7 @@ func (l *Lifecycle[R]) superviseLocked() {
 		}
 		l.superviseLocked() // after another death Next is called again
 		if gaveUp {
-			l.log().Error("surestart: a resource that died is not started again any more", "restarts", try-1, "error", cause)
+			l.log().Error("surestart: the backoff gave up; the dead resource is not restarted", "restarts", try-1, "error", cause)
 		}
 	}()
 	err := contain(func() error {
@@ -158,8 +160,8 @@ func (l *Lifecycle[R]) scheduleLocked(wait time.Duration) {
 	s.timer = timer
 }
 
-// startAgain is called by the timer: it begins the restart, unless that was cancelled at
-// this moment.
+// startAgain is called by the timer. It starts the restart, unless that has just been
+// cancelled.
 func (l *Lifecycle[R]) startAgain(timer **time.Timer) {
 	s := l.supervisor
 	l.point(spec.Restart, nil)
@@ -179,8 +181,8 @@ func (l *Lifecycle[R]) startAgain(timer **time.Timer) {
 	l.tookLocked(spec.Restart, a)
 }
 
-// giveUpLocked ends the restarts. An attempt begins for the Starts that wait, as it would
-// for the next Start (G12).
+// giveUpLocked ends the restarts. If Starts wait, it starts an attempt for them, as the next
+// Start would (G12).
 func (l *Lifecycle[R]) giveUpLocked() {
 	l.supervisor.stopLocked()
 	a := l.queued
@@ -190,7 +192,7 @@ func (l *Lifecycle[R]) giveUpLocked() {
 	l.tookLocked(spec.GivesUp, a)
 }
 
-// beginNextLocked begins an attempt, and its operation in a goroutine of its own.
+// beginNextLocked starts an attempt, and its operation in a goroutine of its own.
 func (l *Lifecycle[R]) beginNextLocked(a *attempt[R]) {
 	l.queued = nil
 	l.beginLocked(a)

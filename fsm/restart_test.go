@@ -108,7 +108,7 @@ func TestRestartLimit(t *testing.T) {
 		if s := l.Status(); s.Attempt != 6 || !errors.Is(s.Cause, errBoom) || !s.RestartAt.IsZero() || s.Stopped {
 			t.Errorf("G14 CauseKept is broken: %+v; want why the last of six attempts failed, nothing due", s)
 		}
-		if want := `a resource that died is not started again any more" restarts=3 error.attempt=6 error.part=a error.err=boom`; strings.Count(log.String(), want) != 1 {
+		if want := `the backoff gave up; the dead resource is not restarted" restarts=3 error.attempt=6 error.part=a error.err=boom`; strings.Count(log.String(), want) != 1 {
 			t.Errorf("the log has %q; want %q", log.String(), want)
 		}
 		select {

@@ -8,27 +8,28 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Backoff decides whether and when a failed attempt to start is tried again. Package
-// resilience makes one from github.com/cenkalti/backoff.
+// A Backoff decides whether a failed open is tried again, and when: see WithRetry, and
+// WithRestart for a resource that died. Package resilience makes one from
+// github.com/cenkalti/backoff.
 type Backoff interface {
-	// Next is called after each try that failed, in the attempt's own goroutine, one call
-	// at a time. try counts the tries of this attempt, from 1, and err is open's error.
-	// Next returns the pause before the next try (a negative one means none), or false to
-	// let the attempt fail with err. If the attempt has been cancelled meanwhile, the result
-	// is not used. If Next panics, or calls runtime.Goexit, the attempt fails with err; a
-	// panic is logged.
+	// With WithRetry, Next is called after each try that failed, in the attempt's own
+	// goroutine, one call at a time. try is the number of the failed try in this attempt,
+	// from 1, and err is open's error. Next returns the pause before the next try (a
+	// negative pause means none), or false to let the attempt fail with err. If the attempt
+	// has been cancelled meanwhile, the result is not used. If Next panics, or calls
+	// runtime.Goexit, the attempt fails with err; a panic is logged.
 	Next(try int, err error) (wait time.Duration, again bool)
 }
 
 // WithRetry makes an attempt try again when open returns an error and b.Next returns true.
-// The state remains Starting: the waiting Starts go on waiting, and others may join. What
-// a try holds is released, in reverse, before the pause (G4). The next try has a context
-// of its own, with the values of the first.
+// The state remains Starting: the Starts continue to wait, and others may join. The parts
+// that a try holds are released, in reverse, before the pause (G4). The next try has a
+// context of its own, with the values of the first.
 //
-// A Stop, a Shutdown, the start timeout (which bounds the attempt with all its tries) and
-// the leaving of the last caller end a pause at once (G6, G8). A release that fails after a
-// try is logged, and the next try is made all the same. A panic of open is not tried
-// again. A nil b panics.
+// A pause ends at once when a Stop or Shutdown takes effect, the last caller leaves, or the
+// start timeout passes, which bounds the attempt with all its tries (G6, G8). If a release
+// after a try fails, its error is logged, and the next try is made all the same. A panic of
+// open is not tried again. A nil b panics.
 func WithRetry(b Backoff) Option {
 	if b == nil {
 		panic("fsm: WithRetry(nil): want a Backoff")
@@ -37,24 +38,24 @@ func WithRetry(b Backoff) Option {
 }
 
 // A Breaker allows attempts to start, or refuses them for a while after many have failed.
-// github.com/sony/gobreaker's TwoStepCircuitBreaker is one; package resilience makes one
-// whose errors say until when it refuses.
+// github.com/sony/gobreaker's TwoStepCircuitBreaker, with an adapter, is one; package
+// resilience makes one whose errors say until when it refuses.
 type Breaker interface {
-	// Allow is called once at the beginning of each attempt, in the attempt's own
-	// goroutine, before open. If it returns an error, the attempt fails with that error in
-	// its StartError, and open is not called. Otherwise done, unless it is nil, is called
-	// once: in the same goroutine, outside every lock, after the outcome of the attempt is
-	// decided and open has returned, before any Start returns the attempt's failure, and
+	// Allow is called once at the start of each attempt, in the attempt's own goroutine,
+	// before open. If it returns an error, open is not called, and the attempt fails with
+	// that error in its StartError. Otherwise done, unless it is nil, is called once, in the
+	// same goroutine, outside every lock. That happens after open has returned and the
+	// outcome of the attempt is decided, before any Start returns the attempt's failure, and
 	// before Allow is called again.
 	//
 	// The outcome depends on the event that ended the attempt, not on the errors that
-	// open's error wraps. A panic of done is logged. A done that blocks holds up the
-	// rollback of its attempt or, if the attempt opened the resource, the end of its release.
+	// open's error wraps. A panic of done is logged. If done blocks, it delays the rollback
+	// of its attempt or, if the attempt opened the resource, the end of its release.
 	Allow() (done func(Outcome, error), err error)
 }
 
-// Outcome is the outcome of an attempt to start, which a Breaker's done receives. The
-// zero Outcome is none of them.
+// Outcome is the outcome of an attempt to start, which a Breaker's done receives. The zero
+// Outcome is not a valid outcome.
 type Outcome uint8
 
 const (
@@ -64,10 +65,9 @@ const (
 	// failure was reported before open had returned. The error is the cause.
 	Failed
 	// Cancelled: a Stop or Shutdown took effect, or the last caller left, before the
-	// resource was open. The error is ErrStopped, ErrClosed, or the cause of that
-	// caller's context. If the cause does not show whether the context's deadline passed,
-	// it is in a *LeaveError, whose method Is does: one of the two, the cause and the Err of
-	// that context, is context.DeadlineExceeded, and the other is not.
+	// resource was open. The error is ErrStopped, ErrClosed, or the cause of that caller's
+	// context. The cause is in a *LeaveError if only one of the two, the cause and the Err
+	// of that context, is context.DeadlineExceeded: errors.Is then matches both.
 	Cancelled
 )
 
@@ -84,9 +84,9 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }
 
-// WithBreaker makes each attempt call b.Allow first. As one attempt exists at a time (G1),
-// an attempt that b allows as a trial is the only one: other Starts join it. Stop and
-// Shutdown do not call b. A nil b panics.
+// WithBreaker makes each attempt call b.Allow first. Only one attempt exists at a time
+// (G1), so an attempt that b allows as a trial is the only one: other Starts join it. Stop
+// and Shutdown do not call b. A nil b panics.
 func WithBreaker(b Breaker) Option {
 	if b == nil {
 		panic("fsm: WithBreaker(nil): want a Breaker")
@@ -94,7 +94,7 @@ func WithBreaker(b Breaker) Option {
 	return func(c *config) { c.breaker = b }
 }
 
-// try calls the Breaker's Allow, in the first try, and then open.
+// try calls open. In the first try it calls the Breaker's Allow before.
 func (a *attempt[R]) try() (err error) {
 	l := a.l
 	if l.breaker != nil && a.tried == 0 {
@@ -136,7 +136,7 @@ func (l *Lifecycle[R]) askBackoff(a *attempt[R], err error) error {
 	return err
 }
 
-// callDone calls the Breaker's done if the outcome is decided. done may exit the goroutine.
+// callDone calls the Breaker's done if the outcome is decided. done may call runtime.Goexit.
 func (a *attempt[R]) callDone() {
 	done := a.done
 	if done == nil || a.outcome == 0 {
@@ -162,9 +162,9 @@ func (a *attempt[R]) retryLocked(err error) {
 	a.l.cause = a.failure(err)
 	a.cancel(err)
 	a.reported = nil
-	a.tried++ // from here on its Scope is of no effect
+	a.tried++ // from here on the Scope of the failed try has no effect
 	a.lastTry = err
-	a.openContextLocked() // of the next try: it ends if the attempt is cancelled before
+	a.openContextLocked() // of the next try; it also ends the pause if the attempt is cancelled
 }
 
 // tryAgain waits until the next try is due. It returns false if no try follows, or if the

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Run owns the whole life of a resource: it starts the resource, waits until ctx ends or
-// the resource has died for good, then calls Close. That closes the lifecycle for all of
-// its users. A resource has died for good when it has died (Scope.Fail, Lease.Fail) and
-// WithRestart was not given or has given up. Run returns
+// Run owns the whole life of a resource. It starts the resource, waits until ctx ends or
+// the resource has died for good, and then calls Close, which closes the lifecycle for all
+// of its users. A resource has died for good when it has died (Scope.Fail, Lease.Fail) and
+// either WithRestart was not given, or its Backoff has given up. Run returns
 //
 //   - nil once ctx has ended, also before or during the start, and everything is released;
 //   - nil once another caller's Stop or Shutdown has released everything, also if the
@@ -59,13 +59,13 @@ func (l *Lifecycle[R]) Run(ctx context.Context) error {
 // A runCall is a call of Run.
 type runCall[R any] struct {
 	ended chan error  // receives nil once a Stop took effect, or the cause of a death for good
-	start *attempt[R] // the attempt that Run's Start waits for, until it is answered; nil: Start has returned
+	start *attempt[R] // the attempt that Run's Start waits for; nil: Start has returned
 }
 
 // awaitEnd waits until c's context ends, or until a Stop or a death for good ends s.
 func (l *Lifecycle[R]) awaitEnd(c caller, s *runCall[R]) (cause error, ended bool) {
 	l.mu.Lock()
-	s.start = nil // not to be kept in memory while this waits
+	s.start = nil // do not keep it in memory during the wait
 	l.mu.Unlock()
 	select {
 	case cause = <-s.ended:
@@ -75,7 +75,7 @@ func (l *Lifecycle[R]) awaitEnd(c caller, s *runCall[R]) (cause error, ended boo
 	}
 }
 
-// ownsLocked reports whether the Start of s has found the resource open: then s closes it.
+// ownsLocked reports whether the Start of s has succeeded: then s closes the resource.
 func (s *runCall[R]) ownsLocked() bool {
 	return s.start == nil || s.start.isAnswered && s.start.startErr == nil
 }
@@ -100,7 +100,8 @@ func (l *Lifecycle[R]) endRunsLocked(cause error) {
 }
 
 // Do is Use for a function with a result. It calls f with the resource of l, as Use does,
-// and returns f's results, or the zero T and Use's error if f was not called. A nil f panics.
+// and returns f's results. If f was not called, it returns the zero T and Use's error. A nil
+// f panics.
 func Do[R, T any](ctx context.Context, l *Lifecycle[R], f func(context.Context, R) (T, error)) (result T, err error) {
 	if f == nil {
 		panic("fsm: Do: a nil function")

@@ -6,7 +6,7 @@ import "github.com/seed3893aba4/surestart/spec"
 // Closed. String returns the name.
 type State = spec.State
 
-// The states, see the diagram of the package.
+// The states. The package comment has their diagram.
 const (
 	Idle     = spec.Idle
 	Starting = spec.Starting
@@ -18,7 +18,7 @@ const (
 // Event is the event of a Transition. String returns the name.
 type Event = spec.Event
 
-// The events, see the diagram of the package.
+// The events. The package comment has their diagram.
 const (
 	EventStart     = spec.EventStart     // an attempt begins: a Start when Idle or after a release, or a restart
 	EventOpened    = spec.EventOpened    // open has returned, all parts are held

@@ -15,11 +15,11 @@ import (
 // Status is a snapshot of a Lifecycle at one instant.
 type Status struct {
 	State     State     `json:"state"`
-	Attempt   uint64    `json:"attempt"`             // the latest attempt that has begun, counted from 1; 0: none
-	Since     time.Time `json:"since"`               // of the last transition, or of New
+	Attempt   uint64    `json:"attempt"`             // the latest attempt that has started, counted from 1; 0: none
+	Since     time.Time `json:"since"`               // the time of the last transition, or of New
 	Waiters   int       `json:"waiters"`             // callers that wait in Start, Stop and Shutdown
 	InFlight  int       `json:"inFlight"`            // admitted uses of the latest attempt that have not ended
-	Acquiring string    `json:"acquiring,omitempty"` // the part that the running open acquires (Scope.Part); empty: not named
+	Acquiring string    `json:"acquiring,omitempty"` // the part that the running open acquires (Scope.Part); empty: none is named
 	Held      []string  `json:"held,omitempty"`      // the parts held, in the order of acquiring
 	Releasing string    `json:"releasing,omitempty"` // the part whose release is running; Held has it until that returns
 	// Cause is the error of the last attempt that failed (a *StartError), the cause of the
@@ -29,15 +29,15 @@ type Status struct {
 	// RestartAt is when a resource that died is started again (WithRestart). It is zero if
 	// no restart is due, or its time is not yet known.
 	RestartAt time.Time `json:"restartAt,omitzero"`
-	// Stopped reports whether a Stop or Shutdown took effect and no attempt has begun since.
+	// Stopped reports whether a Stop or Shutdown took effect and no attempt has started since.
 	Stopped bool `json:"stopped,omitempty"`
-	// Undelivered is the number of transitions, and steps of a Tracer, that are pending for
-	// the observer that is furthest behind, including one that it is being called with. See
-	// FlushObservers.
+	// Undelivered is the number of transitions, and of steps for a Tracer, from which the
+	// slowest observer has not yet returned. See FlushObservers.
 	Undelivered int `json:"undelivered,omitempty"`
 }
 
-// Status returns a snapshot of the lifecycle. It does not block.
+// Status returns a snapshot of the lifecycle. It does not block. It may be called in every
+// state, also from an observer, open or a release.
 func (l *Lifecycle[R]) Status() Status {
 	l.mustBeMade()
 	l.mu.Lock()
@@ -75,10 +75,9 @@ func (a *attempt[R]) inUseLocked() int {
 	return a.inUse
 }
 
-// String returns the Status on one line, for people. The name of a part and the text of a
-// cause are quoted, as by strconv.Quote, if they contain characters that do not print (a
-// line feed, an escape sequence); a name is also quoted if it is empty or contains a
-// separator.
+// String returns the Status on one line, for people. It quotes the name of a part and the
+// text of a cause, as strconv.Quote does, if they contain characters that do not print, for
+// example a line feed. It also quotes a name that is empty or contains a separator.
 func (s Status) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v since %s, attempt %d", s.State, s.Since.Format(time.RFC3339), s.Attempt)
@@ -124,8 +123,8 @@ func printableName(s string) string {
 	return printable(s)
 }
 
-// MarshalJSON writes the fields, with the name of the state and, as "cause", the text of
-// Cause unless it is nil.
+// MarshalJSON writes the fields, the state by its name and, unless Cause is nil, the text
+// of Cause as "cause".
 func (s Status) MarshalJSON() ([]byte, error) {
 	type fields Status
 	return json.Marshal(struct {

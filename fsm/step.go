@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A Tracer receives the transitions and, between them, the steps of an attempt: when
-// each part was acquired, and how long its release took. Logs, traces and metrics are made
-// from it; package fsmlog has a Tracer.
+// A Tracer receives the transitions and, between them, the steps of an attempt: when each
+// part was acquired, and how long its release took. Logs, traces and metrics can be made from
+// them, as package fsmlog does. WithTracer says when the methods are called.
 type Tracer interface {
 	Transition(Transition)
 	Step(Step)
@@ -38,7 +38,7 @@ type Step struct {
 	Kind    StepKind
 	Attempt uint64        // counted from 1
 	Part    string        // as given to Scope.Part or Scope.Defer; empty in StepBegun, StepForced, StepTryAgain and StepGaveUp
-	At      time.Time     // when it took effect
+	At      time.Time     // when the step took effect
 	Took    time.Duration // since the previous step of this attempt; 0 in StepBegun and StepGaveUp
 	CutOff  int           // StepForced: the admitted uses that were cut off
 	Err     error         // StepReleased: the release's error; StepRetry: open's error; StepGaveUp: the cause of death, or the last restart's error
@@ -53,7 +53,7 @@ type Step struct {
 type StepKind uint8
 
 const (
-	// StepBegun: an attempt begins. The Transition of EventStart follows.
+	// StepBegun: an attempt starts. The Transition of EventStart follows.
 	StepBegun StepKind = iota
 	// StepAcquiring: open called Scope.Part.
 	StepAcquiring
@@ -61,19 +61,19 @@ const (
 	StepHeld
 	// StepForced: the release does not wait for the uses in flight (G9).
 	StepForced
-	// StepReleasing: the release of a part begins. For the first part, Took is the time of
+	// StepReleasing: the release of a part is called. For the first part, Took is the time of
 	// the drain, or the time that a cancelled open took to return.
 	StepReleasing
-	// StepReleased: the release has returned. Took is the time that it ran.
+	// StepReleased: the release has returned. Took is how long it ran.
 	StepReleased
 	// StepRetry: open failed with Err. The next try begins once the parts are released and
 	// Pause has passed (WithRetry).
 	StepRetry
-	// StepTryAgain: the next try begins, and holds nothing yet. Absent if the attempt is
-	// cancelled before.
+	// StepTryAgain: the next try starts, and holds nothing yet. It is absent if the attempt
+	// is cancelled before.
 	StepTryAgain
-	// StepGaveUp: the Backoff of WithRestart gave up. The dead resource stays down until a
-	// Start. Attempt is the latest one, which has ended.
+	// StepGaveUp: the Backoff of WithRestart gave up. The resource stays closed until the
+	// next attempt of a Start. Attempt is the latest one, which has ended.
 	StepGaveUp
 )
 

@@ -9,15 +9,15 @@ import (
 // Stop waits for the uses in flight (G9), releases the resource, and waits until every
 // part is released. Then the lifecycle is Idle and may be started again. A Stop during a
 // start cancels the attempt and waits for its rollback; the waiting Starts return
-// ErrStopped (G8). A Stop cancels a restart that is due (WithRestart). Concurrent Stops
-// join. Stop returns
+// ErrStopped (G8). A Stop cancels a restart that is due (WithRestart). Concurrent Stops wait
+// for the same release. Stop returns
 //
-//   - nil if no part was held at an instant after it was called; for an idle or closed
-//     lifecycle at once, and nothing runs (G2);
+//   - nil once everything is released: at an instant between call and return no part was
+//     held. On an idle or closed lifecycle Stop runs nothing and returns at once (G2);
 //   - ErrReentrant, without any effect, if ctx belongs to an open, release or use of
 //     this lifecycle that has not ended (G15);
-//   - a *StopError with the releases' errors, joined, if any failed; every part has been
-//     released all the same;
+//   - a *StopError with the releases' errors, joined, if any failed; every release has been
+//     called all the same;
 //   - a *StopError with the cause of ctx once ctx ends. If uses are in flight then, and no
 //     other Stop or Shutdown waits, the drain is cut short: the uses' contexts are
 //     cancelled before Stop returns, CutOff is the number of uses, and the release does
@@ -26,15 +26,15 @@ import (
 // A Stop whose ctx has already ended takes effect all the same.
 func (l *Lifecycle[R]) Stop(ctx context.Context) error { return l.stop(ctx, false) }
 
-// Shutdown is Stop for good: from its call on no attempt begins, and Start, Use and
+// Shutdown is Stop for good: from its call on no attempt starts, and Start, Use and
 // Acquire return ErrClosed. After it has returned nil, nothing is open (G11). The end of
 // its context cuts the drain short even if other Stops wait (G9). On a closed lifecycle it
 // returns nil.
 func (l *Lifecycle[R]) Shutdown(ctx context.Context) error { return l.stop(ctx, true) }
 
 // Close is Shutdown with a context that ends after WithStopTimeout, 30 seconds by default.
-// It never returns ErrReentrant: within an open, release or use of its own lifecycle it
-// waits for that time.
+// It never returns ErrReentrant: within an open, release or use of its own lifecycle it may
+// wait for itself until that time has passed.
 func (l *Lifecycle[R]) Close() error {
 	l.mustBeMade()
 	ctx, cancel := context.WithTimeout(context.Background(), l.stopTimeout)
@@ -59,7 +59,7 @@ func (l *Lifecycle[R]) stop(ctx context.Context, final bool) error {
 	return l.awaitStop(c, a, final)
 }
 
-// awaitStop unlocks l.mu, and waits for the end of a; nil: nothing is to be waited for.
+// awaitStop unlocks l.mu, and waits for the end of a. If a is nil, it does not wait.
 func (l *Lifecycle[R]) awaitStop(c caller, a *attempt[R], final bool) error {
 	if a == nil {
 		l.mu.Unlock()
@@ -79,8 +79,8 @@ func (l *Lifecycle[R]) awaitStop(c caller, a *attempt[R], final bool) error {
 	return l.leaveStop(c, a, final)
 }
 
-// beginStopLocked begins the stop. It returns the attempt whose end the caller waits for,
-// nil if nothing is to be stopped.
+// beginStopLocked starts the stop. It returns the attempt whose end the caller waits for,
+// nil if there is nothing to stop.
 func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 	event := spec.EventStop
 	if final {
@@ -110,8 +110,8 @@ func (l *Lifecycle[R]) beginStopLocked(final bool, reason error) *attempt[R] {
 	return a
 }
 
-// answerQueuedLocked answers the Starts that wait for the next attempt: the Stop has
-// stopped them, too.
+// answerQueuedLocked answers the Starts that wait for the next attempt: the Stop also stops
+// them.
 func (l *Lifecycle[R]) answerQueuedLocked(reason error) {
 	if q := l.queued; q != nil {
 		l.queued = nil
@@ -120,7 +120,7 @@ func (l *Lifecycle[R]) answerQueuedLocked(reason error) {
 }
 
 // leaveStop removes a caller whose context has ended from the stoppers, and cuts the drain
-// short if this caller may (G9). Only after that it calls methods of the context.
+// short if this caller may do that (G9). Only then does it call methods of the context.
 func (l *Lifecycle[R]) leaveStop(c caller, a *attempt[R], final bool) error {
 	l.mu.Lock()
 	if a.isFinished {

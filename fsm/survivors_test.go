@@ -85,7 +85,7 @@ func TestLogNamesAttemptAndPart(t *testing.T) {
 			l.Start(background())
 			l.Stop(background())
 			r.scope.Defer("late", func(context.Context) error { return errBoom })
-		}, []string{"a part registered after the end", "part=late", "attempt=2", "boom"}},
+		}, []string{"a part was registered too late", "part=late", "attempt=2", "boom"}},
 		"a part that is registered late, whose release exits": {func(r *rig, l *fsm.Lifecycle[*rig]) {
 			l.Start(background())
 			l.Stop(background())
@@ -93,7 +93,7 @@ func TestLogNamesAttemptAndPart(t *testing.T) {
 				r.scope.Defer("late", func(context.Context) error { runtime.Goexit(); return nil })
 				return nil
 			}).result()
-		}, []string{"a part registered after the end", "part=late", "attempt=2", "Goexit"}},
+		}, []string{"a part was registered too late", "part=late", "attempt=2", "Goexit"}},
 	} {
 		bubble(t, name, func(t *testing.T) {
 			r := newRig(t, "a")
@@ -217,7 +217,7 @@ func TestLogNamesThePanic(t *testing.T) {
 		wantNil(t, "Start", l.Start(background()))
 		r.die(errBoom)
 		synctest.Wait()
-		for _, want := range []string{"one call too many", "one outcome too many", "attempt=1", "is not started again any more\" restarts=0 error=boom"} {
+		for _, want := range []string{"one call too many", "one outcome too many", "attempt=1", "the dead resource is not restarted\" restarts=0 error=boom"} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log lacks %q:\n%s", want, log.String())
 			}

@@ -6,10 +6,10 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Lease holds the resource open until it is released (G10). The zero value holds
-// nothing. It must not be copied (go vet reports a copy); Move passes it on. Resource,
-// Context and Fail may be called concurrently. Release and Move must not be called
-// concurrently with any method.
+// A Lease keeps the resource open until it is released (G10), unless a release of the
+// resource is forced. The zero value keeps nothing open. A Lease must not be copied (go vet
+// reports a copy); Move passes it on. Resource, Context and Fail may be called concurrently.
+// Release and Move must not be called concurrently with any method. No method blocks.
 type Lease[R any] struct {
 	_        noCopy
 	a        *attempt[R]
@@ -31,7 +31,7 @@ type leaseContext struct {
 
 // Acquire admits a use of the resource, which stays open until the lease is released,
 // unless a release is forced (G9). It returns ErrClosed if Shutdown or Close has been
-// called, otherwise ErrNotStarted unless the resource is open. It never blocks. While
+// called; otherwise, if the resource is not open, ErrNotStarted. It never blocks. While
 // Started it allocates nothing and takes no lock.
 func (l *Lifecycle[R]) Acquire() (Lease[R], error) {
 	a := l.opened.Load()
@@ -47,9 +47,9 @@ func (l *Lifecycle[R]) Acquire() (Lease[R], error) {
 	return l.acquire()
 }
 
-// acquire is Acquire after the gate has refused: the state decides, under the lock. To
-// refuse without the lock would be wrong: a caller could be refused before the Stop that
-// closed the gate has taken effect for a Start.
+// acquire decides by the state, under the lock, after the gate has refused. To refuse
+// without the lock would be wrong: the Stop that closed the gate might not have taken effect
+// yet, and a Start after the refusal could still return nil for the old opening.
 func (l *Lifecycle[R]) acquire() (Lease[R], error) {
 	l.mustBeMade()
 	l.point(spec.UseSlow, nil)
@@ -76,9 +76,9 @@ func (x *Lease[R]) Resource() (r R) {
 }
 
 // Context returns a context that ends when the lease is released, or earlier if a release
-// of the resource is forced; then its cause is ErrStopped, ErrClosed, or the cause given to
-// Fail. It has the values of open's context. The context of a zero or released lease has
-// ended.
+// of the resource is forced. A forced release gives it the cause ErrStopped, ErrClosed, or
+// the cause given to Fail. It has the values of open's context. The context of a zero or
+// released lease has already ended.
 func (x *Lease[R]) Context() context.Context {
 	if x.a == nil {
 		return endedContext()
@@ -132,7 +132,7 @@ func (x *Lease[R]) Fail(cause error) {
 	}
 }
 
-// drop ends a use that was admitted before its gate was closed; the last one ends the drain.
+// drop ends a use that was admitted before the gate was closed; the last use ends the drain.
 func (l *Lifecycle[R]) drop(a *attempt[R]) {
 	l.point(spec.UseDrop, a)
 	l.mu.Lock()
@@ -146,14 +146,14 @@ func (l *Lifecycle[R]) drop(a *attempt[R]) {
 
 // Use calls f with the resource, which stays open until f returns, unless a release is
 // forced (G9, G10). It calls f in the caller's goroutine and returns when f returns. Use
-// returns f's error, or without calling f
+// returns f's error, or, without calling f,
 //
 //   - ErrClosed or ErrNotStarted, as Acquire does;
 //   - the cause of ctx if ctx has ended.
 //
-// f's context is derived from ctx. If a release is forced, it is cancelled with the cause
-// ErrStopped, ErrClosed or the cause given to Fail; no method of ctx is called for that.
-// A panic of f passes through. A nil f panics.
+// f's context is derived from ctx. A forced release cancels it with the cause ErrStopped,
+// ErrClosed or the cause given to Fail, and calls no method of ctx. A panic of f passes
+// through to the caller of Use. A nil f panics.
 func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error) error {
 	if f == nil {
 		panic("fsm: Use: a nil function")
@@ -179,7 +179,7 @@ func (l *Lifecycle[R]) Use(ctx context.Context, f func(context.Context, R) error
 		l.mu.Lock()
 		delete(a.uses.each, &cancel)
 		l.mu.Unlock()
-		marker.over.Store(true) // before cancel: what cancel wakes is no longer within this use
+		marker.over.Store(true) // before cancel: a goroutine that cancel wakes is no longer within this use
 		cancel(nil)
 	}()
 	return f(ctx, a.resource)
@@ -190,7 +190,7 @@ type useSet struct {
 	leases context.Context // the parent of the leases' contexts; nil until one is needed
 	cancel context.CancelCauseFunc
 	each   map[*context.CancelCauseFunc]struct{} // of the running Uses
-	over   bool                                  // a release was forced: every context ends
+	over   bool                                  // a release was forced: all contexts end
 	reason error
 }
 
@@ -206,9 +206,9 @@ func (s *useSet) addLocked(cancel *context.CancelCauseFunc) bool {
 	return true
 }
 
-// endLocked ends all contexts, later ones too; it is called once. The contexts of running
-// Uses, of which there may be many, end when the caller, without the lock, calls end. No
-// method of a caller's context is called for that (see useContext).
+// endLocked ends all contexts, also those that are made later. It is called once. There may
+// be many running Uses: their contexts end when the caller, without the lock, calls end. It
+// calls no method of a caller's context (see useContext).
 func (s *useSet) endLocked(reason error) (end func()) {
 	s.over, s.reason = true, reason
 	if s.cancel != nil {

@@ -49,7 +49,7 @@ func ExampleNewRetry() {
 		Within: time.Minute,
 	})))
 	fmt.Println(l.Start(context.Background()))
-	// Output: fsm: start: attempt 1: no such table (1 tries failed before, the last with: not yet)
+	// Output: fsm: start: attempt 1: no such table (1 try failed before, with: not yet)
 }
 
 // The decisions of a Retry, requested by hand.

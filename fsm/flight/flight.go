@@ -1,14 +1,13 @@
 // Package flight is a flight recorder: it keeps the last transitions of a lifecycle in
-// memory. After an incident they can be written to a file, drawn, and checked against the
-// specification:
+// memory. After an incident a program can write them to a file, and the command can draw
+// them and check them against the specification:
 //
 //	recorder := flight.NewRecorder(1000)
 //	l := fsm.New(open, fsm.WithObserver(recorder.Observe))
 //	...
 //	recorder.WriteTo(file) // then: surestart replay -check FILE
 //
-// A recording has transitions, not calls: it does not show which interleaving of calls
-// led to them.
+// A recording has transitions, not calls: it does not show which order of calls led to them.
 package flight
 
 import (
@@ -24,9 +23,9 @@ import (
 	"github.com/seed3893aba4/surestart/spec"
 )
 
-// A Recorder keeps the last transitions of a lifecycle; a zero Recorder keeps 1,000. Its
-// methods may be called concurrently. They block only while the kept transitions are
-// copied.
+// A Recorder keeps the last transitions of a lifecycle. The zero Recorder is ready for use,
+// and keeps 1,000. Its methods may be called concurrently. They block only while another
+// call copies the kept transitions, and WriteTo also while its writer blocks.
 type Recorder struct {
 	mu   sync.Mutex
 	ring []Transition
@@ -34,12 +33,12 @@ type Recorder struct {
 	seen uint64 // how many transitions were observed
 }
 
-// NewRecorder returns a recorder that keeps the last n transitions; for n below 1, one.
-// Each takes some 200 bytes and the text of its cause.
+// NewRecorder returns a recorder that keeps the last n transitions, at least one. Each takes
+// about 200 bytes and the text of its cause.
 func NewRecorder(n int) *Recorder { return &Recorder{ring: make([]Transition, 0, max(n, 1))} }
 
-// Observe records t; pass it to fsm.WithObserver. A recorder is for one lifecycle. If the
-// Error of a cause panics or ends the goroutine, the transition is recorded without it.
+// Observe records t. Pass it to fsm.WithObserver of one lifecycle. If the cause's Error
+// method calls runtime.Goexit, the transition is recorded without its cause.
 func (r *Recorder) Observe(t fsm.Transition) {
 	kept := Transition{t.From, t.To, t.Event, t.Attempt, t.At, t.Took, ""}
 	defer func() { r.keep(kept) }()
@@ -74,8 +73,8 @@ func (r *Recorder) Recording() Recording {
 	}
 }
 
-// WriteTo writes the recording as JSON, for Read, and returns the error of w. It implements
-// io.WriterTo. Observe does not wait for the writing.
+// WriteTo writes the recording as JSON, for Read, and returns the number of bytes written
+// and the error of w. It implements io.WriterTo. Observe does not wait for w.
 func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
 	text, err := json.MarshalIndent(r.Recording(), "", "  ")
 	if err != nil {
@@ -105,8 +104,8 @@ type Recording struct {
 	Transitions []Transition `json:"transitions"`
 }
 
-// Read reads one complete recording, as WriteTo writes it, with nothing after it. Its error
-// says why the input is no recording, for example that it is truncated.
+// Read reads one complete recording, as WriteTo writes it, up to the end of the input. Its
+// error says why the input is not a recording, for example that it is truncated.
 func Read(from io.Reader) (Recording, error) {
 	var r Recording
 	if err := strict.Decode(from, &r); err != nil {
@@ -131,9 +130,9 @@ func (v *Violation) Error() string {
 }
 
 // Check returns nil if the specification allows these transitions in this order: each is
-// a row of the transition table, begins in the state in which the one before ended, and
-// has the right number of the attempt. Otherwise it returns a *Violation for the first that
-// is wrong. If transitions were dropped, the first one may begin in any state.
+// a row of the transition table, begins in the state in which the previous one ended, and
+// has the right attempt number. Otherwise it returns a *Violation for the first transition
+// that is wrong. If transitions were dropped, the first one may begin in any state.
 func (r Recording) Check() error {
 	at, attempt := fsm.Idle, uint64(0)
 	for i, t := range r.Transitions {

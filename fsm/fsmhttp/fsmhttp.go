@@ -5,10 +5,10 @@
 //	mux.Handle("GET /readyz", fsmhttp.Ready(page))  // each resource is open, and works
 //	mux.Handle("GET /statusz", page)                // for people
 //
-// Each handler answers with JSON, HTML or text, as the request's Accept header asks. Ready and Page
-// show the texts of errors with the names of hosts and parts: do not serve them to the
-// public. The errors of this module contain no secrets; the errors of your own open contain
-// what you put into them.
+// Each handler answers with JSON, HTML or text, as the Accept header of the request prefers.
+// Ready and Page show the texts of errors, with the names of hosts and parts: do not serve
+// them to the public. The errors of this module contain no secrets; the errors of your own
+// open function contain what you put into them.
 package fsmhttp
 
 import (
@@ -28,12 +28,12 @@ import (
 // A Source has a Status to show: a *fsm.Lifecycle, a *producer.Producer, or a wrapper.
 type Source interface{ Status() fsm.Status }
 
-// A Page is an http.Handler that shows the Status of each of its sources, by name: as an
-// object (application/json), a page that reloads itself (text/html), or one line each
-// (text/plain). The Accept header of the request selects the type; without a preference it
-// is JSON. The answer is 200 in every state. ServeHTTP does not block, and may be called
-// concurrently while the map is not written to. A nil Page shows no sources. If a source is
-// nil, or its Status panics, the panic is shown as its cause.
+// A Page is an http.Handler that shows the Status of each of its sources, by name. It answers
+// with an object (application/json), a page that reloads itself (text/html), or one line for
+// each source (text/plain). The Accept header of the request selects the type; the default is
+// JSON. The answer is 200 in every state. ServeHTTP does not block. It may be called
+// concurrently, but not while the map is written to. A nil Page shows no sources. If a source
+// is nil, or its Status panics, the page shows the panic as its cause.
 //
 // The HTML reloads every 5 seconds. The query ?refresh=N changes that to N seconds, and
 // ?refresh=0 turns it off.
@@ -55,9 +55,9 @@ func (p Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// Live is an http.HandlerFunc that answers 200: an answer shows that the process lives.
-// It reads no lifecycle, because a restart of the process helps neither against a
-// dependency that is away, nor a resource that the program has stopped.
+// Live is an http.HandlerFunc that always answers 200: the answer shows that the process
+// lives. It reads no lifecycle: to restart the process helps neither if a dependency is
+// down, nor if the program itself has stopped a resource.
 func Live(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, func() view {
 		return view{title: "Live", class: "good", code: http.StatusOK, lines: []string{"live"}, object: map[string]bool{"live": true}}
@@ -68,7 +68,7 @@ func Live(w http.ResponseWriter, r *http.Request) {
 type view struct {
 	code         int
 	title, class string // of the HTML
-	table        bool   // it shows the rows
+	table        bool   // the HTML shows the rows
 	rows         []row
 	lines        []string // of the text
 	object       any      // of the JSON
@@ -130,8 +130,8 @@ const (
 	asText = "text/plain"
 )
 
-// preferred returns the content type that an Accept header prefers; among equals, and if
-// it mentions none, JSON before HTML before text.
+// preferred returns the content type that an Accept header prefers. Among equals, and if the
+// header mentions none of them, JSON comes before HTML, and HTML before text.
 func preferred(accept string) string {
 	best, bestQ := asJSON, -1.0
 	for _, offer := range []string{asJSON, asHTML, asText} {
@@ -142,7 +142,7 @@ func preferred(accept string) string {
 	return best
 }
 
-// quality returns the quality of the offer: that of the header's most specific range.
+// quality returns the quality of the offer: the one of the header's most specific range.
 func quality(accept, offer string) (q float64) {
 	kind, _, _ := strings.Cut(offer, "/")
 	specific := 0

@@ -24,12 +24,12 @@ type row struct {
 	Since   string        // when the state began
 	Again   string        // when the resource is restarted; "": it is not
 	Why     string        // the text of Cause
-	Verdict string        // of Ready; "": not asked
+	Verdict string        // of Ready; "" on a Page
 	Problem string        // of a ping
 }
 
-// newRow escapes what does not print in names and errors: it may change the direction of
-// text, or move the cursor of a terminal.
+// newRow escapes the characters of names and errors that do not print: they could change the
+// direction of text, or move the cursor of a terminal.
 func newRow(name string, s fsm.Status) row {
 	r := row{Name: oneline.Escape(name), Status: s, Since: s.Since.Format(time.RFC3339)}
 	r.Held = nil
@@ -52,8 +52,7 @@ func newRow(name string, s fsm.Status) row {
 	return r
 }
 
-// html writes the page. refresh is the number of seconds after which it reloads, as the
-// query has it.
+// html writes the page. refresh is the query's number of seconds after which it reloads.
 func (v view) html(to *bytes.Buffer, refresh string) error {
 	seconds, err := strconv.ParseUint(refresh, 10, 16)
 	if err != nil {

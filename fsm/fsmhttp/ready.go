@@ -16,17 +16,17 @@ import (
 
 // Ready returns a handler that answers 200 if each source of the page is Started, and 503
 // otherwise. The answer has the Status of each source, and why it is not ready. Without
-// sources it is 200.
+// sources the answer is 200.
 //
-// If a Source also has a method Ping(context.Context) error, as a *producer.Producer has, the
-// source must pass it, too: a ping that began within the last 5 s. A ping that fails or takes
-// longer than 5 s is reported, but only the third one in a row within one start makes the
-// answer 503. An error with a method Partial() bool that returns true, as
-// producer.ErrPartial has, is reported and is no failure.
+// If a Source has a method Ping(context.Context) error, as a *producer.Producer has, the
+// source must also answer pings. A ping that fails or takes longer than 5 s is reported. Only
+// the third failure in a row within one start makes the answer 503. An error with a method
+// Partial() bool that returns true, as producer.ErrPartial has, is reported but is not a
+// failure.
 //
-// Requests share pings: at most one in 5 s for each source. A request without a fresh ping
-// waits for the next one, until its context ends or for 5 s. The page must not be written to
-// after the call of Ready.
+// Requests share pings: at most one in 5 s for each source. A request without a ping of the
+// last 5 s waits for the next one, for at most 5.5 s or until its context ends. The page must
+// not be written to after the call of Ready.
 func Ready(p Page) http.Handler {
 	r := &readiness{page: p, pings: make(map[string]*pings.Judge)}
 	for name, s := range p {
@@ -44,10 +44,10 @@ type readiness struct {
 	pings map[string]*pings.Judge // of the sources that have a Ping
 }
 
-// A report is what Ready finds of a source.
+// A report is Ready's result for one source.
 type report struct {
 	Ready   bool       `json:"ready"`
-	Problem string     `json:"problem,omitempty"` // of a ping; a source that is not Started has its Status
+	Problem string     `json:"problem,omitempty"` // of the ping; that a source is not Started is in Status
 	Pinged  string     `json:"pinged,omitempty"`  // how long ago
 	Status  fsm.Status `json:"status"`
 }
@@ -59,11 +59,11 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (r *readiness) view(ctx context.Context) view {
 	names := slices.Sorted(maps.Keys(r.page))
 	reports := make([]report, len(names))
-	var asking sync.WaitGroup
+	var reporting sync.WaitGroup
 	for i, name := range names {
-		asking.Go(func() { reports[i] = r.report(ctx, name) })
+		reporting.Go(func() { reports[i] = r.report(ctx, name) })
 	}
-	asking.Wait()
+	reporting.Wait()
 
 	v := view{title: "Ready", class: "good", table: true, code: http.StatusOK, lines: []string{"ready"}}
 	all := make(map[string]report, len(names))

@@ -1,5 +1,5 @@
-// Package fsmlog logs each transition of a lifecycle, and each failed try that will be
-// repeated, as one structured log line.
+// Package fsmlog logs one structured line for each transition of a lifecycle, and for each
+// failed try that another try follows.
 //
 //	l := fsm.New(open, fsmlog.To(logger.With("resource", "orders")))
 //
@@ -25,8 +25,9 @@ type line struct {
 	message string
 }
 
-// What a call requested is information. A failed start is a warning: its callers have the
-// error. The death of a resource is an error: no call may return it.
+// The start or stop that a call requested is logged at level Info. A failed start is a
+// warning: its callers have the error. The death of a resource is an error: perhaps no call
+// returns it.
 var lines = map[fsm.Event]line{
 	fsm.EventStart:     {slog.LevelInfo, "surestart: starting"},
 	fsm.EventOpened:    {slog.LevelInfo, "surestart: started"},
@@ -40,14 +41,14 @@ var lines = map[fsm.Event]line{
 	fsm.EventClosed:    {slog.LevelInfo, "surestart: closed"},
 }
 
-// retried is the line of a failed try that is repeated (fsm.WithRetry).
+// retried is the line of a failed try that another try follows (fsm.WithRetry).
 var retried = line{slog.LevelWarn, "surestart: start failed, trying again"}
 
 // To makes a lifecycle log each of its transitions to logger, with these attributes:
 //
 //	event    the event of the transition, or "retry" for a failed try
 //	state    the state after it
-//	attempt  the latest attempt, counted from 1; 0: none has begun
+//	attempt  the latest attempt, counted from 1; 0: none has started
 //	took     how long the state before lasted; absent for a failed try
 //	part     of a failed start or try: the part that was being acquired;
 //	         of a failed release: the first part whose release failed
@@ -66,10 +67,9 @@ var retried = line{slog.LevelWarn, "surestart: start failed, trying again"}
 // fsm.WithCallerContext) for handlers; when an idle lifecycle is shut down it has none.
 // After the last line of an attempt, To keeps no context of the attempt in memory.
 //
-// The logger is called in a goroutine of its own: it holds up nothing else, and the last
-// lines may be written after Close has returned. fsm.Lifecycle.FlushObservers waits for
-// them. The Option is for one lifecycle. For a nil logger, slog.Default() is called for
-// each line.
+// The logger is called in a goroutine of its own: it delays nothing else, and the last lines
+// may be written after Close has returned. fsm.Lifecycle.FlushObservers waits for them. Use
+// the Option for one lifecycle only. For a nil logger, slog.Default() is called for each line.
 func To(logger *slog.Logger) fsm.Option { return fsm.WithTracer(&tracer{logger: logger}) }
 
 type tracer struct {
@@ -86,7 +86,7 @@ type attempt struct {
 	cutOff      int
 	failedPart  string
 	releaseErrs []error
-	tries       int // failed tries that are repeated
+	tries       int // failed tries that another try followed
 }
 
 // Step implements fsm.Tracer.
@@ -102,7 +102,8 @@ func (t *tracer) Step(s fsm.Step) {
 	t.write(s.Context, s.At, retried, append(attrs, slog.Any("cause", s.Err), slog.Duration("pause", s.Pause))...)
 }
 
-// step records s. It returns how many failed tries of the attempt are repeated.
+// step records s. It returns how many tries of the attempt have failed and were followed by
+// another.
 func (t *tracer) step(s fsm.Step) (tries int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,8 +138,8 @@ type releaseError struct {
 func (e *releaseError) Error() string { return e.part + ": " + oneline.Text(e.err) }
 func (e *releaseError) Unwrap() error { return e.err }
 
-// transition returns the record of the attempt, and clears it if the attempt has ended:
-// the values of its context are not kept in memory while nothing is open.
+// transition returns the record of the attempt, and clears it if the attempt has ended, so
+// that the values of its context are not kept in memory.
 func (t *tracer) transition(to fsm.State) attempt {
 	t.mu.Lock()
 	defer t.mu.Unlock()

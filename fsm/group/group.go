@@ -11,23 +11,23 @@
 //
 // A group is itself an fsm.Lifecycle: it has Start, Stop, Run, Ready, Status, observers and
 // all options, keeps the guarantees of a lifecycle (docs/many-together.md lists limits), and
-// may be a member of another group. The group's open starts its members, and the group's release
-// stops them. The package adds the order:
+// may be a member of another group. The group's open starts its members, and its release stops
+// them. The package adds the order:
 //
-//   - A member starts as soon as all that it needs is open. Two members, neither of which needs
-//     the other, directly or indirectly, do not wait for each other.
-//   - A member stops as soon as every member that needs it has stopped. The drains of all members share one
-//     deadline, the group's fsm.WithReleaseTimeout. A group that is itself a member has its own. At
-//     the deadline the remaining uses are cut off; the members still stop in order.
-//   - If a member fails to start, the starts under way are abandoned, and the members that are
-//     open are stopped. The error of Start names the member.
+//   - A member starts as soon as all members that it needs are open. Two members, neither of which
+//     needs the other, directly or indirectly, do not wait for each other.
+//   - A member stops as soon as every member that needs it has stopped. The drains of all members
+//     share one deadline, the group's fsm.WithReleaseTimeout. A group that is itself a member has
+//     its own. At the deadline the remaining uses are cut off; the members still stop in order.
+//   - If a member fails to start, the group abandons the starts that are running, and stops the
+//     members that are open. The error of Start names the member.
 //   - If a member dies, the group dies with a *DiedError: all members are stopped, in order. A Stop
 //     of a member by another caller counts as its death. With fsm.WithRestart the group is then
 //     started again. With Member.Restart only the member and those that need it are restarted.
 //
-// The group holds its members (fsm.Lifecycle.Hold), so groups may share a member: one that another
-// owner holds stays open when the group stops. While the group
-// is started it runs no goroutine of its own, except during a restart of members.
+// The group holds its members (fsm.Lifecycle.Hold), so groups may share a member: a member that
+// another owner holds stays open when the group stops. A Started group runs no goroutine of its
+// own, except during a restart of members.
 //
 // For goroutines that end together, without resources, errgroup is enough.
 package group
@@ -45,12 +45,12 @@ import (
 	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
-// A Group is a lifecycle whose resource is its members: they are all open, except for what
-// is being started again (Member.Restart).
+// A Group is a lifecycle whose resource is its members. While it is Started all members are
+// open, except those that are being restarted (Member.Restart).
 type Group = fsm.Lifecycle[struct{}]
 
-// A Holder is what a group holds: an *fsm.Lifecycle of any resource, a *producer.Producer,
-// or another Group.
+// A Holder is the lifecycle of a member: an *fsm.Lifecycle of any resource, a
+// *producer.Producer, or another Group.
 type Holder interface {
 	Hold(ctx context.Context) (held context.Context, release func(context.Context) error, err error)
 	Wait(ctx context.Context, states ...fsm.State) (fsm.State, error)
@@ -58,26 +58,26 @@ type Holder interface {
 
 // A Member is one lifecycle of a group.
 type Member struct {
-	Name      string // stands in errors, in Status and in Needs
+	Name      string // identifies the member in errors, in Status and in Needs
 	Lifecycle Holder
-	Needs     []string // the names of the members that are open as long as this one is
+	Needs     []string // the names of the members that must be open while this one is open
 
-	// Restart makes the group start the member, and what needs it, again once it has died:
-	// what needs it is stopped first, and its uses are cut off after 10 seconds. The others
-	// stay open, and so does the group. The pause before each restart is Restart.Next's; try
-	// and err are as in fsm.WithRestart, err with the errors of these stops, and a method
-	// Restarts() Backoff is used in the same way. If Restart gives up, or one of these members fails to start, the group dies. Nil:
-	// the group dies at once.
+	// Restart makes the group restart the member once it has died, together with the members
+	// that need it. Those are stopped first; after 10 seconds their uses are cut off. The other
+	// members stay open, and the group stays Started. Restart.Next returns the pause before
+	// each restart. Its try and err are as in fsm.WithRestart, and err includes the errors of
+	// these stops. A method Restarts() Backoff is used as there. If Restart gives up, or one of
+	// these members fails to start, the group dies. If Restart is nil, the group dies at once.
 	Restart fsm.Backoff
 }
 
 // DiedError is the cause of a group's death.
 type DiedError struct {
-	Member string // that died
+	Member string // the member that died
 	Err    error  // the cause: as given to Fail, fsm.ErrStopped, fsm.ErrClosed, or the error of its restart
 }
 
-// Error returns the member and the cause on one line; what does not print is escaped.
+// Error returns the member and the cause on one line. It escapes characters that do not print.
 func (e *DiedError) Error() string {
 	return fmt.Sprintf("group: member %s died: %s", oneline.Escape(e.Member), oneline.Line(e.Err))
 }
@@ -86,9 +86,10 @@ func (e *DiedError) Error() string {
 func (e *DiedError) Unwrap() error { return e.Err }
 
 // New returns an idle group of these members. The options are those of its lifecycle. New
-// refuses, with one error that names all that is wrong: a member without a name or a
-// lifecycle, a name or a lifecycle that two members have, a need that is no member, and
-// members whose needs form a cycle.
+// starts nothing. It returns one error that names everything that is wrong: a member without
+// a name or a lifecycle, two members with the same name or lifecycle, a need that is not a
+// member, a Backoff whose Restarts returns nil, members whose needs form a cycle. A nil option
+// panics.
 func New(members []Member, opts ...fsm.Option) (*Group, error) {
 	sorted, err := sort(members)
 	if err != nil {
@@ -102,13 +103,13 @@ func New(members []Member, opts ...fsm.Option) (*Group, error) {
 // A node is a member among the others.
 type node struct {
 	Member
-	index    int            // in the order in which each comes after all that it needs
-	needs    []*node        // directly
-	neededBy []*node        // directly
-	above    map[*node]bool // all that cannot be open without it, directly or not
+	index    int            // in the order of sort
+	needs    []*node        // the members that it needs directly
+	neededBy []*node        // the members that need it directly
+	above    map[*node]bool // the members that need it, directly or not
 }
 
-// sort returns the members as nodes, each after all that it needs.
+// sort returns the members as nodes, each after all members that it needs.
 func sort(members []Member) ([]*node, error) {
 	var wrong []error
 	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("group: "+format, args...)) }
@@ -178,7 +179,7 @@ func sort(members []Member) ([]*node, error) {
 	if wrong != nil {
 		return nil, errors.Join(wrong...)
 	}
-	for _, n := range slices.Backward(sorted) { // what needs it comes after it, and has its own already
+	for _, n := range slices.Backward(sorted) { // the members that need n come after it: their above is complete
 		for _, by := range n.neededBy {
 			n.above[by] = true
 			maps.Copy(n.above, by.above)

@@ -11,16 +11,16 @@ import (
 	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
-// steady is the time that a member has to run before its restarts are counted from 1 again.
+// steady is how long a member has to run before its restarts are counted from 1 again.
 const steady = time.Minute
 
 // takeDown bounds the drains of the members that are stopped for a restart.
 const takeDown = 10 * time.Second
 
-// died is called when the opening of p that held belongs to has ended.
+// died is called when held, the context of an opening of p, has ended.
 func (s *session) died(p *part, held context.Context) {
 	s.mu.Lock()
-	if p.held != held { // the group has let go of it
+	if p.held != held { // the group has released it
 		s.mu.Unlock()
 		return
 	}
@@ -63,7 +63,7 @@ func (s *session) died(p *part, held context.Context) {
 // fail reports the death of the group.
 func (s *session) fail(p *part, cause error) { s.scope.Fail(&DiedError{p.Name, cause}) }
 
-// round takes down what is torn, and starts it again. It returns true if another round
+// round stops the torn parts, and starts them again. It returns true if another round
 // follows, because another member has died meanwhile.
 func (s *session) round() bool {
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -86,7 +86,7 @@ func (s *session) round() bool {
 	s.mu.Unlock()
 
 	inOrder(torn, func(p *part) []*node { return p.neededBy }, func(p *part) { p.stop(drain) })()
-	var failures []error // of these stops: no caller gets them, unless the group is stopped
+	var failures []error // of these stops; callers get them only if the group is stopped
 	for _, p := range torn {
 		if p.stopErr != nil {
 			failures = append(failures, fmt.Errorf("group: %s: %w", oneline.Escape(p.Name), p.stopErr))
@@ -129,7 +129,7 @@ func (s *session) round() bool {
 	return false
 }
 
-// next calls b.Next; a panic is an end of the restarts.
+// next calls b.Next. A panic of b.Next ends the restarts.
 func next(b fsm.Backoff, try int, cause error) (pause time.Duration, ok bool) {
 	defer func() { recover() }()
 	return b.Next(try, cause)

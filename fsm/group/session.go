@@ -11,7 +11,7 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A session is one attempt of the group, and what follows.
+// A session is one attempt of the group, with its uses and its release.
 type session struct {
 	ctx   context.Context // ends when the group's release begins
 	scope *fsm.Scope
@@ -21,11 +21,11 @@ type session struct {
 	starting []*part         // the members that are starting, for Scope.Part
 	acquires string          // the first of them
 	opened   bool            // open is about to return nil
-	torn     []*part         // to be taken down, and started again; one leaves it once it and all that it needs is open
+	torn     []*part         // to be stopped and started again; a part is removed once it and the parts that it needs are open
 	again    func()          // ends the round of restarts that is running; nil: none is
 	cutOff   func()          // ends the drains of that round
 	ended    chan struct{}   // closed when the latest restarts have ended; nil: there were none
-	stopping []chan struct{} // each is closed when that part has stopped; nil: the release has not begun
+	stopping []chan struct{} // each is closed when that part has stopped; nil: the release has not started
 }
 
 // A part is a member in a session.
@@ -35,16 +35,16 @@ type part struct {
 	registered bool // with the scope
 
 	// Under s.mu.
-	held     context.Context // ends when it dies; nil: it is not held
-	restarts int             // how many deaths in a row it was or is started again after
+	held     context.Context // ends when the member dies; nil: it is not held
+	restarts int             // the number of its restarts in a row, including one that is due
 	cause    error           // of its death, until it is open again; nil: none
-	due      time.Time       // when it is started again; zero: its Backoff has not been asked
+	due      time.Time       // when it is started again; zero: its Backoff has not been called
 
-	// Its starts and stops follow each other.
+	// Needs no lock: starts and stops of a part never run at the same time.
 	release func(context.Context) error // nil: it is not held
 	unwatch func() bool
 	since   time.Time // when it opened
-	stopErr error     // of its stops since it was open
+	stopErr error     // of its stops since it was last open
 }
 
 func newSession(ctx context.Context, scope *fsm.Scope, nodes []*node) *session {
@@ -68,8 +68,8 @@ func (s *session) open() error {
 }
 
 // start starts some parts, each once those of them that it needs are open. After a failure
-// it abandons the starts that are under way, and returns the part that failed first. The end
-// of ctx is no failure: it abandons the rest.
+// it abandons the starts that are running, and returns the part that failed first. If ctx
+// ends, it abandons the rest; that is not a failure.
 func (s *session) start(ctx context.Context, some []*part) (failed *part, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -118,7 +118,7 @@ func (p *part) start(ctx context.Context) error {
 		}
 		s.mu.Unlock()
 	}
-	if !p.registered { // also one that was left: its rollback is waited for
+	if !p.registered { // also after an error: its release waits for the rollback of the start
 		p.registered = true
 		s.scope.Defer(p.Name, p.stopped)
 	}
@@ -130,7 +130,8 @@ func (p *part) start(ctx context.Context) error {
 }
 
 // acquiring shows the first of the members that are starting as the part that the group's
-// open acquires: so the names of parts, which metrics have as labels, are those of members.
+// open acquires, so that the names of parts, which metrics have as labels, are names of
+// members.
 func (s *session) acquiring(p *part, begins bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,8 +152,8 @@ func (s *session) acquiring(p *part, begins bool) {
 	}
 }
 
-// inOrder calls do for each of some parts, in a goroutine of its own, as soon as it has
-// returned for those of them that come before. The function that it returns waits for all.
+// inOrder calls do for each of some parts, in a goroutine of its own, as soon as do has
+// returned for those of them that before names. The function that it returns waits for all.
 func inOrder(some []*part, before func(*part) []*node, do func(*part)) (wait func()) {
 	done := make(map[*node]chan struct{})
 	for _, p := range some {
@@ -176,8 +177,8 @@ func inOrder(some []*part, before func(*part) []*node, do func(*part)) (wait fun
 	}
 }
 
-// stopped is the release of a part. The first that is called begins the stop of all; each
-// waits for its own.
+// stopped is the release of a part. The first call starts the stop of all parts; each call
+// waits for its own part.
 func (p *part) stopped(ctx context.Context) error {
 	s := p.s
 	s.mu.Lock()
@@ -192,7 +193,7 @@ func (p *part) stopped(ctx context.Context) error {
 	s.mu.Unlock()
 	if begins {
 		_, died := context.Cause(s.ctx).(*DiedError)
-		cut := fsm.Forced(ctx) && !died // a death forces the release, and the members drain all the same
+		cut := fsm.Forced(ctx) && !died // a death forces the release, but the members drain all the same
 		if ended != nil {
 			if cut {
 				cutOff()
@@ -207,7 +208,7 @@ func (p *part) stopped(ctx context.Context) error {
 	return p.stopErr
 }
 
-// stopAll stops every part, within the deadline of ctx; if cut, at once.
+// stopAll stops every part. The drains end at the deadline of ctx; if cut, at once.
 func (s *session) stopAll(ctx context.Context, cut bool) {
 	deadline, _ := ctx.Deadline()
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
@@ -227,15 +228,16 @@ func (s *session) stopAll(ctx context.Context, cut bool) {
 // notStopping are the states in which nothing is being released.
 var notStopping = []fsm.State{fsm.Idle, fsm.Starting, fsm.Started, fsm.Closed}
 
-// stop adds the result of letGo to stopErr, also if that panics or exits.
+// stop adds the result of letGo to stopErr, also if letGo panics or calls runtime.Goexit.
 func (p *part) stop(ctx context.Context) {
 	err := errExited
-	defer func() { p.stopErr = errors.Join(p.stopErr, err) }() // it has one of a stop for a restart that has not come
+	// stopErr may have an error already: of a stop for a restart that has not opened the part.
+	defer func() { p.stopErr = errors.Join(p.stopErr, err) }()
 	err = contain(func() error { return p.letGo(ctx) })
 }
 
-// letGo lets go of the member, and waits until it is closed, unless others hold it. The
-// end of ctx only cuts off its uses.
+// letGo releases the hold on the member, and waits until the member is closed, unless others
+// hold it. The end of ctx only cuts off its uses.
 func (p *part) letGo(ctx context.Context) error {
 	release, unwatch := p.release, p.unwatch
 	p.release, p.unwatch = nil, nil
@@ -248,7 +250,7 @@ func (p *part) letGo(ctx context.Context) error {
 	}
 	if release != nil {
 		err = release(ctx)
-		if ctx.Err() != nil { // it has cut uses off, or only returned
+		if ctx.Err() != nil { // release has cut uses off, or has only returned early: wait for the end
 			if stop := new(fsm.StopError); errors.As(err, &stop) && stop.CutOff == 0 && stop.Err == context.Cause(ctx) {
 				err = nil
 			}
