@@ -36,9 +36,9 @@ type Config struct {
 	Topics []string
 	// AnyTopic allows messages to name any topic. The first write to a topic waits for its
 	// metadata, until the write's context ends or the DeliveryTimeout passes; messages of the same
-	// call for known topics are sent at once. A topic that does not exist fails only its own
-	// messages; the cluster is asked for it again after 100 ms, doubling to 5 s. The metadata of a
-	// topic without a write for five minutes are no longer refreshed, until the next write.
+	// call for known topics are sent at once. If a topic does not exist, only its own messages
+	// fail; the producer asks the cluster for it again after 100 ms, doubling to 5 s. The metadata
+	// of a topic without a write for five minutes are no longer refreshed, until the next write.
 	AnyTopic bool
 
 	// TLS encrypts the connections; nil: no encryption. The minimum version is TLS 1.2. The
@@ -54,9 +54,10 @@ type Config struct {
 	// machines. The network can then read the password.
 	AllowPlaintextPassword bool
 	// Dial opens the network connections; nil: a net.Dialer. It must return soon after its context
-	// ends. A panic or a runtime.Goexit in it counts as an error of that connect, and one in a method
-	// of its connections as the end of that connection. Their Write must return the number of bytes
-	// written also when it fails: a request that was written completely may be in the log.
+	// ends. A panic or a runtime.Goexit in Dial counts as an error of that connect; in a method of a
+	// connection it counts as the end of that connection. A connection's Write must return the
+	// number of bytes written also when it fails: a request that was written completely may be in
+	// the log.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Acks is which replicas must acknowledge a message. Default AcksAll.
@@ -66,9 +67,9 @@ type Config struct {
 	Idempotence Idempotence
 
 	// Linger is how long the first message of a batch waits for more messages. It applies only
-	// while no request to the partition is under way. Default 0: send at once. Messages that arrive
-	// during a request share the next one in any case. Stop and Flush end the wait. Nothing lingers
-	// while a call waits for room (MaxInFlightBytes).
+	// while no request to the partition is in flight. Default 0: send at once. Messages that arrive
+	// during a request share the next one in any case. Stop and Flush end the wait. No message
+	// lingers while a call waits for room (MaxInFlightBytes).
 	//
 	// Raise it when batches stay small at a high rate and cost the brokers too many requests. Lower
 	// it when a lone write takes too long.
@@ -84,32 +85,35 @@ type Config struct {
 	// it to the topic's limit when that is less.
 	BatchBytes int64
 	// MaxInFlightBytes limits the memory of messages without a verdict: their bytes, encoded and
-	// compressed, and at least 64 for each message. A write waits for room, until its context ends.
-	// A call that needs more than the limit waits until nothing else is in flight. Default 64 MiB.
+	// compressed, and at least 64 for each message. A write waits for room until its context ends
+	// or the DeliveryTimeout passes. A call that needs more than the limit waits until nothing else
+	// is in flight. Default 64 MiB.
 	//
-	// When several partitions are in use, one that already holds room gets more only while it holds
-	// no more than what is left. One partition that cannot be written to thus leaves half of the
-	// room to the others; two leave a third. A call that waits for its partition's share delays
-	// only calls to the same partition.
+	// When several partitions are in use, a partition that already holds room gets more only while
+	// it holds no more than the room that is free. One partition that cannot be written to thus
+	// leaves half of the room to the others; two leave a third. A call that waits for its
+	// partition's share delays only calls to the same partition.
 	//
 	// Raise it when calls wait for room (Counters.Waiting) although the brokers are fast enough, or
-	// when writes have to go on through a longer outage. Lower it when the process has less memory.
+	// when writes have to continue through a longer outage. Lower it when the process has less
+	// memory.
 	MaxInFlightBytes int64
 	// MaxAttempts limits how often a batch is sent. Default: no limit within the DeliveryTimeout,
 	// which is usually the better limit. Set it when an early error is worth more than a late
 	// success.
 	MaxAttempts int
 
-	// Compression of the batches. Default none. A batch that does not become smaller is sent
-	// uncompressed, and one of 64 KiB or more also if its first 16 KiB do not. Use a codec when the
-	// network or the brokers' disk is the limit: Snappy if processor time is scarce, Zstd if bytes are.
+	// Compression is the codec of the batches. Default none. A batch that does not become smaller
+	// is sent uncompressed; so is a batch of 64 KiB or more if its first 16 KiB do not become
+	// smaller. Use a codec when the network or the brokers' disk is the limit: Snappy if processor
+	// time is scarce, Zstd if bandwidth or disk space is.
 	Compression kafka.Compression
 	// Balancer chooses the partition of each message. It is called concurrently. Default: a message
 	// with a key goes to the same partition as with the Java client (murmur2). Messages without a
 	// key go to one partition until its batch is sent, then to the next. They avoid partitions
 	// whose leader is not connected, whose last attempt failed, or that hold their share of
-	// MaxInFlightBytes, unless all are like that. If the Balancer panics or chooses a partition
-	// that does not exist, that message alone fails, at once and for good: ErrNotSent.
+	// MaxInFlightBytes, unless that is true of all. If the Balancer panics or chooses a partition
+	// that does not exist, only that message fails, at once, as ErrNotSent; Temporary is false.
 	Balancer kafka.Balancer
 
 	// DialTimeout bounds a connect: TCP, TLS, API versions and SASL. Default 5 s. Raise it when
@@ -119,9 +123,9 @@ type Config struct {
 	// ReadTimeout bounds a request for information, such as Ping's. Default 10 s. Raise it when busy
 	// brokers answer later. Lower it when a frozen broker should be noticed sooner.
 	ReadTimeout time.Duration
-	// WriteTimeout bounds one attempt to send a batch. Default 10 s. Raise it when attempts end that
-	// slow replicas would have acknowledged. Lower it, well below DeliveryTimeout, when a frozen
-	// broker should be left sooner.
+	// WriteTimeout bounds one attempt to send a batch. Default 10 s. Raise it when attempts time out
+	// that slow replicas would have acknowledged. Lower it, well below DeliveryTimeout, when a frozen
+	// broker should be given up sooner.
 	WriteTimeout time.Duration
 	// DeliveryTimeout bounds a write from the call to its verdicts (D6). Default 30 s. Raise it when
 	// elections or restarts of brokers outlast it; the brokers' producer.id.expiration.ms has to
@@ -146,9 +150,9 @@ type Config struct {
 	// messages that were cut off. Lower it when the period is shorter.
 	StopTimeout time.Duration
 
-	// AllowPartial lets Start succeed while some partitions have no leader, or one that cannot be
-	// reached, if at least one partition can be written to. If a leader does not answer
-	// CheckWritePermission, Start asks another leader of the topic.
+	// AllowPartial lets Start succeed while some partitions have no leader, or a leader that cannot
+	// be reached, if at least one partition can be written to. If a leader does not answer
+	// CheckWritePermission, Start tries another leader of the topic.
 	AllowPartial bool
 	// CheckWritePermission makes Start check the permission to write to each declared topic. It
 	// writes nothing.
@@ -163,12 +167,12 @@ type Config struct {
 	// Retry makes a failing Start try again, within its StartTimeout, if Temporary reports true for
 	// the error. A refused connection and a missing topic are temporary; a wrong password is not.
 	// Everything is closed before each pause. If the next pause would end after the StartTimeout,
-	// Start fails at once with the last error. Package resilience provides one; producers must not
-	// share it. nil: one try.
+	// Start fails at once with the last error. Package resilience provides a Retry; producers must
+	// not share it. nil: one try.
 	Retry fsm.Backoff
 	// Breaker refuses attempts for a while after many have failed, so that Start fails at once
-	// instead of after its timeout. Package resilience provides one; producers of the same cluster
-	// may share it. nil: no refusals.
+	// instead of after its timeout. Package resilience provides a Breaker; producers of the same
+	// cluster may share it. nil: no refusals.
 	Breaker fsm.Breaker
 
 	// Completion is called with the verdict of every admitted message, once: nil, or an error that
@@ -177,19 +181,19 @@ type Config struct {
 	// WriterData. The slice and its bytes are copies, valid until Completion returns.
 	//
 	// Completion is called before the write returns, unless the message was withdrawn. The write
-	// waits for it until its context ends or the DeliveryTimeout passes. Completion delays
-	// everything else for the same broker, so it should be quick. A panic or a runtime.Goexit in it
-	// is logged, and changes no verdict.
+	// waits for Completion until the write's context ends or the DeliveryTimeout passes. Completion
+	// delays everything else for the same broker, so it should be quick. A panic or a runtime.Goexit
+	// in it is logged, and changes no verdict.
 	//
 	// Methods that do not wait, such as Stats and Status, may be called in Completion. Stop,
 	// Shutdown, Close and Flush return fsm.ErrReentrant there (G15), and so do Start and Hold unless
 	// the producer is started. Do not call WriteMessages, Send, Ping or a Delivery's Wait: they may
 	// wait for Completion to return, until their deadline. Call all of these in another goroutine.
 	Completion func([]kafka.Message, error)
-	// Logger receives the warnings that no caller gets as an error. Default slog.Default.
+	// Logger receives the warnings that no caller gets as an error. Default slog.Default().
 	Logger *slog.Logger
 	// Lifecycle are more options for the lifecycle, such as observers. They are applied after the
-	// options that the other fields set. Only StopTimeout bounds Close.
+	// options that the other fields set. fsm.WithStopTimeout has no effect: StopTimeout bounds Close.
 	Lifecycle []fsm.Option
 
 	record record.Hook
@@ -205,7 +209,7 @@ const (
 	AcksAll Acks = iota
 	// AcksOne: the leader of the partition.
 	AcksOne
-	// AcksNone: none. A message counts as delivered once it is handed to the network. Later losses
+	// AcksNone: none. A message counts as delivered once it is written to the network. Later losses
 	// and refusals go unnoticed.
 	AcksNone
 )
@@ -228,8 +232,8 @@ const (
 	IdempotenceAuto Idempotence = iota
 	// IdempotenceOn: New refuses Acks other than AcksAll.
 	IdempotenceOn
-	// IdempotenceOff: at least once, without order. For clusters that do not give this user a
-	// producer id.
+	// IdempotenceOff: a message may be in the log more than once, and out of order. For clusters
+	// that do not give this user a producer id.
 	IdempotenceOff
 )
 

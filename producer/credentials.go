@@ -10,14 +10,14 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
-// PlainFrom is SASL PLAIN with credentials fetched at every connect, so that a password can be
-// rotated while the producer runs. Open connections stay open, and new ones use the new password. A
-// write that meets the old password tries again until its DeliveryTimeout; Config.SASL says how
-// soon.
+// PlainFrom returns SASL PLAIN with credentials that ask fetches at every connect, so that a
+// password can be rotated while the producer runs. Open connections stay open, and new ones use
+// the new password. If a login with an old password is refused, the producer asks and logs in
+// again, as Config.SASL describes; messages wait for that until their DeliveryTimeout.
 //
 // ask may be called concurrently, and delays only its own connect. Its context ends with that
-// connect, after Config.DialTimeout at the latest, and with a forced stop. It must return soon
-// after. If it fails, the connect fails with its error, which should not contain a secret.
+// connect, after Config.DialTimeout at the latest, and with a forced stop. ask must return soon
+// after that. If ask fails, the connect fails with its error, which should not contain a secret.
 func PlainFrom(ask func(context.Context) (user, password string, err error)) sasl.Mechanism {
 	return &asked{name: "PLAIN", ask: ask, with: func(user, password string) (sasl.Mechanism, error) {
 		return plain.Mechanism{Username: user, Password: password}, nil
@@ -35,7 +35,7 @@ func ScramFrom(algorithm scram.Algorithm, ask func(context.Context) (user, passw
 	}}
 }
 
-// asked is a mechanism with credentials fetched for each connect. It holds no secret.
+// asked is a mechanism that fetches its credentials for each connect. It holds no secret.
 type asked struct {
 	name string
 	ask  func(context.Context) (user, password string, err error)

@@ -1,8 +1,7 @@
 // Package producer is a Kafka producer. However many goroutines call Start, it connects once. It
-// puts each message into the log at most once and in order, reports what became of it, and stops
-// without leaving anything open. Its own
-// engine uses the wire protocol code of github.com/segmentio/kafka-go. An [fsm.Lifecycle] starts
-// and stops the engine.
+// puts each message into the log at most once and in order, reports its verdict, and stops without
+// leaving anything open. Its own engine uses the wire protocol code of
+// github.com/segmentio/kafka-go. An [fsm.Lifecycle] starts and stops the engine.
 //
 //	p, err := producer.New(producer.Config{Brokers: []string{"localhost:9092"}, Topic: "orders"})
 //	defer p.Close()
@@ -14,11 +13,11 @@
 // time, and it leaves connections open. A Producer, by contrast,
 //
 //   - starts once, however many callers call Start (G1 SingleFlight). Start returns nil only if
-//     a broker accepted the credentials, the declared topics (Config.Topic, Config.Topics) exist, and their leaders are
-//     connected (G3 StartedIsOpen; with AllowPartial, some of the leaders). A write to a declared
-//     topic then opens no connection;
+//     a broker accepted the credentials, the declared topics (Config.Topic, Config.Topics) exist,
+//     and their leaders are connected (G3 StartedIsOpen; with AllowPartial, some of the leaders).
+//     A write to a declared topic then opens no connection;
 //   - releases everything if it could not start, and can be started again (G4 Rollback). A
-//     caller that gives up does not disturb the others (G6 NoForeignCancellation);
+//     caller that gives up cancels nothing for the others (G6 NoForeignCancellation);
 //   - drains when it is stopped: every admitted message gets its verdict (G9 DrainFirst). When
 //     the context of the Stop ends, and no other Stop waits, or when that of a Shutdown ends, the
 //     producer cuts the connections. It counts the messages that it cut off, by verdict;
@@ -35,29 +34,30 @@
 //     did not refuse it;
 //   - ErrRejected: it is not in the log and never will be; a broker's last answer refused it, or
 //     it breaks a limit that a broker would enforce;
-//   - ErrMaybeDelivered: a request that carries it had begun to be written, and no answer says
-//     whether it is in the log.
+//   - ErrMaybeDelivered: the producer had started to write a request with it, and no answer
+//     says whether it is in the log.
 //
-// By default (AcksAll, IdempotenceAuto) the producer is idempotent. A message is in the log at most once (D3
-// Once). A partition has the messages of one Producer in the order of their admission (D4 Order).
-// This holds no matter which answers are lost and which requests are cut off, throttled or sent
-// again, even after an ErrMaybeDelivered and across a forced stop and the next start. The messages that one call puts into a partition are
-// contiguous there. A message that the caller sends again is another message.
+// By default (AcksAll, IdempotenceAuto) the producer is idempotent. A message is in the log at
+// most once (D3 Once). A partition has the messages of one Producer in the order of their
+// admission (D4 Order). This holds when answers are lost, and when requests are cut off, throttled
+// or sent again. It holds even after an ErrMaybeDelivered, and across a forced stop and the next
+// start. The messages that one call puts into a partition are contiguous there. A message that
+// the caller sends again is another message.
 //
 // A message that cannot have reached the log is withdrawn when its caller leaves, its
 // DeliveryTimeout passes, or a stop is forced. It never reaches the log afterwards (D5 Withdrawn).
 // Every message has its verdict by the DeliveryTimeout (D6 Deadline).
 //
-// WriteMessages waits for the verdicts, as a *kafka.Writer does. Send does not: its Delivery
+// WriteMessages waits for the verdicts, as a *kafka.Writer does. Send does not wait: its Delivery
 // reports them later. Both wait for room while Config.MaxInFlightBytes are in flight.
 //
 // # What is not promised
 //
-// What delivery promises rests on three conditions:
+// The promises of delivery rest on three conditions:
 //
 //   - no partition elects a leader that lacks acknowledged messages (unclean election);
-//   - an in-sync replica keeps what it acknowledged. With min.insync.replicas of 1, a message that
-//     only one replica has acknowledged is lost with that replica;
+//   - an in-sync replica keeps the messages that it acknowledged. With min.insync.replicas of 1, a
+//     message that only one replica has acknowledged is lost with that replica;
 //   - the brokers remember a producer for longer than the DeliveryTimeout
 //     (producer.id.expiration.ms).
 //
@@ -69,9 +69,9 @@
 // the producer, the producer logs a warning and counts the answer (Counters.LostByCluster).
 //
 // AcksOne, AcksNone and IdempotenceOff promise neither D3 nor D4: a message may be in the log
-// twice, and an old request may land behind a newer one. With AcksNone, delivered means handed
-// to the network. There is no order between two Producers. Consumers may process a message
-// twice. There are no transactions.
+// twice, and an older request may be appended after a newer one. With AcksNone, delivered means
+// written to the network. There is no order between two Producers. Consumers may process a
+// message twice. There are no transactions.
 //
 // The brokers must be Apache Kafka 2.1 or newer. 2.1.1 and 4.1.0 are tested; other versions and
 // other brokers (Redpanda, Azure Event Hubs) are not. Before Kafka 3.0 an idempotent producer

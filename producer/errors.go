@@ -27,12 +27,12 @@ var (
 	// ErrNotSent: the message is not in the log and never will be, and no broker refused it.
 	// Sending it again cannot duplicate it.
 	ErrNotSent = errors.New("producer: not sent")
-	// ErrMaybeDelivered: the writing of a request with the message had begun, and its outcome is
-	// unknown. The message may be in the log. Sending it again may duplicate it.
+	// ErrMaybeDelivered: the producer had started to write a request with the message, and its
+	// outcome is unknown. The message may be in the log. Sending it again may duplicate it.
 	ErrMaybeDelivered = errors.New("producer: maybe delivered")
-	// ErrRejected: a broker refused the message last, or a limit did that a broker would enforce.
-	// The message is not in the log and never will be. Temporary reports whether the same message
-	// may be accepted later.
+	// ErrRejected: a broker's last answer refused the message, or the message breaks a limit that
+	// a broker would enforce. It is not in the log and never will be. Temporary reports whether the
+	// same message may be accepted later.
 	ErrRejected = errors.New("producer: rejected")
 )
 
@@ -56,19 +56,18 @@ type TopicError = engine.TopicError
 // Config to check: Brokers or TLS, empty if the cluster advertised the address; and Err.
 type NotKafkaError = connection.NotKafkaError
 
-// The lifecycle's conditions, by the names that a user of this package looks for.
+// The conditions of the lifecycle, equal to those of package fsm.
 var (
-	// ErrNotStarted: the producer is not started, or is stopping (G10). A write then fails as
-	// ErrNotSent too.
+	// ErrNotStarted: the producer is not started, or is stopping (G10). The error of a write then
+	// also matches ErrNotSent.
 	ErrNotStarted = fsm.ErrNotStarted
 	// ErrStopped: a Stop took effect while a Start was waiting (G8).
 	ErrStopped = fsm.ErrStopped
-	// ErrClosed: Shutdown or Close was called (G11). A write then fails as ErrNotSent and, as with
-	// a *kafka.Writer, as io.ErrClosedPipe too.
+	// ErrClosed: Shutdown or Close was called (G11). The error of a write then also matches
+	// ErrNotSent and, as with a *kafka.Writer, io.ErrClosedPipe.
 	ErrClosed = fsm.ErrClosed
 )
 
-// Made once, so that a refused write costs nothing.
 var (
 	// Created once, so that a refused write allocates nothing.
 	errWriteNotStarted = failed(ErrNotSent, fsm.ErrNotStarted)
@@ -135,7 +134,7 @@ func (p *Producer) asWriteError(err error) error {
 	return e
 }
 
-// stopping is the error of a write that met a stop before it was admitted.
+// stopping is the error of a write that a stop refused before it was admitted.
 func (p *Producer) stopping() error { return refused(p.notStarted()) }
 
 // failureOf is the error of a message; nil if it was delivered.
@@ -156,9 +155,9 @@ func same(a, b error) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// A WriteError is the error of a WriteMessages whose messages have verdicts of their own. errors.Is
-// and errors.As find the cause of every failed message. errors.As also finds the
-// [kafka.WriteErrors] that a *kafka.Writer would return.
+// A WriteError has the error of each message of a WriteMessages or Send. errors.Is and errors.As
+// find the cause of every failed message. errors.As also finds the [kafka.WriteErrors] that a
+// *kafka.Writer would return.
 type WriteError struct {
 	Messages kafka.WriteErrors // one for each message of the call; nil: delivered
 }
@@ -203,12 +202,12 @@ func (e *WriteError) distinct() []error {
 	return errs
 }
 
-// Temporary reports whether the same operation may succeed later, unchanged: a write, a Start or a
-// Ping that failed with err. It is false if the messages, the topic or the configuration would have
-// to change, and when the producer is closed. A broker's answer is temporary if the Java client
-// would try again. If an error has several reasons, all of them must be temporary; for a
-// *WriteError, call Temporary for each of its Messages to distinguish them. Temporary decides
-// whether Config.Retry is asked.
+// Temporary reports whether a write, a Start or a Ping that failed with err may succeed later,
+// unchanged. It is false for nil, if the messages, the topic or the configuration would have to
+// change, and if the producer is closed. A broker's answer is temporary if the Java client would
+// try again. If an error has several reasons, all of them must be temporary; for a *WriteError,
+// call Temporary for each of its Messages to distinguish them. Start calls Config.Retry only for
+// a temporary error.
 //
 // A write tries again by itself. A write that failed with a temporary error has used up its
 // DeliveryTimeout, MaxAttempts or context.
@@ -233,16 +232,16 @@ func Temporary(err error) bool {
 	return mayPass(err)
 }
 
-// mayPass reports whether an operation that failed with err may succeed later. Of several errors
-// together one final error is enough for false, except for several addresses, where one that may
-// answer is enough for true.
+// mayPass reports whether an operation that failed with err may succeed later. For several errors
+// together one final error is enough for false, except for the errors of several addresses: there
+// one address that may answer is enough for true.
 func mayPass(err error) bool {
 	switch e := err.(type) {
 	case kafka.Error:
 		switch core.AnswerOf(e) {
 		case core.Retry, core.Unsure, core.Sequence:
 			return true
-		case core.Final: // none of a produce request's; kafka-go takes 51 for final
+		case core.Final: // not an answer to a produce request; kafka-go wrongly considers 51 final
 			return e.Temporary() || e == kafka.ConcurrentTransactions
 		}
 		return false
@@ -252,7 +251,7 @@ func mayPass(err error) bool {
 		x509.UnknownAuthorityError, x509.HostnameError, tls.RecordHeaderError:
 		return false
 	case *net.OpError:
-		if e.Op == "remote error" { // what crypto/tls makes of an alert: the broker ended the handshake
+		if e.Op == "remote error" { // crypto/tls's error for an alert: the broker ended the handshake
 			return false
 		}
 		return mayPass(e.Err)
@@ -265,12 +264,12 @@ func mayPass(err error) bool {
 }
 
 // A StopError is the error of a Stop, Shutdown or Close that did not end cleanly (G9). It counts
-// the messages that the forced stop decided.
+// the messages that the forced stop cut off, by their verdicts.
 type StopError struct {
-	Messages int   // the sum of these:
+	Messages int   // the sum of the next three
 	NotSent  int   // ErrNotSent
 	Maybe    int   // ErrMaybeDelivered
-	Rejected int   // ErrRejected: a broker had refused them for the time being
+	Rejected int   // ErrRejected: a broker's last answer had refused them temporarily
 	Err      error // an *fsm.StopError
 }
 

@@ -9,10 +9,10 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// A foreign is a caller's context. Its methods may panic, block or lie, and package context
-// calls them in goroutines of its own and under way, where that would harm others: it would
-// end the process, or leave messages or room without an owner. So what package context
-// asks for is read before the call takes effect, and Err is never nil once Done is closed.
+// A foreign is a caller's context. Its methods may panic, block or lie. Package context calls
+// them in goroutines of its own and in the middle of a call, where a panic would end the process,
+// or leave messages or room without an owner. A foreign therefore reads the values that package
+// context needs before the call takes effect, and its Err is never nil once Done is closed.
 type foreign struct {
 	context.Context
 	done   <-chan struct{}
@@ -22,14 +22,14 @@ type foreign struct {
 // guarded returns ctx for use in a call that takes effect.
 func guarded(ctx context.Context) context.Context {
 	if ctx == nil {
-		return nil // ended panics, with a sentence
+		return nil // ended panics, and names the reason
 	}
 	done := ctx.Done()
 	if done == nil { // it never ends
 		return ctx
 	}
 	cancel := ctx.Value(cancelKey)
-	if c, ok := cancel.(context.Context); !ok || c.Done() != done { // then Cause is Err
+	if c, ok := cancel.(context.Context); !ok || c.Done() != done { // then context.Cause returns Err
 		cancel = nil
 	}
 	return &foreign{ctx, done, cancel}

@@ -9,9 +9,9 @@ import (
 
 // Ping reports whether the producer could send now. It returns nil if each partition of the
 // declared topics has a leader, and each of these brokers has answered since the call, on a
-// connection that writes use. Ping waits until ctx ends or Config.ReadTimeout passes, so it notices
-// a broker that hangs. It sends one request for metadata, and one to each such broker that has not
-// just answered a write. Concurrent Pings share these requests.
+// connection that writes use. It waits for the answers until ctx ends or Config.ReadTimeout
+// passes, so it notices a broker that hangs. It sends one request for metadata, and one request to
+// each such broker that has not just answered a write. Concurrent Pings share these requests.
 //
 // ErrPartial means that some partitions have no leader, which a *TopicError names; other partitions
 // can be written to. Any other error is a failure. Before Start it is ErrNotStarted, after Close

@@ -19,10 +19,11 @@ import (
 // State is the state of a Producer: Idle, Starting, Started, Stopping or Closed.
 type State = fsm.State
 
-// A Producer sends messages to Kafka. Use New to make one. All methods may be called concurrently,
-// at any time. A Producer must not be copied.
+// A Producer sends messages to Kafka. Use New to make one; the zero Producer is not usable. All
+// methods may be called concurrently, in every state. A context must not be nil. A Producer must
+// not be copied.
 type Producer struct {
-	// All by pointer: a Producer that is printed shows no secret of its Config.
+	// All by pointer, so that a printed Producer shows no secret of its Config.
 	cfg        *Config
 	topics     []string // declared
 	isDeclared map[string]bool
@@ -35,11 +36,11 @@ type Producer struct {
 	neverStopped context.Context // ends with the first Stop, Shutdown or Close
 	stopped      context.CancelFunc
 	current      *atomic.Pointer[session] // of the latest attempt
-	cut          *atomic.Pointer[cut]     // of the latest attempt; before the first one that of the first
+	cut          *atomic.Pointer[cut]     // of the latest attempt, or of the first one before that starts
 }
 
-// New returns an idle producer. It opens nothing and connects to nothing. It refuses a Config that
-// cannot work, with one error that names every wrong field.
+// New returns an idle producer. It opens nothing and connects to nothing. For a Config that cannot
+// work it returns one error that names every wrong field.
 func New(config Config) (*Producer, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -69,18 +70,20 @@ func New(config Config) (*Producer, error) {
 	return p, nil
 }
 
-// The forced release fits into the time that Close has left when it begins.
+// stopReserve is the time of Close for the forced release. The release fits into half of it.
 func (c *Config) stopReserve() time.Duration    { return min(c.StopTimeout/10, time.Second) }
 func (c *Config) releaseTimeout() time.Duration { return max(c.stopReserve()/2, time.Millisecond) }
 
 // Start connects to the cluster. It returns nil when the producer can send: a broker has accepted
-// the credentials, there is a producer id for idempotent writes, every declared topic exists, and
-// the leader of each of its partitions is connected. The first write dials nothing.
+// the credentials, the cluster has given a producer id for idempotent writes, every declared topic
+// exists, and the leader of each of its partitions is connected. The first write to a declared
+// topic opens no connection.
 //
-// Start may be called any number of times. It behaves as [fsm.Lifecycle.Start], with its errors. A
+// Start may be called any number of times. It waits and fails as [fsm.Lifecycle.Start] does. A
 // *fsm.StartError names the part that failed: metadata, producer id, leaders or permission. A
 // *NotKafkaError reports that something other than Kafka answers at an address. Config.Retry and
-// Config.Breaker change how often Start tries.
+// Config.Breaker change how often Start tries. In Config.Completion Start returns
+// fsm.ErrReentrant, unless the producer is started.
 func (p *Producer) Start(ctx context.Context) error {
 	if p.State() != fsm.Started {
 		if err := p.within.refuse(); err != nil {
@@ -91,8 +94,8 @@ func (p *Producer) Start(ctx context.Context) error {
 }
 
 // Hold is a Start by one of several owners that share the producer: the last release stops it, as
-// Stop does. It behaves as [fsm.Lifecycle.Hold], with its errors. For Config.StartOnWrite a release
-// counts as a Stop.
+// Stop does. It waits and fails as [fsm.Lifecycle.Hold] does. For Config.StartOnWrite every
+// release counts as a Stop.
 func (p *Producer) Hold(ctx context.Context) (held context.Context, release func(context.Context) error, err error) {
 	if p.State() != fsm.Started {
 		if err := p.within.refuse(); err != nil {
@@ -108,23 +111,24 @@ func (p *Producer) Hold(ctx context.Context) (held context.Context, release func
 
 // Stop sends lingering messages at once, waits until every message has its verdict (D7), and closes
 // everything. The producer can then be started again. Stop behaves as [fsm.Lifecycle.Stop]; while
-// it waits, new writes fail with ErrNotStarted.
+// it waits, new writes fail with ErrNotStarted. In Config.Completion it returns fsm.ErrReentrant.
 //
-// When ctx ends first, Stop cuts the connections. Every message without a verdict gets one, and
-// Stop returns a *StopError with exact counts, within 50 ms of the end of ctx. Usually nothing is
-// open then. With very many messages, the rest closes in the background, and their writes and
-// Deliveries return a moment later.
+// If ctx ends first, and no other Stop waits, Stop cuts the connections. Every message without a
+// verdict gets one, and Stop returns a *StopError with exact counts, within 50 ms of the end of
+// ctx. Usually nothing is open then. With very many messages, the remaining connections close in
+// the background, and the remaining writes and Deliveries return a moment later.
 func (p *Producer) Stop(ctx context.Context) error {
 	return p.stop(ctx, p.lifecycle.Stop, stopGrace)
 }
 
-// Shutdown is Stop for good. From the call on, nothing is started again, and Start and
-// WriteMessages fail with ErrClosed.
+// Shutdown is Stop for good. From the call on nothing is started again, and Start, WriteMessages
+// and Send fail with ErrClosed. The end of its context cuts the connections even if other Stops
+// wait.
 func (p *Producer) Shutdown(ctx context.Context) error {
 	return p.stop(ctx, p.lifecycle.Shutdown, stopGrace)
 }
 
-// Close is Shutdown bounded by Config.StopTimeout, including the forced part.
+// Close is Shutdown within Config.StopTimeout, which includes the forced release.
 func (p *Producer) Close() error {
 	reserve := p.cfg.stopReserve()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), p.cfg.StopTimeout-reserve, errStopTimeout)
@@ -149,15 +153,15 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 	if !errors.As(err, &stopErr) {
 		return err
 	}
-	// A caller that leaves while others wait has nothing to wait for, unless the release runs
-	// already: that takes only a moment.
+	// A caller that leaves while others wait returns at once, unless the release is already
+	// running: that takes only a moment.
 	if ctx.Err() == nil || stopErr.CutOff == 0 && !c.come() && p.lifecycle.Status().Releasing == "" {
 		return &StopError{Err: err}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	p.lifecycle.Wait(ctx, fsm.Idle, fsm.Starting, fsm.Started, fsm.Closed) // out of Stopping
-	if stopErr.CutOff > 0 {                                                // by this caller, so that a cut comes
+	if stopErr.CutOff > 0 {                                                // this caller forced the stop: a cut follows
 		if before {
 			c = c.next
 		}
@@ -175,9 +179,9 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 }
 
 // Flush sends lingering messages at once. It waits until every message admitted before the call has
-// its verdict, and returns nil; Config.Completion has then been called for these messages, and
-// their Deliveries are done. When ctx ends first, Flush returns the cause of ctx. A Stop may still
-// cut off messages meanwhile. In Config.Completion it returns fsm.ErrReentrant.
+// its verdict, and returns nil. Config.Completion has then been called for these messages, and
+// their Deliveries are done. If ctx ends first, Flush returns the cause of ctx. A Stop during the
+// Flush may still cut off messages. In Config.Completion Flush returns fsm.ErrReentrant.
 func (p *Producer) Flush(ctx context.Context) error {
 	ctx = guarded(ctx)
 	if cause := ended(ctx); cause != nil {
@@ -206,7 +210,7 @@ func (p *Producer) complete(msgs []kafka.Message, f sender.Failure) {
 
 var errExited = errors.New("runtime.Goexit was called")
 
-// State returns the state. It never blocks.
+// State returns the present state. It never blocks.
 func (p *Producer) State() State { return p.lifecycle.State() }
 
 // Status describes what the producer is doing, part by part. It does not block.
@@ -217,11 +221,11 @@ func (p *Producer) Wait(ctx context.Context, states ...State) (State, error) {
 	return p.lifecycle.Wait(ctx, states...)
 }
 
-// Done returns a channel that is closed when the producer is closed for good.
+// Done returns a channel that is closed when the producer becomes Closed.
 func (p *Producer) Done() <-chan struct{} { return p.lifecycle.Done() }
 
-// FlushObservers waits until the observers and tracers of Config.Lifecycle have received every
-// transition before the call. When ctx ends first, it returns the cause of ctx. See
+// FlushObservers waits until the observers and tracers of Config.Lifecycle have returned from every
+// transition and step before the call. If ctx ends first, it returns the cause of ctx. See
 // [fsm.Lifecycle.FlushObservers].
 func (p *Producer) FlushObservers(ctx context.Context) error { return p.lifecycle.FlushObservers(ctx) }
 

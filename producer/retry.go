@@ -17,8 +17,8 @@ func (p *Producer) resilience() (opts []fsm.Option) {
 	return opts
 }
 
-// retries asks Config.Retry about temporary errors while there is time for another try. A pause
-// until the StartTimeout would only delay an error that is already known.
+// retries calls Config.Retry for temporary errors while there is time for another try. A pause
+// up to the StartTimeout would only delay an error that is already known.
 type retries struct{ p *Producer }
 
 // Next implements fsm.Backoff.
@@ -30,10 +30,10 @@ func (r retries) Next(try int, err error) (wait time.Duration, again bool) {
 	return wait, again && wait < time.Until(r.p.openUntil())
 }
 
-// openUntil is when the attempt ends by itself, with all its tries. That is shortly before the
-// start timeout, whose error could not say what the attempt was waiting for.
+// openUntil is when the attempt, with all its tries, ends by itself. That is shortly before the
+// start timeout: the error of the start timeout could not say what the attempt waited for.
 func (p *Producer) openUntil() time.Time {
 	timeout := p.cfg.StartTimeout
-	// It is Starting since the attempt began, however often it has tried.
+	// The state has been Starting since the start of the attempt, through all its tries.
 	return p.lifecycle.Status().Since.Add(timeout - min(timeout/20, 200*time.Millisecond))
 }

@@ -20,18 +20,18 @@ import (
 // After Send has returned, the end of ctx has no effect, and the caller may reuse the bytes of the
 // messages.
 //
-// If Send returns an error, nothing was sent and there is no Delivery. The error is what
-// WriteMessages would return, with each message ErrNotSent or ErrRejected. Otherwise every message
-// gets its verdict within the DeliveryTimeout, or by the end of an earlier Stop, Shutdown or Close.
-// These drain what was admitted, whether or not the program keeps the Delivery (G9), and count the
-// messages that they cut off.
+// If Send returns an error, no message was sent, and there is no Delivery. The error is the one
+// that WriteMessages would return; each message is ErrNotSent or ErrRejected. Otherwise every
+// message gets its verdict within the DeliveryTimeout, or by the end of an earlier Stop, Shutdown
+// or Close. These wait for the admitted messages, even if the program drops the Delivery (G9), and
+// count the messages that they cut off.
 //
 // If one Send returns before another is called, the messages of the first are admitted to a
 // partition before those of the second (D4).
 //
-// Without messages, Send checks the same conditions as WriteMessages without messages, and the
-// Delivery is done. Config.Completion must not call Send, which could wait for room that only
-// Completion's return frees.
+// Without messages, Send returns the same error as WriteMessages without messages, or a Delivery
+// that is done. Config.Completion must not call Send: it could wait for room that only the return
+// of Completion frees.
 func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, error) {
 	ctx = guarded(ctx)
 	if len(msgs) == 0 {
@@ -47,7 +47,7 @@ func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, 
 	}
 	d := &Delivery{p: p, lease: lease.Move()}
 	d.sent.Ended = d.end
-	defer func() { // also if a balancer ends the goroutine
+	defer func() { // also if a balancer calls runtime.Goexit
 		if !d.sent.Admitted {
 			d.lease.Release()
 		}
@@ -59,7 +59,7 @@ func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, 
 }
 
 // A Delivery reports the verdicts of the messages of one Send. Its methods may be called
-// concurrently. The program may drop it; the messages are sent nevertheless.
+// concurrently. The program may drop it: the messages are sent all the same.
 type Delivery struct {
 	p     *Producer
 	lease fsm.Lease[*session]
@@ -90,7 +90,7 @@ func (d *Delivery) Format(f fmt.State, _ rune) {
 }
 
 // Done returns a channel that is closed when every message has its verdict. Config.Completion has
-// then been called for them, unless the DeliveryTimeout has passed.
+// then returned for these messages, unless the DeliveryTimeout has passed.
 func (d *Delivery) Done() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -111,8 +111,8 @@ func (d *Delivery) Err() error {
 	return d.err
 }
 
-// Wait waits for Done and returns Err. When ctx ends first, it returns the cause of ctx. That says
-// nothing about the messages: they are still under way, and Wait may be called again.
+// Wait waits for Done and returns Err. If ctx ends first, it returns the cause of ctx. That says
+// nothing about the messages: their delivery continues, and Wait may be called again.
 func (d *Delivery) Wait(ctx context.Context) error {
 	ctx = guarded(ctx)
 	done := d.Done()

@@ -10,7 +10,7 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/engine"
 )
 
-// A session is the resource of one attempt: the engine from a start to its stop.
+// A session is the resource of one attempt: the engine, from a start to the next stop.
 type session struct {
 	engine *engine.Engine
 	cut    *cut
@@ -19,11 +19,11 @@ type session struct {
 	watched chan struct{} // closed when drainWhenStopping has returned
 }
 
-// A cut is the next forced stop. The sessions up to it share it.
+// A cut is the next forced stop. All sessions until then share it.
 type cut struct {
-	counted chan struct{} // closed when it has come
-	counts  engine.Forced // what it cut off
-	next    *cut          // of the sessions after it
+	counted chan struct{} // closed when the forced stop has happened and is counted
+	counts  engine.Forced // the messages that it cut off
+	next    *cut          // the cut of the sessions after it
 }
 
 func newCut() *cut { return &cut{counted: make(chan struct{})} }
@@ -122,8 +122,8 @@ func (s *session) drainWhenStopping(ctx context.Context, l *fsm.Lifecycle[*sessi
 	}
 }
 
-// close stops the engine. Unless forced, every message has its verdict by then, because its call
-// holds a lease. close returns when no connection and no goroutine is left.
+// close stops the engine. Unless the release is forced, every message already has its verdict,
+// because its call holds a lease. close returns when no connection and no goroutine is left.
 func (s *session) close(ctx context.Context) error {
 	s.unwatch()
 	<-s.watched

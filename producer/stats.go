@@ -16,13 +16,13 @@ type stats struct {
 	last, total kafka.WriterStats
 }
 
-// Stats returns what happened since its last call, over all starts, as a *kafka.Writer's does.
-// Concurrent callers share one "last call".
+// Stats returns the counts since its last call, over all starts, as Stats of a *kafka.Writer does.
+// All callers share one "last call". It does not wait for the network.
 //
 // A batch counts once, with its messages and bytes, when it is first sent. Writes counts attempts
-// to send a batch, Errors failed attempts, Retries attempts after the first. BatchTime and
-// BatchQueueTime are how long the first message of a batch waited, WriteTime is the duration of a
-// request, WaitTime the time for which brokers throttled the producer. Async, Dials, DialTime,
+// to send a batch, Errors failed attempts, and Retries attempts after the first. BatchTime and
+// BatchQueueTime are how long the first message of a batch waited. WriteTime is the duration of a
+// request. WaitTime is the time for which brokers throttled the producer. Async, Dials, DialTime,
 // Rebalances, RebalanceInterval, QueueLength and QueueCapacity are always zero. The other fields
 // repeat the configuration.
 func (p *Producer) Stats() kafka.WriterStats {
@@ -34,7 +34,7 @@ func (p *Producer) Stats() kafka.WriterStats {
 	return p.describe(s)
 }
 
-// Totals returns what happened since New, over all starts, in the same fields as Stats. It does not
+// Totals returns the counts since New, over all starts, in the same fields as Stats. It does not
 // reset Stats.
 func (p *Producer) Totals() kafka.WriterStats {
 	p.stats.mu.Lock()
@@ -43,18 +43,18 @@ func (p *Producer) Totals() kafka.WriterStats {
 	return p.describe(p.stats.total)
 }
 
-// InFlightBytes returns the bytes that messages use of Config.MaxInFlightBytes. A message gives its
-// bytes back shortly after its verdict. InFlightBytes never blocks.
+// InFlightBytes returns how much of Config.MaxInFlightBytes is in use. The bytes of a message are
+// free again shortly after its verdict. InFlightBytes never blocks.
 func (p *Producer) InFlightBytes() int64 { return p.engine.InFlight() }
 
-// Counters count what happened since New, over all starts, beyond the fields of Stats.
+// Counters are counts since New, over all starts, and present values that Stats does not have.
 type Counters struct {
 	// Admitted counts the messages that calls put into the queues. Each also counts by its verdict
 	// once it has one.
 	Admitted                            int64
 	Delivered, NotSent, Rejected, Maybe int64
-	// Withdrawn counts the messages of NotSent and Maybe whose caller left or whose DeliveryTimeout
-	// passed.
+	// Withdrawn counts those of the NotSent and Maybe messages whose caller left or whose
+	// DeliveryTimeout passed.
 	Withdrawn int64
 
 	Requests  int64         // produce requests
@@ -64,10 +64,10 @@ type Counters struct {
 	ConnectFailures int64
 	Connections     int64 // open to leaders now
 
-	// Epochs counts the epochs that partitions began, the first included.
+	// Epochs counts the epochs that partitions started, including the first.
 	Epochs int64
-	// LostByCluster counts answers that show that the log lost acknowledged messages, or the
-	// cluster its state for this producer. Each is logged.
+	// LostByCluster counts answers that show that the log lost acknowledged messages, or that the
+	// cluster lost its state for this producer. Each such answer is logged.
 	LostByCluster int64
 
 	// Leaderless is the number of partitions without a leader now, of declared topics and of topics
@@ -75,7 +75,8 @@ type Counters struct {
 	Leaderless int64
 	// Waiting is the number of calls that wait for room (Config.MaxInFlightBytes).
 	Waiting int64
-	// Oldest is how long ago the call of the oldest message without a verdict began; 0 if there is none.
+	// Oldest is how long ago the oldest message without a verdict was sent by its caller; 0 if there
+	// is none.
 	Oldest time.Duration
 }
 

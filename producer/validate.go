@@ -17,8 +17,8 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
-// validate returns one error with a line for each wrong field: its name, its value, and what would
-// be right.
+// validate returns one error with a line for each wrong field: its name, its value, and the values
+// that are valid.
 func (c *Config) validate() error {
 	var bad []error
 	refuse := func(field string, value any, want string) {
@@ -95,7 +95,7 @@ func (c *Config) validateTimes(refuse func(string, any, string)) {
 		{"DeliveryTimeout", c.DeliveryTimeout}, {"IdleTimeout", c.IdleTimeout},
 		{"StartTimeout", c.StartTimeout}, {"StopTimeout", c.StopTimeout},
 	} {
-		// Nothing is that fast; DialTimeout: 10 was meant to be 10 seconds.
+		// No timeout is that short: DialTimeout: 10 probably means 10 seconds.
 		if d.value < 0 || d.value > 0 && d.value < time.Millisecond {
 			refuse(d.field, d.value, "0 (the default) or at least 1ms, such as 10*time.Second")
 		}

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// warnings logs in a goroutine of its own, which exists only while there is something to log. A
-// slow handler thus delays nothing. While a handler hangs, further warnings are dropped and
-// counted.
+// warnings logs in a goroutine of its own, which exists only while warnings wait. A slow handler
+// therefore delays nothing else. While a handler hangs and the queue is full, further warnings are
+// dropped and counted.
 type warnings struct {
 	logger *slog.Logger
 

@@ -8,13 +8,13 @@ import (
 	"github.com/seed3893aba4/surestart/internal/goroutine"
 )
 
-// within knows the goroutines that run Config.Completion, which has no context to tell. A call from
-// there that waits for Completion to return would wait for itself (G15).
+// within records the goroutines that run Config.Completion, which has no context that could show
+// it. A call in Completion that waits for Completion to return would wait for itself (G15).
 type within struct{ goroutines sync.Map }
 
 var errWithin = fmt.Errorf("producer: called by Config.Completion: %w", fsm.ErrReentrant)
 
-// enter returns a function that ends the stay of this goroutine.
+// enter records this goroutine. It returns the function that removes it.
 func (w *within) enter() (leave func()) {
 	n := goroutine.Number()
 	w.goroutines.Store(n, nil)

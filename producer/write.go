@@ -11,7 +11,7 @@ import (
 )
 
 // WriteMessages sends the messages and returns when each has its verdict (D1), within the
-// DeliveryTimeout (D6). It replaces the method of *kafka.Writer. It returns
+// DeliveryTimeout (D6). It has the signature of *kafka.Writer's method. It returns
 //
 //   - nil if every message was delivered, as Config.Acks defines it;
 //   - ErrNotSent with ErrNotStarted, or with ErrClosed and io.ErrClosedPipe, if the
@@ -24,15 +24,15 @@ import (
 //     ErrMaybeDelivered and ErrRejected. A message whose topic cannot be used
 //     (Config.AnyTopic) fails alone, with ErrNotSent and a *TopicError.
 //
-// When ctx ends, WriteMessages withdraws every message that no request can have appended: it is
-// ErrNotSent, and does not reach the log later (D5). The other messages without a verdict are
-// ErrMaybeDelivered. It no longer waits for Config.Completion then.
+// When ctx ends, WriteMessages withdraws every message that no request can have appended: such a
+// message is ErrNotSent, and does not reach the log later (D5). The other messages without a
+// verdict are ErrMaybeDelivered. WriteMessages then no longer waits for Config.Completion.
 //
 // Without messages it returns at once and starts nothing. It returns nil if a write would be
 // admitted, also before the first start with Config.StartOnWrite. Otherwise it returns the error
 // that a write would get.
 //
-// The messages of one call to the same partition stand together there (D4). WriteMessages copies
+// The messages of one call to the same partition are contiguous there (D4). WriteMessages copies
 // the bytes, so the caller may change them after it returns. A zero Time becomes the time of the
 // call. A Time that Kafka cannot store makes the message ErrRejected (kafka.InvalidTimestamp).
 func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
@@ -45,15 +45,15 @@ func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) err
 	if err != nil {
 		return err
 	}
-	defer lease.Release() // also if a balancer ends the goroutine
+	defer lease.Release() // also if a balancer calls runtime.Goexit
 	if err := p.engine.Write(ctx, began, msgs...); err != nil {
 		return p.asWriteError(err)
 	}
 	return nil
 }
 
-// admit lets a call in, for WriteMessages and Send. The returned lease is released when each
-// message has its verdict.
+// admit admits a call of WriteMessages or Send. The caller releases the lease when each message
+// has its verdict.
 func (p *Producer) admit(ctx context.Context, began time.Time, msgs []kafka.Message) (lease fsm.Lease[*session], err error) {
 	if p.lifecycle.State() != fsm.Started && !p.cfg.StartOnWrite {
 		held, err := p.lifecycle.Acquire()
@@ -119,7 +119,7 @@ func (p *Producer) checkTopic(topic string) error {
 	return nil
 }
 
-// startOnWrite starts a producer that was never stopped. A Stop that comes meanwhile cancels it.
+// startOnWrite starts a producer that was never stopped. A Stop during the start cancels it.
 func (p *Producer) startOnWrite(ctx context.Context, began time.Time) error {
 	if p.neverStopped.Err() != nil {
 		return fsm.ErrNotStarted

@@ -33,13 +33,13 @@ type BreakerConfig struct {
 	// CoolDown is how long an open Breaker refuses every attempt. 0 means a minute.
 	CoolDown time.Duration
 	// Ignore reports whether an attempt that failed with this error counts neither as a
-	// failure nor as a success, for example because only the caller causes the error. An
-	// attempt that was cancelled is not counted in any case, see Breaker. nil means that
-	// all others are counted.
+	// failure nor as a success, for example because the caller causes the error. Most
+	// cancelled attempts are not counted in any case, see Breaker. nil means that all other
+	// attempts are counted.
 	Ignore func(error) bool
-	// Changed is called with each change of the state: in order, one at a time, outside
-	// every lock, in the goroutine of an attempt or of a call of State, which waits for it.
-	// nil means that no function is called.
+	// Changed is called for each change of the state: in order, one at a time, outside
+	// every lock. It is called in the goroutine of an attempt or of a call of State, which
+	// waits for it. nil means that no function is called.
 	Changed func(Change)
 }
 
@@ -51,8 +51,8 @@ type Change struct {
 }
 
 // A Breaker is an fsm.Breaker. NewBreaker makes one; the methods of a zero or nil Breaker
-// panic. They may be called concurrently. Lifecycles that depend on the same resource may share a Breaker: the
-// failures of each count for all.
+// panic. They may be called concurrently. Lifecycles that depend on the same resource may
+// share a Breaker: the failures of each count for all.
 //
 // The outcome of an attempt decides, not the errors that its error wraps: fsm.Opened is a
 // success, fsm.Failed a failure. fsm.Cancelled is neither, except when the last caller left
@@ -73,8 +73,8 @@ type Breaker struct {
 // in the *fsm.StartError that Start returns.
 type OpenError struct {
 	// Until is the end of the cool-down: from then on one attempt is allowed. Zero means
-	// that it is over, and that another lifecycle's attempt with the same Breaker is the
-	// trial now.
+	// that the cool-down is over, and that an attempt of another lifecycle with the same
+	// Breaker is the trial now.
 	Until time.Time
 	// Err is the error of the last attempt that failed.
 	Err error
@@ -91,8 +91,8 @@ func (e *OpenError) Error() string {
 // Unwrap returns Err.
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// NewBreaker returns a closed Breaker, for fsm.WithBreaker or producer.Config. It panics on
-// a negative field, and on a CoolDown of less than a millisecond other than 0.
+// NewBreaker returns a closed Breaker, for fsm.WithBreaker or producer.Config. It panics if a
+// field is negative, or if CoolDown is less than a millisecond but not 0.
 func NewBreaker(c BreakerConfig) *Breaker {
 	if c.Failures < 0 {
 		panic(fmt.Sprintf("resilience: BreakerConfig.Failures is %d: want 0 (the default, 5) or more", c.Failures))
@@ -154,7 +154,7 @@ func (b *Breaker) Allow() (done func(fsm.Outcome, error), err error) {
 		return nil, err
 	}
 	return func(outcome fsm.Outcome, result error) {
-		counts := result // also if Ignore panics: the next attempt must not wait for this one for ever
+		counts := result // also if Ignore panics: otherwise the next attempt would wait for this one for ever
 		defer b.do(func() {
 			if counts != nil && counts != errIgnored {
 				b.last = counts
@@ -176,8 +176,8 @@ func (b *Breaker) ignores(outcome fsm.Outcome, err error) bool {
 }
 
 // atDeadline reports whether the last caller of a cancelled attempt left because its
-// context's deadline passed. The text and the wrapped errors of a cause show nothing: a
-// cause may be the error of another operation, as errgroup's is.
+// context's deadline passed. The errors that a cause wraps do not show that: a cause may be
+// the error of another operation, as errgroup's is.
 func atDeadline(err error) bool {
 	if left, ok := err.(*fsm.LeaveError); ok {
 		return left.Is(context.DeadlineExceeded)
@@ -185,7 +185,7 @@ func atDeadline(err error) bool {
 	return err == context.DeadlineExceeded
 }
 
-// State returns the present state; after the cool-down that is HalfOpen. It blocks only
+// State returns the present state, which is HalfOpen after the cool-down. It blocks only
 // while it calls BreakerConfig.Changed.
 func (b *Breaker) State() (s State) {
 	b.mustBeMade()
@@ -205,8 +205,8 @@ func (b *Breaker) changedLocked(_ string, from, to State) {
 	}
 }
 
-// do calls f with the lock held, then calls Changed with the pending changes, unless
-// another goroutine does: one goroutine at a time keeps the order.
+// do calls f with the lock held. It then calls Changed with the pending changes, unless
+// another goroutine is doing that: only one goroutine at a time, to keep the order.
 func (b *Breaker) do(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

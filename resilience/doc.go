@@ -1,8 +1,7 @@
-// Package resilience has a backoff and a circuit breaker for starts. Retry repeats a
-// failed open inside an attempt, with exponential backoff and jitter
-// (github.com/cenkalti/backoff). Breaker refuses attempts for a while after many have
-// failed (github.com/sony/gobreaker). One attempt may call open several times; each call is a
-// try.
+// Package resilience has a backoff and a circuit breaker for starts. Retry calls open again
+// after a failure, within the same attempt, with exponential backoff and jitter
+// (github.com/cenkalti/backoff). Each call of open is a try. Breaker refuses attempts for a
+// while after many have failed (github.com/sony/gobreaker).
 //
 //	l := fsm.New(open,
 //		fsm.WithStartTimeout(time.Minute), // bounds an attempt, with all its tries
@@ -15,6 +14,6 @@
 //
 // Use Retry for failures that pass within seconds: a broker that restarts, a name that does
 // not resolve yet. Use Breaker for a resource that many callers start and that may be down
-// for a long time: the callers fail at once, and the resource is not overloaded when it returns. A
-// Kafka producer takes both in its producer.Config.
+// for a long time: callers fail at once, and the resource is not overloaded when it is back. A
+// Kafka producer accepts both in its producer.Config.
 package resilience

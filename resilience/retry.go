@@ -13,34 +13,34 @@ import (
 	"github.com/seed3893aba4/surestart/fsm"
 )
 
-// RetryConfig configures a Retry. With the zero value it repeats a try after every error,
-// for as long as the attempt lasts, after pauses of about 0.5 s that grow by half each
-// time, up to about a minute.
+// RetryConfig configures a Retry. With the zero value it tries again after every error, for
+// as long as the attempt lasts. The first pause is about 0.5 s; each pause is half as long
+// again as the one before, up to about a minute.
 type RetryConfig struct {
-	// Temporary reports whether a try that failed with this error may succeed later; if
-	// not, the attempt fails. It is called before each pause. nil means that every error is
-	// temporary. The errors of package backoff have precedence: one that backoff.Permanent
-	// has wrapped is final; after one that wraps a *backoff.RetryAfterError the next try
-	// follows in its Duration.
+	// Temporary reports whether a try that failed with this error may succeed later. If it
+	// returns false, the attempt fails. It is called before each pause. nil means that every
+	// error is temporary. The errors of package backoff have precedence: an error wrapped by
+	// backoff.Permanent is final; after an error that wraps a *backoff.RetryAfterError the
+	// pause is that error's Duration.
 	Temporary func(error) bool
-	// Tries is the largest number of tries of an attempt, including the first; with
+	// Tries is the maximum number of tries of an attempt, including the first; with
 	// fsm.WithRestart, of restarts in a row. 0 means no limit.
 	Tries int
-	// Within is the time after the failure of the first try in which the last try must
-	// begin: if a pause would end later, the attempt fails instead. 0 means no limit other
-	// than WithStartTimeout and the callers' contexts.
+	// Within bounds the time from the failure of the first try to the start of the last try:
+	// if a pause would end later, the attempt fails instead. 0 means no limit other than
+	// WithStartTimeout and the callers' contexts.
 	Within time.Duration
-	// Pauses returns the pauses. Its Reset is called before the first pause of each attempt;
-	// if it returns backoff.Stop, the attempt fails. nil means
+	// Pauses returns the pauses. Its Reset is called before the first pause of each attempt.
+	// If NextBackOff returns backoff.Stop, the attempt fails. nil means
 	// backoff.NewExponentialBackOff(). A *backoff.ExponentialBackOff is copied; any other
-	// must not be used elsewhere.
+	// BackOff must not be used elsewhere.
 	Pauses backoff.BackOff
 }
 
-// A Retry is an fsm.Backoff. NewRetry makes one; the methods of a zero or nil Retry panic. Use one for each lifecycle: it counts the
-// tries of one attempt at a time. A shared Retry is safe for concurrent use, but its pauses
-// and limits are then for all attempts together. fsm.WithRestart needs a Retry of its own,
-// too: there a try is a restart, see Restarts.
+// A Retry is an fsm.Backoff. NewRetry makes one; the methods of a zero or nil Retry panic. Use
+// one for each lifecycle: it counts the tries of one attempt at a time. A shared Retry is safe
+// for concurrent use, but its pauses and limits then apply to all attempts together.
+// fsm.WithRestart also needs a Retry of its own: there a try is a restart, see Restarts.
 type Retry struct {
 	config RetryConfig
 
@@ -50,7 +50,7 @@ type Retry struct {
 }
 
 // NewRetry returns a Retry, for fsm.WithRetry, fsm.WithRestart or producer.Config. It panics
-// on a negative field, and on Pauses that cannot work; the panic names the field.
+// if a field is negative or Pauses cannot work; the panic names the field.
 func NewRetry(c RetryConfig) *Retry {
 	refuse := func(field string, value any, want string) {
 		panic(fmt.Sprintf("resilience: RetryConfig.%s is %v: want %s", field, value, want))
@@ -88,16 +88,16 @@ func NewRetry(c RetryConfig) *Retry {
 	return &Retry{config: c}
 }
 
-// Next implements fsm.Backoff. A try that a Breaker refused (*OpenError) is not counted; the
-// pause after it ends with the Breaker's cool-down.
+// Next implements fsm.Backoff. A try that a Breaker refused (*OpenError) is not counted. The
+// pause after such a try ends with the Breaker's cool-down.
 func (r *Retry) Next(try int, err error) (wait time.Duration, again bool) {
 	r.mustBeMade()
 	return r.next(try, try, err)
 }
 
 // Restarts returns the fsm.Backoff that fsm.WithRestart uses instead of r. Its try is the
-// number of the next restart, so Tries restarts are made in a row. What RetryConfig says of
-// an attempt applies to all restarts that are counted together.
+// number of the next restart, so at most Tries restarts are made in a row. The limits of an
+// attempt in RetryConfig apply to all restarts that are counted together.
 func (r *Retry) Restarts() fsm.Backoff {
 	r.mustBeMade()
 	return restarts{r}

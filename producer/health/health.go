@@ -5,8 +5,8 @@
 //	mux.Handle("/livez", health.Live(p))
 //	mux.Handle("/readyz", health.Ready(p))
 //
-// Both answer with a line of JSON. It names brokers and topics in plain text, so do not expose it
-// to the public. It contains no secret.
+// Both answer with one line of JSON. It names brokers and topics, so do not expose it to the
+// public. It contains no secret.
 package health
 
 import (
@@ -46,23 +46,23 @@ func (r report) write(w http.ResponseWriter) {
 	json.NewEncoder(w).Encode(r)
 }
 
-// Live answers 200 whatever the producer does: an answer shows that the process lives. It uses
-// neither the network nor a Ping, and does not block. A restart would not help against a cluster
-// that cannot be reached, nor for a producer that the program has not started or has stopped.
+// Live returns a handler that always answers 200: the answer shows that the process lives. It uses
+// neither the network nor a Ping, and does not block. To restart the process helps neither if the
+// cluster cannot be reached, nor if the program has not started the producer or has stopped it.
 func Live(p Producer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		report{OK: true, State: p.Status().State.String()}.write(w)
 	})
 }
 
-// Ready answers 200 while the producer is Started and a Ping that began within the last 5 s
-// succeeded, otherwise 503. The answer reports a Ping that failed or took longer than 5 s, but only
-// the third such Ping in a row within one start makes it 503. A Ping that succeeds makes it 200
-// again. Partitions without a leader are reported and do not count as a failure
-// (producer.ErrPartial).
+// Ready returns a handler that answers 200 while the producer is Started and answers Pings,
+// otherwise 503. A Ping that fails or takes longer than 5 s is reported. Only the third such Ping
+// in a row within one start makes the answer 503; a Ping that succeeds makes it 200 again.
+// Partitions without a leader are reported, but do not count as a failure (producer.ErrPartial).
 //
-// Requests share Pings: one at a time, and at most one in 5 s. A request without a fresh Ping waits
-// for the next one, until its context ends or for 5 s. A goroutine runs only during a Ping.
+// Requests share Pings: one at a time, and at most one in 5 s. A request without a Ping of the last
+// 5 s waits for the next one, for at most 5.5 s or until its context ends. A goroutine runs only
+// during a Ping.
 func Ready(p Producer) http.Handler { return &readiness{p: p} }
 
 type readiness struct {
