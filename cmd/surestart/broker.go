@@ -13,7 +13,7 @@ var brokerCommand = command{
 	about: "runs an embedded broker on this machine until Ctrl-C, to try things on",
 	help: `
 An embedded broker (kfake, of franz-go) on 127.0.0.1. It keeps everything in
-memory and forgets it at the end. It is for trying things, and not a Kafka to rely on.`,
+memory and forgets it at the end. It is for experiments, not for production.`,
 	prepare: prepareBroker,
 }
 

@@ -32,8 +32,8 @@ func prepareCompletion(*flag.FlagSet) func(*world, []string) error {
 	}
 }
 
-// eachFlag calls f with the flags of a command, in order. arg is the name of the flag's argument;
-// empty: it has none.
+// eachFlag calls f with the flags of a command, in order. arg is the name of the flag's argument,
+// "" if it has none.
 func eachFlag(c command, f func(name, arg, usage string)) {
 	flags := newFlags(c)
 	c.prepare(flags)
@@ -77,7 +77,7 @@ complete -o default -F _surestart surestart
 `
 }
 
-// quote is a word between single quotes, as shells read it.
+// quote returns text between single quotes, as shells read it.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func zshCompletion() string {

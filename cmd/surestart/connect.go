@@ -19,7 +19,7 @@ import (
 // command lines.
 const passwordVariable = "SURESTART_PASSWORD"
 
-// connect has the flags that say where and how to connect.
+// connect has the flags for where and how to connect.
 type connect struct {
 	brokers       string
 	tls           bool
@@ -58,7 +58,7 @@ func (s *connect) config(getenv func(string) string) (cfg producer.Config, err e
 	return cfg, err
 }
 
-// tlsConfig returns nil if neither -tls nor a flag that implies it was given.
+// tlsConfig returns nil unless -tls or a flag that implies it was given.
 func (s *connect) tlsConfig() (*tls.Config, error) {
 	if (s.cert == "") != (s.key == "") {
 		return nil, usagef("-tls-cert and -tls-key belong together")
@@ -86,8 +86,8 @@ func (s *connect) tlsConfig() (*tls.Config, error) {
 	return c, nil
 }
 
-// principal returns the brokers' name for the user, unless they map the subjects of certificates to
-// other names.
+// principal returns the name that the brokers have for the user. It is wrong if they map the
+// subjects of certificates to other names.
 func (s *connect) principal() string {
 	if s.sasl != "" {
 		return s.user

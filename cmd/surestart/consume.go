@@ -38,7 +38,7 @@ func prepareConsume(flags *flag.FlagSet) func(*world, []string) error {
 	topic := flags.String("topic", "", "the topic to read")
 	partition := flags.Int("partition", -1, "only this partition; default: all")
 	last := flags.Int64("last", 0, "only the last `n` messages of each partition; default: all")
-	follow := flags.Bool("follow", false, "go on with messages that arrive later, until Ctrl-C")
+	follow := flags.Bool("follow", false, "continue with messages that arrive later, until Ctrl-C")
 	most := flags.Int("n", 0, "end after `n` messages; default: no limit")
 	asJSON := flags.Bool("json", false, "print JSON")
 	return func(w *world, args []string) error {
@@ -75,7 +75,7 @@ func prepareConsume(flags *flag.FlagSet) func(*world, []string) error {
 		case err == nil || ctx.Err() == nil:
 			return err
 		case *follow:
-			return nil // Ctrl-C is how it ends
+			return nil // Ctrl-C is its normal end
 		}
 		return context.Cause(ctx)
 	}
@@ -138,8 +138,8 @@ func recordLine(r *kgo.Record, asJSON bool) string {
 	return strings.Join(fields, "\t")
 }
 
-// inRange reports whether t is the time of the message. The reader has wrong times for those
-// before 1677 and after 2262. Kafka's times are in milliseconds; these are not.
+// inRange reports whether t is the time of the message. For times before 1677 and after 2262 the
+// reader returns wrong times, which are not whole milliseconds, as Kafka's times are.
 func inRange(t time.Time) bool { return t.Nanosecond()%1e6 == 0 }
 
 // mechanism lets franz-go use a mechanism of kafka-go.

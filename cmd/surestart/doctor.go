@@ -15,17 +15,17 @@ import (
 
 var doctorCommand = command{
 	name:  "doctor",
-	about: "goes through a producer's start part by part, and says what fails and why",
+	about: "goes through a producer's start part by part, and reports what fails and why",
 	help: `
 For each broker: does its name resolve, does it accept a connection, does TLS work, is it
 Kafka and does it accept the login? Then: the metadata, every broker that the cluster
 advertises, the topic and its leaders, a producer id, the permission to write, and whether
-enough replicas are in sync.
-Nothing is written to the topic. Without -topic the last parts are not checked.
+enough replicas are in sync. Nothing is written to the topic. Without -topic the last
+parts are not checked.
 
 A failed part is followed by its likely cause, and by the field of producer.Config to
-check, with the flag that sets it here. Commands that grant a
-missing permission follow. A part that warns works now, and needs attention.
+check, with the flag that sets it here. Commands that grant a missing permission follow.
+A part that warns works now, but needs attention.
 
 The exit status is 0 if no part failed, 1 if one did, and 2 for a wrong command line.
 

@@ -26,7 +26,7 @@ type jsonLine struct {
 	Headers []jsonHeader `json:"headers,omitempty"`
 	Time    time.Time    `json:"time,omitzero"`
 
-	// Where a message was read. produce ignores them.
+	// Where the message was read; produce ignores these fields.
 	Topic     string `json:"topic,omitempty"`
 	Partition *int32 `json:"partition,omitempty"`
 	Offset    *int64 `json:"offset,omitempty"`

@@ -25,10 +25,10 @@ type batch struct {
 	msgs  []kafka.Message
 }
 
-// lines reads files one after the other, in batches of bounded size. A batch has the lines that are
-// there, so that a slow input does not delay them.
+// lines reads files one after the other, in batches of bounded size. A batch has the lines that can
+// be read without waiting, so that a slow input does not delay them.
 type lines struct {
-	files     []string // "-" is in
+	files     []string // "-" means in
 	in        io.Reader
 	asJSON    bool
 	headers   []kafka.Header // of every message
@@ -36,7 +36,7 @@ type lines struct {
 
 	batches chan batch    // closed at the end of the last file, or after an error
 	quit    chan struct{} // closed: read no further
-	err     error         // why it ended before the end; read it once batches is closed
+	err     error         // why the reading ended early; valid once batches is closed
 	atEnd   atomic.Bool   // everything was read
 }
 
@@ -69,7 +69,7 @@ func (l *lines) check() error {
 	return nil
 }
 
-// namesFiles reports whether any input has an end that can be missed.
+// namesFiles reports whether any input is a file: a file has an end that an early stop can miss.
 func (l *lines) namesFiles() bool {
 	for _, name := range l.files {
 		if name != "-" {
@@ -148,8 +148,8 @@ func (l *lines) readFile(name string) error {
 	}
 }
 
-// readLine returns a line with its line end, in memory of its own. The last line may have no line
-// end.
+// readLine returns a line with its line end, in newly allocated memory. The last line may have no
+// line end.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	var text []byte
 	for {

@@ -1,4 +1,4 @@
-// Command surestart shows what the library does, on a broker, and sends lines to Kafka with it.
+// Command surestart shows on a broker what the library does, and sends lines to Kafka with it.
 //
 //	surestart demo       runs a Kafka producer through a storm, beside a naive one
 //	surestart produce    sends lines to a topic
@@ -37,7 +37,7 @@ const (
 	exitUsage = 2
 )
 
-// world is what a command may use of its environment.
+// world is the part of its environment that a command may use.
 type world struct {
 	in      io.Reader
 	out     io.Writer
@@ -159,7 +159,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// errSaid is the error of a failure that has been reported already.
+// errSaid is the error of a failure that the output above has already reported.
 var errSaid = errors.New("failed, as said above")
 
 // report prints err in one line, and returns the exit status.
@@ -177,8 +177,8 @@ func report(w *world, name string, err error) int {
 	return exitFail
 }
 
-// oneLine returns the text of an error on one line, also of several joined errors. It escapes what
-// cannot be printed, because the text may come from a file or a broker.
+// oneLine returns the text of an error on one line, also of several joined errors. It escapes
+// characters that do not print, because the text may come from a file or a broker.
 func oneLine(err error) string { return oneline.Line(err) }
 
 func newFlags(c command) *flag.FlagSet {

@@ -24,9 +24,9 @@ var produceCommand = command{
 	about: "sends lines from files or standard input to a topic",
 	help: `
 Each line is a message, without a carriage return at its end. Standard input is read
-if there is no FILE, or for "-". Reading goes on while earlier lines are sent (64 MiB
+if there is no FILE, or for "-". Reading continues while earlier lines are sent (64 MiB
 of them at most). The lines of a partition keep their order. A failed message is
-reported with its file and line on standard error. Sending goes on only if a broker
+reported with its file and line on standard error. Sending continues only if a broker
 refused the message. While nothing is acknowledged, standard error says for how long, and
 what the brokers answer.
 
@@ -67,7 +67,7 @@ func prepareProduce(flags *flag.FlagSet) func(*world, []string) error {
 		headers = append(headers, kafka.Header{Key: name, Value: []byte(value)})
 		return nil
 	})
-	linger := flags.Duration("linger", 0, "how long a message waits for others, if no request is under way")
+	linger := flags.Duration("linger", 0, "how long a message waits for others, if no request to its partition is in flight")
 	acks := flags.String("acks", "all", "which replicas must acknowledge a message: all (each line is then in the log once), one (the leader) or none")
 	return func(w *world, files []string) error {
 		cfg, err := c.config(w.getenv)
@@ -75,7 +75,7 @@ func prepareProduce(flags *flag.FlagSet) func(*world, []string) error {
 			return err
 		}
 		cfg.Topic, cfg.Linger = *topic, *linger
-		cfg.Logger = slog.New(slog.DiscardHandler) // what it would log is in what we print
+		cfg.Logger = slog.New(slog.DiscardHandler) // this command prints the same facts
 		if *topic == "" {
 			return usagef("-topic is missing")
 		}
@@ -153,7 +153,7 @@ func produce(w *world, cfg producer.Config, in *lines) error {
 	return s.summary(w.out, closing)
 }
 
-// startFailure removes from an error what does not help a user of the command.
+// startFailure removes the details of an error that do not help a user of the command.
 func startFailure(err error) error {
 	var start *fsm.StartError
 	if errors.As(err, &start) {
@@ -166,8 +166,8 @@ func startFailure(err error) error {
 	return fmt.Errorf("cannot start: %w", err)
 }
 
-// A sender sends batches one after the other, without waiting for their results. So the lines of a
-// partition keep their order.
+// A sender sends batches one after the other, without waiting for their results, so that the lines
+// of a partition keep their order.
 type sender struct {
 	p      *producer.Producer
 	in     *lines
@@ -177,17 +177,17 @@ type sender struct {
 	counts
 }
 
-// A flight is a batch on its way, or one that was refused.
+// A flight is a batch that was sent, or one that was refused.
 type flight struct {
 	batch
 	delivery *producer.Delivery
 	err      error
 }
 
-// sendAll sends until the input ends, reading is interrupted, or sending on makes no sense. It
-// returns when everything that it sent has its result.
+// sendAll sends until the input ends, reading is interrupted, or a failure makes it useless to
+// continue. It returns when everything that it sent has its result.
 func (s *sender) sendAll() {
-	flights := make(chan flight, 1000) // or as many as MaxInFlightBytes lets in
+	flights := make(chan flight, 1000) // fewer if MaxInFlightBytes is reached
 	enough, landed := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(landed)
@@ -218,7 +218,7 @@ func (s *sender) sendNext(flights chan<- flight, enough <-chan struct{}) bool {
 	case b, more = <-s.in.batches:
 	case <-s.in.quit:
 		select {
-		case b, more = <-s.in.batches: // what has been read already
+		case b, more = <-s.in.batches: // lines that were read before the interruption
 		default:
 		}
 	}
@@ -262,7 +262,7 @@ func (s *sender) account(f flight) bool {
 }
 
 // obey implements Ctrl-C. The first one stops the reading. The second one, or the drainTimeout,
-// cuts off what is on its way.
+// cuts off the lines that have no answer yet.
 func (s *sender) obey(w *world, over <-chan struct{}, started context.CancelCauseFunc) {
 	select {
 	case <-over:
@@ -272,7 +272,7 @@ func (s *sender) obey(w *world, over <-chan struct{}, started context.CancelCaus
 	started(errors.New("interrupted"))
 	close(s.in.quit)
 	if s.p.State() == fsm.Started {
-		s.note("interrupted: sending what was read and waiting for the answers; Ctrl-C again cuts that off")
+		s.note("interrupted: sending the lines that were read, and waiting for the answers; Ctrl-C again ends the wait")
 	}
 	select {
 	case <-over:

@@ -14,10 +14,10 @@ import (
 	"github.com/seed3893aba4/surestart/producer"
 )
 
-// counts has the results of the lines, and how they are shown.
+// counts has the results of the lines, and the state of their display.
 type counts struct {
-	acked, failed, maybe atomic.Int64 // maybe: of the failed, those that may be on the broker
-	file                 string       // the last line that was handed over
+	acked, failed, maybe atomic.Int64 // maybe counts the failed lines that may be on the broker
+	file                 string       // the file of the last line that was sent
 	last                 int
 
 	mu       sync.Mutex
@@ -27,7 +27,7 @@ type counts struct {
 	live     bool // the last line on standard error is written over
 }
 
-const mostListed = 10 // failures that are named one by one
+const mostListed = 10 // failures that are listed one by one
 
 // listFailed prints a failed line. Repeated reasons, and reasons beyond a limit, are only counted.
 func (s *sender) listFailed(text string, err error) {
@@ -43,7 +43,7 @@ func (s *sender) listFailed(text string, err error) {
 	s.lineLocked(text)
 }
 
-// note prints something about the run as a whole.
+// note prints a line about the run as a whole.
 func (s *sender) note(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,11 +99,11 @@ func (s *sender) show(w *world) (stop func()) {
 	}
 }
 
-// stallAfter is the age of the oldest message without an answer from which sending counts as stalled.
+// stallAfter is how long the oldest message waits for its answer before sending counts as stalled.
 const stallAfter = 2 * time.Second
 
-// stalled says for how long sending has stalled, and why: a Ping asks every leader. It returns ""
-// if sending has not.
+// stalled says for how long sending has stalled, and why: it pings every leader. It returns "" if
+// sending has not stalled.
 func (s *sender) stalled() string {
 	oldest := s.p.Counters().Oldest
 	if oldest < stallAfter {
@@ -111,10 +111,10 @@ func (s *sender) stalled() string {
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 2*time.Second, errors.New("a broker does not answer"))
 	defer cancel()
-	why := "the brokers answer, and no message is acknowledged"
+	why := "the brokers answer, but no message is acknowledged"
 	switch err := s.p.Ping(ctx); {
 	case errors.Is(err, producer.ErrNotStarted), errors.Is(err, producer.ErrClosed):
-		return "" // it has ended meanwhile
+		return "" // the stall has ended meanwhile
 	case err != nil:
 		why = oneLine(err)
 	}

@@ -38,7 +38,7 @@ func prepareReplay(flags *flag.FlagSet) func(*world, []string) error {
 			return usageError{err}
 		}
 		if !strict.Has(text, "recording") {
-			// The files that the checks keep need the code that was checked.
+			// To draw the files of the checks takes the code that was checked.
 			return usagef("%s is not a recording of package flight; for a schedule or a trace of a check, run ./check replay in a clone of surestart", args[0])
 		}
 		return replayRecording(w, args[0], text, *html, *check)

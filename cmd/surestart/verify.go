@@ -55,7 +55,7 @@ are written in each case. An example: surestart verify -bound ci -layer graph,sc
 	},
 }
 
-// top returns the top of the checkout that dir is, or that the working directory is in.
+// top returns the top directory of the checkout that dir or, if dir is "", the working directory is in.
 func top(dir string) (string, error) {
 	switch {
 	case dir == "":
@@ -70,7 +70,7 @@ func top(dir string) (string, error) {
 	return filepath.Abs(dir)
 }
 
-// check runs a checkout's ./check, which gets the signals too.
+// check runs a checkout's ./check, and passes the signals on to it.
 func check(w *world, root string, args []string) error {
 	cmd := exec.Command(filepath.Join(root, "check"), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = root, w.out.(*output).to, w.err // the file itself: it may be a terminal

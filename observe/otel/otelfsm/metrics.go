@@ -93,7 +93,7 @@ func newMetrics(name string, meter metric.Meter, known []string) (*metrics, erro
 	return m, err
 }
 
-// begin adds 0 to each counter: what never happened is 0, not absent.
+// begin adds 0 to each counter, so that an event that has not happened is 0, not absent.
 func (m *metrics) begin(known []string) {
 	ctx, mine := context.Background(), metric.WithAttributes(m.name)
 	for _, end := range []fsm.Event{
@@ -112,7 +112,7 @@ func (m *metrics) begin(known []string) {
 	}
 }
 
-// know begins the counters of a part.
+// know starts the counters of a part at 0.
 func (m *metrics) know(part string) {
 	ctx, of := context.Background(), metric.WithAttributes(m.name, PartKey.String(parts.Label(part)))
 	m.startFailures.Add(ctx, 0, of)
@@ -120,7 +120,7 @@ func (m *metrics) know(part string) {
 	m.releaseFailures.Add(ctx, 0, of)
 }
 
-// step counts s. ctx has the attempt's span: a sampled trace can be an exemplar.
+// step counts s. ctx has the attempt's span, so that a sampled trace can be an exemplar.
 func (m *metrics) step(ctx context.Context, s fsm.Step) {
 	mine := metric.WithAttributes(m.name)
 	acquired, ok := m.parts.Step(s)

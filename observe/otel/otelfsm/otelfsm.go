@@ -5,7 +5,7 @@
 //	l := fsm.New(open, o.Option())
 //	o.Watch(l)
 //
-// It is in a module of its own: only its importers depend on OpenTelemetry. The
+// The package is in a module of its own, so only its importers depend on OpenTelemetry. The
 // repository's docs/figures/metrics.md describes each metric. For a producer use package
 // otelproducer, which includes these metrics and traces.
 //
@@ -14,13 +14,14 @@
 //
 //	fsm.WithCallerContext(otelfsm.CallerContext)
 //
-// it is linked to the span of the caller that began the attempt. It is not a child, because
-// the caller's span may end much earlier: the caller may leave while others wait. The release of
-// an open resource is another root, linked to the attempt's span. The attempt's span has
-// an event when open names the part that it acquires next (Scope.Part) and when a part is held
-// (Scope.Defer). Both spans have one when the release of a part starts and when it has returned, and
-// record the errors. A failed try that is followed by another
-// try (fsm.WithRetry) is an event of the attempt's span, and does not make its status an error.
+// it is linked to the span of the caller that started the attempt. It is not a child of that
+// span, which may end much earlier: the caller may leave while others wait. The release of
+// an open resource is another root span, linked to the attempt's span.
+//
+// The attempt's span has an event when open names the part that it acquires next (Scope.Part), and
+// when a part is held (Scope.Defer). Both spans have an event when the release of a part starts and
+// when it has returned, and record the errors. A failed try that is followed by another try
+// (fsm.WithRetry) is an event of the attempt's span, and does not make its status an error.
 package otelfsm
 
 import (
@@ -68,9 +69,9 @@ func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) {
 // WithTracerProvider makes p the provider of the spans.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// WithParts names parts, as open gives them to Scope.Part and Scope.Defer: their counters
-// begin at 0, so that an alert notices the first increase. The counters of other parts begin
-// when open first names them.
+// WithParts names parts, as open gives them to Scope.Part and Scope.Defer. Their counters
+// start at 0, so that an alert notices the first increase. The counters of other parts are
+// absent until open first names the part.
 func WithParts(names ...string) Option {
 	return func(c *config) { c.parts = append(c.parts, names...) }
 }
@@ -82,8 +83,8 @@ type Observer struct {
 	tracer  *tracer
 }
 
-// New returns an observer whose metrics and spans have the lifecycle's name. It returns an
-// error if the provider refuses an instrument.
+// New returns an observer whose metrics and spans have this name of the lifecycle. It returns
+// an error if the provider refuses an instrument.
 func New(name string, opts ...Option) (*Observer, error) {
 	c := config{meters: otel.GetMeterProvider(), tracers: otel.GetTracerProvider()}
 	for _, opt := range opts {
@@ -96,8 +97,8 @@ func New(name string, opts ...Option) (*Observer, error) {
 	return &Observer{m, newTracer(name, c.tracers.Tracer(Scope), m)}, nil
 }
 
-// Option returns the option by which the observer receives a lifecycle's transitions and
-// steps. It is for one lifecycle. It has no cost except during starts and stops.
+// Option returns the option that makes a lifecycle report its transitions and steps to the
+// observer. Use it for one lifecycle. It costs nothing except during starts and stops.
 func (o *Observer) Option() fsm.Option { return fsm.WithTracer(o.tracer) }
 
 // CallerContext is for fsm.WithCallerContext. It returns a context that has only the span

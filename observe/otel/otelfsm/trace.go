@@ -25,7 +25,7 @@ type tracer struct {
 	ctx    context.Context   // has only the span of the present operation, or of the last one
 	span   trace.Span        // of the present operation; nil: none
 	failed bool              // its status is an error
-	retry  bool              // a try has failed: errors of its releases are no failure of the attempt
+	retry  bool              // a try has failed: errors of its releases do not make the attempt fail
 	start  trace.SpanContext // of the attempt's span
 }
 
@@ -90,8 +90,8 @@ func readable(err error) (readable error) {
 	return err
 }
 
-// begin starts the span of an operation: a root, as it may last longer than the span that
-// it is linked to. It keeps nothing of ctx.
+// begin starts the span of an operation. It is a root span, because it may last longer than the
+// span that it is linked to. begin does not keep ctx.
 func (t *tracer) begin(ctx context.Context, operation string, attempt uint64, at time.Time, linked trace.SpanContext) {
 	t.failed, t.retry = false, false
 	opts := []trace.SpanStartOption{trace.WithNewRoot(), trace.WithTimestamp(at),

@@ -1,5 +1,5 @@
-// Package otelproducer exports OpenTelemetry metrics and traces of a Kafka producer. It provides
-// those of package otelfsm for the lifecycle, and metrics of the messages sent.
+// Package otelproducer exports OpenTelemetry metrics and traces of a Kafka producer: those of
+// package otelfsm for the lifecycle, and metrics of the messages sent.
 //
 //	o, err := otelproducer.New("orders")
 //	...
@@ -7,8 +7,8 @@
 //	...
 //	o.Watch(p)
 //
-// The metrics read the producer's own counters. Messages have no spans, so sending one does no
-// extra work.
+// The metrics read the producer's own counters. Messages have no spans, so sending a message
+// costs nothing extra.
 package otelproducer
 
 import (
@@ -83,8 +83,8 @@ func New(name string, opts ...Option) (*Observer, error) {
 	return o, nil
 }
 
-// Option returns the option for the producer's Config.Lifecycle: by it the observer
-// receives the lifecycle's transitions and steps.
+// Option returns the option for the producer's Config.Lifecycle that makes the lifecycle report
+// its transitions and steps to the observer.
 func (o *Observer) Option() fsm.Option { return o.lifecycle.Option() }
 
 // Watch makes the observer read p at each collection. Without Watch, and after Watch(nil),

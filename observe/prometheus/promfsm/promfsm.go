@@ -5,9 +5,9 @@
 //	c.Watch(l)
 //	prometheus.MustRegister(c)
 //
-// It is in a module of its own: only its importers depend on Prometheus. The repository's
-// docs/figures/metrics.md describes each metric; docs/grafana.json is a dashboard. For a producer use package
-// promproducer, which includes these metrics.
+// The package is in a module of its own, so only its importers depend on Prometheus. The
+// repository's docs/figures/metrics.md describes each metric; docs/grafana.json is a
+// dashboard. For a producer use package promproducer, which includes these metrics.
 package promfsm
 
 import (
@@ -62,9 +62,9 @@ type Collector struct {
 // lifecycle needs its own. Collectors with different names may be registered with one
 // registry.
 //
-// Every counter begins at 0, so that an alert notices its first increase. For a counter that
-// has the label part this needs the names of the parts, as open gives them to Scope.Part and
-// Scope.Defer: pass them, or the counters of a part begin when open first names it.
+// Every counter starts at 0, so that an alert notices its first increase. A counter with the
+// label part starts at 0 for the parts that are passed here, by the names that open gives to
+// Scope.Part and Scope.Defer. For any other part it is absent until open first names the part.
 func NewCollector(name string, parts ...string) *Collector {
 	labels := prometheus.Labels{Label: name}
 	desc := func(name, help string, variable ...string) *prometheus.Desc {
@@ -116,7 +116,7 @@ func NewCollector(name string, parts ...string) *Collector {
 	return c
 }
 
-// know begins the counters of a part.
+// know starts the counters of a part at 0.
 func (c *Collector) know(part string) {
 	part = parts.Label(part)
 	c.failures.WithLabelValues(part)
@@ -124,13 +124,14 @@ func (c *Collector) know(part string) {
 	c.failed.WithLabelValues(part)
 }
 
-// Option returns the option by which the collector receives a lifecycle's transitions and
-// steps. It is for one lifecycle, the one that Watch gets. It has no cost except during
+// Option returns the option that makes a lifecycle report its transitions and steps to the
+// collector. Use it for one lifecycle, the one that Watch gets. It costs nothing except during
 // starts and stops.
 func (c *Collector) Option() fsm.Option { return fsm.WithTracer((*tracer)(c)) }
 
-// Watch makes the collector read the Status of s at each scrape: its state, since when, its
-// uses, waiters and parts, and whether a restart is due. Without Watch, and after Watch(nil), these metrics are absent.
+// Watch makes the collector read the Status of s at each scrape: its state and since when, its
+// uses, waiters and parts, and whether a restart is due. Without Watch, and after Watch(nil),
+// these metrics are absent.
 func (c *Collector) Watch(s Source) {
 	if s == nil {
 		c.source.Store(nil)

@@ -76,8 +76,8 @@ func NewCollector(name string) *Collector {
 	}
 }
 
-// Option returns the option for the producer's Config.Lifecycle: by it the collector
-// receives the lifecycle's transitions and steps.
+// Option returns the option for the producer's Config.Lifecycle that makes the lifecycle report
+// its transitions and steps to the collector.
 func (c *Collector) Option() fsm.Option { return c.lifecycle.Option() }
 
 // Watch makes the collector read p at each scrape. Without Watch, and after Watch(nil),
@@ -103,7 +103,7 @@ func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. It blocks for no longer than Totals.
+// Collect implements prometheus.Collector. It does not wait for the network.
 func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	c.lifecycle.Collect(to)
 	source := c.source.Load()

@@ -17,15 +17,15 @@ import (
 	"github.com/seed3893aba4/surestart/producer"
 )
 
-// cause returns the likely cause of err, and the field of producer.Config to check. address is
-// where to look further; empty: nowhere.
+// cause returns the likely cause of err, and the field of producer.Config to check. address is the
+// address that it may probe further; "": none.
 func (x *exam) cause(ctx context.Context, address string, err error) (cause, field string) {
 	for _, known := range []func(context.Context, string, error) (string, string){network, certificate, answer, x.protocol} {
 		if cause, field := known(ctx, address, err); cause != "" {
 			return cause, field
 		}
 	}
-	return "not known here; the message above is all there is", ""
+	return "unknown; see the error above", ""
 }
 
 func network(_ context.Context, _ string, err error) (cause, field string) {
@@ -83,7 +83,7 @@ func answer(_ context.Context, _ string, err error) (cause, field string) {
 	case errors.Is(err, producer.ErrNoIdempotence):
 		return "the brokers give out no producer ids; do without idempotence", "Idempotence"
 	case errors.Is(err, kafka.TopicAuthorizationFailed) && partOf(err) == "topic":
-		return "this user may not describe the topic, or there is none: grant WRITE, which includes DESCRIBE, or log in as another user", "SASL"
+		return "this user may not describe the topic, or it does not exist: grant WRITE, which includes DESCRIBE, or log in as another user", "SASL"
 	case errors.Is(err, kafka.TopicAuthorizationFailed):
 		return "this user may not write to the topic: grant WRITE, or log in as another user", "SASL"
 	}
@@ -107,7 +107,7 @@ func (x *exam) grants(err error) []string {
 	return []string{write, command + "IdempotentWrite --cluster # before Kafka 3.0"}
 }
 
-// quote quotes a word for a shell, if it has to be.
+// quote quotes a word for a shell, if that is necessary.
 func quote(word string) string {
 	if regexp.MustCompile(`^[\w.:/@-]+$`).MatchString(word) {
 		return word
@@ -115,8 +115,9 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// protocol is for what looks like another protocol than the configured one. Where the other side
-// closes, is silent or makes no sense, it asks the address what it speaks.
+// protocol is the cause of an error that looks as if the other side spoke another protocol than
+// the configured one. If the other side closes the connection, is silent or sends something
+// unknown, protocol probes which protocol it speaks.
 func (x *exam) protocol(ctx context.Context, address string, err error) (cause, field string) {
 	var other *producer.NotKafkaError
 	var record tls.RecordHeaderError
@@ -150,7 +151,7 @@ func (x *exam) protocol(ctx context.Context, address string, err error) (cause, 
 	return "no answer in time: the broker hangs, or a firewall drops the packets", "Brokers"
 }
 
-// speaks asks an address whether it speaks TLS, whatever its certificate is, or HTTP.
+// speaks probes whether an address speaks TLS, with any certificate, or HTTP.
 func (x *exam) speaks(ctx context.Context, address string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.timeout)
 	defer cancel()

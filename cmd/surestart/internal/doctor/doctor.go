@@ -1,9 +1,9 @@
 // Package doctor goes through a producer's start part by part: names, connections, TLS, login,
-// metadata, every broker, every leader, the permission to write, the in-sync replicas. For each part
-// it reports what was found, and for a part that fails the likely cause and the field of
-// producer.Config to check.
+// metadata, every broker, every leader, the permission to write, the in-sync replicas. It reports
+// the result of each part. For a part that fails it also reports the likely cause, and the field
+// of producer.Config to check.
 //
-// doctor.go goes through the parts, replicas.go has the last one, cause.go knows the causes.
+// doctor.go goes through the parts, replicas.go checks the last one, and cause.go has the causes.
 package doctor
 
 import (
@@ -30,8 +30,8 @@ type Status int
 const (
 	OK Status = iota
 	Failed
-	Warned  // it starts and writes, and one thing more that fails ends that
-	Skipped // an earlier part failed, the configuration does not ask for it, or the brokers do not tell
+	Warned  // the producer starts and writes, but one more failure would end that
+	Skipped // an earlier part failed, the configuration does not need it, or the brokers do not report it
 )
 
 // A Finding is the result of one part of a start.
@@ -40,7 +40,7 @@ type Finding struct {
 	Status Status
 	What   string // what was found, or the error
 
-	// Of a part that failed or warns.
+	// Only for a part that failed or warns.
 	Cause string   // the likely cause, and what to do
 	Field string   // of producer.Config; empty: the brokers' configuration has to change
 	Grant []string // the commands that grant what is missing
@@ -57,11 +57,11 @@ type exam struct {
 	ask func(context.Context, kafka.Request) (kafka.Response, error)
 }
 
-// Examine goes through a start with cfg, which producer.New accepts. user is the brokers' name for
-// who connects. Examine calls tell with each finding, and reports whether no part failed. timeout
-// bounds each step.
+// Examine goes through a start with cfg, which producer.New must accept. user is the name that the
+// brokers have for this client. Examine calls tell with each finding, and reports whether no part
+// failed. timeout bounds each step.
 func Examine(ctx context.Context, cfg producer.Config, user string, timeout time.Duration, tell func(Finding)) bool {
-	cfg.Logger = slog.New(slog.DiscardHandler) // what it would log is in the findings
+	cfg.Logger = slog.New(slog.DiscardHandler) // the findings have the same facts
 	cfg.DialTimeout, cfg.ReadTimeout, cfg.StartTimeout = timeout, timeout, timeout
 	x := &exam{cfg: cfg, user: user, timeout: timeout, tell: tell}
 	x.start(ctx)
@@ -112,8 +112,8 @@ func (x *exam) start(ctx context.Context) {
 	x.replicas(ctx, res)
 }
 
-// reach checks the name, the connection and TLS of an address. named means that the configuration
-// has it; the cluster advertises the others.
+// reach checks the name, the connection and TLS of an address. named means that the address is in
+// the configuration; otherwise the cluster advertises it.
 func (x *exam) reach(ctx context.Context, address string, named bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
@@ -203,7 +203,7 @@ type failure struct {
 
 func (f *failure) Unwrap() error { return f.error }
 
-// partOf returns the part of a start that failed; empty: err is no error of a start.
+// partOf returns the part of a start that failed, "" if err is not the error of a start.
 func partOf(err error) string {
 	var failed *failure
 	if errors.As(err, &failed) {
@@ -213,7 +213,7 @@ func partOf(err error) string {
 }
 
 // metadata asks for the topics and the brokers of the cluster, and checks the brokers' addresses. It
-// returns nil if nobody answers.
+// returns nil if no broker answers.
 func (x *exam) metadata(ctx context.Context, usable []string) *metadata.Response {
 	answer, err := x.ask(ctx, &metadata.Request{TopicNames: x.topics()})
 	if err != nil {
@@ -261,7 +261,7 @@ func (x *exam) whole(ctx context.Context, usable []string) {
 	}
 }
 
-// The parts of the start of a producer with topics, and what is found if they are in order.
+// The parts of the start of a producer with topics, and the finding if a part is in order.
 var (
 	parts = []string{"topic", "producer id", "leaders", "permission"}
 	found = map[string]string{

@@ -15,8 +15,8 @@ import (
 
 const minimumName = "min.insync.replicas"
 
-// replicas compares the in-sync replicas of each partition with min.insync.replicas. A leader with
-// fewer refuses each write with AcksAll.
+// replicas compares the in-sync replicas of each partition with min.insync.replicas. If fewer are
+// in sync, the leader refuses each write with AcksAll.
 func (x *exam) replicas(ctx context.Context, res *metadata.Response) {
 	const part = "replicas"
 	topics := x.topics()
@@ -63,7 +63,7 @@ func (x *exam) replicas(ctx context.Context, res *metadata.Response) {
 				at.missing(res))
 		}
 		if few.n > 0 {
-			x.warn(part, fmt.Sprintf("%s has fewer replicas than %s, %d: Kafka 2.1 refuses each write, 4.1 does with what there is", few.of(t.Name), minimumName, minimum[t.Name]),
+			x.warn(part, fmt.Sprintf("%s has fewer replicas than %s, %d: Kafka 2.1 refuses each write, 4.1 accepts writes with the replicas that exist", few.of(t.Name), minimumName, minimum[t.Name]),
 				"the topic was created with too few replicas: add some with kafka-reassign-partitions, or lower "+minimumName)
 		}
 	}
@@ -107,7 +107,7 @@ func (x *exam) minimum(ctx context.Context, topics []string) (map[string]int, er
 	return minimum, nil
 }
 
-// A group is the partitions of a topic that lack the same.
+// A group is the partitions of a topic with the same lack of replicas.
 type group struct {
 	n      int
 	first  int32

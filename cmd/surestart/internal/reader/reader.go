@@ -59,8 +59,8 @@ func offsets(ctx context.Context, client *kgo.Client, topic string, partitions [
 var Patience = 30 * time.Second
 
 // Read calls each with the records of a topic, from the offsets from to the offsets to, until each
-// returns false. It fails if none comes for the time of Patience: a leader is away, or the rest has
-// been deleted meanwhile. With a nil to it goes on until ctx ends.
+// returns false. It fails if no record arrives within Patience: a leader is down, or the remaining
+// records have been deleted. If to is nil, it continues until ctx ends.
 func Read(ctx context.Context, topic string, from, to map[int32]int64, opts []kgo.Opt, each func(*kgo.Record) bool) error {
 	begin := make(map[int32]kgo.Offset)
 	for p, at := range from {
@@ -99,7 +99,8 @@ func Read(ctx context.Context, topic string, from, to map[int32]int64, opts []kg
 	return nil
 }
 
-// poll returns the next records, or that none came for the time of Patience, if that counts.
+// poll returns the next records. waited reports that ctx ended or, if counts is set, that Patience
+// passed before any arrived.
 func poll(ctx context.Context, client *kgo.Client, counts bool) (fetches kgo.Fetches, waited bool) {
 	if counts {
 		limited, cancel := context.WithTimeout(ctx, Patience)
@@ -110,7 +111,7 @@ func poll(ctx context.Context, client *kgo.Client, counts bool) (fetches kgo.Fet
 	return fetches, ctx.Err() != nil && fetches.NumRecords() == 0
 }
 
-// rest lists the partitions that are not read to their end.
+// rest lists the partitions that have not been read to their end.
 func rest(at map[int32]kgo.Offset, to map[int32]int64) string {
 	var all []string
 	for _, p := range slices.Sorted(maps.Keys(at)) {
