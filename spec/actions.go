@@ -25,7 +25,7 @@ func beginRelease(s *Snapshot, g uint8, cut bool) {
 	a.Forced = cut
 }
 
-// begin: the next attempt begins. The callers that wait for it have joined it.
+// begin: the next attempt starts. The callers that wait for it have joined it.
 func begin(s *Snapshot, restart bool) {
 	s.St = Starting
 	s.Gen++
@@ -123,7 +123,7 @@ func (b *Bound) startFast(s *Snapshot, c uint8) bool {
 	return true
 }
 
-// startEnter begins an attempt, joins the one that is opening, or waits for the next: the
+// startEnter starts an attempt, joins the one that is opening, or waits for the next one: the
 // attempt after the running release, or the restart that is due.
 func (b *Bound) startEnter(s *Snapshot, c uint8) bool {
 	v := &s.Callers[c]
@@ -186,7 +186,7 @@ func (b *Bound) beginStop(s *Snapshot, c uint8, where PC, r Out, fate Fate) {
 	}
 }
 
-// stopsNothing: no attempt is to be stopped, but Starts may wait for a restart.
+// stopsNothing: there is no attempt to stop, but Starts may wait for a restart.
 func (b *Bound) stopsNothing(s *Snapshot, c uint8, r Out) {
 	answer(s, b.stopTells(s), r, 0)
 	done(s, c, OutOK, 0)

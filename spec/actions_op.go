@@ -34,8 +34,8 @@ func (b *Bound) openOk(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// openErr: open returned an error, panicked or exited, or a failure was reported
-// before, whatever it returned.
+// openErr: open returned an error, panicked or exited, or a failure was reported before open
+// returned.
 func (b *Bound) openErr(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
 	if a.Op != OpOpen {
@@ -50,8 +50,8 @@ func (b *Bound) openErr(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// openRetry: the same, and another try follows. The attempt continues: the parts of this
-// try are released, and the waiting Starts go on waiting.
+// openRetry: open failed as in openErr, and another try follows. The attempt continues: the
+// parts of this try are released, and the Starts continue to wait.
 func (b *Bound) openRetry(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
 	if !b.Retries || a.Op != OpOpen {
@@ -145,9 +145,9 @@ func (b *Bound) releaseErr(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// finish: every part is released. The waiting callers are answered. For queued Starts the
-// next attempt begins in the same critical section, unless they wait for the restart that
-// is due.
+// finish: every part is released. The waiting callers are answered. If Starts are queued, the
+// next attempt starts in the same critical section, unless they wait for the restart that is
+// due.
 func (b *Bound) finish(s *Snapshot, g uint8) bool {
 	a := s.Attempt(g)
 	if a.Op != OpRelease || !b.allReleased(s, g) || s.St != Stopping {
@@ -161,7 +161,7 @@ func (b *Bound) finish(s *Snapshot, g uint8) bool {
 		answer(s, joined(s, g), OutStopped, 0)
 	case FateClosed:
 		answer(s, joined(s, g), OutClosed, 0)
-	} // otherwise no Start waits for it: it was abandoned, or was open
+	} // otherwise no Start waits for the attempt: it was abandoned, or was open
 	if a.RelErr {
 		answer(s, stoppers(s, g), OutRelErr, 0)
 	} else {
@@ -182,7 +182,7 @@ func (b *Bound) finish(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// A resource that died is restarted. A backoff decides when, or gives up. g is the attempt
+// Restarts of a resource that died. A backoff decides when, or gives up. g is the attempt
 // whose resource died, or the restart that failed.
 
 func (b *Bound) mayRestart(s *Snapshot, g uint8) bool {
@@ -199,8 +199,8 @@ func (b *Bound) doRestart(s *Snapshot, g uint8) bool {
 	return true
 }
 
-// givesUp: the backoff gives up. For the Starts that wait an attempt begins, as for the
-// next Start.
+// givesUp: the backoff gives up. If Starts wait, an attempt starts for them, as for the next
+// Start.
 func (b *Bound) givesUp(s *Snapshot, g uint8) bool {
 	if !b.mayRestart(s, g) {
 		return false

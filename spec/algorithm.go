@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Bound limits a model: it has the constants of tla/Algorithm.tla. It limits the number of
-// calls and failure reports only, and never disables a step of a call that has begun.
+// Bound limits a model: it has the constants of tla/Algorithm.tla. It limits only the number
+// of calls and failure reports, and never disables a step of a call that has started.
 type Bound struct {
 	Callers  int  // the goroutines that call the lifecycle: c1 to cN
 	Parts    int  // how many parts a complete open acquires
@@ -59,8 +59,8 @@ func (b Bound) String() string {
 	return s
 }
 
-// Action is a disjunct of Next in tla/Algorithm.tla, with its name. Terminating is no
-// Action: it is no step of the code, see [Bound.Terminated].
+// Action is a disjunct of Next in tla/Algorithm.tla, with its name. Terminating is not an
+// Action, because it is not a step of the code: see [Bound.Terminated].
 type Action uint8
 
 // The actions, in the order of Next. Those up to UseDrop are steps of a caller,

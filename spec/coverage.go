@@ -75,10 +75,10 @@ func (b Bound) Candidates(buf []Step) []Step {
 	return buf
 }
 
-// Class is a class of steps: the action and its circumstances. It has no numbers of callers
-// and attempts, and counts only none, one and more. So the number of classes is finite for
-// any bound, and a step of a model with eight callers can have a class that a graph of two
-// callers has, too. Equal classes are ==.
+// Class is a class of steps: the action and its circumstances. It does not identify callers or
+// attempts, and it counts them only as none, one or more. The number of classes is therefore
+// finite for any bound, and a step of a model with eight callers can have the same class as a
+// step of a graph with two callers. Equal classes are ==.
 type Class struct {
 	Action  Action
 	st      State

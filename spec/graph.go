@@ -58,8 +58,8 @@ func (c Counts) String() string {
 	return fmt.Sprintf("states=%d edges=%d depth=%d", c.States, c.Edges, c.Depth)
 }
 
-// Graph returns the graph of every state that b can reach. At the CI bound this takes a
-// second and some 150 MB. It panics if b.Check returns an error.
+// Graph returns the graph of every state that b can reach. At the CI bound this takes about a
+// second and 150 MB. It panics if b.Check returns an error.
 func (b Bound) Graph() *Graph {
 	g, err := b.GraphFrom(nil)
 	if err != nil {

@@ -3,11 +3,11 @@ package spec
 // The guards that the guarantees depend on, as in tla/Algorithm.tla: the same names, in the
 // same order.
 
-func (b *Bound) mayBegin(s *Snapshot) bool { // G1, G8: a Start begins an attempt
+func (b *Bound) mayBegin(s *Snapshot) bool { // G1, G8: a Start may start an attempt
 	return b.says(gMayBegin, s.St == Idle && !s.Due)
 }
 
-func (b *Bound) mayJoin(s *Snapshot) bool { // G5: a Start joins the current one
+func (b *Bound) mayJoin(s *Snapshot) bool { // G5: a Start may join the current attempt
 	return b.says(gMayJoin, s.St == Starting)
 }
 
@@ -15,7 +15,7 @@ func (b *Bound) fastPathOpen(s *Snapshot) bool { // G3: a Start has nothing to d
 	return b.says(gFastPathOpen, s.St == Started)
 }
 
-func (b *Bound) foundOpen(s *Snapshot) bool { // G2: nor has one that had to look again
+func (b *Bound) foundOpen(s *Snapshot) bool { // G2: the same, in the critical section
 	return b.says(gFoundOpen, s.St == Started)
 }
 
@@ -27,7 +27,7 @@ func (b *Bound) mayRetry(s *Snapshot, g uint8) bool { // G6, G8: another try is 
 	return b.says(gMayRetry, s.St == Starting && s.Gen == g)
 }
 
-func (b *Bound) mayLeave(s *Snapshot, c uint8) bool { // G6, G12: the context's branch of a wait
+func (b *Bound) mayLeave(s *Snapshot, c uint8) bool { // G6, G12: a wait may take the branch of the context
 	return b.says(gMayLeave, s.Callers[c].Ended)
 }
 
@@ -39,7 +39,7 @@ func (b *Bound) complete(s *Snapshot, g uint8) bool { // G3: open returns with a
 	return b.says(gComplete, int(s.Attempt(g).Held) == b.Parts)
 }
 
-func (b *Bound) stillAlive(s *Snapshot, g uint8) bool { // G13: and the resource has not died before
+func (b *Bound) stillAlive(s *Snapshot, g uint8) bool { // G13: the resource has not died before open returned
 	return b.says(gStillAlive, !s.Attempt(g).Reported)
 }
 
@@ -51,14 +51,14 @@ func (b *Bound) rolledBack(s *Snapshot, g uint8) bool { // G4: the next try may 
 	return b.says(gRolledBack, s.Attempt(g).Held == 0)
 }
 
-func (b *Bound) undo(held uint8) uint8 { // G4: the part to release is the last
+func (b *Bound) undo(held uint8) uint8 { // G4: the part to release is the last one held
 	if !b.says(gUndo, true) {
 		return held
 	}
 	return held - 1
 }
 
-func (b *Bound) stopSees(s *Snapshot) bool { // G8: where a Stop has something to stop
+func (b *Bound) stopSees(s *Snapshot) bool { // G8: a Stop finds something to stop
 	return b.says(gStopSees, s.St == Starting || s.St == Started || s.St == Stopping)
 }
 
@@ -70,7 +70,7 @@ func (b *Bound) keepsOn() bool { // G8: a Stop leaves the attempt a restart
 	return b.says(gKeepsOn, false)
 }
 
-func (b *Bound) stopTells(s *Snapshot) callers { // G8: which Starts a Stop answers when idle
+func (b *Bound) stopTells(s *Snapshot) callers { // G8: the Starts that a Stop answers when Idle
 	if !b.says(gStopTells, true) {
 		return 0
 	}
@@ -81,7 +81,7 @@ func (b *Bound) drained(s *Snapshot, g uint8) bool { // G9: no admitted use is i
 	return b.says(gDrained, s.Attempt(g).InUse == 0)
 }
 
-func (b *Bound) mayForce(s *Snapshot, c, g uint8) bool { // G9: who may cut the drain short
+func (b *Bound) mayForce(s *Snapshot, c, g uint8) bool { // G9: caller c may cut the drain short
 	return b.says(gMayForce, s.Callers[c].PC == PCShutWait || stoppers(s, g) == only(c))
 }
 
@@ -97,18 +97,18 @@ func (b *Bound) current(s *Snapshot, g uint8) bool { // G13: the report is of th
 	return b.says(gCurrent, g == s.Gen)
 }
 
-func (b *Bound) queued(s *Snapshot) callers { // G12: whom the next attempt is for
+func (b *Bound) queued(s *Snapshot) callers { // G12: the callers that the next attempt is for
 	if !b.says(gQueued, true) {
 		return 0
 	}
 	return joined(s, s.Gen+1)
 }
 
-func (b *Bound) waitsFor(s *Snapshot, g uint8) bool { // G8: they wait for a restart
+func (b *Bound) waitsFor(s *Snapshot, g uint8) bool { // G8: the queued callers wait for a restart
 	return b.says(gWaitsFor, s.Due || failedAgain(s, g))
 }
 
-func (b *Bound) givesUpFor(s *Snapshot) callers { // G12: for whom an attempt begins instead
+func (b *Bound) givesUpFor(s *Snapshot) callers { // G12: the callers for which an attempt starts instead
 	if !b.says(gGivesUpFor, true) {
 		return 0
 	}
@@ -157,9 +157,9 @@ func hasContext(pc PC) bool {
 	return false
 }
 
-// hook, if set, is called by every named guard. Alter sets it, to show that a check notices
-// each guard, and Decided does, to learn which guards a step depends on. For undo,
-// stopTells, queued and givesUpFor, false means: undo nothing, an empty set.
+// hook, if set, is called by every named guard. Alter sets it to show that a check notices
+// each guard, and Decided sets it to learn which guards a step depends on. For undo, false
+// means to release nothing; for stopTells, queued and givesUpFor it means the empty set.
 type hook struct {
 	altered   guard // gNone: none
 	value     bool  // of the altered guard

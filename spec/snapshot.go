@@ -128,7 +128,7 @@ type CallerVars struct {
 // if they are equal. Entries beyond a bound's callers and attempts are zero.
 type Snapshot struct {
 	St       State
-	Gen      uint8                    // how many attempts have begun; also the number of the current one
+	Gen      uint8                    // how many attempts have started; also the number of the current one
 	Closing  bool                     // Shutdown has been called
 	Cur      uint8                    // the attempt whose gate Acquire tries (0: none)
 	Due      bool                     // a restart is due: Starts wait for it

@@ -4,8 +4,8 @@
 //
 // The table is generated from the state graph that TLC, the model checker, dumps (go
 // generate ./spec). Tests check that the model and that graph have the same states and the
-// same labelled edges. So a difference between an implementation and this package
-// is a difference between the implementation and the TLA+.
+// same labelled edges. A difference between an implementation and this package is therefore a
+// difference between the implementation and the TLA+.
 //
 // Programs that use package fsm do not need this package. It is for tools that draw, check
 // or compare lifecycles.

@@ -1,10 +1,9 @@
 package delivery
 
 // The actions of tla/Partition.tla, in its order and one function for each: here
-// those of calls and deadlines, of batches and attempts, and of the network. To be
-// read beside it: the guards come first and return false; after them the primed
-// variables are assigned in place. Parameters: p is a partition counted from 0, m a
-// message counted from 1.
+// those of calls and deadlines, of batches and attempts, and of the network. Read them beside
+// the TLA+: the guards come first and return false; after them the primed variables are
+// assigned in place. Parameters: p is a partition counted from 0, m a message counted from 1.
 
 // Calls and deadlines.
 
@@ -32,7 +31,7 @@ func (b *Bound) withdrawQueued(s *State, p int, m uint8) bool {
 	return true
 }
 
-// withdrawTaken: the same, of the batch that waits for its first or next attempt.
+// withdrawTaken: the same for a message of the batch that waits for its first or next attempt.
 func (b *Bound) withdrawTaken(s *State, p int, m uint8) bool {
 	if !s.Partitions[p].Batch.Messages.Set().Has(m) || !b.mayWithdraw(s, p) || !b.expires() {
 		return false
@@ -43,8 +42,8 @@ func (b *Bound) withdrawTaken(s *State, p int, m uint8) bool {
 	return true
 }
 
-// giveUp: the deadline of m passes, or its caller leaves, when a request with m is under way or may
-// have appended it. The verdict cannot wait, and the batch goes on.
+// giveUp: the deadline of m passes, or its caller leaves, while a request with m is under way, or
+// after one may have appended m. The verdict cannot wait; the batch continues.
 func (b *Bound) giveUp(s *State, p int, m uint8) bool {
 	pt := &s.Partitions[p]
 	if !(pt.Batch.Messages.Set() & pt.Undecided()).Has(m) || b.mayWithdraw(s, p) || !b.expires() {
@@ -87,8 +86,8 @@ func (b *Bound) take(s *State, p, n int) bool {
 	return true
 }
 
-// takeInNextEpoch: or from 0 on in another epoch: the core is new, the last batch
-// ended in doubt, the leader expected another number, or there are none left.
+// takeInNextEpoch: the same with sequence numbers from 0 in another epoch, because the core is
+// new, the last batch ended in doubt, the leader expected another number, or none are left.
 func (b *Bound) takeInNextEpoch(s *State, p, n int) bool {
 	next := s.nextEpoch(p)
 	if !b.canTake(s, p, n) || b.continues(s, p, n) || int(next) > b.MaxEpoch {
@@ -101,7 +100,7 @@ func (b *Bound) takeInNextEpoch(s *State, p, n int) bool {
 	return true
 }
 
-// send: the writing of a request with the batch begins, the next attempt.
+// send: the next attempt: the producer starts to write a request with the batch.
 func (b *Bound) send(s *State, p int) bool {
 	pt := &s.Partitions[p]
 	if !pt.HasBatch() || pt.Wire != WireIdle {

@@ -17,7 +17,7 @@ func (b *Bound) answerOk(s *State, p int) bool {
 	return true
 }
 
-// handedOver: with AcksNone there are no answers, the request was handed over.
+// handedOver: with AcksNone there is no answer. The request was written whole.
 func (b *Bound) handedOver(s *State, p int) bool {
 	pt := &s.Partitions[p]
 	if b.Acks != AcksNone || pt.Wire != WireWritten {
@@ -53,8 +53,7 @@ func (b *Bound) answerRetry(s *State, p int) bool {
 	return true
 }
 
-// answerRefused: refused for good; or in part, or for its size, when taking the
-// batch apart is not possible.
+// answerRefused: refused for good; or in part, or for its size, if the batch cannot be split.
 func (b *Bound) answerRefused(s *State, p int) bool {
 	if !answered(s, p, CodeRefused) && !(answered(s, p, CodeLarge) && !b.maySplit(s, p)) &&
 		!(answered(s, p, CodeInvalid) && b.doubted(s, p)) {

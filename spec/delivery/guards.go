@@ -3,7 +3,7 @@ package delivery
 import "slices"
 
 // The guards that the guarantees rest on, with the names and in the order of tla/Partition.tla.
-// Some are no conditions: altered to false (Bound.Alter), they make the mistake of
+// Some are not conditions: altered to false (Bound.Alter), they make the mistake of
 // tla/DeliveryWeak.tla.
 
 func (b *Bound) admits(s *State) bool { // D7: a message may be put into the queue
@@ -140,7 +140,7 @@ func (b *Bound) says(g guard, v bool) bool {
 }
 
 // Alter returns b with the named guard always having the value says: it breaks one line
-// of the model, to show that a check notices it. If the guard is no condition, false makes
+// of the model, to show that a check notices it. If the guard is not a condition, false makes
 // the mistake of tla/DeliveryWeak.tla, and true alters nothing. It panics on a name that
 // GuardNames does not have.
 func (b Bound) Alter(name string, says bool) Bound {

@@ -22,7 +22,7 @@ type Wire uint8
 // The values of Wire, except for the answers: see Got.
 const (
 	WireIdle    Wire = iota // no request is under way
-	WireWriting             // its writing has begun
+	WireWriting             // it is being written
 	WireWritten             // it is written whole, and the leader has not handled it
 
 	wireAnswer = iota // and from here on the answers

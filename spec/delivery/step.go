@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Action is a disjunct of Next in tla/PartitionOnKafka.tla, with its name. Terminating is no
-// Action: it is no step of the code, see [Bound.Terminated].
+// Action is a disjunct of Next in tla/PartitionOnKafka.tla, with its name. Terminating is not an
+// Action, because it is not a step of the code: see [Bound.Terminated].
 type Action uint8
 
 // The actions, in the order of Next. Those up to NewID are in tla/Partition.tla: steps of a
@@ -312,8 +312,8 @@ func (b Bound) Enabled(s *State, buf []Step) []Step {
 	return buf
 }
 
-// Terminated reports whether the producer is stopped and no start is left:
-// Terminating is what the TLA+ calls the one step of such a state.
+// Terminated reports whether the producer is stopped and no start is left. The TLA+ calls the
+// only step of such a state Terminating.
 func (b Bound) Terminated(s *State) bool {
 	return s.Run == RunStopped && int(s.Starts) == b.MaxStarts
 }
