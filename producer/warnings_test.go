@@ -168,12 +168,12 @@ func TestUnreachableBrokerIsLogged(t *testing.T) {
 		p := newProducer(t, b, Config{Topic: b.CreateTopic(t, 1), Logger: slog.New(log)})
 		start(t, p)
 		for outage, want := range map[time.Duration]int{100 * time.Millisecond: 0, time.Minute: 1} {
-			before := log.count("a broker cannot be reached; trying on")
+			before := log.count("a broker cannot be reached; still trying")
 			b.Net.Kill(0)
 			time.Sleep(outage)
 			b.Net.Revive(0)
 			time.Sleep(10 * time.Second)
-			if got := log.count("a broker cannot be reached; trying on") - before; got != want {
+			if got := log.count("a broker cannot be reached; still trying") - before; got != want {
 				t.Errorf("%d lines about an outage of %v, want %d:\n%s", got, outage, want, log.text())
 			}
 		}

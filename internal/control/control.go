@@ -37,7 +37,7 @@ type Attempt interface {
 
 // View has the fields of an attempt.
 type View struct {
-	Number      uint64 // 0: queued, not begun
+	Number      uint64 // 0: queued, not started
 	Op          spec.Op
 	Held        int   // parts held
 	Open        bool  // the gate admits uses
@@ -61,7 +61,7 @@ type Machine struct {
 	StateWord spec.State // as State loads it
 	State     spec.State // as looplab/fsm has it
 	Closing   bool
-	Begun     uint64  // attempts begun
+	Begun     uint64  // how many attempts have started
 	Current   Attempt // nil: none since the last one ended
 	Queued    Attempt // nil: no Start waits for the next one
 	Opened    Attempt // the attempt whose gate Acquire tries; nil: none

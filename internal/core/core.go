@@ -1,6 +1,6 @@
-// Package core decides what becomes of the messages of one partition. It has the queue, and the batch under way with its
-// sequence numbers and epoch. It decides what is sent again, and every verdict. It is tla/Partition.tla in Go: a method is
-// the action of the same name, or chooses among several actions; a field is a variable.
+// Package core decides the fate of the messages of one partition. It has the queue, and the batch under way with its
+// sequence numbers and epoch. It decides which messages are sent again, and every verdict. It is tla/Partition.tla in Go:
+// a method is the action of the same name, or chooses among several actions; a field is a variable.
 //
 // The package does no input or output, and has no clock, goroutine or lock. It sees no bytes and counts no attempts. Each
 // event is a call of a method: a message is admitted, a request was written, an answer came. The method returns what
@@ -36,7 +36,7 @@ const (
 	Delivered Verdict = iota + 1 // it is in the log, as Acks says
 	NotSent                      // it is not in the log, and never will be, and no broker refused it
 	Rejected                     // the same, and a broker refused it last
-	Maybe                        // the writing of a request with it began, and the outcome is not known
+	Maybe                        // the producer started to write a request with it; the outcome is not known
 )
 
 var verdictNames = [...]string{Delivered: "delivered", NotSent: "notsent", Rejected: "rejected", Maybe: "maybe"}
@@ -69,7 +69,7 @@ type Request struct {
 	Again bool
 }
 
-// Mode is what the log is promised to have.
+// Mode says what is promised about the log.
 type Mode uint8
 
 const (

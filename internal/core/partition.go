@@ -82,9 +82,9 @@ func (p *Partition) Admit(n int) (Message, error) {
 }
 
 // Withdraw gives a message its verdict now, because its caller leaves or its deadline passes (D5, D6). A message that no
-// request can have appended leaves the queue or the batch, and does not come later: NotSent, or Rejected if a broker
-// refused it last. Any other message is Maybe, and the batch goes on with it. Withdraw is refused for a message that has
-// its verdict.
+// request can have appended leaves the queue or the batch, and never reaches the log: NotSent, or Rejected if a broker
+// refused it last. Any other message is Maybe, and the batch keeps it. Withdraw is refused for a message that has its
+// verdict.
 func (p *Partition) Withdraw(m Message) (Outcome, error) {
 	if !p.window.has(m, open) {
 		return Outcome{}, p.refuse(EventWithdraw)
@@ -139,8 +139,8 @@ func (p *Partition) Take(n int) (Request, error) {
 	return p.Batch(), nil
 }
 
-// Send says that the writing of a request with the batch begins, and returns that request. Send is refused unless a batch
-// waits for its first or next request.
+// Send says that the caller starts to write a request with the batch, and returns that request. Send is refused unless a
+// batch waits for its first or next request.
 func (p *Partition) Send() (Request, error) {
 	if p.state != Waiting && p.state != DoubtWaiting {
 		return Request{}, p.refuse(EventSend)
@@ -160,8 +160,8 @@ func (p *Partition) Write() error {
 }
 
 // Lose says that the request gets no answer: its connection is lost, or its time is up. A request that was written whole
-// may be appended at any later moment, so the batch is in doubt (D2). A broker drops one that was not, which leaves no
-// doubt (D5). Lose is refused unless a request is being written or awaits its answer.
+// may be appended at any later moment, so the batch is in doubt (D2). A broker drops a request that was not written
+// whole, which leaves no doubt (D5). Lose is refused unless a request is being written or awaits its answer.
 func (p *Partition) Lose() (Outcome, error) {
 	switch p.state {
 	case Writing, DoubtWriting:

@@ -2,8 +2,8 @@ package core
 
 // The events of the producer, which each of its partitions has.
 
-// Stop says that a stop has begun: nothing is admitted any more, and what is queued is sent (D7). Stop is refused unless
-// the producer is started.
+// Stop says that a stop has started: nothing is admitted any more, and the queued messages are sent (D7). Stop is refused
+// unless the producer is started.
 func (p *Partition) Stop() error {
 	if p.run != started {
 		return p.refuse(EventStop)
@@ -12,8 +12,8 @@ func (p *Partition) Stop() error {
 	return nil
 }
 
-// StopEnds says that the stop has ended. StopEnds is refused unless a stop has begun and every message has its verdict
-// (D1). Call it once that holds for every partition.
+// StopEnds says that the stop has ended. StopEnds is refused unless a stop has started and every message has its verdict
+// (D1). Call it once that is true of every partition.
 func (p *Partition) StopEnds() error {
 	if p.run != stopping || p.Undecided() > 0 {
 		return p.refuse(EventStopEnds)

@@ -1,9 +1,9 @@
-// Package goroutine numbers goroutines, for code that is called without a context to tell who calls.
+// Package goroutine numbers goroutines, for code that cannot recognise its caller by a context.
 package goroutine
 
 import "runtime"
 
-// Number returns the number of the calling goroutine, which the runtime shows in a stack trace only.
+// Number returns the number of the calling goroutine, which the runtime shows only in stack traces.
 func Number() (n uint64) {
 	var buf [32]byte
 	for _, c := range buf[len("goroutine "):runtime.Stack(buf[:], false)] {

@@ -18,8 +18,8 @@ func Escape(s string) string {
 	return unquoted.Replace(quoted[1 : len(quoted)-1])
 }
 
-// Text returns fmt.Sprint(v) for an error or a recovered value. If that panics, as v's
-// methods are foreign, it returns a replacement.
+// Text returns fmt.Sprint(v) for an error or a recovered value. v's methods are foreign: if one
+// panics, Text returns a replacement.
 func Text(v any) (text string) {
 	defer func() {
 		if recover() != nil {
@@ -29,6 +29,6 @@ func Text(v any) (text string) {
 	return fmt.Sprint(v)
 }
 
-// Line returns Text(v) on one line: a line feed, as between joined errors, becomes "; ",
-// and whatever else does not print is escaped.
+// Line returns Text(v) on one line: a line feed, as between joined errors, becomes "; ", and
+// every other character that does not print is escaped.
 func Line(v any) string { return Escape(strings.ReplaceAll(Text(v), "\n", "; ")) }

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// fresh is the maximum age of the ping that a judgement rests on, and the maximum
-	// duration of one.
+	// fresh is the maximum age of the ping that a judgement uses, and the maximum duration of a
+	// ping.
 	fresh = 5 * time.Second
-	// grace is what a ping gets to return once its context has ended.
+	// grace is how long a ping may take to return once its context has ended.
 	grace = 500 * time.Millisecond
 	// tolerated is how many pings in a row may fail.
 	tolerated = 2
@@ -37,10 +37,10 @@ type round struct {
 	began   time.Time
 	done    chan struct{}
 	err     error // fixed when done
-	partial bool  // err says of itself that the resource works in part
+	partial bool  // err reports that the resource works in part
 }
 
-// A Judgement rests on the latest ping.
+// A Judgement is made from the latest ping.
 type Judgement struct {
 	OK       bool
 	Age      time.Duration // since the ping began
@@ -49,10 +49,10 @@ type Judgement struct {
 	Err      error         // of the ping; nil: none
 }
 
-// Ask returns the judgement of a fresh ping. It waits for that, until ctx ends or for 5.5 s;
-// when ctx ends first, ok is false. attempt is that of the start: each start is judged anew.
-// A ping that panics or exits its goroutine has failed. One that runs on after its context
-// has ended fails anew every 5 s, until it returns.
+// Ask returns the judgement of a fresh ping. It waits for that ping, for at most 5.5 s or until
+// ctx ends; if ctx ends first, ok is false. attempt identifies the start: each start is judged
+// anew. A ping that panics or calls runtime.Goexit has failed. A ping that still runs after its
+// context has ended counts as one more failure every 5 s, until it returns.
 func (j *Judge) Ask(ctx context.Context, attempt uint64, ping func(context.Context) error) (judgement Judgement, ok bool) {
 	c := j.join(attempt, ping)
 	late := time.NewTimer(time.Until(c.began.Add(fresh + grace)))

@@ -2,7 +2,7 @@
 // sends and a broker appends.
 //
 // Append fills a Batch, Seal makes it ready, and Stamp writes its producer id, epoch, sequence and
-// checksum. Bytes then returns what a produce request carries. Keep and Split remove messages
+// checksum. Bytes then returns the bytes for a produce request. Keep and Split remove messages
 // again. All memory is pooled: Free returns a Batch to the pool.
 package batch
 
@@ -34,10 +34,9 @@ const (
 // A Batch is messages of one partition, in order. Its methods must not be called concurrently.
 type Batch struct {
 	buf    []byte // room for the header, and the records
-	packed []byte // the same, compressed; empty: they are not
+	packed []byte // the same, compressed; empty: not compressed
 	count  int
-	// first is what the records' times are relative to, latest the largest of them; in
-	// milliseconds.
+	// The records' times are relative to first; latest is the largest of them. In milliseconds.
 	first, latest int64
 	sealed        bool
 }

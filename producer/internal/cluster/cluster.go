@@ -3,9 +3,9 @@
 //
 // It has one connection, to any broker that answers. It tries the brokers of the latest
 // answer first, then the addresses of the configuration, then brokers learnt earlier, some at a time.
-// It therefore finds the cluster again while one of them can be reached (D9). One request
-// for metadata is under way at a time, shared by all callers. It names only topics in use, and
-// only new ones if their first use is what it is for.
+// It therefore finds the cluster again while one of them can be reached (D9). One request for
+// metadata is under way at a time, shared by all callers. It names only topics in use. A request
+// for the first use of topics names only these.
 package cluster
 
 import (
@@ -34,13 +34,13 @@ type Config struct {
 	// Timeout bounds a request.
 	Timeout time.Duration
 	// Changed receives the topics of each answer, one call at a time, in order. It must not block.
-	// Of the Cluster's methods it may call Address, Use and Forget only.
+	// It may call no method of the Cluster except Address, Use and Forget.
 	Changed func([]*Topic)
 	// Throttled, if not nil, is called when a broker throttles the client. It returns for how long
 	// to wait.
 	Throttled func(time.Duration) time.Duration
-	// Asking, if not nil, is called before each question for metadata, under the same rules as
-	// Changed. It may Forget topics.
+	// Asking, if not nil, is called before each request for metadata, under the same rules as
+	// Changed.
 	Asking func()
 }
 
@@ -68,7 +68,7 @@ const (
 	longLeader    = time.Second // the longest pause between questions while a partition has no leader
 
 	secondOpinion = 4 * time.Second // of trouble: then another broker is asked
-	nothingAmiss  = 3 * time.Second // without a report: the trouble is over; longer than a sender's pauses
+	nothingAmiss  = 3 * time.Second // without a report the trouble is over; longer than a sender's pauses
 )
 
 // A Cluster may be used by any number of goroutines.
@@ -79,7 +79,7 @@ type Cluster struct {
 	wake   chan struct{} // of capacity 1
 	done   chan struct{} // closed when run has returned
 
-	// Of run.
+	// Only run uses these.
 	conn    *connection.Conn
 	another bool      // the next request goes to another broker than conn's, if one can be reached
 	last    time.Time // the latest question
@@ -89,7 +89,7 @@ type Cluster struct {
 	muted   time.Time // until when the brokers throttle
 	refused int       // how many questions in a row met a refused login
 	held    time.Time // until when the next question waits after a refused login; Update does not wait
-	resume  string    // the older address to go on with; empty: the latest
+	resume  string    // the older address to continue with; empty: the latest
 	losers  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -121,7 +121,7 @@ type ask struct {
 }
 
 // Open returns a Cluster with its goroutine. It sends nothing yet. The end of ctx, or Close, ends
-// it. The contexts of Dial and of the SASL mechanism carry the values of ctx.
+// the Cluster. The contexts of Dial and of the SASL mechanism carry the values of ctx.
 func Open(ctx context.Context, cfg Config) *Cluster {
 	c := &Cluster{
 		cfg: cfg, wake: make(chan struct{}, 1), done: make(chan struct{}),
@@ -132,8 +132,8 @@ func Open(ctx context.Context, cfg Config) *Cluster {
 	return c
 }
 
-// Close ends the connection and everything that waits, with errClosed, or with the cause of the
-// context if that has ended before. It waits for the goroutine, including a Dial under way, whose
+// Close ends the connection and every call that waits, with errClosed, or with the cause of the
+// context if that has ended before. It waits for the goroutine, including a running Dial, whose
 // context has ended. It may be called again.
 func (c *Cluster) Close() {
 	c.cancel(errClosed)

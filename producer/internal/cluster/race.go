@@ -12,8 +12,8 @@ import (
 	"github.com/seed3893aba4/surestart/producer/internal/connection"
 )
 
-// A race connects to addresses in order, and sends each a message. An address that does not answer
-// soon delays the next one only for a moment, whether it hangs before it is connected or after.
+// A race connects to addresses in order, and sends each a message. An address that hangs delays the
+// next one only for a moment, before it is connected and after.
 type race struct {
 	c       *Cluster
 	msg     protocol.Message // nil: a connection is enough
@@ -41,8 +41,8 @@ const (
 	patience = 2 * time.Second
 	// abreast is how many addresses are tried at the same time.
 	abreast = 3
-	// reach is how long addresses learnt earlier are begun with before the recent ones have their turn
-	// again. Each time it is some of them at least.
+	// reach is how long attempts at addresses learnt earlier may start, before the recent addresses
+	// are tried again. Some earlier ones are tried each time.
 	reach = 5 * time.Second
 )
 

@@ -219,7 +219,7 @@ func (c *Cluster) try(msg protocol.Message, accept func(protocol.Message) error,
 	return res, nil
 }
 
-// askOn sends msg on a connection, and closes it if that fails or ctx ends.
+// askOn sends msg on a connection, and closes the connection if that fails or ctx ends.
 func askOn(ctx context.Context, conn *connection.Conn, msg protocol.Message, timeout time.Duration) (protocol.Message, error) {
 	stop := context.AfterFunc(ctx, conn.Close)
 	defer stop()
@@ -229,7 +229,7 @@ func askOn(ctx context.Context, conn *connection.Conn, msg protocol.Message, tim
 	}
 	conn.Close()
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause // that the connection was closed says less
+		err = cause // more useful than that the connection was closed
 	}
 	return nil, fmt.Errorf("ask %s: %w", conn.Address(), err)
 }

@@ -53,10 +53,10 @@ var (
 	errTimeout = fmt.Errorf("the broker did not answer in time: %w", context.DeadlineExceeded)
 
 	// ErrPlaintext is the error of an Open that LocalOnly refuses.
-	ErrPlaintext = errors.New("without TLS the password would be shown on the way (see Config.AllowPlaintextPassword)")
-	// errExited is the error of a function of the program that ended its goroutine.
+	ErrPlaintext = errors.New("without TLS the password could be read on the way (see Config.AllowPlaintextPassword)")
+	// errExited is the error if a function of the program calls runtime.Goexit.
 	errExited      = errors.New("runtime.Goexit was called in Dial or its connection, in a function of TLS or in the SASL mechanism")
-	errNoConn      = errors.New("neither a connection nor an error came from Dial")
+	errNoConn      = errors.New("Dial returned neither a connection nor an error")
 	errOpenTimeout = fmt.Errorf("connected, but not ready within the DialTimeout: %w", context.DeadlineExceeded)
 )
 
@@ -118,8 +118,8 @@ func Open(ctx context.Context, cfg *Config, address string, named bool) (c *Conn
 	return c, err
 }
 
-// apart calls f in a goroutine of its own, because a function of the user's in f may end it. It
-// returns when f has ended.
+// apart calls f in a goroutine of its own, because a user's function in f may call
+// runtime.Goexit. It returns when f has ended.
 func apart(f func()) {
 	ended := make(chan struct{})
 	go func() {
@@ -143,7 +143,7 @@ func connect(ctx context.Context, cfg *Config, address string, named bool) (*Con
 	nc, err := dial(ctx, cfg, address)
 	if err != nil {
 		if cause := context.Cause(outer); cause != nil {
-			err = cause // the error that it led to says less
+			err = cause // more useful than the error that it led to
 		}
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
@@ -164,7 +164,7 @@ func connect(ctx context.Context, cfg *Config, address string, named bool) (*Con
 	}()
 	if err = c.prepare(ctx, cfg); err != nil {
 		if cause := context.Cause(ctx); cause != nil && !stop() {
-			err = fmt.Errorf("%s: %w", c.step, cause) // the error that it led to says less
+			err = fmt.Errorf("%s: %w", c.step, cause) // more useful than the error that it led to
 		}
 		var other *NotKafkaError
 		if errors.As(err, &other) {
@@ -269,7 +269,7 @@ func (c *Conn) Version(key protocol.ApiKey) (int16, error) {
 	_, known := c.versions[key]
 	v := min(ours.highest, theirs.highest)
 	if c.versions != nil && !known || v < max(ours.lowest, theirs.lowest) {
-		return 0, fmt.Errorf("%s has no version of %v that is spoken here: %w", c.peer.address, key, kafka.UnsupportedVersion)
+		return 0, fmt.Errorf("%s has no version of %v that this client uses: %w", c.peer.address, key, kafka.UnsupportedVersion)
 	}
 	return v, nil
 }
@@ -279,7 +279,8 @@ func (c *Conn) Version(key protocol.ApiKey) (int16, error) {
 // expire.
 func (c *Conn) Session() (renew, expires time.Time) { return c.renew, c.expires }
 
-// Close ends the connection and any exchange under way. It returns when what was dialled is closed.
+// Close ends the connection and any exchange under way. It returns when the dialled connection is
+// closed.
 func (c *Conn) Close() { c.end(errClosed) }
 
 // Ended is closed when the connection has ended: by Close, by the peer, or by an error.

@@ -134,14 +134,14 @@ func (c *Conn) send(frame net.Buffers, answer bool) (written bool, err error) {
 }
 
 func (c *Conn) write(frame net.Buffers, total int) (written bool, err error) {
-	if _, tcp := c.raw.Conn.(*net.TCPConn); tcp && c.nc == net.Conn(c.raw) { // nothing of the user's
+	if _, tcp := c.raw.Conn.(*net.TCPConn); tcp && c.nc == net.Conn(c.raw) { // no user's function is called
 		return c.writeAll(frame, total)
 	}
 	return c.writeApart(frame, total)
 }
 
 func (c *Conn) writeApart(frame net.Buffers, total int) (written bool, err error) {
-	written, err = true, errExited // if it panics or exits: it is unknown how much it wrote
+	written, err = true, errExited // if Write panics or exits, it is unknown how much it wrote
 	apart(func() {
 		defer recovered("Write of Dial's connection", &err)
 		written, err = c.writeAll(frame, total)
@@ -242,9 +242,9 @@ func (c *Conn) receive(n int) error {
 	switch asked {
 	case id:
 	case 0:
-		return c.peer.notKafka(head, errors.New("it answers, and nothing was asked"))
+		return c.peer.notKafka(head, errors.New("it sent an answer without a request"))
 	default:
-		return c.peer.notKafka(head, fmt.Errorf("it answers request %d, and %d was asked", id, asked))
+		return c.peer.notKafka(head, fmt.Errorf("it answers request %d instead of %d", id, asked))
 	}
 	if err := c.fill(4 + int(size)); err != nil {
 		return unexpected(err)

@@ -94,7 +94,7 @@ func (p peer) noAnswer(err error) error {
 	if p.tls || !hungUp(err) {
 		return err
 	}
-	return fmt.Errorf("%w: %s ended the connection without an answer, as one that wants TLS does (see Config.TLS)", unexpected(err), p.address)
+	return fmt.Errorf("%w: %s ended the connection without an answer, as a broker that wants TLS does (see Config.TLS)", unexpected(err), p.address)
 }
 
 // noSecond adds a hint to the error of a connection that ended at the first request after the API
@@ -103,9 +103,9 @@ func (p peer) noSecond(err error, size int) error {
 	switch {
 	case !hungUp(err):
 	case size > flatRequest:
-		return fmt.Errorf("%w: %s ended the connection at a request of %d bytes, as one does that takes smaller ones only (see Config.BatchBytes)", unexpected(err), p.address, size)
+		return fmt.Errorf("%w: %s ended the connection at a request of %d bytes, as a broker that accepts only smaller requests does (see Config.BatchBytes)", unexpected(err), p.address, size)
 	case !p.login:
-		return fmt.Errorf("%w: %s ended the connection at the first request, as one that wants a login does (see Config.SASL)", unexpected(err), p.address)
+		return fmt.Errorf("%w: %s ended the connection at the first request, as a broker that wants a login does (see Config.SASL)", unexpected(err), p.address)
 	}
 	return unexpected(err)
 }

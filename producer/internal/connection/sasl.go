@@ -19,8 +19,8 @@ import (
 // to it.
 func Refused(err error) bool { return errors.Is(err, kafka.SASLAuthenticationFailed) }
 
-// RefusedPause is the pause after the n-th refused login in a row. It doubles from 10 ms to 8 s.
-// Wrong credentials thus neither flood the brokers nor lock the account, and right ones are found
+// RefusedPause is the pause after the n-th refused login in a row. It doubles from 10 ms to 8 s:
+// wrong credentials neither flood the brokers nor lock the account, and corrected ones are used
 // soon.
 func RefusedPause(n int) time.Duration { return Pause(n, 10*time.Millisecond, 8*time.Second) }
 

@@ -2,7 +2,7 @@
 // leaders, with package sender, which has the queues and the connections.
 //
 // An Engine lives as long as its producer. Start and Stop alternate. The sequence numbers and
-// epochs of partitions survive a stop, so that nothing old lands behind anything new (D4).
+// epochs of partitions survive a stop, so that no old message is appended after a newer one (D4).
 package engine
 
 import (
@@ -41,8 +41,8 @@ type Config struct {
 	MaxAttempts  int
 	Balancer     kafka.Balancer
 	AutoCreate   bool
-	// AllowPartial lets Start succeed while some partitions have no leader, or one that cannot be
-	// reached, if at least one partition has a leader that can be reached.
+	// AllowPartial lets Start succeed while some partitions have no leader, or a leader that cannot
+	// be reached, if at least one partition has a leader that can be reached.
 	AllowPartial bool
 	// CheckPermission makes Start check the permission to write to the declared topics.
 	CheckPermission bool
@@ -51,7 +51,7 @@ type Config struct {
 	// a sender, and must not wait for Stop. It may be nil.
 	Completion func(msgs []kafka.Message, failure sender.Failure)
 
-	// Warn, if not nil, receives troubles that no caller gets as an error. It must not block.
+	// Warn, if not nil, receives problems that no caller gets as an error. It must not block.
 	Warn func(message, topic string, partition int, err error)
 	// Record is for tests.
 	Record record.Hook
@@ -96,12 +96,12 @@ type Engine struct {
 }
 
 // A session lasts from a Start to its Stop. Nothing of it is kept afterwards, because its context
-// has the values of the Start's.
+// has the values of the Start's context.
 type session struct {
 	e        *Engine
 	ctx      context.Context // ends with the session, and with its Start's until that has returned
 	cancel   context.CancelCauseFunc
-	stopping context.Context // ends when a stop begins
+	stopping context.Context // ends when a stop starts
 	stop     context.CancelCauseFunc
 	part     func(name string)
 	cluster  *cluster.Cluster
@@ -138,13 +138,13 @@ func New(cfg Config) *Engine {
 
 // Start finds the cluster, checks the declared topics, gets a producer id if there is none for this
 // cluster, and connects to the leaders. It waits while a partition has no leader. It returns the
-// first error, and then leaves nothing. If ctx ended it, the error is ctx's cause, with what was
-// under way and the latest obstacle. part is called with the name of each part that begins:
-// metadata, producer id, leaders, permission.
+// first error, and then leaves nothing open. If ctx ends, the error is ctx's cause, with the step
+// that was running and the latest obstacle. Start calls part with the name of each part as it
+// starts: metadata, producer id, leaders, permission.
 //
 // The contexts of Dial, TLS and the SASL mechanism carry the values of ctx.
 func (e *Engine) Start(ctx context.Context, part func(name string)) (err error) {
-	if err := e.Wait(ctx); err != nil { // then no old sender has a partition in hand
+	if err := e.Wait(ctx); err != nil { // after this no old sender holds a partition
 		return err
 	}
 	s := &session{e: e, part: part, brokers: make(map[int32]*broker), ended: make(chan struct{})}

@@ -12,7 +12,7 @@ import (
 // ErrPartial is the error when only some partitions cannot be written to.
 var ErrPartial error = partial("some partitions have no leader")
 
-// partial is an error with the method by which handlers of readiness recognize it.
+// partial is an error that handlers of readiness recognize by its method Partial.
 type partial string
 
 func (e partial) Error() string { return string(e) }
@@ -68,7 +68,7 @@ func (s *session) ping(ctx context.Context) error {
 	return errors.Join(append(errs, leaderless...)...)
 }
 
-// topicErrors are what the latest metadata say against declared topics as a whole.
+// topicErrors returns the errors of declared topics as a whole, by the latest metadata.
 func (s *session) topicErrors() (errs []error) {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()

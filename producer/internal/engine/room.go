@@ -12,22 +12,22 @@ import (
 // A room limits the bytes in flight. Taking and giving back are a few atomic operations while there
 // is room. Otherwise takers wait, first come, first served.
 //
-// A partition that holds some of the room gets more only while it holds no more than what is left.
-// One partition that cannot be written to thus leaves half of the room to the others; two leave a
-// third. A taker that waits because of this rule waits apart, and takers for other partitions do
-// not wait for it.
+// A partition that holds some of the room gets more only while it holds no more than the room that
+// is free. One partition that cannot be written to thus leaves half of the room to the others; two
+// leave a third. A taker that waits because of this rule waits apart, and takers for other
+// partitions do not wait for it.
 type room struct {
 	max   int64
-	waits func() // if not nil: is called when a taker waits and none did before. It may call Partitions
+	waits func() // if not nil, called when the first taker starts to wait; it may call Partitions
 
 	used    atomic.Int64
 	waiting atomic.Int32 // takers that wait, for the path without the lock
-	shared  atomic.Bool  // by several partitions: the rule holds
+	shared  atomic.Bool  // several partitions use the room: the rule applies
 
 	mu    sync.Mutex
 	queue []*waiter // Invariant: the first does not fit
-	// apart are the takers that wait until their partition holds less. Invariant: it holds
-	// something.
+	// apart are the takers that wait until their partition holds less. Invariant: the partition
+	// holds something.
 	apart map[*sender.Partition][]*waiter
 }
 
@@ -125,7 +125,7 @@ func (r *room) full(p *sender.Partition) bool {
 	return held > 0 && held >= r.max-r.used.Load() && r.shared.Load()
 }
 
-// charge takes n bytes that are in use already, for a partition or nil; a negative n gives back.
+// charge takes n bytes that are in use already, for a partition or nil. A negative n gives bytes back.
 func (r *room) charge(p *sender.Partition, n int64) {
 	if p != nil {
 		p.Hold(n)

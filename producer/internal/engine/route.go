@@ -28,8 +28,8 @@ func sizeOf(m *kafka.Message) int32 {
 // route chooses the partitions, and takes room for the messages. It refuses only those messages
 // that no batch can hold, whose topic cannot be used, or whose balancer fails. They take no room.
 //
-// A topic that is not known yet may take long, and delays no message of another topic: then late has
-// the messages of such topics. Admit the others, and call routeLate.
+// The metadata of a topic that is not known yet may take long, and must not delay messages of other
+// topics: late then has the messages of such topics. Admit the others, and call routeLate.
 func (c *call) route(ctx context.Context, s *session, msgs []kafka.Message, began time.Time) error {
 	if cap(c.next) < len(msgs) {
 		c.next = make([]int32, len(msgs))
@@ -110,7 +110,7 @@ func (c *call) choose(ctx context.Context, s *session, msgs []kafka.Message, beg
 	n := len(msgs)
 	if late != nil {
 		n = len(late)
-		s.cluster.Use(slices.Collect(maps.Keys(c.unknown))...) // so that they are asked for together
+		s.cluster.Use(slices.Collect(maps.Keys(c.unknown))...) // so that one request asks for all of them
 	}
 	var bad error       // why a topic cannot be used
 	var badTopic string // that one

@@ -32,12 +32,12 @@ func (e *TopicError) Error() string {
 // Unwrap returns Err.
 func (e *TopicError) Unwrap() error { return e.Err }
 
-// open is Start, part by part. Its waits end with the session, and not before, so that an error
-// says how far it came.
+// open is Start, part by part. Its waits end only with the session, so that an error shows how far
+// Start got.
 func (s *session) open() error {
 	ctx := context.WithoutCancel(s.ctx)
 	s.part("metadata")
-	s.cluster.Use(s.e.cfg.Topics...) // so that one question does
+	s.cluster.Use(s.e.cfg.Topics...) // so that one request asks for all of them
 	if err := s.cluster.Update(ctx); err != nil {
 		return err
 	}
@@ -127,9 +127,9 @@ func (s *session) reach(topics map[string]*cluster.Topic) {
 	}
 }
 
-// dropUnreached drops the brokers to which a connect has failed, so that they are connected to
-// again. A cluster that has just started gives no producer id for a while, and its leaders may come
-// meanwhile.
+// dropUnreached drops the brokers to which a connect has failed, so that Start connects to them
+// again. A cluster that has just started gives no producer id for a while, and its leaders may
+// become reachable meanwhile.
 func (s *session) dropUnreached() {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
@@ -200,7 +200,7 @@ type lead struct {
 	partitions []int
 }
 
-// leads returns what the brokers lead of the declared topics.
+// leads returns the partitions of the declared topics, by their leaders.
 func (s *session) leads() (all []lead) {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()

@@ -51,9 +51,9 @@ func (e *Engine) hurry() {
 }
 
 // Stop drains. It waits until every message has its verdict and its Completion has returned. If ctx
-// ends first, each message gets its verdict now, the connections are cut, and the error is a
-// *Forced with the counts. The calls receive their verdicts after Stop has returned, however many
-// they are; Wait waits for them and for everything else that still ends.
+// ends first, each message gets its verdict at once, the connections are cut, and the error is a
+// *Forced with the counts. The calls may receive these verdicts after Stop has returned; Wait waits
+// for them, and for everything else that still ends.
 func (e *Engine) Stop(ctx context.Context) error {
 	s := e.started.Load()
 	if s == nil {

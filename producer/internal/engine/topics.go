@@ -171,7 +171,7 @@ func (s *session) applyLocked(t *topic, found *cluster.Topic) {
 		for i := range ids {
 			ids[i] = i
 		}
-		t.ids.Store(&ids) // first: who sees a partition has its number
+		t.ids.Store(&ids) // first: a caller that sees a partition must see its number
 		t.partitions.Store(&all)
 	}
 	if len(all) > 1 || len(*s.e.topics.Load()) > 1 {

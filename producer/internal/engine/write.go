@@ -18,7 +18,7 @@ import (
 type call struct {
 	sender.Call
 	timer   *time.Timer
-	extra   int64   // what it takes of the room beside its messages
+	extra   int64   // the room that it takes in addition to its messages
 	next    []int32 // the next message of the call in the same partition; -1: there is none
 	parts   []part
 	refused int // messages that were refused: they are in no part
@@ -33,7 +33,7 @@ type part struct {
 	p           *sender.Partition
 	first, last int32 // in the call
 	n           int
-	room        int64        // what they take of it
+	room        int64        // the bytes that they take of the room
 	number      core.Message // of the first; 0: it was not admitted
 	wake        *sender.Sender
 }
@@ -91,8 +91,8 @@ func (e *Engine) Write(ctx context.Context, began time.Time, msgs ...kafka.Messa
 		c = &call{timer: time.NewTimer(time.Hour)}
 		c.timer.Stop()
 	}
-	// If a balancer or a method of ctx panics or exits, c is not put back: its messages may be
-	// under way, and another call must not get it.
+	// If a balancer or a method of ctx panics or exits, c does not return to the pool: its messages
+	// may be under way, and another call must not use it.
 	c.expect(e, began, msgs)
 	if err := c.route(ctx, s, msgs, began); err != nil {
 		e.put(c)
@@ -177,8 +177,8 @@ type Delivery struct {
 	}
 }
 
-// What a Send takes of the room beside its messages: the Delivery and its timer, and what the
-// Delivery has of each message.
+// The room that a Send takes in addition to its messages: for the Delivery and its timer, and for
+// the Delivery's data of each message.
 const (
 	sendSize = 600
 	eachSize = 32
@@ -334,7 +334,8 @@ func (e *Engine) unfit(m *kafka.Message) error {
 	return nil
 }
 
-// withdraw gives verdicts to the messages without one, and waits for no completion any longer.
+// withdraw gives verdicts to the messages without one, and makes the call wait no longer for
+// completions.
 func (c *call) withdraw(cause error) {
 	c.Leave()
 	for k := range c.parts {

@@ -182,10 +182,10 @@ func (p *Partition) answered(s *Sender, a answer) (refresh, again bool, to *Send
 	if kind == core.Sequence {
 		p.cfg.Counters.Sequences.Add(1)
 		p.again = p.core.State() == core.Empty
-		p.warn("a broker has lost acknowledged messages, or what it knew of this producer", p.cause)
+		p.warn("a broker has lost acknowledged messages, or its state for this producer", p.cause)
 	}
 	p.decideLocked(out, verdicts{p.cause, a.offset, true})
-	if p.core.State() == core.Waiting { // what is left of the batch
+	if p.core.State() == core.Waiting { // some messages are still in the batch
 		ch := p.chunks[0]
 		p.charge(-ch.shorten())
 		if n := p.core.Batch().Len; n < ch.b.Len() { // the other half is queued
@@ -224,7 +224,7 @@ func (p *Partition) nextLocked(s *Sender) *Sender {
 	p.attempts++
 	p.failing.Store(true)
 	if p.attempts == quietAttempts {
-		p.warn("a batch cannot be sent; trying on", p.cause)
+		p.warn("a batch cannot be sent; still trying", p.cause)
 	}
 	if p.cfg.MaxAttempts > 0 && p.attempts >= p.cfg.MaxAttempts {
 		p.giveUpLocked()

@@ -222,7 +222,7 @@ func (s *Sender) work(conn *connection.Conn) error {
 		err := j.f(conn)
 		if err != nil {
 			if cause := context.Cause(s.ctx); cause != nil {
-				err = cause // that the connection was closed says less
+				err = cause // more useful than that the connection was closed
 			}
 			err = fmt.Errorf("ask %s: %w", conn.Address(), err)
 		}
@@ -239,9 +239,9 @@ func (s *Sender) work(conn *connection.Conn) error {
 // Wait waits until the senders have ended.
 func (b *Broker) Wait() { b.wg.Wait() }
 
-// Connected waits until every sender has tried to connect. It returns the error of one that failed,
-// and has not connected since. If the context of the senders ends meanwhile, the error is its cause,
-// and how far they came.
+// Connected waits until every sender has tried to connect. It returns the error of a sender that
+// failed and has not connected since. If the context of the senders ends meanwhile, the error is
+// its cause, with the step that they had reached.
 func (b *Broker) Connected() error {
 	for _, s := range b.senders {
 		if <-s.first; s.firstErr != nil && !s.up.Load() {

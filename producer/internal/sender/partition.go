@@ -27,15 +27,15 @@ type Config struct {
 	MaxAttempts  int           // requests with a batch; 0: as many as there is time for
 	WriteTimeout time.Duration // of a request
 	// Charge counts memory of a partition beyond the charge of its messages at admission. A
-	// negative number gives memory back. Charge must not block. Of the Partition's methods it may
-	// call Hold and Held only.
+	// negative number gives memory back. Charge must not block. It may call no method of the
+	// Partition except Hold and Held.
 	Charge func(p *Partition, bytes int64)
 	// Due is called when another producer id is due, possibly repeatedly, under the same rules as
 	// Charge.
 	Due func()
 	// Counters must not be nil.
 	Counters *Counters
-	// Warn, if not nil, receives troubles that no caller gets as an error, under the same rules as
+	// Warn, if not nil, receives problems that no caller gets as an error, under the same rules as
 	// Charge.
 	Warn func(message, topic string, partition int, err error)
 	// Completer receives every message with its verdict; it may be nil.

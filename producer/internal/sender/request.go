@@ -121,7 +121,7 @@ func decode(version int16, b []byte, each func(topic []byte, partition int32, a 
 	return throttle, nil
 }
 
-// A reader reads from bytes that may be too few: then it is short, and reads zeros.
+// A reader reads from bytes. If there are too few, it is short, and reads zeros.
 type reader struct {
 	b     []byte
 	short bool

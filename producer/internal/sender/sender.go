@@ -49,7 +49,7 @@ type Sender struct {
 	used  time.Time // when the connection was last used
 	// served: the broker has answered on the connection.
 	served bool
-	// doubt: the last request met trouble for which the metadata are asked for again.
+	// doubt: the last request had a problem after which the metadata are requested again.
 	doubt bool
 	// renewal receives the result of a connect while another connection serves; nil: none is under
 	// way.
@@ -106,7 +106,7 @@ func (s *Sender) run() {
 			failed++
 			s.b.cfg.Counters.ConnectFailures.Add(1)
 			if failed == quietAttempts && s == s.b.senders[0] && s.b.cfg.Warn != nil {
-				s.b.cfg.Warn("a broker cannot be reached; trying on", "", -1, err)
+				s.b.cfg.Warn("a broker cannot be reached; still trying", "", -1, err)
 			}
 			pause := pauseAfter(failed)
 			if refused++; connection.Refused(err) {
@@ -377,7 +377,7 @@ func (s *Sender) gather() bool {
 // connection has ended.
 func (s *Sender) exchange(conn *connection.Conn) error {
 	cfg := s.b.cfg
-	version, _ := conn.Version(protocol.Produce) // connect has seen to it
+	version, _ := conn.Version(protocol.Produce) // connect has checked it
 	s.req.encode(conn, version, cfg.Acks, time.Duration(float64(cfg.WriteTimeout)*timeoutShare))
 	defer s.req.reset()
 	cfg.Counters.Requests.Add(1)

@@ -59,7 +59,7 @@ func (p *Partition) complete() {
 	}
 }
 
-// verdicts is what calls receive in addition to the verdict.
+// verdicts has the facts that calls receive in addition to the verdict.
 type verdicts struct {
 	cause  error
 	offset int64 // of the batch; -1: not known

@@ -76,7 +76,7 @@ func count(b []byte) (rest []byte, n int64, ok bool) {
 func arrayOf(element Shape) Shape {
 	return func(b []byte) ([]byte, bool) {
 		b, n, ok := count(b)
-		if !ok || n > int64(len(b)) { // an element takes a byte at least
+		if !ok || n > int64(len(b)) { // an element takes at least one byte
 			return nil, false
 		}
 		for ; n > 0 && ok; n-- {
