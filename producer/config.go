@@ -19,6 +19,14 @@ import (
 // Config configures a Producer. Brokers is required, and one of Topic, Topics and AnyTopic. The
 // zero value of every other field is a safe default. New copies the Config.
 //
+// The functions of a Config may call the methods of the producer that do not wait, such as Stats and
+// Status. In Balancer, Completion, Dial, the functions of TLS and SASL, Retry and Breaker, the methods
+// Stop, Shutdown, Close and Flush return fsm.ErrReentrant (G15), because they would wait for that
+// function. So do Start and Hold unless the producer is started, and WriteMessages and Send in
+// Balancer. Call them in another goroutine, and do not wait for that one. The methods of Dial's
+// connections, of contexts and of kafka-go's Balancers are not recognized: a Stop there waits until
+// its context ends.
+//
 // Printing or logging a Config shows no password, key or certificate. One exception: fmt ignores
 // the methods of a Config in an unexported field of another type. There, use PlainFrom and
 // ScramFrom, which hold no secret.
@@ -185,10 +193,8 @@ type Config struct {
 	// delays everything else for the same broker, so it should be quick. A panic or a runtime.Goexit
 	// in it is logged, and changes no verdict.
 	//
-	// Methods that do not wait, such as Stats and Status, may be called in Completion. Stop,
-	// Shutdown, Close and Flush return fsm.ErrReentrant there (G15), and so do Start and Hold unless
-	// the producer is started. Do not call WriteMessages, Send, Ping or a Delivery's Wait: they may
-	// wait for Completion to return, until their deadline. Call all of these in another goroutine.
+	// Do not call WriteMessages, Send, Ping or a Delivery's Wait in Completion: they may wait for it
+	// to return, until their deadline. Call them in another goroutine.
 	Completion func([]kafka.Message, error)
 	// Logger receives the warnings that no caller gets as an error. Default slog.Default().
 	Logger *slog.Logger

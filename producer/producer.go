@@ -181,7 +181,7 @@ func (p *Producer) stop(ctx context.Context, stop func(context.Context) error, g
 // Flush sends lingering messages at once. It waits until every message admitted before the call has
 // its verdict, and returns nil. Config.Completion has then been called for these messages, and
 // their Deliveries are done. If ctx ends first, Flush returns the cause of ctx. A Stop during the
-// Flush may still cut off messages. In Config.Completion Flush returns fsm.ErrReentrant.
+// Flush may still cut off messages. In a function of Config Flush returns fsm.ErrReentrant.
 func (p *Producer) Flush(ctx context.Context) error {
 	ctx = guarded(ctx)
 	if cause := ended(ctx); cause != nil {
@@ -203,7 +203,7 @@ func (p *Producer) complete(msgs []kafka.Message, f sender.Failure) {
 			p.warnings.topic("Config.Completion ended its goroutine", topic, partition, errExited)
 		}
 	}()
-	defer p.within.enter()()
+	defer p.within.mark()()
 	p.cfg.Completion(msgs, failureOf(f))
 	returned = true
 }

@@ -12,7 +12,7 @@ func (p *Producer) resilience() (opts []fsm.Option) {
 		opts = append(opts, fsm.WithRetry(retries{p}))
 	}
 	if p.cfg.Breaker != nil {
-		opts = append(opts, fsm.WithBreaker(p.cfg.Breaker))
+		opts = append(opts, fsm.WithBreaker(breaker{p}))
 	}
 	return opts
 }
@@ -26,8 +26,25 @@ func (r retries) Next(try int, err error) (wait time.Duration, again bool) {
 	if !Temporary(err) {
 		return 0, false
 	}
+	defer r.p.within.mark()()
 	wait, again = r.p.cfg.Retry.Next(try, err)
 	return wait, again && wait < time.Until(r.p.openUntil())
+}
+
+// breaker is Config.Breaker, whose functions run within.
+type breaker struct{ p *Producer }
+
+// Allow implements fsm.Breaker.
+func (b breaker) Allow() (done func(fsm.Outcome, error), err error) {
+	defer b.p.within.mark()()
+	d, err := b.p.cfg.Breaker.Allow()
+	if d == nil {
+		return nil, err
+	}
+	return func(o fsm.Outcome, err error) {
+		defer b.p.within.mark()()
+		d(o, err)
+	}, err
 }
 
 // openUntil is when the attempt, with all its tries, ends by itself. That is shortly before the

@@ -40,6 +40,11 @@ func (p *Producer) Send(ctx context.Context, msgs ...kafka.Message) (*Delivery, 
 		}
 		return &Delivery{p: p, ended: true}, nil
 	}
+	leave, err := p.within.balancing(p.cfg.Balancer)
+	if err != nil {
+		return nil, failed(ErrNotSent, err)
+	}
+	defer leave()
 	began := time.Now()
 	lease, err := p.admit(ctx, began, msgs)
 	if err != nil {

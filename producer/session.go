@@ -55,7 +55,7 @@ func (p *Producer) engineConfig() engine.Config {
 	e := engine.Config{
 		Brokers: c.Brokers,
 		Connection: &connection.Config{
-			Dial: c.Dial, TLS: c.TLS, SASL: c.SASL, LocalOnly: c.plaintextPassword(), ClientID: c.ClientID, Timeout: c.DialTimeout,
+			Dial: c.Dial, TLS: c.TLS, SASL: c.SASL, LocalOnly: c.plaintextPassword(), ClientID: c.ClientID, Timeout: c.DialTimeout, Within: p.within.mark,
 		},
 		Topics:               p.topics,
 		Mode:                 c.mode(),

@@ -40,6 +40,11 @@ func (p *Producer) WriteMessages(ctx context.Context, msgs ...kafka.Message) err
 	if len(msgs) == 0 {
 		return p.admitNothing(ctx)
 	}
+	leave, err := p.within.balancing(p.cfg.Balancer)
+	if err != nil {
+		return failed(ErrNotSent, err)
+	}
+	defer leave()
 	began := time.Now()
 	lease, err := p.admit(ctx, began, msgs)
 	if err != nil {

@@ -45,6 +45,9 @@ type Config struct {
 	ClientID string
 	// Timeout bounds Open: dial, TLS, API versions and SASL. Zero: only its context does.
 	Timeout time.Duration
+	// Within, if not nil, is called before the functions of the program that Open calls, in the same
+	// goroutine. What it returns is called after them.
+	Within func() (leave func())
 }
 
 // The errors of a connection that this side has ended.
@@ -114,7 +117,12 @@ var spoken = map[protocol.ApiKey]span{
 // mechanism panics. A runtime.Goexit in one of these is an error too.
 func Open(ctx context.Context, cfg *Config, address string, named bool) (c *Conn, err error) {
 	err = fmt.Errorf("connect to %s: %w", address, errExited)
-	apart(func() { c, err = connect(ctx, cfg, address, named) })
+	apart(func() {
+		if cfg.Within != nil {
+			defer cfg.Within()()
+		}
+		c, err = connect(ctx, cfg, address, named)
+	})
 	return c, err
 }
 
