@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -249,6 +250,56 @@ func TestR39AddressOfAnotherBroker(t *testing.T) {
 		}
 		if found := len(b.Read(t, topic)); found != 2 {
 			t.Errorf("%d messages found, want 2", found)
+		}
+	})
+}
+
+// A broker gets another address while the old one swallows what is sent to it. The connect that is under way to
+// the old address ends when the metadata name the new one, not with the DialTimeout.
+func TestR39OldAddressSwallows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.VirtualCluster(t, 2)
+		topic := b.CreateTopic(t, 1)
+		if err := b.Fake.MoveTopicPartition(topic, 0, 1); err != nil {
+			t.Fatal(err)
+		}
+		const anew = 19093
+		moved := newStale(b)
+		moved.take(t, b, topic)
+		old := ""
+		for i := range moved.answer.Load().Brokers {
+			if n := &moved.answer.Load().Brokers[i]; n.NodeID == 1 {
+				old, n.Port = net.JoinHostPort(n.Host, strconv.Itoa(int(n.Port))), anew
+			}
+		}
+		var gone atomic.Bool
+		p := newProducer(t, b, Config{Topic: topic, Logger: slog.New(slog.DiscardHandler), DialTimeout: 20 * time.Second,
+			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				switch _, port, _ := net.SplitHostPort(address); {
+				case port == strconv.Itoa(anew):
+					address = old
+				case address == old && gone.Load():
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return b.Dial(ctx, network, address)
+			}})
+		start(t, p)
+		gone.Store(true)
+		b.Net.Kill(1)
+		b.Net.Revive(1)
+		write := async(func() error { return p.WriteMessages(bg, message("x")) })
+		time.Sleep(5 * time.Second)
+		if len(write) > 0 {
+			t.Error("nothing has swallowed the write: the test shows nothing")
+		}
+		began := time.Now()
+		moved.every.Store(true)
+		if err := get(t, write); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the write took %v after the metadata had the new address", took)
 		}
 	})
 }

@@ -204,7 +204,10 @@ func (s *Sender) connect() opened {
 	if !ok {
 		return opened{err: fmt.Errorf("the cluster has no broker %d any more", s.b.id)}
 	}
-	conn, err := connection.Open(s.ctx, s.b.connection, address, false)
+	conn, err := s.open(address)
+	if errors.Is(err, errElsewhere) {
+		return s.connect()
+	}
 	if err != nil {
 		return opened{err: err}
 	}
@@ -214,6 +217,35 @@ func (s *Sender) connect() opened {
 	}
 	s.b.cfg.Counters.Connects.Add(1)
 	return opened{conn: conn}
+}
+
+// errElsewhere is the error of a connect to an address that the broker no longer has.
+var errElsewhere = errors.New("the broker has another address by now")
+
+// open connects to an address of the broker. While that takes long, open asks for the metadata, and
+// ends with errElsewhere when they name another address.
+func (s *Sender) open(address string) (*connection.Conn, error) {
+	ctx, leave := context.WithCancelCause(s.ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer leave(nil)
+	watch.Go(func() {
+		long := time.NewTicker(LongestPause)
+		defer long.Stop()
+		for {
+			select {
+			case <-long.C:
+			case <-ctx.Done():
+				return
+			}
+			if now, ok := s.b.directory.Address(s.b.id); ok && now != address {
+				leave(errElsewhere)
+				return
+			}
+			s.b.directory.Refresh()
+		}
+	})
+	return connection.Open(ctx, s.b.connection, address, false)
 }
 
 // renewSession connects while the present connection still serves, and wakes the sender afterwards.
