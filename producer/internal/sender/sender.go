@@ -32,8 +32,9 @@ type Sender struct {
 
 	first    chan struct{} // closed after the first attempt to connect
 	firstErr error
-	down     atomic.Pointer[error] // why it has no connection; nil: it has one, or is about to connect again
-	up       atomic.Bool           // it has a connection
+	down     atomic.Pointer[error]           // why it has no connection; nil: it has one, or is about to connect again
+	up       atomic.Bool                     // it has a connection
+	conn     atomic.Pointer[connection.Conn] // that it serves; nil: none
 	// completing: it sends nothing until a completion has returned.
 	completing atomic.Bool
 
@@ -43,6 +44,7 @@ type Sender struct {
 	ping  *Job // shared by all Pings that wait for it to be sent; nil: none
 
 	// Only run uses these.
+	long  *time.Timer // asks for the metadata when an answer takes long
 	req   request
 	spare []*Partition
 	timer *time.Timer
@@ -98,6 +100,8 @@ func (s *Sender) signal() {
 func (s *Sender) run() {
 	s.timer = time.NewTimer(time.Hour)
 	defer s.timer.Stop()
+	s.long = time.AfterFunc(time.Hour, s.b.directory.Refresh)
+	defer s.long.Stop()
 	defer func() { s.tried(context.Cause(s.ctx)) }()
 	next := s.connect()
 	for failed, refused := 0, 0; s.ctx.Err() == nil; {
@@ -129,7 +133,9 @@ func (s *Sender) run() {
 		s.tried(nil)
 		began := time.Now()
 		s.served = false
+		s.conn.Store(next.conn)
 		s.serve(next.conn)
+		s.conn.Store(nil)
 		s.up.Store(false)
 		s.b.cfg.Counters.Open.Add(-1)
 		stop()
@@ -423,7 +429,9 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 		}
 		return err
 	}
+	s.long.Reset(overdue) // the leader may have moved, and the connection be half-open
 	body, written, err := conn.Exchange(s.req.frame, cfg.WriteTimeout)
+	s.long.Stop()
 	cfg.Counters.RequestTime.observe(int64(time.Since(s.used)))
 	if err != nil {
 		s.lose(written, err)
