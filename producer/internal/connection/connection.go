@@ -59,7 +59,7 @@ var (
 	ErrPlaintext = errors.New("without TLS the password could be read on the way (see Config.AllowPlaintextPassword)")
 	// errExited is the error if a function of the program calls runtime.Goexit.
 	errExited      = errors.New("runtime.Goexit was called in Dial or its connection, in a function of TLS or in the SASL mechanism")
-	errNoConn      = errors.New("Dial returned neither a connection nor an error")
+	errNoConn      = errors.New("no connection and no error was returned by Dial")
 	errOpenTimeout = fmt.Errorf("connected, but not ready within the DialTimeout: %w", context.DeadlineExceeded)
 )
 
