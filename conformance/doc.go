@@ -22,8 +22,8 @@
 //
 // The result is a [Scorecard] with a verdict for each guarantee: "yes"; "no", with a minimal
 // schedule; "not offered"; or "not reached", if the premise of the guarantee held in no schedule.
-// A guarantee that breaks in any schedule gets "no", even if a capability that a full test of it
-// needs is not declared. With the flag -conformance.report FILE, the test also writes the
+// A guarantee that any schedule breaks gets "no", even if you have not declared every capability
+// that is needed to test it in full. With the flag -conformance.report FILE, the test also writes the
 // scorecards to an HTML page.
 //
 // # How it works

@@ -20,8 +20,8 @@
 // that open acquires is a part. Open, and the function that releases a part, are hooks. A use is a
 // call of [Lifecycle.Use], or the time from [Lifecycle.Acquire] to the Release of its [Lease].
 //
-// Open registers the release of each part as soon as it holds the part, and returns when its
-// context ends. Stop releases the resource; Start may open it again. After a Shutdown nothing
+// Your open must register the release of each part as soon as it holds the part, and must return
+// soon after its context ends. Stop releases the resource; Start may open it again. After a Shutdown nothing
 // opens it again. Close is a Shutdown with a limit of its own, for defer. Run starts the resource,
 // waits for the end of a context, and closes the resource.
 //
@@ -45,7 +45,8 @@
 // goroutine, with a context of its own. Callers join it and wait; they never run it. A caller that
 // leaves therefore does not cancel the attempt for the others. When the last caller leaves, the
 // attempt is cancelled, unless it is a restart (WithRestart). An Idle, Started or Closed lifecycle
-// runs no goroutine, except briefly for observers, log lines and the call of a restart's [Backoff].
+// runs no goroutine, except briefly for observers, log lines, the report to a [Breaker]
+// and the call of a restart's [Backoff].
 //
 // # Guarantees
 //

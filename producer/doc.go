@@ -18,9 +18,9 @@
 //     A write to a declared topic then opens no connection;
 //   - releases everything if it could not start, and can be started again (G4 Rollback). A
 //     caller that gives up cancels nothing for the others (G6 NoForeignCancellation);
-//   - drains when it is stopped: every admitted message gets its verdict (G9 DrainFirst). When
-//     the context of the Stop ends, and no other Stop waits, or when that of a Shutdown ends, the
-//     producer cuts the connections. It counts the messages that it cut off, by verdict;
+//   - drains when it is stopped: every admitted message gets its verdict (G9 DrainFirst). It
+//     cuts the connections when a Shutdown's context ends, or when a Stop's context ends and no
+//     other Stop waits. It counts the messages that it cut off, by verdict;
 //   - leaves no connection and no goroutine (G7 NoLeak), and can be started again unless it
 //     was closed (G11 CloseIsFinal).
 //

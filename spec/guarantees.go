@@ -27,7 +27,7 @@ var guarantees = []Guarantee{
 	{"G11", "CloseIsFinal", "After Shutdown nothing opens again."},
 	{"G12", "Progress", "Every call returns if hooks return, uses end, and retries and restarts do not go on for ever. Whatever hooks do, a call returns once its own context ends."},
 	{"G13", "OwnGeneration", "An old attempt, lease or failure report never affects a newer one."},
-	{"G14", "CauseKept", "The cause of the last failure is readable until the next successful start, with the part."},
+	{"G14", "CauseKept", "The cause of the last failure, with the part that failed, is readable until the next successful start."},
 	{"G15", "NoSelfDeadlock", "Start, Stop or Shutdown from inside a hook or use, with its context, returns ErrReentrant instead of waiting for itself. Start when Started returns nil."},
 }
 

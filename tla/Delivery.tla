@@ -194,7 +194,8 @@ TruthWhenDecided ==
 Once == Idempotent => \A i, j \in 1..Len(log) : log[i] = log[j] => i = j
 
 (* D4.  With idempotence the log has the messages in the order in which     *)
-(* they were admitted, those that are there.                                *)
+(* they were admitted, those that are there.  (A message is its number in   *)
+(* that order.)                                                             *)
 Order == Idempotent => \A i, j \in 1..Len(log) : i < j => log[i] <= log[j]
 
 OneVerdictAlways       == [][OneVerdict]_vars

@@ -1,6 +1,6 @@
 // Package flight is a flight recorder: it keeps the last transitions of a lifecycle in
-// memory. After an incident a program can write them to a file, and the command can draw
-// them and check them against the specification:
+// memory. After an incident your program can write them to a file. The command surestart
+// (cmd/surestart) draws them, and checks them against the specification:
 //
 //	recorder := flight.NewRecorder(1000)
 //	l := fsm.New(open, fsm.WithObserver(recorder.Observe))

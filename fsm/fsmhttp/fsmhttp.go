@@ -2,7 +2,7 @@
 //
 //	page := fsmhttp.Page{"orders": producer, "database": lifecycle}
 //	mux.HandleFunc("GET /livez", fsmhttp.Live)      // the process answers
-//	mux.Handle("GET /readyz", fsmhttp.Ready(page))  // each resource is open, and works
+//	mux.Handle("GET /readyz", fsmhttp.Ready(page))  // each resource is open, and answers its Ping if it has one
 //	mux.Handle("GET /statusz", page)                // for people
 //
 // Each handler answers with JSON, HTML or text, as the Accept header of the request prefers.

@@ -18,7 +18,7 @@ var Delivery = &Machine{
 	Packages: []Package{
 		{"internal/core", []Layer{core, TestsOf("internal/core"), lives}, []Layer{ofCore, core, lives}},
 		{"spec/delivery", []Layer{core}, nil},
-		{"producer/internal/batch", []Layer{TestsOf("producer/internal/batch"), ofEngine}, nil},
+		{"producer/internal/batch", []Layer{TestsOf("producer/internal/batch"), ofEngine}, []Layer{ofBatch}},
 		{"producer/internal/cluster", []Layer{TestsOf("producer/internal/cluster"), ofEngine}, nil},
 		{"producer/internal/connection", []Layer{TestsOf("producer/internal/connection"), ofEngine}, nil},
 		{"producer/internal/sender", []Layer{ofEngine, traces}, nil},
@@ -54,6 +54,7 @@ var Delivery = &Machine{
 var (
 	core     = Layer{Name: "core", Dir: "verify/internal/delivery/partition", Args: []string{"-test.run=^TestCore", "-test.failfast"}}
 	ofCore   = Layer{Name: "tests", Dir: "internal/core", Args: []string{"-test.short", "-test.skip=^TestRandomLives$"}}
+	ofBatch  = Layer{Name: "tests", Dir: "producer/internal/batch"}
 	traces   = Layer{Name: "traces", Dir: "verify/internal/delivery/trace", Args: []string{"-test.run=^TestTracesOnKfake", "-test.failfast", "-traces.lives=440"}, Tags: "traces"}
 	ofEngine = TestsOf("producer/internal/engine")
 	lives    = Layer{Name: "lives", Dir: "internal/core", Args: []string{"-test.run=^TestRandomLives$", "-rapid.shrinktime=0s"}}

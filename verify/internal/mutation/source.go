@@ -10,7 +10,6 @@ import (
 	"go/token"
 	"go/types"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -84,7 +83,7 @@ func ofSource(root, dir string) ([]Mutant, error) {
 		var wrong error
 		note := func(err error) {
 			e, ok := err.(types.Error)
-			unused := ok && e.Soft && changed != nil && strings.Contains(e.Msg, "imported and not used") // by bodies that are not there
+			unused := ok && e.Soft && changed != nil && strings.Contains(e.Msg, " imported ") // "and not used": by bodies that are not there
 			if wrong == nil && !unused {
 				wrong = err
 			}
@@ -115,7 +114,7 @@ func ofSource(root, dir string) ([]Mutant, error) {
 		for i, m := range found {
 			group.Go(func() error {
 				file, err := parser.ParseFile(fset, s.name, m.text, parser.SkipObjectResolution)
-				if err == nil && importsUsed(file) {
+				if err == nil && imports.used(file) {
 					_, err = check(s, withoutBodies(file, m.decl), nil)
 					compiles[i] = err == nil
 				}
@@ -135,8 +134,8 @@ func ofSource(root, dir string) ([]Mutant, error) {
 	return mutants, nil
 }
 
-// importsUsed reports whether each import of the file is used.
-func importsUsed(file *ast.File) bool {
+// used reports whether each import of the file is used.
+func (c cached) used(file *ast.File) bool {
 	used := make(map[string]bool)
 	ast.Inspect(file, func(n ast.Node) bool {
 		if selector, ok := n.(*ast.SelectorExpr); ok {
@@ -147,7 +146,7 @@ func importsUsed(file *ast.File) bool {
 		return true
 	})
 	for _, i := range file.Imports {
-		name := path.Base(strings.Trim(i.Path.Value, `"`))
+		name := c.known[strings.Trim(i.Path.Value, `"`)].Name()
 		if i.Name != nil {
 			name = i.Name.Name
 		}

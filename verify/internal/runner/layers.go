@@ -49,7 +49,7 @@ var layers = []layer{
 	{"proof", "inductive invariants, by TLC and Z3, for any number of callers and of messages", withCI, script("./check", "proof")},
 	{"second", "another model checker finds TLC's counts", []string{Deep}, script("./check", "second")},
 	{"faults", "every seeded fault is caught, by the name of the guarantee that it breaks", withCI, seeded},
-	{"mutants", "every mutant of fsm, of its table and of the core of a partition is killed: a sample; in deep, or with -mutants, all", withCI, mutants},
+	{"mutants", "every mutant of fsm, of its table, of the core of a partition and of the encoder of batches is killed: a sample; in deep, or with -mutants, all", withCI, mutants},
 	{"adapters", "the examples with other libraries: each starts after a failure, drains, is cut off, and leaves nothing", withCI, adapters},
 	{"observe", "the collectors of Prometheus and OpenTelemetry, on kfake and Apache Kafka; the dashboard on a real Prometheus", withCI, observe},
 	{"others", "the findings about other libraries, by plain tests", withCI, others},
