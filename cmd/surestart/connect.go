@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 
@@ -56,6 +57,20 @@ func (s *connect) config(getenv func(string) string) (cfg producer.Config, err e
 	}
 	cfg.SASL, err = s.mechanism(getenv)
 	return cfg, err
+}
+
+// brokerList returns the addresses in a flag, or an error that names a malformed one.
+func brokerList(text string) ([]string, error) {
+	brokers := list(text)
+	if len(brokers) == 0 {
+		return nil, usagef("-brokers %q: want host:port,...", text)
+	}
+	for _, b := range brokers {
+		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+			return nil, usagef("-brokers: %q is not host:port", b)
+		}
+	}
+	return brokers, nil
 }
 
 // tlsConfig returns nil unless -tls or a flag that implies it was given.

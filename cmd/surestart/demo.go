@@ -2,7 +2,6 @@ package main
 
 import (
 	"flag"
-	"net"
 	"strings"
 
 	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo"
@@ -56,18 +55,4 @@ func prepareDemo(flags *flag.FlagSet) func(*world, []string) error {
 		}
 		return err
 	}
-}
-
-// brokerList returns the addresses in a flag, or an error that names a malformed one.
-func brokerList(text string) ([]string, error) {
-	brokers := list(text)
-	if len(brokers) == 0 {
-		return nil, usagef("-brokers %q: want host:port,...", text)
-	}
-	for _, b := range brokers {
-		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
-			return nil, usagef("-brokers: %q is not host:port", b)
-		}
-	}
-	return brokers, nil
 }

@@ -16,6 +16,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -26,7 +27,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo/naive"
 	"github.com/seed3893aba4/surestart/internal/oneline"
 	"github.com/seed3893aba4/surestart/internal/terminal"
 )
@@ -214,13 +214,18 @@ func usage(out io.Writer) {
 	fmt.Fprint(out, "\nBegin with: surestart demo\n")
 }
 
+// naiveSource is what the demo runs beside surestart.
+//
+//go:embed internal/demo/naive/naive.go
+var naiveSource string
+
 func help(args []string, w *world) int {
 	if len(args) == 0 {
 		usage(w.out)
 		return exitOK
 	}
 	if args[0] == "naive" {
-		fmt.Fprint(w.out, naive.Source)
+		fmt.Fprint(w.out, naiveSource)
 		return exitOK
 	}
 	c, ok := find(args[0])

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,14 +32,6 @@ const (
 	working
 )
 
-// The requests by which openings are counted, by their API keys. surestart asks for metadata as it
-// opens, and then only when a leader has moved. A kafka.Writer asks for metadata again and again;
-// only the naive producer's Start asks for offsets.
-const (
-	keyListOffsets uint16 = 2
-	keyMetadata    uint16 = 3
-)
-
 // A cluster is the embedded broker or a real cluster, with a topic for one storm. The producer
 // reaches it through dial: a proxy that refuses, hangs, or passes requests on, which it counts, and
 // answers.
@@ -50,7 +41,7 @@ type cluster struct {
 	client  *kgo.Client    // independent of the producer
 	fake    *kfake.Cluster // nil: a real cluster
 
-	key    uint16       // of the request by which openings are counted
+	key    kmsg.Key     // of the request by which openings are counted
 	opened atomic.Int64 // such requests
 	open   atomic.Int64 // connections that the producer has not closed
 
@@ -60,20 +51,16 @@ type cluster struct {
 	alive   map[net.Conn]bool // the proxy's ends of the connections
 }
 
-func newProxy(key uint16) *cluster {
+func newProxy(key kmsg.Key) *cluster {
 	c := &cluster{key: key, alive: make(map[net.Conn]bool)}
 	c.changed.L = &c.mu
 	return c
 }
 
-// newCluster creates the topic. Without addresses it starts the embedded broker.
-func newCluster(ctx context.Context, brokers []string, key uint16) (c *cluster, err error) {
+// newCluster creates the topic. Without addresses it starts the embedded broker. It returns the
+// cluster with an error too, to be closed.
+func newCluster(ctx context.Context, brokers []string, key kmsg.Key) (c *cluster, err error) {
 	c = newProxy(key)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.close())
-		}
-	}()
 	if c.brokers = brokers; len(brokers) == 0 {
 		if c.fake, err = kfake.NewCluster(kfake.NumBrokers(1)); err != nil {
 			return c, fmt.Errorf("the embedded broker: %w", err)
@@ -168,7 +155,8 @@ func (c *cluster) dial(ctx context.Context, network, address string) (net.Conn, 
 	}
 	near, far := net.Pipe()
 	c.alive[far] = true
-	go c.relay(far, broker)
+	go c.pump(far, broker, true)
+	go c.pump(far, broker, false)
 	c.open.Add(1)
 	return counted{near, sync.OnceValue(func() error { c.open.Add(-1); return near.Close() })}, nil
 }
@@ -183,7 +171,9 @@ func (c *cluster) pass(conn net.Conn) bool {
 	return c.alive[conn]
 }
 
-func (c *cluster) relay(conn, broker net.Conn) {
+// pump passes the frames of one direction on: four bytes of size, then as many bytes. A request
+// begins with its API key. When one direction ends, the connection ends.
+func (c *cluster) pump(conn, broker net.Conn, requests bool) {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -191,16 +181,10 @@ func (c *cluster) relay(conn, broker net.Conn) {
 		conn.Close()
 		broker.Close()
 	}()
-	go func() {
-		defer conn.Close()
-		c.pump(conn, conn, broker)
-	}()
-	c.pump(conn, broker, conn)
-}
-
-// pump passes the frames of conn on: four bytes of size, then as many bytes. A request begins with
-// its API key.
-func (c *cluster) pump(conn net.Conn, to io.Writer, from io.Reader) {
+	from, to := broker, conn
+	if requests {
+		from, to = conn, broker
+	}
 	r := bufio.NewReader(from)
 	for {
 		size, err := r.Peek(4)
@@ -211,7 +195,7 @@ func (c *cluster) pump(conn net.Conn, to io.Writer, from io.Reader) {
 		if _, err := io.ReadFull(r, frame); err != nil || !c.pass(conn) {
 			return
 		}
-		if from == conn && binary.BigEndian.Uint16(frame[4:]) == c.key {
+		if requests && int16(binary.BigEndian.Uint16(frame[4:])) == c.key.Int16() {
 			c.opened.Add(1)
 		}
 		if _, err := to.Write(frame); err != nil {

@@ -29,7 +29,6 @@ func (s *storm) crowd(ctx context.Context, n, impatient int, patience time.Durat
 	var (
 		mu             sync.Mutex
 		entered, ended sync.WaitGroup
-		begin          = make(chan struct{})
 	)
 	entered.Add(n)
 	for i := range n {
@@ -38,21 +37,20 @@ func (s *storm) crowd(ctx context.Context, n, impatient int, patience time.Durat
 			patience = time.Duration(300+i%100) * time.Millisecond
 		}
 		ended.Go(func() {
-			<-begin
+			entered.Done()
+			entered.Wait() // all call at once
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
-			entered.Done()
-			err := s.sys.Start(ctx)
+			err := s.sys.start(ctx)
 			works, left := s.cl.is(working), ctx.Err() != nil
 
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
-			case err == nil:
+			case err == nil && works:
 				o.ok++
-				if !works {
-					o.early++
-				}
+			case err == nil:
+				o.ok, o.early = o.ok+1, o.early+1
 			case left:
 				o.failed++
 			default:
@@ -60,7 +58,6 @@ func (s *storm) crowd(ctx context.Context, n, impatient int, patience time.Durat
 			}
 		})
 	}
-	close(begin)
 	entered.Wait()
 	meanwhile()
 	ended.Wait()
@@ -78,13 +75,11 @@ type load struct {
 	chunk   int          // messages a call
 	count   atomic.Int64 // acknowledged
 	writing atomic.Int64 // messages in calls that have not returned
-	limit   atomic.Int64 // the messages from here on are kept for later
 
 	mu    sync.Mutex
-	next  int
+	queue []int // to be sent
 	acked []bool
-	back  [][]int // to be sent again
-	maybe []int   // may have been delivered
+	maybe []int // may have been delivered
 
 	end func() // of the writers, and of their calls
 }
@@ -111,17 +106,21 @@ func (l *load) write(ctx context.Context) {
 	}
 }
 
+// add lets the writers send the messages from the first to the one before end.
+func (l *load) add(first, end int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := first; n < end; n++ {
+		l.queue = append(l.queue, n)
+	}
+}
+
 // take returns the next messages to send.
 func (l *load) take() (ns []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := len(l.back); n > 0 {
-		ns, l.back = l.back[n-1], l.back[:n-1]
-		return ns
-	}
-	for end := min(l.next+l.chunk, int(l.limit.Load())); l.next < end; l.next++ {
-		ns = append(ns, l.next)
-	}
+	n := min(l.chunk, len(l.queue))
+	ns, l.queue = l.queue[:n], l.queue[n:]
 	return ns
 }
 
@@ -132,7 +131,7 @@ func (l *load) send(ctx context.Context, ns []int) bool {
 		msgs[i].Value = value(n)
 	}
 	l.writing.Add(int64(len(ns)))
-	err := l.sys.WriteMessages(ctx, msgs...)
+	err := l.sys.write(ctx, msgs...)
 	l.writing.Add(-int64(len(ns)))
 
 	var each kafka.WriteErrors
@@ -141,7 +140,6 @@ func (l *load) send(ctx context.Context, ns []int) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var again []int
 	for i, n := range ns {
 		switch failure := each[i]; {
 		case failure == nil:
@@ -150,11 +148,8 @@ func (l *load) send(ctx context.Context, ns []int) bool {
 		case errors.Is(failure, producer.ErrMaybeDelivered):
 			l.maybe = append(l.maybe, n)
 		default:
-			again = append(again, n)
+			l.queue = append(l.queue, n)
 		}
-	}
-	if again != nil {
-		l.back = append(l.back, again)
 	}
 	return err == nil
 }
@@ -169,7 +164,7 @@ func (l *load) lookUp(copies []int) (found int) {
 			l.acked[n] = true
 			found++
 		} else {
-			l.back = append(l.back, []int{n})
+			l.queue = append(l.queue, n)
 		}
 	}
 	l.count.Add(int64(found))

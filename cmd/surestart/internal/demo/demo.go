@@ -4,20 +4,21 @@
 //
 // Everything is counted outside the producers: requests and connections by a proxy that they
 // dial, messages by franz-go, an independent client.
-//
-// Files: story.go has the acts; crowd.go the callers and the writers; system.go what they call;
-// cluster.go the brokers and the proxy; report.go the table and the verdict; screen.go what is
-// shown meanwhile.
 package demo
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/seed3893aba4/surestart/internal/terminal"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/seed3893aba4/surestart/fsm"
+	"github.com/seed3893aba4/surestart/producer"
 )
 
 // Config is what to run.
@@ -53,35 +54,13 @@ func (c Config) Validate() error {
 // demo could not be run to its end.
 func Run(ctx context.Context, cfg Config, screen *Screen) (kept bool, err error) {
 	began := time.Now()
-	cl, err := newCluster(ctx, cfg.Brokers, keyMetadata)
-	if err != nil {
-		return false, err
-	}
-	about := "an embedded broker (kfake)"
-	if len(cfg.Brokers) > 0 {
-		about = strings.Join(cfg.Brokers, ",")
-	}
-	screen.line("%s starts and stops one Kafka producer while its broker is down, hangs, works and", screen.paint(terminal.Bold, "surestart demo"))
-	screen.line("hangs again: %s callers start it at once, 8 writers send %s messages through it.", terminal.Commas(cfg.Callers), terminal.Commas(cfg.Messages))
-	screen.line("Then a producer with a \"started\" flag, as people write it, goes through the same.")
-	screen.line("Cluster: %s. A proxy in front of each broker goes down, hangs and counts.", about)
-
-	title := "surestart: each change of its state, as it happens"
-	if cfg.Break != "" {
-		title = fmt.Sprintf("surestart, broken on purpose (%s)", cfg.Break)
-	}
-	screen.title(title)
-	ours, err := brave(ctx, cfg, screen, cl, false)
+	ours, err := brave(ctx, cfg, screen, false)
 	if err != nil {
 		return false, err
 	}
 	columns := []column{ours}
 	if cfg.Break == "" {
-		screen.title("A naive flag, through the same storm (its source: surestart help naive)")
-		if cl, err = newCluster(ctx, cfg.Brokers, keyListOffsets); err != nil {
-			return false, err
-		}
-		flag, err := brave(ctx, cfg, screen, cl, true)
+		flag, err := brave(ctx, cfg, screen, true)
 		if err != nil {
 			return false, err
 		}
@@ -89,4 +68,44 @@ func Run(ctx context.Context, cfg Config, screen *Screen) (kept bool, err error)
 	}
 	screen.table(cfg, columns)
 	return screen.verdict(cfg, ours, time.Since(began)), nil
+}
+
+// A system is what goes through the storm.
+type system struct {
+	start, stop, shutdown func(context.Context) error
+	write                 func(context.Context, ...kafka.Message) error
+}
+
+func newProducer(cl *cluster, lifecycle ...fsm.Option) (*producer.Producer, error) {
+	return producer.New(producer.Config{
+		Brokers: cl.brokers, ClientID: "surestart-demo", Topic: cl.topic, Dial: cl.dial,
+		Logger: slog.New(slog.DiscardHandler), Lifecycle: lifecycle,
+	})
+}
+
+// broken returns a system that breaks the promise that is named in Breaks, or none.
+func (s system) broken(what string, cl *cluster) system {
+	var starts, writes atomic.Int64
+	b := s
+	b.start = func(ctx context.Context) error {
+		if what == "start-once" && starts.Add(1)%10 == 1 {
+			if extra, err := newProducer(cl); err == nil {
+				extra.Start(ctx)
+				extra.Close()
+			}
+		}
+		return s.start(ctx)
+	}
+	b.write = func(ctx context.Context, msgs ...kafka.Message) error {
+		switch n := writes.Add(1); {
+		case what == "lose" && n > 20 && n <= 20+writers:
+			return nil
+		case what == "twice" && n == 1:
+			s.write(ctx, msgs...)
+		case what == "leak" && n == 1:
+			cl.dial(ctx, "tcp", cl.brokers[0])
+		}
+		return s.write(ctx, msgs...)
+	}
+	return b
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/fsm/flight"
@@ -88,24 +89,12 @@ func TestTransitionsAreComparedWithTheTable(t *testing.T) {
 	}
 }
 
-// fake is a system whose Start and WriteMessages are the test's.
-type fake struct {
-	system
-	start func(context.Context) error
-	write func(context.Context, ...kafka.Message) error
-}
-
-func (f fake) Start(ctx context.Context) error { return f.start(ctx) }
-func (f fake) WriteMessages(ctx context.Context, msgs ...kafka.Message) error {
-	return f.write(ctx, msgs...)
-}
-
 // A nil from Start is too early while no broker works.
 func TestCrowdCountsEarlyAnswers(t *testing.T) {
-	cl := newProxy(keyMetadata)
+	cl := newProxy(kmsg.Metadata)
 	var calls atomic.Int64
 	refusal := errors.New("no")
-	s := &storm{cl: cl, sys: fake{start: func(ctx context.Context) error {
+	s := &storm{cl: cl, sys: system{start: func(ctx context.Context) error {
 		switch n := calls.Add(1); {
 		case n <= 3:
 			return nil // too early
@@ -136,7 +125,7 @@ func TestCrowdCountsEarlyAnswers(t *testing.T) {
 // not stuck: it ends with the cause.
 func TestAgainWithoutAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &storm{cl: newProxy(keyMetadata), sys: fake{start: func(ctx context.Context) error {
+		s := &storm{cl: newProxy(kmsg.Metadata), sys: system{start: func(ctx context.Context) error {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}}}
@@ -160,7 +149,7 @@ func TestAgainWithoutAnAnswer(t *testing.T) {
 // delivered is sent again only if it is not on the broker.
 func TestLoadSendsAgainWhatFailed(t *testing.T) {
 	copies, calls, refused := make([]int, 1000), 0, 0
-	l := newLoad(fake{write: func(_ context.Context, msgs ...kafka.Message) error {
+	l := newLoad(system{write: func(_ context.Context, msgs ...kafka.Message) error {
 		if calls++; calls == 1 {
 			return producer.ErrNotStarted
 		}
@@ -183,8 +172,8 @@ func TestLoadSendsAgainWhatFailed(t *testing.T) {
 		}
 		return err
 	}}, 1000)
-	l.limit.Store(1000)
-	for len(l.maybe) == 0 || l.next < 1000 || len(l.back) > 0 {
+	l.add(0, 1000)
+	for len(l.maybe) == 0 || len(l.queue) > 0 {
 		l.send(t.Context(), l.take())
 	}
 	unsure := len(l.maybe)
@@ -204,14 +193,14 @@ func TestLoadSendsAgainWhatFailed(t *testing.T) {
 func TestLoadNoticesAStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		l := newLoad(fake{write: func(context.Context, ...kafka.Message) error {
+		l := newLoad(system{write: func(context.Context, ...kafka.Message) error {
 			time.Sleep(time.Second)
 			if calls++; calls > 100 {
 				return producer.ErrNotStarted
 			}
 			return nil
 		}}, 1000)
-		l.limit.Store(1000)
+		l.add(0, 1000)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); l.write(ctx) }()
@@ -276,7 +265,7 @@ func TestProxy(t *testing.T) {
 			go func() { defer c.Close(); io.Copy(c, c) }()
 		}
 	}()
-	cl := newProxy(keyMetadata)
+	cl := newProxy(kmsg.Metadata)
 	defer cl.close()
 	dial := func() net.Conn {
 		t.Helper()

@@ -3,7 +3,6 @@ package demo
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/seed3893aba4/surestart/internal/terminal"
@@ -12,15 +11,15 @@ import (
 // column is what one system did in the storm.
 type column struct {
 	Name       string
-	Opens      int64         // openings that the brokers counted while the crowd started it
-	Reopens    int64         // the same, for the two times that it was started again
+	Opens      int           // openings that the brokers counted while the crowd started it
+	Reopens    int           // the same, for the two times that it was started again
 	Early      int           // callers that got nil before anything was open
 	Denied     int           // patient callers that got an error though the broker worked
 	StateAfter bool          // idle after each failed start and each stop; true for the naive flag, which has no state
 	Legal      bool          // every transition is in the specification's table
 	Drained    bool          // each stop over a broker that works returned nil
 	CutOff     int           // messages that the stop over a broker that hangs says it cut off
-	InFlight   int64         // messages in flight when that stop began
+	InFlight   int           // messages in flight when that stop began
 	HungTime   time.Duration // of that stop; stopLimit: it did not return
 	Conns      int           // connections open after a stop: the most of several looks
 	Goroutines int           // left after a stop: the most of several looks
@@ -60,8 +59,8 @@ func rows(cfg Config, c column) []promise {
 		hung = "over " + hung
 	}
 	return []promise{
-		count(fmt.Sprintf("openings the broker counted, %s callers", terminal.Commas(cfg.Callers)), int(c.Opens), 1, g1),
-		count("the same, of two more starts by 8 callers", int(c.Reopens), 2, g1),
+		count(fmt.Sprintf("openings the broker counted, %s callers", terminal.Commas(cfg.Callers)), c.Opens, 1, g1),
+		count("the same, of two more starts by 8 callers", c.Reopens, 2, g1),
 		count("got \"ok\" before anything was open", c.Early, 0, g3),
 		{"time of the stop while the broker hung", hung, c.HungTime <= stopPromise, g12},
 		count("connections open after a stop", c.Conns, 0, g7),
@@ -84,46 +83,4 @@ func failures(cfg Config, c column) []promise {
 		promise{"messages in flight and cut off by the stop over a broker that hangs", fmt.Sprintf("%d, %d", c.InFlight, c.CutOff), c.InFlight > 0 && c.CutOff > 0, g9},
 	)
 	return slices.DeleteFunc(all, func(p promise) bool { return p.kept || p.guarantee == "" })
-}
-
-// table prints the columns side by side.
-func (s *Screen) table(cfg Config, columns []column) {
-	const width = 46
-	head := strings.Repeat(" ", width)
-	for _, c := range columns {
-		head += fmt.Sprintf("%14s", c.Name)
-	}
-	s.title(head)
-	for i, row := range rows(cfg, columns[0]) {
-		line := fmt.Sprintf("%-*s", width, row.what)
-		for _, c := range columns {
-			p, colour := rows(cfg, c)[i], terminal.Green
-			if !p.kept {
-				colour = terminal.Red
-			}
-			if c.Stuck != "" && p.value == "0" {
-				p.value = "-" // not counted
-			}
-			line += s.paint(colour, fmt.Sprintf("%14s", p.value))
-		}
-		s.line("%s", strings.TrimRight(line+"   "+row.guarantee, " "))
-	}
-}
-
-// verdict prints the last line, PASS, or FAIL and the guarantees that were not kept.
-func (s *Screen) verdict(cfg Config, c column, took time.Duration) (kept bool) {
-	s.line("")
-	var names []string
-	for _, p := range failures(cfg, c) {
-		s.line("%s  %s: %s: %s", s.paint(terminal.Red, "✗"), p.guarantee, strings.TrimSpace(p.what), p.value)
-		if !slices.Contains(names, p.guarantee) {
-			names = append(names, p.guarantee)
-		}
-	}
-	if names != nil {
-		s.line("%s: %s (%.1f s)", s.paint(terminal.Red, "FAIL"), strings.Join(names, ", "), took.Seconds())
-		return false
-	}
-	s.line("%s: surestart kept every promise; %s messages, none lost, none twice, nothing left open (%.1f s)", s.paint(terminal.Green, "PASS"), terminal.Commas(c.Acknowledged), took.Seconds())
-	return true
 }

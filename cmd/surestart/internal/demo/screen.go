@@ -1,8 +1,10 @@
 package demo
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,12 +28,37 @@ func NewScreen(out io.Writer, colour bool) *Screen {
 
 func (s *Screen) paint(code, text string) string { return terminal.Paint(s.colour, code, text) }
 
-func (s *Screen) line(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
+// line writes whole numbers with their thousands apart, for %v.
+func (s *Screen) line(format string, args ...any) {
+	for i, arg := range args {
+		if n, ok := arg.(int); ok {
+			args[i] = terminal.Commas(n)
+		}
+	}
+	fmt.Fprintf(s.out, format+"\n", args...)
+}
 
 func (s *Screen) title(text string) { s.line("\n%s", s.paint(terminal.Bold, text)) }
 
 func (s *Screen) act(n int, format string, args ...any) {
-	s.line("  %s  %s", s.paint(terminal.Bold, fmt.Sprint(n)), fmt.Sprintf(format, args...))
+	s.line("  "+s.paint(terminal.Bold, fmt.Sprint(n))+"  "+format, args...)
+}
+
+// introduce says what one system is about to go through, and before the first why.
+func (s *Screen) introduce(cfg Config, flag bool) {
+	if flag {
+		s.title("A naive flag, through the same storm (its source: surestart help naive)")
+		return
+	}
+	s.line("%v starts and stops one Kafka producer while its broker is down, hangs, works and", s.paint(terminal.Bold, "surestart demo"))
+	s.line("hangs again: %v callers start it at once, 8 writers send %v messages through it.", cfg.Callers, cfg.Messages)
+	s.line("Then a producer with a \"started\" flag, as people write it, goes through the same.")
+	s.line("Cluster: %v. A proxy in front of each broker goes down, hangs and counts.", cmp.Or(strings.Join(cfg.Brokers, ","), "an embedded broker (kfake)"))
+	title := "surestart: each change of its state, as it happens"
+	if cfg.Break != "" {
+		title = fmt.Sprintf("surestart, broken on purpose (%s)", cfg.Break)
+	}
+	s.title(title)
 }
 
 // note is a line below an act.
@@ -55,3 +82,45 @@ func clip(text string, n int) string {
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+// table prints the columns side by side.
+func (s *Screen) table(cfg Config, columns []column) {
+	const width = 46
+	head := strings.Repeat(" ", width)
+	for _, c := range columns {
+		head += fmt.Sprintf("%14s", c.Name)
+	}
+	s.title(head)
+	for i, row := range rows(cfg, columns[0]) {
+		line := fmt.Sprintf("%-*s", width, row.what)
+		for _, c := range columns {
+			p, colour := rows(cfg, c)[i], terminal.Green
+			if !p.kept {
+				colour = terminal.Red
+			}
+			if c.Stuck != "" && p.value == "0" {
+				p.value = "-" // not counted
+			}
+			line += s.paint(colour, fmt.Sprintf("%14s", p.value))
+		}
+		s.line("%s", strings.TrimRight(line+"   "+row.guarantee, " "))
+	}
+}
+
+// verdict prints the last line, PASS, or FAIL and the guarantees that were not kept.
+func (s *Screen) verdict(cfg Config, c column, took time.Duration) (kept bool) {
+	s.line("")
+	var names []string
+	for _, p := range failures(cfg, c) {
+		s.line("%s  %s: %s: %s", s.paint(terminal.Red, "✗"), p.guarantee, strings.TrimSpace(p.what), p.value)
+		if !slices.Contains(names, p.guarantee) {
+			names = append(names, p.guarantee)
+		}
+	}
+	if names != nil {
+		s.line("%s: %s (%.1f s)", s.paint(terminal.Red, "FAIL"), strings.Join(names, ", "), took.Seconds())
+		return false
+	}
+	s.line("%s: surestart kept every promise; %s messages, none lost, none twice, nothing left open (%.1f s)", s.paint(terminal.Green, "PASS"), terminal.Commas(c.Acknowledged), took.Seconds())
+	return true
+}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/seed3893aba4/surestart/cmd/surestart/internal/demo/naive"
 	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/fsm/flight"
@@ -45,18 +47,29 @@ type storm struct {
 // stuck is a system that does not get through the storm.
 type stuck struct{ error }
 
-// brave takes one system through the storm: the naive flag, or surestart. It closes cl.
-func brave(ctx context.Context, cfg Config, screen *Screen, cl *cluster, flag bool) (_ column, err error) {
+// brave takes one system through the storm: the naive flag, or surestart.
+func brave(ctx context.Context, cfg Config, screen *Screen, flag bool) (_ column, err error) {
+	key := kmsg.Metadata // surestart asks for it as it opens, and then only when a leader has moved
+	if flag {
+		key = kmsg.ListOffsets // only Start asks for it; a kafka.Writer asks for metadata again and again
+	}
+	cl, err := newCluster(ctx, cfg.Brokers, key)
 	defer func() { err = errors.Join(err, cl.close()) }()
+	if err != nil {
+		return column{}, err
+	}
+	screen.introduce(cfg, flag)
 	s := &storm{cfg: cfg, screen: screen, cl: cl, recorder: flight.NewRecorder(1000 + 10*cfg.Callers),
 		col: column{Name: "surestart", StateAfter: true, Legal: true, Drained: true}}
 	if flag {
-		s.sys, s.col.Name = naiveSystem{&naive.Producer{Brokers: cl.brokers, Topic: cl.topic, Dial: cl.dial}}, "a naive flag"
+		p := &naive.Producer{Brokers: cl.brokers, Topic: cl.topic, Dial: cl.dial}
+		stop := func(context.Context) error { return p.Stop() }
+		s.sys, s.col.Name = system{p.Start, stop, stop, p.WriteMessages}, "a naive flag"
 	} else {
-		if s.ours, err = newProducer(s.cl, s.recorder.Observe); err != nil {
+		if s.ours, err = newProducer(cl, fsm.WithObserver(s.recorder.Observe)); err != nil {
 			return s.col, err
 		}
-		s.sys = &broken{Producer: s.ours, cl: s.cl, what: cfg.Break}
+		s.sys = system{s.ours.Start, s.ours.Stop, s.ours.Shutdown, s.ours.WriteMessages}.broken(cfg.Break, cl)
 	}
 	s.load = newLoad(s.sys, cfg.Messages)
 	err = s.acts(ctx)
@@ -68,8 +81,6 @@ func brave(ctx context.Context, cfg Config, screen *Screen, cl *cluster, flag bo
 // table.
 func (s *storm) transitions(ctx context.Context) {
 	if s.ours != nil {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
 		s.ours.FlushObservers(ctx)
 	}
 	recording := s.recorder.Recording()
@@ -80,7 +91,7 @@ func (s *storm) transitions(ctx context.Context) {
 		s.screen.transition(t)
 	}
 	if hidden := len(seen) - mostShown; hidden > 0 {
-		s.screen.note("  … and %d more transitions: a caller that comes after a failure gets a new attempt", hidden)
+		s.screen.note("  … and %v more transitions: a caller that comes after a failure gets a new attempt", hidden)
 	}
 }
 
@@ -103,10 +114,9 @@ func (s *storm) play(ctx context.Context, acts ...func(context.Context) error) e
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		var st stuck
-		if errors.As(err, &st) {
+		if st, ok := errors.AsType[stuck](err); ok {
 			s.col.Stuck, s.col.Acknowledged = st.Error(), int(s.load.count.Load())
-			s.screen.note("It gets no further: %s.", clip(s.col.Stuck, 75))
+			s.screen.note("It gets no further: %v.", clip(s.col.Stuck, 75))
 			return nil
 		}
 		if err != nil {
@@ -118,21 +128,21 @@ func (s *storm) play(ctx context.Context, acts ...func(context.Context) error) e
 
 // refused: act 1. Every caller gets the error, and nothing is left.
 func (s *storm) refused(ctx context.Context) error {
-	s.screen.act(1, "The broker is down. %s callers call Start at once.", terminal.Commas(s.cfg.Callers))
+	s.screen.act(1, "The broker is down. %v callers call Start at once.", s.cfg.Callers)
 	o := s.crowd(ctx, s.cfg.Callers, 0, 5*time.Second, func() {})
-	s.stop(ctx, hangGuard, s.sys.Stop, spec.Idle)
-	s.screen.note("%s got the error, %s \"ok\".", terminal.Commas(o.failed), terminal.Commas(o.ok))
+	s.stop(ctx, hangGuard, s.sys.stop, spec.Idle)
+	s.screen.note("%v got the error, %v \"ok\".", o.failed, o.ok)
 	return nil
 }
 
 // ignored: act 2. The broker accepts connections and does not answer. All callers give up, and the
 // last one to leave ends the attempt.
 func (s *storm) ignored(ctx context.Context) error {
-	s.screen.act(2, "It hangs: it accepts, and never answers. %s callers call Start; all give up in the end.", terminal.Commas(s.cfg.Callers))
+	s.screen.act(2, "It hangs: it accepts, and never answers. %v callers call Start; all give up in the end.", s.cfg.Callers)
 	s.cl.set(hanging)
 	o := s.crowd(ctx, s.cfg.Callers, s.cfg.Callers, 0, func() {})
-	s.stop(ctx, hangGuard, s.sys.Stop, spec.Idle)
-	s.screen.note("%s gave up, %s got \"ok\" though nothing was open.", terminal.Commas(o.failed), terminal.Commas(o.early))
+	s.stop(ctx, hangGuard, s.sys.stop, spec.Idle)
+	s.screen.note("%v gave up, %v got \"ok\" though nothing was open.", o.failed, o.early)
 	return nil
 }
 
@@ -140,32 +150,32 @@ func (s *storm) ignored(ctx context.Context) error {
 // then it works. One opening serves all callers that waited.
 func (s *storm) woken(ctx context.Context) error {
 	impatient := s.cfg.Callers / 5
-	s.screen.act(3, "It hangs, then works. %s callers call Start; %s of them give up before it works.", terminal.Commas(s.cfg.Callers), terminal.Commas(impatient))
+	s.screen.act(3, "It hangs, then works. %v callers call Start; %v of them give up before it works.", s.cfg.Callers, impatient)
 	before := s.cl.opened.Load()
 	o := s.crowd(ctx, s.cfg.Callers, impatient, hangGuard, func() {
 		time.Sleep(500 * time.Millisecond)
 		s.cl.set(working)
 	})
-	s.col.Opens = s.cl.opened.Load() - before
+	s.col.Opens = int(s.cl.opened.Load() - before)
 	s.col.Denied += max(0, s.cfg.Callers-impatient-o.ok)
 	s.transitions(ctx)
-	s.screen.note("Openings that the broker counted: %s. %s got \"ok\", %s of them too early; %s gave up.",
-		terminal.Commas(s.col.Opens), terminal.Commas(o.ok), terminal.Commas(o.early), terminal.Commas(o.failed))
+	s.screen.note("Openings that the broker counted: %v. %v got \"ok\", %v of them too early; %v gave up.",
+		s.col.Opens, o.ok, o.early, o.failed)
 	if o.err != nil {
-		s.screen.note("One got the error: %s", clip(o.err.Error(), 90))
+		s.screen.note("One got the error: %v", clip(o.err.Error(), 90))
 	}
 	return nil
 }
 
 // interrupted: act 4. It is stopped with writes in flight, and started again.
 func (s *storm) interrupted(ctx context.Context) error {
-	s.screen.act(4, "8 writers send %s messages. It is stopped in the middle, and started again.", terminal.Commas(s.cfg.Messages))
-	s.load.limit.Store(int64(s.cfg.Messages * 9 / 10)) // until act 5
+	s.screen.act(4, "8 writers send %v messages. It is stopped in the middle, and started again.", s.cfg.Messages)
+	s.load.add(0, s.cfg.Messages*9/10)
 	s.load.begin(ctx)
 	if err := s.load.reach(ctx, s.cfg.Messages*2/5); err != nil {
 		return err
 	}
-	s.drain(ctx, s.sys.Stop, spec.Idle) // without an end: kafka-go's issue 1307, a write that races Close
+	s.drain(ctx, s.sys.stop, spec.Idle) // without an end: kafka-go's issue 1307, a write that races Close
 	return s.again(ctx)
 }
 
@@ -180,7 +190,7 @@ func (s *storm) drain(ctx context.Context, stop func(context.Context) error, to 
 func (s *storm) again(ctx context.Context) error {
 	before := s.cl.opened.Load()
 	o := s.crowd(ctx, writers, 0, hangGuard, func() {})
-	s.col.Reopens += s.cl.opened.Load() - before
+	s.col.Reopens += int(s.cl.opened.Load() - before)
 	s.col.Denied += writers - o.ok
 	switch {
 	case o.ok > 0:
@@ -200,14 +210,14 @@ func (s *storm) hung(ctx context.Context) error {
 	if err := s.load.reach(ctx, s.cfg.Messages*7/10); err != nil {
 		return err
 	}
-	s.screen.act(5, "The broker hangs again, with writes in flight. Stop is called with a deadline of %s.", seconds(stopPatience))
+	s.screen.act(5, "The broker hangs again, with writes in flight. Stop is called with a deadline of %v.", seconds(stopPatience))
 	s.cl.set(hanging)
-	s.load.limit.Store(int64(s.cfg.Messages)) // however quick the writers were, there is something to send
+	s.load.add(s.cfg.Messages*9/10, s.cfg.Messages) // however quick the writers were, there is something to send
 	time.Sleep(100 * time.Millisecond)
 	within(stallGuard, func() bool { return s.load.writing.Load() > 0 })
-	s.col.InFlight = s.load.writing.Load()
+	s.col.InFlight = int(s.load.writing.Load())
 	var err error
-	s.col.HungTime, err = s.stop(ctx, stopPatience, s.sys.Stop, spec.Idle)
+	s.col.HungTime, err = s.stop(ctx, stopPatience, s.sys.stop, spec.Idle)
 	if forced := new(producer.StopError); errors.As(err, &forced) {
 		s.col.CutOff = forced.Messages
 	}
@@ -227,7 +237,7 @@ func (s *storm) finished(ctx context.Context) error {
 			return err
 		}
 		found := s.load.lookUp(copies)
-		s.screen.note("Of the %s that may have been delivered %s are on the broker. The other %s are sent again.", terminal.Commas(n), terminal.Commas(found), terminal.Commas(n-found))
+		s.screen.note("Of the %v that may have been delivered %v are on the broker. The other %v are sent again.", n, found, n-found)
 	}
 	if err := s.again(ctx); err != nil {
 		return err
@@ -235,7 +245,7 @@ func (s *storm) finished(ctx context.Context) error {
 	if err := s.load.reach(ctx, s.cfg.Messages); err != nil {
 		return err
 	}
-	s.drain(ctx, s.sys.Shutdown, spec.Closed)
+	s.drain(ctx, s.sys.shutdown, spec.Closed)
 	return nil
 }
 
@@ -256,8 +266,8 @@ func (s *storm) readBack(ctx context.Context) error {
 			s.col.Lost++
 		}
 	}
-	s.screen.note("franz-go, an independent client, reads back %s of %s: %s lost, %s twice.",
-		terminal.Commas(s.col.Found), terminal.Commas(s.cfg.Messages), terminal.Commas(s.col.Lost), terminal.Commas(s.col.Duplicates))
+	s.screen.note("franz-go, an independent client, reads back %v of %v: %v lost, %v twice.",
+		s.col.Found, s.cfg.Messages, s.col.Lost, s.col.Duplicates)
 	return nil
 }
 
@@ -290,7 +300,7 @@ func (s *storm) stop(ctx context.Context, patience time.Duration, stop func(cont
 	} else if err != nil {
 		how = clip(err.Error(), 80)
 	}
-	s.screen.note("Stop: %s, %s. Left: %s connections, %s goroutines.", seconds(took), how, terminal.Commas(conns), terminal.Commas(left))
+	s.screen.note("Stop: %v, %v. Left: %v connections, %v goroutines.", seconds(took), how, conns, left)
 	return took, err
 }
 
@@ -300,8 +310,8 @@ func goroutines() (n int) {
 	var stacks bytes.Buffer
 	pprof.Lookup("goroutine").WriteTo(&stacks, 2)
 	for stack := range strings.SplitSeq(stacks.String(), "\n\n") {
-		code, creator, _ := strings.Cut(stack, "created by ")
-		of := func(where string) bool { return strings.Contains(code+creator, where) }
+		_, creator, _ := strings.Cut(stack, "created by ")
+		of := func(where string) bool { return strings.Contains(stack, where) }
 		if slices.ContainsFunc([]string{"segmentio/kafka-go.", "surestart/fsm.", "surestart/producer"}, of) && !strings.Contains(creator, "surestart/internal/demo.") {
 			n++
 		}
