@@ -231,12 +231,7 @@ func TestOpenContext(t *testing.T) {
 	})
 	bubble(t, "of a failed attempt it ends with why", func(t *testing.T) {
 		r := newRig(t, "a")
-		r.at = func(_ context.Context, part string) error {
-			if part == "" {
-				return errBoom
-			}
-			return nil
-		}
+		r.at = failLast
 		l := r.new()
 		wantIs(t, "Start", l.Start(background()), errBoom)
 		wantIs(t, "open's context", context.Cause(r.ctx), errBoom)

@@ -73,6 +73,14 @@ func (r *rig) open(ctx context.Context, s *fsm.Scope) (*rig, error) {
 	return r, r.reach(ctx, "")
 }
 
+// failLast is for at: open fails, holding all parts.
+func failLast(_ context.Context, part string) error {
+	if part == "" {
+		return errBoom
+	}
+	return nil
+}
+
 func (r *rig) reach(ctx context.Context, part string) error {
 	if r.at == nil {
 		return nil
@@ -323,12 +331,25 @@ func leaveError(t testing.TB, err error) *fsm.LeaveError {
 func failingRig(t testing.TB) *rig {
 	t.Helper()
 	r := newRig(t, "a")
-	r.at = func(_ context.Context, part string) error {
-		if part == "" {
-			return errBoom
-		}
-		return nil
-	}
+	r.at = failLast
 	r.release = func(context.Context, string) error { time.Sleep(time.Second); return nil }
 	return r
+}
+
+// keepsNothing fails the test if 100,000 calls leave the heap more than 4 MiB larger.
+func keepsNothing(t *testing.T, call func()) {
+	t.Helper()
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for range 100_000 {
+		call()
+	}
+	if grown := heap() - before; grown > 4<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
 }

@@ -217,12 +217,7 @@ func TestG4BadReleases(t *testing.T) {
 	}
 	bubble(t, "in a rollback", func(t *testing.T) {
 		r := newRig(t, "a", "b", "c", "d")
-		r.at = func(_ context.Context, part string) error {
-			if part == "" {
-				return errBoom
-			}
-			return nil
-		}
+		r.at = failLast
 		r.release = bad
 		l := r.new()
 		e := startError(t, l.Start(background()))

@@ -310,10 +310,10 @@ func TestRotateCertificate(t *testing.T) {
 }
 
 func rotateCertificate(t *testing.T, broker func(testing.TB, ...kfake.Opt) *testbroker.Broker, pause time.Duration, atLeast int64) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	var accepted, presented atomic.Pointer[tls.Certificate]
 	fresh := func() *tls.Certificate {
-		c, _ := certificate(t)
+		c, _ := testbroker.Certificate(t)
 		return &c.Certificates[0]
 	}
 	var refused atomic.Int64
@@ -381,11 +381,11 @@ func rotateCertificate(t *testing.T, broker func(testing.TB, ...kfake.Opt) *test
 // A client certificate that is refused is reported as such. (Not on the in-memory network, whose
 // ends wait for each other: an end that writes cannot read the alert.)
 func TestClientCertificateIsRefused(t *testing.T) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	server.ClientAuth = tls.RequireAndVerifyClientCert
 	server.ClientCAs = roots
 	b := testbroker.Fake(t, kfake.TLS(server), kfake.SeedTopics(1, "t"))
-	unknown, _ := certificate(t)
+	unknown, _ := testbroker.Certificate(t)
 	p := newProducer(t, b, Config{Topic: "t", TLS: &tls.Config{RootCAs: roots, Certificates: unknown.Certificates}})
 	err := p.Start(bg)
 	var alert *net.OpError
@@ -402,7 +402,7 @@ func TestClientCertificateIsRefused(t *testing.T) {
 
 // TLS 1.2 is the least, also for a tls.Config that says nothing of it.
 func TestTLSVersion(t *testing.T) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	server.MinVersion, server.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	b := testbroker.Fake(t, kfake.TLS(server), kfake.SeedTopics(1, "t"))
 	given := &tls.Config{RootCAs: roots}

@@ -216,7 +216,7 @@ func (c *lateError) Write(b []byte) (int, error) {
 // A Config.Dial may return a *tls.Conn, whose Close waits up to 5 s for a peer that does not read.
 // That holds up neither a forced Stop, nor the start after it (D7).
 func TestD7ForcedStopClosesTLSAtOnce(t *testing.T) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.Virtual(t, kfake.SeedTopics(1, "t"), kfake.TLS(server))
 		var full atomic.Bool

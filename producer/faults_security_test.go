@@ -43,7 +43,7 @@ func TestStartTLSToPlaintextPort(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			plaintext := testbroker.Listen(t, serve)
 			// The right port is another one: that is the mistake.
-			server, roots := certificate(t)
+			server, roots := testbroker.Certificate(t)
 			b := testbroker.Fake(t, kfake.TLS(server), kfake.SeedTopics(1, "t"))
 			b.Options = []kgo.Opt{kgo.DialTLSConfig(&tls.Config{RootCAs: roots})}
 			var wrong atomic.Bool

@@ -91,7 +91,7 @@ func TestG12WrongPort(t *testing.T) {
 	manyKeys := answer(1, 0, 0, 1, 0, 0, 0, 0, 18, 0, 0, 0, 2)
 	plainHTTP := httptest.NewServer(http.NotFoundHandler())
 	defer plainHTTP.Close()
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	client := &tls.Config{RootCAs: roots}
 
 	listen := func(serve func(net.Conn)) string { return testbroker.Listen(t, serve) }
@@ -164,7 +164,7 @@ func allocated() uint64 {
 // A peer that hangs up, or never answers, need not be a wrong port: it may be a broker on its way
 // up or down. The error says what it can mean, and is Temporary.
 func TestPeerThatHangsUp(t *testing.T) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	client := &tls.Config{RootCAs: roots}
 	hangUp := func(after int, answer string) func(net.Conn) {
 		return func(c net.Conn) {

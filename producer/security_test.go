@@ -1,14 +1,9 @@
 package producer
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"math/big"
-	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -132,7 +127,7 @@ func TestDialTimeoutCoversSASL(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	b := testbroker.Fake(t, kfake.TLS(server), kfake.SeedTopics(1, "t"))
 	p := newProducer(t, b, Config{Topic: "t", TLS: &tls.Config{RootCAs: roots}})
 	start(t, p)
@@ -148,27 +143,4 @@ func TestTLS(t *testing.T) {
 	if err := r.Start(bg); err == nil {
 		t.Error("Start without TLS succeeded")
 	}
-}
-
-func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, roots
 }

@@ -160,26 +160,14 @@ func TestConsumeOfHangingBroker(t *testing.T) {
 func TestConsumeFollows(t *testing.T) {
 	at := broker(t, "lines", kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "u", "pw"))
 	login := []string{"-brokers", at, "-topic", "lines", "-sasl", "scram-sha-512", "-user", "u", "-password-file", file(t, "password", "pw")}
-	cmd := process(t, append([]string{"consume", "-follow"}, login...)...)
-	outPipe, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	out := &pipe{r: outPipe}
+	out, interrupt := running(t, append([]string{"consume", "-follow"}, login...)...)
 	for _, text := range []string{"first", "second"} {
 		if r := call(t, text+"\n", append([]string{"produce"}, login...)...); r.status != exitOK {
 			t.Fatalf("%+v", r)
 		}
 		out.until(t, text)
 	}
-	cmd.Process.Signal(os.Interrupt)
-	out.rest()
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("ended by Ctrl-C: %v", err)
-	}
+	interrupt()
 }
 
 // While nothing is acknowledged, produce says for how long, and what the brokers answer.

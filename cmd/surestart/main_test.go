@@ -260,3 +260,25 @@ func (p *pipe) rest() string {
 	io.Copy(&p.seen, p.r)
 	return p.seen.String()
 }
+
+// running starts the program. It returns the standard output, and a Ctrl-C that must end it in order.
+func running(t *testing.T, args ...string) (out *pipe, interrupt func()) {
+	t.Helper()
+	cmd := process(t, args...)
+	r, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out = &pipe{r: r}
+	return out, func() {
+		t.Helper()
+		cmd.Process.Signal(os.Interrupt)
+		out.rest()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("ended by Ctrl-C: %v", err)
+		}
+	}
+}

@@ -314,15 +314,7 @@ func TestInterruptWhileConnecting(t *testing.T) {
 
 // surestart broker is what the help of produce says it is.
 func TestBrokerTakesLines(t *testing.T) {
-	cmd := process(t, "broker", "-port", "0", "-topic", "lines", "-partitions", "1")
-	outPipe, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	out := &pipe{r: outPipe}
+	out, interrupt := running(t, "broker", "-port", "0", "-topic", "lines", "-partitions", "1")
 	out.until(t, "try: ")
 	_, at, _ := strings.Cut(out.seen.String(), "listening on ")
 	at, _, _ = strings.Cut(at, ",")
@@ -330,11 +322,7 @@ func TestBrokerTakesLines(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	wantMessages(t, readBack(t, at, "lines", 2), []string{"=a", "=b"})
-	cmd.Process.Signal(os.Interrupt)
-	out.rest()
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("ended by Ctrl-C: %v", err)
-	}
+	interrupt()
 }
 
 func TestProduceOnApacheKafka(t *testing.T) {

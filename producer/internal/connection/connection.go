@@ -1,7 +1,7 @@
 // Package connection opens connections to Kafka brokers and exchanges requests and answers
 // on them, one at a time.
 //
-// It does not trust the other end. An answer is read completely, up to MaxAnswer bytes, into
+// It does not trust the other end. An answer is read completely, up to maxAnswer bytes, into
 // memory that grows with the bytes received. Its correlation id must be that of the request
 // under way. Before kafka-go decodes an answer, package shape checks that every array
 // has the elements that it claims.

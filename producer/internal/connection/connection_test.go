@@ -2,15 +2,11 @@ package connection
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -149,7 +145,7 @@ func TestLocalOnly(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	testbroker.EachFake(t, func(t *testing.T, b *testbroker.Broker) {
 		c, err := open(t, b, Config{TLS: &tls.Config{RootCAs: roots, ServerName: "localhost"}})
 		if err != nil {
@@ -176,29 +172,6 @@ func TestTLS(t *testing.T) {
 			t.Errorf("TLS, and the broker has none: %v", err)
 		}
 	})
-}
-
-func certificate(t *testing.T) (server *tls.Config, roots *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Unix(0, 0), NotAfter: time.Now().Add(24 * 365 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots = x509.NewCertPool()
-	roots.AddCert(root)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, roots
 }
 
 // Open ends with its context, wherever it is, and a Dial that panics is an error.

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// MaxAnswer limits an answer. The metadata of 100,000 partitions take about 5 MB.
-	MaxAnswer = 64 << 20
+	// maxAnswer limits an answer. The metadata of 100,000 partitions take about 5 MB.
+	maxAnswer = 64 << 20
 	// keepAnswer is how much memory a connection keeps for the next answer.
 	keepAnswer = 64 << 10
 	// flatRequest limits the requests that are copied into one buffer before writing.
@@ -228,7 +228,7 @@ func (c *Conn) receive(n int) error {
 		return unexpected(err)
 	}
 	size := int64(int32(binary.BigEndian.Uint32(head)))
-	if size < 4 || size > MaxAnswer {
+	if size < 4 || size > maxAnswer {
 		begins, _ := c.in.Peek(min(c.in.Buffered(), 16))
 		return c.peer.notKafka(begins, fmt.Errorf("its answer begins with %q", begins))
 	}

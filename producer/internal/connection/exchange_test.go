@@ -56,7 +56,7 @@ func TestRoundTrips(t *testing.T) {
 // Close ends an exchange that is under way at once, although the peer reads nothing any more; what waits reads why. So a
 // forced stop waits for no broker (D7).
 func TestD7CloseEndsAnExchange(t *testing.T) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	for _, secure := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			over := make(chan struct{})
@@ -198,7 +198,7 @@ func TestD2WrittenWhole(t *testing.T) {
 // eachWriter calls test for small and large requests, with TLS and without. try exchanges a request, and fails the writing
 // of it after so many bytes.
 func eachWriter(t *testing.T, test func(t *testing.T, try func(left int, late bool) (written bool, used int))) {
-	server, roots := certificate(t)
+	server, roots := testbroker.Certificate(t)
 	for _, c := range []struct {
 		name   string
 		secure bool

@@ -262,7 +262,7 @@ func TestD2AnswerToNothing(t *testing.T) {
 func TestD8MemoryOfAnnouncedAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := Open(t.Context(), &Config{Dial: dialTo(answerWith(func(c net.Conn, _ protocol.ApiKey, id int32) bool {
-			head := binary.BigEndian.AppendUint32(nil, MaxAnswer)
+			head := binary.BigEndian.AppendUint32(nil, maxAnswer)
 			c.Write(append(binary.BigEndian.AppendUint32(head, uint32(id)), make([]byte, 1000)...))
 			return true
 		}))}, "host:1", true)

@@ -243,20 +243,6 @@ func (t TLC) Stream(ctx context.Context, m Model, read func(io.Reader) error) er
 	return unread
 }
 
-// Visit runs TLC to dump a model, as Dump does, and passes the content of the dump to v.
-func (t TLC) Visit(ctx context.Context, m Model, dir string, v Visitor) error {
-	path, err := t.Dump(ctx, m, dir)
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return ReadDump(f, v)
-}
-
 // Dumped returns the dump of a model in $SURESTART_DUMPS, if it is newer than every module and
 // configuration in tla/ and in the model's own directory.
 func Dumped(root, model, dir string) (path string, ok bool) {

@@ -17,10 +17,9 @@ import (
 
 // outcomes is what a crowd of callers of Start got.
 type outcomes struct {
-	ok     int   // nil
-	early  int   // of them, while no broker worked: nothing can have been open
-	failed int   // an error
-	err    error // of one whose context had not ended
+	ok    int   // nil; the other callers got an error
+	early int   // of them, while no broker worked: nothing can have been open
+	err   error // of one whose context had not ended
 }
 
 // crowd lets n callers call Start at once. The impatient ones give up after 0.3 to 0.4 s, the others
@@ -51,10 +50,8 @@ func (s *storm) crowd(ctx context.Context, n, impatient int, patience time.Durat
 				o.ok++
 			case err == nil:
 				o.ok, o.early = o.ok+1, o.early+1
-			case left:
-				o.failed++
-			default:
-				o.failed, o.err = o.failed+1, err
+			case !left:
+				o.err = err
 			}
 		})
 	}
@@ -71,7 +68,6 @@ const writers = 8
 // sent again. One that may have been delivered waits for lookUp.
 type load struct {
 	sys     system
-	total   int
 	chunk   int          // messages a call
 	count   atomic.Int64 // acknowledged
 	writing atomic.Int64 // messages in calls that have not returned
@@ -85,7 +81,7 @@ type load struct {
 }
 
 func newLoad(sys system, total int) *load {
-	return &load{sys: sys, total: total, chunk: max(1, min(100, total/200)), acked: make([]bool, total), end: func() {}}
+	return &load{sys: sys, chunk: max(1, min(100, total/200)), acked: make([]bool, total), end: func() {}}
 }
 
 // begin starts the writers.
@@ -99,7 +95,7 @@ func (l *load) begin(ctx context.Context) {
 }
 
 func (l *load) write(ctx context.Context) {
-	for ctx.Err() == nil && int(l.count.Load()) < l.total {
+	for ctx.Err() == nil && int(l.count.Load()) < len(l.acked) {
 		if ns := l.take(); len(ns) == 0 || !l.send(ctx, ns) {
 			time.Sleep(20 * time.Millisecond) // nothing to do, or a call failed
 		}

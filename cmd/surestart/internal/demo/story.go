@@ -131,7 +131,7 @@ func (s *storm) refused(ctx context.Context) error {
 	s.screen.act(1, "The broker is down. %v callers call Start at once.", s.cfg.Callers)
 	o := s.crowd(ctx, s.cfg.Callers, 0, 5*time.Second, func() {})
 	s.stop(ctx, hangGuard, s.sys.stop, spec.Idle)
-	s.screen.note("%v got the error, %v \"ok\".", o.failed, o.ok)
+	s.screen.note("%v got the error, %v \"ok\".", s.cfg.Callers-o.ok, o.ok)
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (s *storm) ignored(ctx context.Context) error {
 	s.cl.set(hanging)
 	o := s.crowd(ctx, s.cfg.Callers, s.cfg.Callers, 0, func() {})
 	s.stop(ctx, hangGuard, s.sys.stop, spec.Idle)
-	s.screen.note("%v gave up, %v got \"ok\" though nothing was open.", o.failed, o.early)
+	s.screen.note("%v gave up, %v got \"ok\" though nothing was open.", s.cfg.Callers-o.ok, o.early)
 	return nil
 }
 
@@ -160,7 +160,7 @@ func (s *storm) woken(ctx context.Context) error {
 	s.col.Denied += max(0, s.cfg.Callers-impatient-o.ok)
 	s.transitions(ctx)
 	s.screen.note("Openings that the broker counted: %v. %v got \"ok\", %v of them too early; %v gave up.",
-		s.col.Opens, o.ok, o.early, o.failed)
+		s.col.Opens, o.ok, o.early, s.cfg.Callers-o.ok)
 	if o.err != nil {
 		s.screen.note("One got the error: %v", clip(o.err.Error(), 90))
 	}
