@@ -72,7 +72,7 @@ func brave(ctx context.Context, cfg Config, screen *Screen, flag bool) (_ column
 		s.sys = system{s.ours.Start, s.ours.Stop, s.ours.Shutdown, s.ours.WriteMessages}.broken(cfg.Break, cl)
 	}
 	s.load = newLoad(s.sys, cfg.Messages)
-	err = s.acts(ctx)
+	err = s.play(ctx, s.refused, s.ignored, s.woken, s.interrupted, s.hung, s.finished, s.readBack)
 	s.load.end()
 	return s.col, err
 }
@@ -100,11 +100,6 @@ func within(limit time.Duration, done func() bool) {
 	for end := time.Now().Add(limit); !done() && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
-}
-
-// acts runs all acts and reads everything back.
-func (s *storm) acts(ctx context.Context) error {
-	return s.play(ctx, s.refused, s.ignored, s.woken, s.interrupted, s.hung, s.finished, s.readBack)
 }
 
 // play runs some acts, until ctx ends or the system is stuck.
