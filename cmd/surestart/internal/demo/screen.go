@@ -44,7 +44,7 @@ func (s *Screen) act(n int, format string, args ...any) {
 	s.line("  "+s.paint(terminal.Bold, fmt.Sprint(n))+"  "+format, args...)
 }
 
-// introduce says what one system is about to go through, and before the first why.
+// introduce names the system that comes next. Before the first it explains the demo.
 func (s *Screen) introduce(cfg Config, flag bool) {
 	if flag {
 		s.title("A naive flag, through the same storm (its source: surestart help naive)")
