@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/seed3893aba4/surestart/fsm"
 	"github.com/seed3893aba4/surestart/internal/oneline"
 )
 
@@ -99,7 +98,14 @@ func (s *session) round() bool {
 			if failures != nil {
 				p.cause = errors.Join(append([]error{p.cause}, failures...)...)
 			}
-			wait, ok := next(p.Restart, p.restarts, p.cause)
+			wait, ok := time.Duration(0), false
+			err := contain(func() error {
+				wait, ok = p.Restart.Next(p.restarts, p.cause)
+				return nil
+			})
+			if err != nil {
+				p.cause = errors.Join(p.cause, fmt.Errorf("group: the Backoff of %s: %w", oneline.Escape(p.Name), err))
+			}
 			if !ok {
 				s.fail(p, p.cause)
 				return false
@@ -127,10 +133,4 @@ func (s *session) round() bool {
 	}
 	s.again = nil
 	return false
-}
-
-// next calls b.Next. A panic of b.Next ends the restarts.
-func next(b fsm.Backoff, try int, cause error) (pause time.Duration, ok bool) {
-	defer func() { recover() }()
-	return b.Next(try, cause)
 }

@@ -364,7 +364,7 @@ func TestRestart(t *testing.T) {
 		wantDied(t, "the cause", g.Status().Cause, "c", errBoom)
 	})
 	bubble(t, "a Backoff that panics or exits has given up", func(t *testing.T) {
-		for _, misbehave := range []func(){func() { panic("no") }, runtime.Goexit} {
+		for i, misbehave := range []func(){func() { panic("no") }, runtime.Goexit} {
 			w, a, _, _, _ := diamond(t)
 			g := w.groupOf(restarting(nextFunc(misbehave), "a"))
 			wantNil(t, "Start", g.Start(background()))
@@ -372,7 +372,11 @@ func TestRestart(t *testing.T) {
 			synctest.Wait()
 			w.wantAll("down")
 			wantState(t, g, fsm.Idle)
-			wantDied(t, "the cause", g.Status().Cause, "a", errBoom)
+			cause := g.Status().Cause
+			wantDied(t, "the cause", cause, "a", errBoom)
+			if panicked := new(fsm.PanicError); i == 0 && (!errors.As(cause, &panicked) || panicked.Value != "no") {
+				t.Errorf("the cause is %v; want the panic too", cause)
+			}
 		}
 	})
 	bubble(t, "a death while the group stops is no reason for a restart", func(t *testing.T) {
