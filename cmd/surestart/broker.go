@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/seed3893aba4/surestart/producer"
 )
 
 var brokerCommand = command{
@@ -31,6 +33,9 @@ func prepareBroker(flags *flag.FlagSet) func(*world, []string) error {
 			return usagef("-partitions %d: want 1 to 1000", *parts)
 		}
 		names := list(*topics)
+		if _, err := producer.New(producer.Config{Brokers: []string{"127.0.0.1:9092"}, Topics: names}); err != nil && names != nil {
+			return usageError{err} // kfake would create what Kafka does not allow
+		}
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(*port), kfake.SeedTopics(int32(*parts), names...))
 		if err != nil {
 			return err

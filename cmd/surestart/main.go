@@ -62,12 +62,14 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// interruptible returns a context that a signal ends.
+// interruptible returns a context that a signal ends. A second one ends the process at once, as
+// what is being closed may hang.
 func (w *world) interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
 		select {
 		case <-w.signals:
+			signal.Reset(os.Interrupt, syscall.SIGTERM)
 			cancel(errors.New("interrupted"))
 		case <-ctx.Done():
 		}

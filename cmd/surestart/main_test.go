@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -20,10 +22,47 @@ import (
 const asCommand = "SURESTART_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
+	switch os.Getenv(asCommand) {
+	case "":
+	case "hang":
+		commands = []command{{name: "hang", prepare: func(*flag.FlagSet) func(*world, []string) error { return hang }}}
+		fallthrough
+	default:
 		main()
 	}
 	os.Exit(m.Run())
+}
+
+// hang is a command that does not end when it is interrupted.
+func hang(w *world, _ []string) error {
+	ctx, cancel := w.interruptible()
+	defer cancel()
+	fmt.Fprintln(w.out, "ready")
+	<-ctx.Done()
+	fmt.Fprintln(w.out, context.Cause(ctx))
+	time.Sleep(time.Hour)
+	return nil
+}
+
+// A second Ctrl-C ends a command that hangs although it was interrupted.
+func TestSecondInterruptEndsTheProcess(t *testing.T) {
+	cmd := process(t, "hang")
+	cmd.Env = append(os.Environ(), asCommand+"=hang")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &pipe{r: out}
+	for _, said := range []string{"ready", "interrupted"} {
+		p.until(t, said)
+		cmd.Process.Signal(os.Interrupt)
+	}
+	if cmd.Wait(); cmd.ProcessState.String() != "signal: interrupt" {
+		t.Errorf("it ended with %v", cmd.ProcessState)
+	}
 }
 
 // process is surestart with these arguments, not yet started. It is killed if it outlives the limit
@@ -124,6 +163,7 @@ func TestBadInputs(t *testing.T) {
 		"demo unreachable":   {[]string{"demo", "-brokers", "127.0.0.1:1"}, 1, "127.0.0.1:1: connect: connection refused"},
 		"broker port":        {[]string{"broker", "-port", "70000"}, 2, "70000"},
 		"broker partitions":  {[]string{"broker", "-partitions", "0"}, 2, "-partitions 0"},
+		"broker topic":       {[]string{"broker", "-port", "0", "-topic", "a,b c"}, 2, `"b c"`},
 		"no brokers":         {[]string{"produce", "-topic", "lines"}, 2, "surestart broker"},
 		"brokers":            {[]string{"produce", "-brokers", "a:b:c", "-topic", "lines"}, 2, `"a:b:c"`},
 		"port":               {[]string{"produce", "-brokers", "localhost:70000", "-topic", "lines"}, 2, "70000"},
