@@ -272,7 +272,7 @@ func TestR49UnknownTopicDelaysNoOther(t *testing.T) {
 				msgs = append(msgs, kafka.Message{Topic: topic, Key: []byte{byte(k)}, Value: fmt.Appendf(nil, "%d-%d-%s", i, k, topic)})
 			}
 			ctx, cancel := context.WithCancelCause(bg)
-			ends := error(context.DeadlineExceeded)
+			var ends error = context.DeadlineExceeded
 			if i%4 > 1 {
 				ends = errors.New("the caller has left")
 				time.AfterFunc(time.Second, func() { cancel(ends) })

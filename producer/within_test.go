@@ -133,7 +133,7 @@ func TestG15EveryFunctionCallsEveryMethod(t *testing.T) {
 	for _, f := range callbacks {
 		for _, m := range methods {
 			t.Run(f.name+"/"+m.name, func(t *testing.T) {
-				server, roots := certificate(t)
+				server, roots := testbroker.Certificate(t)
 				synctest.Test(t, func(t *testing.T) {
 					opts := []kfake.Opt{kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "user", "right")}
 					if f.name == "TLS" {
