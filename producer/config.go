@@ -64,7 +64,7 @@ type Config struct {
 	// Dial opens the network connections; nil: a net.Dialer. It must return soon after its context
 	// ends. A panic or a runtime.Goexit in Dial counts as an error of that connect; in a method of a
 	// connection it counts as the end of that connection. A connection's Write must return the
-	// number of bytes written also when it fails: a request that was written completely may be in
+	// number of bytes written also when it fails: a request that was written whole may be in
 	// the log.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 

@@ -6,7 +6,7 @@
 // under way. Before kafka-go decodes an answer, package shape checks that every array
 // has the elements that it claims.
 //
-// A failed exchange reports whether its request was written completely. A broker ignores a
+// A failed exchange reports whether its request was written whole. A broker ignores a
 // request that was not.
 package connection
 

@@ -74,7 +74,7 @@ func (c *Conn) AppendHeader(b []byte, key protocol.ApiKey, version int16) []byte
 // of the connection. The request begins with the bytes of AppendHeader. Exchange consumes frame,
 // and changes no other bytes. timeout bounds everything; if it is not positive, only Close does.
 //
-// Any error ends the connection. written reports whether the request was written completely, or may
+// Any error ends the connection. written reports whether the request was written whole, or may
 // have been. If false, no broker will process it.
 func (c *Conn) Exchange(frame net.Buffers, timeout time.Duration) (body []byte, written bool, err error) {
 	c.startLimit(timeout)
