@@ -64,7 +64,7 @@
 // If one of the first two fails, a delivered message may be missing from the log. If the third
 // fails, a message may be in the log twice, or out of order.
 //
-// Retention, compaction, DeleteRecords and the deletion of a topic remove messages all the same.
+// Retention, compaction, DeleteRecords and the deletion of a topic still remove delivered messages.
 // When a broker's answer shows that the log lost acknowledged messages, or that the brokers forgot
 // the producer, the producer logs a warning and counts the answer (Counters.LostByCluster).
 //

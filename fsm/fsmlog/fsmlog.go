@@ -1,5 +1,5 @@
 // Package fsmlog logs one structured line for each transition of a lifecycle, and for each
-// failed try that another try follows.
+// failed try that is followed by another try.
 //
 //	l := fsm.New(open, fsmlog.To(logger.With("resource", "orders")))
 //

@@ -4,8 +4,9 @@
 //
 // The package does no input or output, and has no clock, goroutine or lock. It sees no bytes and counts no attempts. Each
 // event is a call of a method: a message is admitted, a request was written, an answer came. The method returns what
-// the caller must do. Its whole state is in its fields, so verify/internal/delivery/partition can walk every state and
-// step of it beside the model.
+// the caller must do. The whole state of a [Partition], and of the
+// [IDs] that partitions share, is in their fields, so verify/internal/delivery/partition can walk every state and step of
+// them beside the model.
 //
 // A message is a number. A partition numbers its messages in the order in which it admits them, starting at 1.
 //
