@@ -158,7 +158,7 @@ func (p *Partition) lost(s *Sender, written bool, err error) (refresh, again boo
 	p.alone = p.attempts > 0 || errors.Is(err, context.DeadlineExceeded)
 	out, err := p.core.Lose()
 	must(err)
-	p.decideLocked(out, verdicts{p.cause, -1, true})
+	p.decideLocked(out, verdicts{cause: p.cause, wait: true})
 	return true, true, p.nextLocked(s)
 }
 
@@ -230,7 +230,6 @@ func (p *Partition) nextLocked(s *Sender) *Sender {
 		p.giveUpLocked()
 		if p.core.State() == core.Empty {
 			p.attempts = 0
-			p.notBusy()
 			return p.offerLocked(time.Now())
 		}
 	}
@@ -249,7 +248,7 @@ func (p *Partition) giveUpLocked() {
 		if ch.slots[i].call != nil {
 			out, err := p.core.Withdraw(ch.number(i))
 			must(err)
-			p.decideLocked(out, verdicts{cause, -1, true})
+			p.decideLocked(out, verdicts{cause: cause, wait: true})
 		}
 	}
 	p.sweepLocked()

@@ -34,7 +34,7 @@ func (p *Partition) Withdraw(first core.Message, n int, cause error) {
 			all = append(all, out.Decided...)
 		}
 	}
-	p.decideLocked(core.Outcome{Decided: all}, verdicts{cause: cause, offset: -1})
+	p.decideLocked(core.Outcome{Decided: all}, verdicts{cause: cause})
 	p.sweepLocked()
 	p.completeLaterLocked()
 	p.mu.Unlock()
@@ -62,7 +62,7 @@ func (p *Partition) complete() {
 // verdicts has the facts that calls receive in addition to the verdict.
 type verdicts struct {
 	cause  error
-	offset int64 // of the batch; -1: not known
+	offset int64 // of the batch, if it was delivered; -1: not known
 	wait   bool  // until the completion has returned
 }
 
@@ -243,7 +243,7 @@ func (p *Partition) Cut(cause error) (n Counts, resolve func()) {
 	return n, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.resolveLocked(out.Decided, verdicts{because, -1, true})
+		p.resolveLocked(out.Decided, verdicts{cause: because, wait: true})
 		p.completeLaterLocked()
 		if p.paused && p.timer.Stop() {
 			p.paused, p.inHand = false, false
