@@ -70,6 +70,23 @@ func TestCounters(t *testing.T) {
 	}, kfake.SeedTopics(1, "t"))
 }
 
+// An attempt whose request gets no answer counts as failed.
+func TestLostRequestsAreErrors(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.WriteTimeout = time.Second
+		e := start(t, cfg)
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true }) // the first
+		if err := e.Write(t.Context(), time.Now(), message("x")); err != nil {
+			t.Error(err)
+		}
+		n := e.Counters()
+		if errs, retries, requests := n.Errors.Load(), n.Retries.Load(), n.Requests.Load(); errs != 1 || retries != 1 || requests != 2 {
+			t.Errorf("%d errors and %d retries in %d requests, want 1 and 1 in 2", errs, retries, requests)
+		}
+	}, kfake.SeedTopics(1, "t"))
+}
+
 // Summaries have times: of a message that lingers, of a request, and of a wait that a broker
 // wanted.
 func TestSummaries(t *testing.T) {
