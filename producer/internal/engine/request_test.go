@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -60,6 +61,29 @@ func TestD8RequestsAreShared(t *testing.T) {
 			t.Errorf("%d requests for %d batches, the largest with %d bytes", requests.Load(), partitions.Load(), largest.Load())
 		}
 	}, kfake.SeedTopics(20, "t"))
+}
+
+// A partition is ready again, and no longer busy, once an attempt has succeeded after one that failed.
+func TestReadyAfterAFailedAttempt(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		e := start(t, config(b, "t"))
+		p := (*e.topics.Load())["t"].all()[0]
+		fault := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: notEnoughReplicas, Count: -1})
+		d, err := send(t.Context(), e, message("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if p.Ready() || !p.Busy() {
+			t.Errorf("after a failed attempt: ready %t, busy %t", p.Ready(), p.Busy())
+		}
+		fault.Remove()
+		<-d.done
+		synctest.Wait()
+		if d.err != nil || !p.Ready() || p.Busy() {
+			t.Errorf("after the next one: ready %t, busy %t, and %v", p.Ready(), p.Busy(), d.err)
+		}
+	}, kfake.SeedTopics(1, "t"))
 }
 
 // On a slowConn each write takes a while.
