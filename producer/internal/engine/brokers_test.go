@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -319,6 +320,28 @@ func TestStartFails(t *testing.T) {
 			leavesNothing(t, e)
 		}
 	}, kfake.SeedTopics(1, "t"))
+}
+
+// An outage of a broker is one warning, however many connections it has.
+func TestOneWarningForABroker(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, b *testbroker.Broker) {
+		for i := range int32(2) {
+			if err := b.Fake.MoveTopicPartition("t", i, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		warned := make(chan string, 100)
+		cfg := config(b, "t")
+		cfg.ConnectionsPerBroker = 3
+		cfg.Warn = func(message, _ string, _ int, _ error) { warned <- message }
+		start(t, cfg)
+		b.Net.Kill(1)
+		time.Sleep(time.Minute)
+		b.Net.Revive(1)
+		if n, first := len(warned), <-warned; n != 1 || !strings.Contains(first, "cannot be reached") {
+			t.Errorf("%d warnings, the first is %q", n, first)
+		}
+	}, kfake.SeedTopics(2, "t"))
 }
 
 // Without a limit of attempts a message outlives an outage that ends before its deadline: brokers that are away, and
