@@ -290,7 +290,10 @@ func TestD1CutIsCompleted(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
 		completed := make(chan sender.Failure, 10)
 		cfg := config(b, "t")
-		cfg.Completion = func(_ []kafka.Message, f sender.Failure) { completed <- f }
+		cfg.Completion = func(_ []kafka.Message, f sender.Failure) {
+			time.Sleep(100 * time.Millisecond)
+			completed <- f
+		}
 		e := New(cfg)
 		if err := e.Start(t.Context(), ignore); err != nil {
 			t.Fatal(err)
