@@ -11,7 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"github.com/seed3893aba4/surestart/internal/core"
+	"github.com/seed3893aba4/surestart/internal/testbroker"
 	"github.com/seed3893aba4/surestart/producer/internal/sender"
 )
 
@@ -96,6 +100,35 @@ func TestRoomIsFair(t *testing.T) {
 			t.Errorf("the order is %v, %d used", order, r.used.Load())
 		}
 	})
+}
+
+// A message that lingers is sent at once when a call waits for its room.
+func TestNothingLingersWhileACallWaits(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		cfg := config(b, "t")
+		cfg.Linger, cfg.DeliveryTimeout, cfg.MaxInFlight = time.Hour, 2*time.Hour, 1000
+		e := start(t, cfg)
+		large := kafka.Message{Value: make([]byte, 800)}
+		first, err := send(t.Context(), e, large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if first.ended() {
+			t.Fatal("it does not linger")
+		}
+		began := time.Now()
+		second, err := send(t.Context(), e, large) // it has to wait for the room of the first
+		if err != nil {
+			t.Fatal(err)
+		}
+		if <-first.done; first.err != nil || time.Since(began) > 0 {
+			t.Errorf("a call waited %v for the room of a message that lingers: %v", time.Since(began), first.err)
+		}
+		if <-second.done; second.err != nil || time.Since(began) != time.Hour {
+			t.Errorf("the next message, for whose room no call waits, lingered %v: %v", time.Since(began), second.err)
+		}
+	}, kfake.SeedTopics(1, "t"))
 }
 
 // sharedRoom is a room, and partitions that share it.
