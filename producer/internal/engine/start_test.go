@@ -2,12 +2,9 @@ package engine
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,89 +145,6 @@ func TestCheckPermission(t *testing.T) {
 	start(t, cfg)
 	if n := len(b.Read(t, cfg.Topics[0])); n != 0 {
 		t.Errorf("checking wrote %d records", n)
-	}
-}
-
-// The session of a login is renewed before the broker ends it: no request is cut. If the login is
-// refused for a moment, the connection serves until the session ends.
-func TestLoginExpires(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
-		began := time.Now()
-		var refused atomic.Int32
-		b.Fake.ControlKey(kmsg.SASLAuthenticate.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			b.Fake.KeepControl()
-			if since := time.Since(began); since < 5*time.Second || since > 9600*time.Millisecond {
-				return nil, nil, false
-			}
-			refused.Add(1)
-			res := req.ResponseKind().(*kmsg.SASLAuthenticateResponse)
-			res.ErrorCode = kerr.SaslAuthenticationFailed.Code
-			return res, nil, true
-		})
-		b.Net.Altered(func(res []byte) { // the lifetime of the session, behind code, message and bytes
-			if len(res) == 4+4+2+2+4+8 {
-				res[len(res)-2], res[len(res)-1] = 10_000>>8, 10_000&0xff
-			}
-		})
-		b.Net.Lifetime(10 * time.Second)
-		cfg := config(b, "t")
-		cfg.Connection.SASL = plain.Mechanism{Username: "u", Password: "p"}
-		e := start(t, cfg)
-		for range 300 {
-			began := time.Now()
-			if err := e.Write(t.Context(), began, message("x")); err != nil || time.Since(began) > 10*time.Millisecond {
-				t.Errorf("a write: %v, after %v", err, time.Since(began))
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		if n := e.Counters(); n.Retries.Load() != 0 || n.Connects.Load() < 6 || refused.Load() < 4 {
-			t.Errorf("%d retries, %d connections, %d logins refused", n.Retries.Load(), n.Connects.Load(), refused.Load())
-		}
-	}, kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
-}
-
-// Sessions of any length cause a bounded number of logins, over three connections, and writes go on.
-func TestShortSessions(t *testing.T) {
-	for _, session := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 80 * time.Millisecond, 105 * time.Millisecond, 300 * time.Millisecond} {
-		for _, ends := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%v, ended by the broker: %t", session, ends), func(t *testing.T) {
-				bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
-					var logins atomic.Int64
-					b.Net.Altered(func(res []byte) { // the lifetime of the session, behind code, message and bytes
-						if len(res) == 4+4+2+2+4+8 {
-							logins.Add(1)
-							binary.BigEndian.PutUint64(res[len(res)-8:], uint64(session.Milliseconds()))
-						}
-					})
-					if ends {
-						b.Net.Lifetime(session)
-					}
-					cfg := config(b, "t")
-					cfg.Connection.SASL = plain.Mechanism{Username: "u", Password: "p"}
-					e := start(t, cfg)
-					for name, write := range map[string]bool{"idle": false, "writing": true} {
-						logins.Store(0)
-						longest := time.Duration(0)
-						for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
-							if !write {
-								continue
-							}
-							now := time.Now()
-							if err := e.Write(t.Context(), now, message("x")); err != nil {
-								t.Error(err)
-							}
-							longest = max(longest, time.Since(now))
-						}
-						if n := logins.Load(); n > 20*25 {
-							t.Errorf("%s: %d logins in 20 seconds", name, n)
-						}
-						if longest > 1500*time.Millisecond {
-							t.Errorf("%s: a write took %v", name, longest)
-						}
-					}
-				}, kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
-			})
-		}
 	}
 }
 
