@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"hash/crc32"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/seed3893aba4/surestart/internal/core"
 	"github.com/seed3893aba4/surestart/internal/testbroker"
@@ -146,6 +148,56 @@ func TestCheckPermission(t *testing.T) {
 	if n := len(b.Read(t, cfg.Topics[0])); n != 0 {
 		t.Errorf("checking wrote %d records", n)
 	}
+}
+
+// Brokers before Kafka 2.4 get a batch with the check of the permission. They cannot append it: its
+// checksum and the acknowledgements are invalid. It has no producer id, which would need another
+// permission.
+func TestCheckPermissionBeforeKafka24(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *testbroker.Broker) {
+		checks := 0
+		b.Fake.ControlKey(kmsg.Produce.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.Fake.KeepControl()
+			checks++
+			r := req.(*kmsg.ProduceRequest)
+			records := r.Topics[0].Partitions[0].Records
+			var batch kmsg.RecordBatch
+			if err := batch.ReadFrom(records); err != nil || batch.Magic != 2 || batch.NumRecords != 1 {
+				t.Errorf("the batch is %+v: %v", batch, err)
+				return nil, nil, false
+			}
+			if crc32.Checksum(records[21:], crc32.MakeTable(crc32.Castagnoli)) == uint32(batch.CRC) {
+				t.Error("the checksum is valid")
+			}
+			if r.Version != 7 || r.Acks == 0 || r.Acks == 1 || r.Acks == -1 {
+				t.Errorf("version %d, acknowledgements %d", r.Version, r.Acks)
+			}
+			if batch.ProducerID != -1 || batch.ProducerEpoch != -1 || batch.FirstSequence != -1 {
+				t.Errorf("the producer id is %d, the epoch %d, the sequence %d", batch.ProducerID, batch.ProducerEpoch, batch.FirstSequence)
+			}
+			if r.Topics[0].Topic == "mine" {
+				return nil, nil, false
+			}
+			res := req.ResponseKind().(*kmsg.ProduceResponse) // kfake looks at the acknowledgements first
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.ErrorCode = kerr.TopicAuthorizationFailed.Code
+			res.Topics = []kmsg.ProduceResponseTopic{{Topic: r.Topics[0].Topic, Partitions: []kmsg.ProduceResponseTopicPartition{p}}}
+			return res, nil, true
+		})
+		cfg := config(b, "mine", "theirs")
+		cfg.CheckPermission = true
+		e := New(cfg)
+		var topic *TopicError
+		if err := e.Start(t.Context(), ignore); !errors.Is(err, kafka.TopicAuthorizationFailed) || !errors.As(err, &topic) || topic.Topic != "theirs" || checks != 2 {
+			t.Errorf("Start after %d checks: %v", checks, err)
+		}
+		leavesNothing(t, e)
+		cfg.Topics = []string{"mine"}
+		start(t, cfg)
+		if found := b.Fake.PartitionInfo("mine", 0); found.HighWatermark != 0 {
+			t.Errorf("checking wrote %d records", found.HighWatermark)
+		}
+	}, kfake.SeedTopics(1, "mine", "theirs"), kfake.MaxVersions(kversion.V2_3_0()))
 }
 
 // A Start whose context ends when all is done, but before it returns, has failed.
