@@ -304,37 +304,6 @@ func TestR39OldAddressSwallows(t *testing.T) {
 	})
 }
 
-// A connection hangs half-open with a batch under way, and the leader moves. The batch goes to the new leader
-// soon, not after the WriteTimeout, and is in the log once.
-func TestR39LeaderMovesFromAHalfOpenConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := testbroker.VirtualCluster(t, 3)
-		topic := b.CreateTopic(t, 1)
-		if err := b.Fake.MoveTopicPartition(topic, 0, 1); err != nil {
-			t.Fatal(err)
-		}
-		p := newProducer(t, b, Config{Topic: topic, Logger: slog.New(slog.DiscardHandler), WriteTimeout: 20 * time.Second})
-		start(t, p)
-		hangs := b.Hang(kmsg.Produce)
-		began := time.Now()
-		write := async(func() error { return p.WriteMessages(bg, message("x")) })
-		time.Sleep(time.Second)
-		hangs.Set(false)
-		if err := b.Fake.MoveTopicPartition(topic, 0, 2); err != nil {
-			t.Fatal(err)
-		}
-		if err := get(t, write); err != nil {
-			t.Error(err)
-		}
-		if took := time.Since(began); took > 6*time.Second || hangs.Hits() != 1 {
-			t.Errorf("the write took %v; %d requests hung", took, hangs.Hits())
-		}
-		if found := values(t, b, topic); len(found) != 1 || found["x"] != 1 {
-			t.Errorf("found %v", found)
-		}
-	})
-}
-
 // librdkafka 4976: a broker answers with stale metadata, and the producer is stuck. Here metadata
 // with newer leader epochs stay. When an answer does not help, another broker is asked.
 func TestR48StaleMetadata(t *testing.T) {

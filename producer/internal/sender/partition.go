@@ -280,31 +280,10 @@ func (p *Partition) Lead(s *Sender) {
 		p.inHand = false
 		s = p.offerLocked(time.Now())
 	default:
-		if p.using != nil && old != nil && p.cfg.Mode == core.Idempotent {
-			p.leaveLocked(old)
-		}
 		s = p.offerLocked(time.Now()) // unless it is under way: its sender hands it over
 	}
 	p.mu.Unlock()
 	wake(s)
-}
-
-// overdue is how long a former leader may take for its answer. Kafka answers at once when it loses a
-// partition.
-const overdue = 2 * time.Second
-
-// leaveLocked ends the connection of a former leader's sender, which has a batch under way, unless the
-// broker answers soon. The connection may be half-open. The next leader recognizes what it has of the batch.
-func (p *Partition) leaveLocked(former *Sender) {
-	batch, attempt := p.batches.Load(), p.attempts
-	time.AfterFunc(overdue, func() {
-		p.mu.Lock()
-		waits := p.using != nil && p.sender != former && p.batches.Load() == batch && p.attempts == attempt
-		p.mu.Unlock()
-		if conn := former.conn.Load(); waits && conn != nil {
-			conn.Close()
-		}
-	})
 }
 
 func wake(s *Sender) {

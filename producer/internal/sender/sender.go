@@ -32,9 +32,8 @@ type Sender struct {
 
 	first    chan struct{} // closed after the first attempt to connect
 	firstErr error
-	down     atomic.Pointer[error]           // why it has no connection; nil: it has one, or is about to connect again
-	up       atomic.Bool                     // it has a connection
-	conn     atomic.Pointer[connection.Conn] // that it serves; nil: none
+	down     atomic.Pointer[error] // why it has no connection; nil: it has one, or is about to connect again
+	up       atomic.Bool           // it has a connection
 	// completing: it sends nothing until a completion has returned.
 	completing atomic.Bool
 
@@ -44,7 +43,6 @@ type Sender struct {
 	ping  *Job // shared by all Pings that wait for it to be sent; nil: none
 
 	// Only run uses these.
-	long  *time.Timer // asks for the metadata when an answer takes long
 	req   request
 	spare []*Partition
 	timer *time.Timer
@@ -100,8 +98,6 @@ func (s *Sender) signal() {
 func (s *Sender) run() {
 	s.timer = time.NewTimer(time.Hour)
 	defer s.timer.Stop()
-	s.long = time.AfterFunc(time.Hour, s.b.directory.Refresh)
-	defer s.long.Stop()
 	defer func() { s.tried(context.Cause(s.ctx)) }()
 	next := s.connect()
 	for failed, refused := 0, 0; s.ctx.Err() == nil; {
@@ -133,9 +129,7 @@ func (s *Sender) run() {
 		s.tried(nil)
 		began := time.Now()
 		s.served = false
-		s.conn.Store(next.conn)
 		s.serve(next.conn)
-		s.conn.Store(nil)
 		s.up.Store(false)
 		s.b.cfg.Counters.Open.Add(-1)
 		stop()
@@ -429,9 +423,7 @@ func (s *Sender) exchange(conn *connection.Conn) error {
 		}
 		return err
 	}
-	s.long.Reset(overdue) // the leader may have moved, and the connection be half-open
 	body, written, err := conn.Exchange(s.req.frame, cfg.WriteTimeout)
-	s.long.Stop()
 	cfg.Counters.RequestTime.observe(int64(time.Since(s.used)))
 	if err != nil {
 		s.lose(written, err)
