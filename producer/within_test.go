@@ -186,3 +186,34 @@ func TestG15EveryFunctionCallsEveryMethod(t *testing.T) {
 		}
 	}
 }
+
+// A function of Config other than Balancer may send, whether or not there is a Balancer.
+func TestSendInCompletionWithABalancer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.Virtual(t, kfake.SeedTopics(1, "t"))
+		var p *Producer
+		sent := make(chan error, 2)
+		p = newProducer(t, b, Config{
+			Topic:    "t",
+			Balancer: kafka.BalancerFunc(func(_ kafka.Message, partitions ...int) int { return partitions[0] }),
+			Completion: func(msgs []kafka.Message, _ error) {
+				if string(msgs[0].Value) != "first" {
+					return
+				}
+				_, err := p.Send(bg, message("second"))
+				sent <- err
+				sent <- p.Flush(bg) // the mark of Completion is still there
+			},
+		})
+		start(t, p)
+		if err := p.WriteMessages(bg, message("first")); err != nil {
+			t.Error(err)
+		}
+		if err := <-sent; err != nil {
+			t.Errorf("Send: %v", err)
+		}
+		if err := <-sent; !errors.Is(err, fsm.ErrReentrant) {
+			t.Errorf("Flush: %v, want ErrReentrant", err)
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 //   - nil if every message was delivered, as Config.Acks defines it;
 //   - ErrNotSent with ErrNotStarted, or with ErrClosed and io.ErrClosedPipe, if the
 //     producer is not started (G10);
+//   - ErrNotSent with fsm.ErrReentrant, at once, if Config.Balancer made the call;
 //   - ErrNotSent with a *TopicError if a message names an undeclared topic: then no
 //     message was sent;
 //   - ErrNotSent with the cause of ctx if ctx ended before any message was admitted, for
