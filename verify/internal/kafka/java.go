@@ -2,13 +2,16 @@ package kafka
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed" // the logs' configurations
+	"encoding/hex"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
+	"github.com/seed3893aba4/surestart/verify/internal/filelock"
 	"github.com/seed3893aba4/surestart/verify/internal/tools"
 )
 
@@ -50,30 +53,77 @@ func (c *Cluster) java(ctx context.Context, oldest bool) (*java, error) {
 	}
 	j := &java{command: command, classpath: filepath.Join(lib, "*"), options: []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"}}
 	if c.training != "" {
-		j.options = append(j.options, c.training)
+		j.options = append(j.options, "-XX:ArchiveClassesAtExit="+c.training)
 		return j, nil
 	}
 	if oldest {
 		return j, nil
 	}
-	archived, err := tools.Archive(ctx, c.log, "kafka", j.classpath, func(option string) error { return train(ctx, option) })
-	j.options = append(j.options, archived...)
-	return j, err
+	archive, err := c.archive(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	if archive != "" {
+		j.options = append(j.options, "-XX:SharedArchiveFile="+archive, "-Xlog:disable", "-Xlog:all=error:stderr")
+	}
+	return j, nil
 }
 
-// train starts and stops a broker, in a directory of its own, with an option for its JVM.
-func train(ctx context.Context, option string) (err error) {
-	dir, err := os.MkdirTemp("", "surestart-kafka")
+// archive returns the JVM's archive of Kafka's classes, which halves the work of a start. It is
+// made once on a machine, by a broker that starts and stops. Without the archive everything works,
+// more slowly. The JVM ignores an archive that fits neither it nor the jars.
+func (c *Cluster) archive(ctx context.Context, j *java) (file string, err error) {
+	cache, err := tools.Cache()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(cache, 0o777); err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(j.classpath + " " + j.command))
+	file = filepath.Join(cache, "kafka-"+hex.EncodeToString(sum[:])[:12]+".jsa")
+	there := func() bool {
+		info, err := os.Stat(file)
+		return err == nil && info.Size() > 0
+	}
+	if there() {
+		return file, nil
+	}
+	unlock, err := filelock.Lock(ctx, file+".lock", nil)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if there() { // made by another run meanwhile
+		return file, nil
+	}
+	c.say("preparing an archive of Kafka's classes, once (about 15 s)")
+	switch err := train(ctx, cache, file); {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		c.say("no archive: %v", err)
+		return "", nil
+	}
+	return file, nil
+}
+
+func train(ctx context.Context, cache, file string) (err error) {
+	dir, err := os.MkdirTemp(cache, "training.*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	c := &Cluster{dir: filepath.Join(dir, "broker"), log: io.Discard, training: option}
+	var log strings.Builder
+	c := &Cluster{dir: filepath.Join(dir, "broker"), log: &log, training: filepath.Join(dir, "classes.jsa")}
 	defer func() { err = errors.Join(err, c.Stop(context.WithoutCancel(ctx))) }()
 	if _, err := c.Start(ctx, Options{}); err != nil {
 		return err
 	}
-	return c.StopNode(ctx, 1)
+	if err := c.StopNode(ctx, 1); err != nil {
+		return err
+	}
+	return os.Rename(c.training, file)
 }
 
 // tool returns a command for one of Kafka's own command line tools.

@@ -35,7 +35,7 @@ type Cluster struct {
 	dir string    // absolute
 	log io.Writer // what a person who waits wants to know
 
-	training string // the option with which its JVM makes an archive, if it is started for that
+	training string // the archive that this cluster is started for; see archive
 }
 
 // Open returns the cluster of a directory, whether or not it runs or exists. The empty string

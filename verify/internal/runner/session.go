@@ -269,8 +269,7 @@ func (s *session) program(ctx context.Context, argv ...string) *exec.Cmd {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	s.getting.Unlock()
-	compile := strings.Join(append([]string{"env"}, tools.Compiling...), " ")
-	cmd.Env = append(cmd.Env, "SURESTART_SCHEDULES="+s.Dir, fmt.Sprintf("GOFLAGS=%s '-toolexec=%s'", os.Getenv("GOFLAGS"), compile))
+	cmd.Env = append(cmd.Env, "SURESTART_SCHEDULES="+s.Dir)
 	if s.bound != "" {
 		cmd.Env = append(cmd.Env, "SURESTART_BOUND="+s.bound)
 	}

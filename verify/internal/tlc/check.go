@@ -11,8 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-
-	"github.com/seed3893aba4/surestart/verify/internal/tools"
 )
 
 // A Verdict is the result of TLC for a model.
@@ -38,26 +36,6 @@ var (
 // with options for Java and for TLC. The verdict has what TLC refutes. An error means that TLC
 // could not do its work.
 func (t TLC) Check(ctx context.Context, dir, cfg, module string, java []string, options ...string) (Verdict, error) {
-	archived, err := t.archived(ctx)
-	if err != nil {
-		return Verdict{}, err
-	}
-	return t.check(ctx, dir, cfg, module, slices.Concat(archived, java), options...)
-}
-
-// archived returns options for Java, with which TLC starts faster.
-func (t TLC) archived(ctx context.Context) ([]string, error) {
-	return tools.Archive(ctx, os.Stderr, "tlc", t.Jar, func(option string) error {
-		cfg, err := os.ReadFile(filepath.Join(t.Root, "tla", "HoldLive.cfg")) // a small model, with fairness
-		if err != nil {
-			return err
-		}
-		_, err = t.check(ctx, "tla", string(cfg), "Hold", []string{"-XX:+UseSerialGC", option}, "-workers", "1")
-		return err
-	})
-}
-
-func (t TLC) check(ctx context.Context, dir, cfg, module string, java []string, options ...string) (Verdict, error) {
 	meta, err := os.MkdirTemp("", "surestart-tlc")
 	if err != nil {
 		return Verdict{}, err

@@ -14,7 +14,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"sync"
 
 	"github.com/seed3893aba4/surestart/internal/checkout"
@@ -142,10 +141,7 @@ func (t TLC) Dump(ctx context.Context, m Model, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd, err := t.dump(ctx, m, config, aside)
-	if err != nil {
-		return "", err
-	}
+	cmd := t.dump(ctx, m, config, aside)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Run(); err != nil {
@@ -176,20 +172,15 @@ func graphOnly(config, dir string) (string, error) {
 	return written, os.WriteFile(written, []byte(GraphOnly(string(text))), 0o644)
 }
 
-// dump returns the command that runs TLC on a model under a configuration. TLC writes its graph to
-// aside.
-func (t TLC) dump(ctx context.Context, m Model, config, aside string) (*exec.Cmd, error) {
-	archived, err := t.archived(ctx)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, "java", slices.Concat(archived, []string{"-XX:+UseSerialGC",
-		"-Djava.io.tmpdir=" + aside, // TLC unpacks its modules there, under fixed names
-		"-DTLA-Library=" + filepath.Join(t.Root, "tla"), "-cp", t.Jar,
+// dump runs TLC on a model under a configuration. TLC writes its graph to aside.
+func (t TLC) dump(ctx context.Context, m Model, config, aside string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "java", "-XX:+UseSerialGC",
+		"-Djava.io.tmpdir="+aside, // TLC unpacks its modules there, under fixed names
+		"-DTLA-Library="+filepath.Join(t.Root, "tla"), "-cp", t.Jar,
 		"tlc2.TLC", "-metadir", filepath.Join(aside, "meta"), "-fp", "0", "-workers", "1",
-		"-dump", "dot,actionlabels", filepath.Join(aside, m.Name), "-config", config, m.Module})...)
+		"-dump", "dot,actionlabels", filepath.Join(aside, m.Name), "-config", config, m.Module)
 	cmd.Dir = filepath.Join(t.Root, filepath.FromSlash(path.Dir(m.Config)))
-	return cmd, nil
+	return cmd
 }
 
 // Stream runs TLC to dump a model whose dump would be several gigabytes. It reads the dump through
@@ -219,10 +210,7 @@ func (t TLC) Stream(ctx context.Context, m Model, read func(io.Reader) error) er
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd, err := t.dump(ctx, m, path.Base(m.Config), aside)
-	if err != nil {
-		return err
-	}
+	cmd := t.dump(ctx, m, path.Base(m.Config), aside)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {

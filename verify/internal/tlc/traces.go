@@ -34,15 +34,11 @@ func (t TLC) Traces(ctx context.Context, dir, cfg, module string, traces []strin
 	if err := os.WriteFile(path, []byte(cfg), 0o666); err != nil {
 		return Answer{}, err
 	}
-	archived, err := t.archived(ctx)
-	if err != nil {
-		return Answer{}, err
-	}
-	cmd := exec.CommandContext(ctx, "java", append(archived, "-XX:+UseParallelGC", "-Xss64m",
+	cmd := exec.CommandContext(ctx, "java", "-XX:+UseParallelGC", "-Xss64m",
 		"-Djava.io.tmpdir="+dir, // TLC unpacks its modules there, under fixed names
 		"-DTLA-Library="+dir,
 		"-cp", t.Jar, "tlc2.TLC", "-workers", "auto", "-deadlock", // a trace ends
-		"-metadir", filepath.Join(dir, "meta"), "-config", path, module)...)
+		"-metadir", filepath.Join(dir, "meta"), "-config", path, module)
 	cmd.Dir = filepath.Join(t.Root, "tla")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

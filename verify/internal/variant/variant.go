@@ -22,7 +22,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed3893aba4/surestart/verify/internal/machine"
-	"github.com/seed3893aba4/surestart/verify/internal/tools"
 )
 
 // Variant is a change of the source.
@@ -136,7 +135,7 @@ func build(ctx context.Context, root, overlay, pkg, tags, bin string) (string, e
 	}
 	// Without what only a debugger reads, which takes a fifth of the compiler's time.
 	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-gcflags=github.com/seed3893aba4/surestart/...=-dwarf=false", "-overlay", overlay, "-tags", tags, "-o", bin, "./"+pkg)
-	cmd.Dir, cmd.Env = module, append(os.Environ(), tools.Compiling...)
+	cmd.Dir = module
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
