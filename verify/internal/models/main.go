@@ -152,14 +152,7 @@ func (k checker) measure(ctx context.Context, m machine.Model) (machine.Model, e
 	say("%s: %s", m.Name, m.Bound)
 	k.small = m.States < 20_000
 	m.Properties = c.properties
-	options := []string{"-workers", "1"}
-	path, dumped := tlc.Dumped(k.root, m.Name, k.Dir)
-	if m.Graph && !dumped {
-		path = filepath.Join(k.scratch, m.Name+".dot")
-		options = append(options, dumping(path)...)
-		defer os.Remove(path)
-	}
-	v, err := k.run(ctx, c.text, m.Module, c.properties, options...)
+	v, err := k.run(ctx, c.text, m.Module, c.properties, "-workers", "1")
 	if err != nil {
 		return m, err
 	}
@@ -168,6 +161,14 @@ func (k checker) measure(ctx context.Context, m machine.Model) (machine.Model, e
 	}
 	m.States = v.States
 	if m.Graph {
+		path, ok := tlc.Dumped(k.root, m.Name, k.Dir)
+		if !ok {
+			path = filepath.Join(k.scratch, m.Name+".dot")
+			if _, err := k.dump(ctx, c, m.Module, path); err != nil {
+				return m, err
+			}
+			defer os.Remove(path)
+		}
 		g, err := size(path)
 		if err != nil {
 			return m, fmt.Errorf("reading the dump: %w", err)

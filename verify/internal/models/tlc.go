@@ -96,10 +96,6 @@ func size(path string) (graph, error) {
 
 // dump writes the whole graph of a model to path. Its bytes are the same each time.
 func (k checker) dump(ctx context.Context, c *config, module, path string) (tlc.Verdict, error) {
-	return k.run(ctx, tlc.GraphOnly(c.text), module, nil, append(dumping(path), "-workers", "1")...)
-}
-
-// dumping are the options with which TLC also writes the graph.
-func dumping(path string) []string {
-	return []string{"-fp", "0", "-dump", "dot,actionlabels", strings.TrimSuffix(path, ".dot")}
+	return k.run(ctx, tlc.GraphOnly(c.text), module, nil, "-fp", "0", "-workers", "1",
+		"-dump", "dot,actionlabels", strings.TrimSuffix(path, ".dot"))
 }
