@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/hex"
@@ -12,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"slices"
@@ -25,6 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/seed3893aba4/surestart/internal/testbroker"
 )
 
 func wantMessages(t *testing.T, got, want []string) {
@@ -121,16 +120,10 @@ func TestSecurityIsReadAgain(t *testing.T) {
 	cert, key := file(t, "cert.pem", ""), file(t, "key.pem", "")
 	rotate := func() []byte {
 		t.Helper()
-		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		secret, err := x509.MarshalPKCS8PrivateKey(private)
+		made, _ := testbroker.Certificate(t)
+		pair := made.Certificates[0]
+		der := pair.Certificate[0]
+		secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 		if err != nil {
 			t.Fatal(err)
 		}

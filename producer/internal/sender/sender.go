@@ -238,7 +238,7 @@ func (s *Sender) open(address string) (*connection.Conn, error) {
 			case <-ctx.Done():
 				return
 			}
-			if now, ok := s.b.directory.Address(s.b.id); ok && now != address {
+			if s.moved(address) {
 				leave(errElsewhere)
 				return
 			}
@@ -328,7 +328,7 @@ func (s *Sender) serve(conn *connection.Conn) {
 				s.renewSession()
 			}
 		}
-		if s.doubt && s.moved(conn) {
+		if s.doubt && s.moved(conn.Address()) {
 			return
 		}
 		if wait := s.b.mutedFor(); wait > 0 {
@@ -374,10 +374,10 @@ func (s *Sender) serve(conn *connection.Conn) {
 }
 
 // moved reports whether the broker has another address by now. Another broker may answer at the old
-// one, so the connection need not end.
-func (s *Sender) moved(conn *connection.Conn) bool {
+// one, so a connection to it need not end.
+func (s *Sender) moved(from string) bool {
 	address, ok := s.b.directory.Address(s.b.id)
-	return ok && address != conn.Address()
+	return ok && address != from
 }
 
 // gather makes a request of the batches of the listed partitions. It reports whether there is any.
