@@ -154,7 +154,7 @@ func (b *Breaker) Allow() (done func(fsm.Outcome, error), err error) {
 		return nil, err
 	}
 	return func(outcome fsm.Outcome, result error) {
-		counts := result // also if Ignore panics: otherwise the next attempt would wait for this one for ever
+		counts := result // also if Ignore panics: otherwise the next attempt would wait for this one without end
 		defer b.do(func() {
 			if counts != nil && counts != errIgnored {
 				b.last = counts

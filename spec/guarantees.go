@@ -25,7 +25,7 @@ var guarantees = []Guarantee{
 	{"G9", "DrainFirst", "A release waits for the uses in flight, or is forced. A Stop that forces it gets the number of uses that were cut off."},
 	{"G10", "UseOnlyStarted", "A use is admitted only while Started, and keeps the resource open unless the release is forced."},
 	{"G11", "CloseIsFinal", "After Shutdown nothing opens again."},
-	{"G12", "Progress", "Every call returns if hooks return, uses end, and retries and restarts do not go on for ever. Whatever hooks do, a call returns once its own context ends."},
+	{"G12", "Progress", "Every call returns if hooks return, and uses, retries and restarts end. Whatever hooks do, a call returns once its own context ends."},
 	{"G13", "OwnGeneration", "An old attempt, lease or failure report never affects a newer one."},
 	{"G14", "CauseKept", "The cause of the last failure, with the part that failed, is readable until the next successful start."},
 	{"G15", "NoSelfDeadlock", "Start, Stop or Shutdown from inside a hook or use, with its context, returns ErrReentrant instead of waiting for itself. Start when Started returns nil."},

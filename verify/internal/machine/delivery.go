@@ -6,7 +6,7 @@ var Delivery = &Machine{
 	Name: "delivery",
 	Guarantees: []Guarantee{
 		{"D1", "OneVerdict", "Every admitted message gets exactly one verdict, and the verdict never changes. When the producer has stopped, every message has its verdict."},
-		{"D2", "Truth", "Delivered: the message is in the log (with AcksAll, the default). ErrNotSent and ErrRejected: it is not, and never will be. ErrMaybeDelivered: a request that carries the message had begun to be written, and the outcome is not known."},
+		{"D2", "Truth", "Delivered: the message is in the log (with AcksAll, the default). ErrNotSent and ErrRejected: it is not, and never will be. ErrMaybeDelivered: the producer had started to write a request that carries the message, and the outcome is not known."},
 		{"D3", "Once", "With AcksAll and idempotence, the defaults, a message is in the log at most once, no matter which answers are lost and which requests are sent again, also across a forced stop and the next start."},
 		{"D4", "Order", "With AcksAll and idempotence, a partition has the messages of one Producer in the order of their admission. No older message lands behind a newer one."},
 		{"D5", "Withdrawn", "A message that cannot have reached the log is withdrawn when its caller leaves, its deadline passes or a stop is forced. It never reaches the log afterwards."},
