@@ -135,13 +135,12 @@ func randomLife(t *rapid.T, seen map[string]int) {
 		case 9: // another caller's stop
 			r := someone()
 			ctx, cancel := someTime()
-			r.gone()
 			calls.Go(func() {
 				defer cancel()
 				if r.l.State() == fsm.Started {
 					count("stopped-by-another")
 				}
-				r.l.Stop(ctx)
+				r.stopByAnother(ctx)
 			})
 		case 8:
 			r := someone()

@@ -39,13 +39,13 @@ func (s *session) died(p *part, held context.Context) {
 			s.torn = append(s.torn, q)
 		}
 	}
-	if again := s.again; again != nil {
+	if s.tell != nil {
+		s.tell() // under the lock: later, the round might already have ended as the last one
 		s.mu.Unlock()
-		again()
 		return
 	}
 	ended := make(chan struct{})
-	s.ended, s.again, s.cutOff = ended, func() {}, func() {}
+	s.ended, s.tell, s.cutOff = ended, func() {}, func() {}
 	s.mu.Unlock()
 	returned := false
 	defer func() {
@@ -74,7 +74,7 @@ func (s *session) round() bool {
 		s.mu.Unlock()
 		return false
 	}
-	s.again, s.cutOff = cancel, cutOff
+	s.tell, s.cutOff = cancel, cutOff
 	torn := slices.Clone(s.torn)
 	var dead []*part
 	for _, p := range torn {
@@ -131,6 +131,6 @@ func (s *session) round() bool {
 		s.scope.Fail(&DiedError{failed.Name, err})
 		return false
 	}
-	s.again = nil
+	s.tell = nil
 	return false
 }

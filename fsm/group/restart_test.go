@@ -66,8 +66,7 @@ func TestDeath(t *testing.T) {
 		w, _, b, _, _ := diamond(t)
 		g := w.group()
 		wantNil(t, "Start", g.Start(background()))
-		b.gone()
-		wantNil(t, "Stop of b", b.l.Stop(background()))
+		wantNil(t, "Stop of b", b.stopByAnother(background()))
 		g.Wait(background(), fsm.Idle)
 		wantDied(t, "the cause", g.Status().Cause, "b", fsm.ErrStopped)
 		w.wantAll("down")
@@ -210,6 +209,24 @@ func TestRestart(t *testing.T) {
 		a.die()
 		time.Sleep(time.Minute)
 		w.wantLog("~a -a …a +a")
+		wantNil(t, "Close", g.Close())
+	})
+	bubble(t, "a death at the instant at which the restart of another ends", func(t *testing.T) {
+		w := &world{t: t}
+		a, b := w.add("a"), w.add("b")
+		g := w.groupOf(restarting(always(0), "a", "b"))
+		wantNil(t, "Start", g.Start(background()))
+		a.opens = time.Second
+		for range 4000 { // goroutines of one instant: which is first is chance
+			a.die()
+			time.Sleep(time.Second)
+			b.die()
+			time.Sleep(time.Minute)
+			if w.wantAll("up"); t.Failed() {
+				break
+			}
+			w.forget()
+		}
 		wantNil(t, "Close", g.Close())
 	})
 	bubble(t, "each Backoff is asked once for each death", func(t *testing.T) {

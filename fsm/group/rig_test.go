@@ -58,10 +58,11 @@ type resource struct {
 	deaf   bool          // its open does not end with its context
 
 	// Under w.mu.
-	fail  error  // of the next open
-	state string // down, opening, up or closing
-	died  bool   // since it opened; or another caller has stopped it
-	scope *fsm.Scope
+	fail      error  // of the next open
+	state     string // down, opening, up or closing
+	died      bool   // since its open began; or another caller has stopped it
+	strangers int    // how many other callers' Stops have not returned
+	scope     *fsm.Scope
 }
 
 // add adds a resource that needs others.
@@ -130,7 +131,7 @@ func (r *resource) open(ctx context.Context, s *fsm.Scope) (string, error) {
 		}
 	}
 	err := r.fail
-	r.fail, r.died = nil, false
+	r.fail, r.died = nil, r.strangers > 0
 	w.mu.Unlock()
 	if r.deaf {
 		time.Sleep(r.opens)
@@ -176,11 +177,25 @@ func (r *resource) die() bool {
 	return up
 }
 
-// gone marks what follows as the doing of another caller.
+// gone marks the end of this opening as nobody's fault: whatever is above may still be open.
 func (r *resource) gone() {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
 	r.died = true
+}
+
+// stopByAnother is a Stop by another caller. It may stop any opening that has begun when it
+// returns.
+func (r *resource) stopByAnother(ctx context.Context) error {
+	count := func(n int) {
+		r.w.mu.Lock()
+		defer r.w.mu.Unlock()
+		r.strangers += n
+	}
+	count(1)
+	r.gone()
+	defer count(-1)
+	return r.l.Stop(ctx)
 }
 
 // states are those of all resources: "a up, b down".

@@ -22,7 +22,7 @@ type session struct {
 	acquires string          // the first of them
 	opened   bool            // open is about to return nil
 	torn     []*part         // to be stopped and started again; a part is removed once it and the parts that it needs are open
-	again    func()          // ends the round of restarts that is running; nil: none is
+	tell     func()          // tells the round of restarts that another member has died; nil: no round is running
 	cutOff   func()          // ends the drains of that round
 	ended    chan struct{}   // closed when the latest restarts have ended; nil: there were none
 	stopping []chan struct{} // each is closed when that part has stopped; nil: the release has not started
