@@ -13,9 +13,9 @@ import (
 // machine is looplab/fsm with the generated table. Only the critical sections of one
 // Lifecycle use it.
 //
-// It uses no callbacks: they deadlock, run out of order, or block the machine for ever when
+// It uses no callbacks: they deadlock, run out of order, or block the machine forever when
 // they panic. It passes no context that can be cancelled: a cancelled context leaves the
-// machine in transition for ever.
+// machine in transition.
 type machine struct{ fsm *looplab.FSM }
 
 var (

@@ -126,7 +126,7 @@ func (l *Lifecycle[R]) finish(a *attempt[R]) (next *attempt[R], unreported error
 	if a.restart { // not cancelled: the restart has failed
 		l.supervisor.dueLocked(a.values)
 	}
-	a.op, a.restart = spec.OpNone, false
+	a.op = spec.OpNone
 	l.current = nil
 	l.opened.Store(nil)
 	if l.closing {

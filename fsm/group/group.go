@@ -62,20 +62,20 @@ type Member struct {
 	Lifecycle Holder
 	Needs     []string // the names of the members that must be open while this one is open
 
-	// Restart makes the group restart the member once it has died, together with the members
-	// that need it. Those are stopped first; after 10 seconds their uses are cut off. The other
-	// members stay open, and the group stays Started. Restart.Next returns the pause before
-	// each restart. Its try and err are as in fsm.WithRestart, and err includes the errors of
-	// these stops. A method Restarts() Backoff is used as there. If Restart gives up or
-	// panics, or one of these members fails to start, the group dies. If Restart is nil, the
-	// group dies at once.
+	// Restart makes the group restart the member once it has died, together with the members that
+	// need it. Those are stopped first; after 10 seconds their uses are cut off. The other
+	// members stay open, and the group stays Started. Restart.Next returns the pause before each
+	// restart. Its try and err are as in fsm.WithRestart, and err includes the errors of these
+	// stops. A method Restarts() Backoff is used as there. If Restart gives up, panics or calls
+	// runtime.Goexit, or one of these members fails to start, the group dies. If Restart is nil,
+	// the group dies at once.
 	Restart fsm.Backoff
 }
 
 // DiedError is the cause of a group's death.
 type DiedError struct {
 	Member string // the member that died
-	Err    error  // the cause: as given to Fail, fsm.ErrStopped, fsm.ErrClosed, or the error of its restart; with the panic of its Backoff
+	Err    error  // the cause: as given to Fail, fsm.ErrStopped, fsm.ErrClosed, or the error of its restart; with the panic or the exit of its Backoff
 }
 
 // Error returns the member and the cause on one line. It escapes characters that do not print.

@@ -47,16 +47,9 @@ func (s *session) died(p *part, held context.Context) {
 	ended := make(chan struct{})
 	s.ended, s.tell, s.cutOff = ended, func() {}, func() {}
 	s.mu.Unlock()
-	returned := false
-	defer func() {
-		close(ended)
-		if !returned { // a Backoff has called runtime.Goexit
-			s.fail(p, cause)
-		}
-	}()
+	defer close(ended) // also if a Backoff calls runtime.Goexit
 	for s.round() {
 	}
-	returned = true
 }
 
 // fail reports the death of the group.
@@ -98,19 +91,9 @@ func (s *session) round() bool {
 			if failures != nil {
 				p.cause = errors.Join(append([]error{p.cause}, failures...)...)
 			}
-			wait, ok := time.Duration(0), false
-			err := contain(func() error {
-				wait, ok = p.Restart.Next(p.restarts, p.cause)
-				return nil
-			})
-			if err != nil {
-				p.cause = errors.Join(p.cause, fmt.Errorf("group: the Backoff of %s: %w", oneline.Escape(p.Name), err))
-			}
-			if !ok {
-				s.fail(p, p.cause)
+			if !p.next() {
 				return false
 			}
-			p.due = time.Now().Add(wait)
 		}
 		if p.due.After(due) {
 			due = p.due
@@ -133,4 +116,24 @@ func (s *session) round() bool {
 	}
 	s.tell = nil
 	return false
+}
+
+// next asks the Backoff when p is due. If it gives up, panics or exits, next reports the death
+// of the group.
+func (p *part) next() (ok bool) {
+	err := errExited
+	defer func() {
+		if err != nil {
+			p.cause = errors.Join(p.cause, fmt.Errorf("group: the Backoff of %s: %w", oneline.Escape(p.Name), err))
+		}
+		if !ok {
+			p.s.fail(p, p.cause)
+		}
+	}()
+	err = contain(func() error {
+		wait, again := p.Restart.Next(p.restarts, p.cause)
+		p.due, ok = time.Now().Add(wait), again
+		return nil
+	})
+	return ok
 }

@@ -391,10 +391,29 @@ func TestRestart(t *testing.T) {
 			wantState(t, g, fsm.Idle)
 			cause := g.Status().Cause
 			wantDied(t, "the cause", cause, "a", errBoom)
-			if panicked := new(fsm.PanicError); i == 0 && (!errors.As(cause, &panicked) || panicked.Value != "no") {
+			panicked := new(fsm.PanicError)
+			switch {
+			case i == 0 && (!errors.As(cause, &panicked) || panicked.Value != "no"):
 				t.Errorf("the cause is %v; want the panic too", cause)
+			case i == 1 && !strings.HasSuffix(cause.Error(), "the Backoff of a: group: runtime.Goexit was called"):
+				t.Errorf("the cause is %v; want the exit too", cause)
 			}
 		}
+	})
+	bubble(t, "the Backoff of another member exits meanwhile: its death is the group's", func(t *testing.T) {
+		w := &world{t: t}
+		a, b := w.add("a"), w.add("b")
+		g := w.groupOf(func(m *group.Member) {
+			restarting(always(time.Second), "a")(m)
+			restarting(nextFunc(runtime.Goexit), "b")(m)
+		})
+		wantNil(t, "Start", g.Start(background()))
+		a.die()
+		synctest.Wait()
+		b.die()
+		synctest.Wait()
+		wantDied(t, "the cause", g.Status().Cause, "b", errBoom)
+		w.wantAll("down")
 	})
 	bubble(t, "a death while the group stops is no reason for a restart", func(t *testing.T) {
 		w, a, _, _, d := diamond(t)
