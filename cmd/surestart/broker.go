@@ -41,12 +41,14 @@ func prepareBroker(flags *flag.FlagSet) func(*world, []string) error {
 			return err
 		}
 		defer cluster.Close()
+		ctx, cancel := w.interruptible()
+		defer cancel()
 		at := cluster.ListenAddrs()[0]
 		fmt.Fprintf(w.out, "listening on %s, topics: %s; Ctrl-C ends it\n", at, strings.Join(names, ", "))
 		if len(names) > 0 {
 			fmt.Fprintf(w.out, "try: printf 'a\\nb\\n' | surestart produce -brokers %s -topic %s\n", at, names[0])
 		}
-		<-w.signals
+		<-ctx.Done()
 		return nil
 	}
 }

@@ -43,7 +43,7 @@ type world struct {
 	out     io.Writer
 	err     io.Writer
 	getenv  func(string) string
-	signals <-chan os.Signal
+	signals func() <-chan os.Signal // a command that does not call it is ended by a signal, as usual
 
 	terminal bool // out is one; run sets it
 }
@@ -66,9 +66,10 @@ func (o *output) Write(b []byte) (int, error) {
 // what is being closed may hang.
 func (w *world) interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := w.signals()
 	go func() {
 		select {
-		case <-w.signals:
+		case <-signals:
 			signal.Reset(os.Interrupt, syscall.SIGTERM)
 			cancel(errors.New("interrupted"))
 		case <-ctx.Done():
@@ -90,9 +91,13 @@ func init() { // the help refers to the commands
 }
 
 func main() {
+	os.Exit(run(os.Args[1:], &world{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, signals: notify}))
+}
+
+func notify() <-chan os.Signal {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	os.Exit(run(os.Args[1:], &world{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, signals: signals}))
+	return signals
 }
 
 // run is the whole program. It returns the exit status. Output that cannot be written is a failure.

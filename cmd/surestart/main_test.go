@@ -33,35 +33,46 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// hang is a command that does not end when it is interrupted.
-func hang(w *world, _ []string) error {
-	ctx, cancel := w.interruptible()
-	defer cancel()
-	fmt.Fprintln(w.out, "ready")
-	<-ctx.Done()
-	fmt.Fprintln(w.out, context.Cause(ctx))
+// hang is a command that never ends by itself. With the argument "interruptible" it learns of the
+// first signal.
+func hang(w *world, args []string) error {
+	if len(args) > 0 {
+		ctx, cancel := w.interruptible()
+		defer cancel()
+		fmt.Fprintln(w.out, "ready")
+		<-ctx.Done()
+		fmt.Fprintln(w.out, context.Cause(ctx))
+	} else {
+		fmt.Fprintln(w.out, "ready")
+	}
 	time.Sleep(time.Hour)
 	return nil
 }
 
-// A second Ctrl-C ends a command that hangs although it was interrupted.
-func TestSecondInterruptEndsTheProcess(t *testing.T) {
-	cmd := process(t, "hang")
-	cmd.Env = append(os.Environ(), asCommand+"=hang")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &pipe{r: out}
-	for _, said := range []string{"ready", "interrupted"} {
-		p.until(t, said)
-		cmd.Process.Signal(os.Interrupt)
-	}
-	if cmd.Wait(); cmd.ProcessState.String() != "signal: interrupt" {
-		t.Errorf("it ended with %v", cmd.ProcessState)
+// Ctrl-C ends a command that does not wait for it, such as replay of a file that has no end. A
+// second one ends a command that hangs although it was interrupted.
+func TestInterruptEndsTheProcess(t *testing.T) {
+	for _, test := range []struct{ args, says []string }{
+		{nil, []string{"ready"}},
+		{[]string{"interruptible"}, []string{"ready", "interrupted"}},
+	} {
+		cmd := process(t, append([]string{"hang"}, test.args...)...)
+		cmd.Env = append(os.Environ(), asCommand+"=hang")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p := &pipe{r: out}
+		for _, said := range test.says {
+			p.until(t, said)
+			cmd.Process.Signal(os.Interrupt)
+		}
+		if cmd.Wait(); cmd.ProcessState.String() != "signal: interrupt" {
+			t.Errorf("%v: it ended with %v", cmd.Args[1:], cmd.ProcessState)
+		}
 	}
 }
 
@@ -88,12 +99,14 @@ func call(t *testing.T, in string, args ...string) result {
 	return callWith(t, in, nil, args...)
 }
 
+func noSignals() <-chan os.Signal { return nil }
+
 func callWith(t *testing.T, in string, env map[string]string, args ...string) result {
 	t.Helper()
 	var out, err bytes.Buffer
 	status := run(args, &world{
 		in: strings.NewReader(in), out: &out, err: &err,
-		getenv: func(name string) string { return env[name] }, signals: make(chan os.Signal),
+		getenv: func(name string) string { return env[name] }, signals: noSignals,
 	})
 	return result{status, out.String(), err.String()}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -139,7 +140,7 @@ func produce(w *world, cfg producer.Config, in *lines) error {
 	over := make(chan struct{})
 	defer close(over)
 	starting, started := context.WithCancelCause(context.Background())
-	go s.obey(w, over, started)
+	go s.obey(w.signals(), over, started)
 	defer p.Close()
 	if err := p.Start(starting); err != nil {
 		return startFailure(err)
@@ -263,11 +264,11 @@ func (s *sender) account(f flight) bool {
 
 // obey implements Ctrl-C. The first one stops the reading. The second one, or the drainTimeout,
 // cuts off the lines that have no answer yet.
-func (s *sender) obey(w *world, over <-chan struct{}, started context.CancelCauseFunc) {
+func (s *sender) obey(signals <-chan os.Signal, over <-chan struct{}, started context.CancelCauseFunc) {
 	select {
 	case <-over:
 		return
-	case <-w.signals:
+	case <-signals:
 	}
 	started(errors.New("interrupted"))
 	close(s.in.quit)
@@ -277,7 +278,7 @@ func (s *sender) obey(w *world, over <-chan struct{}, started context.CancelCaus
 	select {
 	case <-over:
 		return
-	case <-w.signals:
+	case <-signals:
 		s.note("cut off")
 	case <-time.After(drainTimeout):
 		s.note(fmt.Sprintf("cut off after %v", drainTimeout))

@@ -71,7 +71,7 @@ func TestProduceReadsOn(t *testing.T) {
 	status := make(chan int, 1)
 	go func() {
 		status <- run([]string{"produce", "-brokers", cluster.ListenAddrs()[0], "-topic", "lines"}, &world{
-			in: in, out: &out, err: &errs, getenv: func(string) string { return "" }, signals: make(chan os.Signal),
+			in: in, out: &out, err: &errs, getenv: func(string) string { return "" }, signals: noSignals,
 		})
 	}()
 	var want []string

@@ -74,6 +74,7 @@ func top(dir string) (string, error) {
 func check(w *world, root string, args []string) error {
 	cmd := exec.Command(filepath.Join(root, "check"), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = root, w.out.(*output).to, w.err // the file itself: it may be a terminal
+	signals := w.signals()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func check(w *world, root string, args []string) error {
 	go func() {
 		for {
 			select {
-			case s := <-w.signals:
+			case s := <-signals:
 				cmd.Process.Signal(s)
 			case <-over:
 				return
