@@ -103,7 +103,14 @@ RoundEnds ==
     /\ mine' = {}
     /\ UNCHANGED <<up, held, dead, torn, number, told, late, deaths>>
 
+(* At rest, and nothing dies any more.                                      *)
+Terminated ==
+    /\ round = "none" /\ up = Members /\ late = {} /\ deaths = MaxDeaths
+
+Terminating == Terminated /\ UNCHANGED vars
+
 Next ==
+    \/ Terminating
     \/ RoundBegins \/ AllStopped \/ RoundEnds
     \/ \E i \in Members : Dies(i) \/ Notices(i) \/ Stops(i) \/ Opens(i)
     \/ \E p \in late : Tells(p[1], p[2])

@@ -120,7 +120,7 @@ func TestConsumeOutputCannotBeWritten(t *testing.T) {
 	}
 	for _, args := range [][]string{nil, {"-follow"}} {
 		var errs strings.Builder
-		w := &world{in: strings.NewReader(""), out: full{}, err: &errs, getenv: func(string) string { return "" }}
+		w := &world{in: strings.NewReader(""), out: full{}, err: &errs, getenv: func(string) string { return "" }, signals: noSignals}
 		status := run(append([]string{"consume", "-brokers", at, "-topic", "lines"}, args...), w)
 		if status != exitFail || !strings.Contains(errs.String(), "no space left") {
 			t.Errorf("%q: status %d: %s", args, status, &errs)

@@ -282,7 +282,7 @@ func TestOutputCannotBeWritten(t *testing.T) {
 		{"doctor", "-brokers", at}, {"doctor", "-brokers", "127.0.0.1:1"}, {"produce", "-brokers", at, "-topic", "lines"}, {"consume", "-brokers", at, "-topic", "lines"},
 	} {
 		var errs strings.Builder
-		w := &world{in: strings.NewReader("a\n"), out: full{}, err: &errs, getenv: func(string) string { return "" }}
+		w := &world{in: strings.NewReader("a\n"), out: full{}, err: &errs, getenv: func(string) string { return "" }, signals: noSignals}
 		if status := run(args, w); status != exitFail || strings.Count(errs.String(), "no space left") != 1 {
 			t.Errorf("%q: status %d: %s", args, status, &errs)
 		}

@@ -29,12 +29,10 @@ func (c *Cluster) run() {
 	}()
 	age := time.NewTicker(maxAge)
 	defer age.Stop()
-	leader := time.NewTimer(0) // asks again while a partition has no leader
+	leader := idleTimer() // asks again while a partition has no leader
 	defer leader.Stop()
-	<-leader.C
-	held := time.NewTimer(0) // ends the pause after a refused login
+	held := idleTimer() // ends the pause after a refused login
 	defer held.Stop()
-	<-held.C
 	wait := firstLeader
 	for {
 		select {
@@ -62,6 +60,12 @@ func (c *Cluster) run() {
 		leader.Reset(wait)
 		wait = min(2*wait, longLeader)
 	}
+}
+
+func idleTimer() *time.Timer {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return timer
 }
 
 // turn sends the requests that were waiting when it began. It reports whether there were any.
