@@ -183,6 +183,9 @@ func pauseAfter(n int) time.Duration { return connection.Pause(n, firstPause, lo
 // settle waits before a question, but not once there is a topic that was never asked for. Meanwhile
 // it sends the requests of Ask. It returns false if the Cluster is closed meanwhile.
 func (c *Cluster) settle(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for !c.newTopic() {
