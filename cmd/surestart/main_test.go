@@ -36,15 +36,15 @@ func TestMain(m *testing.M) {
 // hang is a command that never ends by itself. With the argument "interruptible" it learns of the
 // first signal.
 func hang(w *world, args []string) error {
+	ctx := context.Background()
 	if len(args) > 0 {
-		ctx, cancel := w.interruptible()
+		c, cancel := w.interruptible()
 		defer cancel()
-		fmt.Fprintln(w.out, "ready")
-		<-ctx.Done()
-		fmt.Fprintln(w.out, context.Cause(ctx))
-	} else {
-		fmt.Fprintln(w.out, "ready")
+		ctx = c
 	}
+	fmt.Fprintln(w.out, "ready")
+	<-ctx.Done()
+	fmt.Fprintln(w.out, context.Cause(ctx))
 	time.Sleep(time.Hour)
 	return nil
 }

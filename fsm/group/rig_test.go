@@ -60,7 +60,7 @@ type resource struct {
 	// Under w.mu.
 	fail      error  // of the next open
 	state     string // down, opening, up or closing
-	died      bool   // since its open began; or another caller has stopped it
+	died      bool   // since its open started; or another caller has stopped it
 	strangers int    // how many other callers' Stops have not returned
 	scope     *fsm.Scope
 }
@@ -184,7 +184,7 @@ func (r *resource) gone() {
 	r.died = true
 }
 
-// stopByAnother is a Stop by another caller. It may stop any opening that has begun when it
+// stopByAnother is a Stop by another caller. It may stop any opening that starts before it
 // returns.
 func (r *resource) stopByAnother(ctx context.Context) error {
 	count := func(n int) {
